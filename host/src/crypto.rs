@@ -1,0 +1,275 @@
+//! Sealing, hashing and randomness. Knows keys and bytes; knows no tenant's data and no database.
+//!
+//! The hierarchy: the master key (a file, or the operator's secret store) seals each tenant's key, a
+//! tenant's key seals the keys of its people and the secrets of its targets, a person's key seals the
+//! personal values in events. Destroying a person's key erases those values everywhere.
+
+use std::path::Path;
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+/// Bytes of every key.
+pub const KEY_BYTES: usize = 32;
+/// Bytes of the random nonce that leads each sealed value (XChaCha20: random nonces are safe).
+const NONCE_BYTES: usize = 24;
+
+/// Why a value could not be sealed or opened, or a key not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum CryptoError {
+    /// The sealed value was altered, is for another purpose, or belongs to another key.
+    #[error("a sealed value can't be opened: it was altered or belongs to another key")]
+    Open,
+    /// Sealing failed: only for values beyond the cipher's limits.
+    #[error("a value can't be sealed")]
+    Seal,
+    /// The master key file can't be read or made.
+    #[error("the master key file `{path}` can't be {action}")]
+    MasterKeyFile {
+        /// The file.
+        path: String,
+        /// `read` or `made`.
+        action: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The master key is not 64 hexadecimal digits.
+    #[error("the master key must be 64 hexadecimal digits")]
+    MasterKeyFormat,
+}
+
+/// A symmetric key, wiped from memory when dropped.
+#[derive(Clone)]
+pub struct SecretKey(Zeroizing<[u8; KEY_BYTES]>);
+
+impl std::fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretKey(…)")
+    }
+}
+
+impl SecretKey {
+    /// A key from the system's randomness.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Zeroizing::new(random_bytes()))
+    }
+
+    /// A key of exactly [`KEY_BYTES`] bytes.
+    ///
+    /// # Errors
+    /// [`CryptoError::Open`] for another length.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CryptoError> {
+        bytes.try_into().map(|key| Self(Zeroizing::new(key))).map_err(|_| CryptoError::Open)
+    }
+
+    /// Seals `plain` for `purpose` (authenticated, not hidden): nonce, then ciphertext and tag.
+    ///
+    /// # Errors
+    /// [`CryptoError::Seal`] beyond the cipher's limits.
+    pub fn seal(&self, purpose: &str, plain: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        let nonce = XNonce::from(random_bytes::<NONCE_BYTES>());
+        let sealed = self
+            .cipher()
+            .encrypt(&nonce, Payload { msg: plain, aad: purpose.as_bytes() })
+            .map_err(|_| CryptoError::Seal)?;
+        Ok([&nonce[..], &sealed].concat())
+    }
+
+    /// Opens what [`SecretKey::seal`] sealed for the same purpose.
+    ///
+    /// # Errors
+    /// [`CryptoError::Open`] when it was altered or belongs elsewhere.
+    pub fn open(&self, purpose: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+        let (nonce, body) = sealed.split_at_checked(NONCE_BYTES).ok_or(CryptoError::Open)?;
+        let nonce = XNonce::try_from(nonce).map_err(|_| CryptoError::Open)?;
+        self.cipher()
+            .decrypt(&nonce, Payload { msg: body, aad: purpose.as_bytes() })
+            .map(Zeroizing::new)
+            .map_err(|_| CryptoError::Open)
+    }
+
+    /// A new key, and its form sealed under this one for `purpose`.
+    ///
+    /// # Errors
+    /// As [`SecretKey::seal`].
+    pub fn new_sealed_key(&self, purpose: &str) -> Result<(SecretKey, Vec<u8>), CryptoError> {
+        let key = Self::random();
+        let sealed = self.seal(purpose, &key.0[..])?;
+        Ok((key, sealed))
+    }
+
+    /// Opens a key that [`SecretKey::new_sealed_key`] made.
+    ///
+    /// # Errors
+    /// As [`SecretKey::open`].
+    pub fn open_key(&self, purpose: &str, sealed: &[u8]) -> Result<SecretKey, CryptoError> {
+        Self::from_bytes(&self.open(purpose, sealed)?)
+    }
+
+    fn cipher(&self) -> XChaCha20Poly1305 {
+        XChaCha20Poly1305::new(&Key::from(*self.0))
+    }
+}
+
+/// The master key and what is derived from it.
+#[derive(Debug)]
+pub struct Keyring {
+    master: SecretKey,
+    token_hash: SecretKey,
+}
+
+impl Keyring {
+    /// A key ring over a master key.
+    #[must_use]
+    pub fn new(master: SecretKey) -> Self {
+        let token_hash = SecretKey(Zeroizing::new(hmac_sha256(&master.0[..], b"rolecall token hash v1")));
+        Self { master, token_hash }
+    }
+
+    /// Reads the master key file, or makes it (readable by its owner only) when there is none.
+    ///
+    /// # Errors
+    /// When the file can't be read or made, or does not hold 64 hexadecimal digits.
+    pub fn from_file(path: &Path) -> Result<Self, CryptoError> {
+        let failed = |action| {
+            move |source| CryptoError::MasterKeyFile { path: path.display().to_string(), action, source }
+        };
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::from_hex(text.trim()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let key = SecretKey::random();
+                make_private(path, hex(&key.0[..]).as_bytes()).map_err(failed("made"))?;
+                // Read back: of two processes that start at once, only one has made the file.
+                let text = std::fs::read_to_string(path).map_err(failed("read"))?;
+                Self::from_hex(text.trim())
+            }
+            Err(source) => Err(failed("read")(source)),
+        }
+    }
+
+    /// A key ring from 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// [`CryptoError::MasterKeyFormat`] for anything else.
+    pub fn from_hex(text: &str) -> Result<Self, CryptoError> {
+        let bytes = unhex(text).ok_or(CryptoError::MasterKeyFormat)?;
+        SecretKey::from_bytes(&bytes).map(Self::new).map_err(|_| CryptoError::MasterKeyFormat)
+    }
+
+    /// The master key: seals tenants' keys, nothing else.
+    #[must_use]
+    pub fn master(&self) -> &SecretKey {
+        &self.master
+    }
+
+    /// The keyed hash under which a token is stored and found, in hexadecimal.
+    #[must_use]
+    pub fn token_hash(&self, token: &str) -> String {
+        hex(&hmac_sha256(&self.token_hash.0[..], token.as_bytes()))
+    }
+}
+
+/// A new bearer token: `rc_` and 256 random bits in URL-safe base64.
+#[must_use]
+pub fn new_token() -> Zeroizing<String> {
+    use base64::Engine as _;
+    let bytes = Zeroizing::new(random_bytes::<32>());
+    Zeroizing::new(format!("rc_{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&bytes[..])))
+}
+
+/// An unguessable identifier of 128 random bits in hexadecimal.
+#[must_use]
+pub fn random_id() -> String {
+    hex(&random_bytes::<16>())
+}
+
+/// Whether two texts are the same, in time that depends on their lengths alone.
+#[must_use]
+pub fn same(a: &str, b: &str) -> bool {
+    use subtle::ConstantTimeEq;
+    a.as_bytes().ct_eq(b.as_bytes()).into()
+}
+
+/// SHA-256 in lower-case hexadecimal.
+#[must_use]
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// HMAC-SHA-256 (RFC 2104).
+#[must_use]
+pub fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");
+    mac.update(message);
+    mac.finalize().into_bytes().into()
+}
+
+/// Lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string can't fail");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) {
+        return None;
+    }
+    (0..text.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok())
+        .collect::<Option<Vec<u8>>>()
+        .map(Zeroizing::new)
+}
+
+fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system has randomness once it has booted");
+    bytes
+}
+
+fn make_private(path: &Path, contents: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(mut file) => file.write_all(contents).and_then(|()| file.sync_all()),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
+    use super::*;
+
+    #[test]
+    fn sealed_values_open_for_their_purpose_only() {
+        let key = SecretKey::random();
+        let sealed = key.seal("a", b"secret").unwrap();
+        assert_eq!(&key.open("a", &sealed).unwrap()[..], b"secret");
+        assert!(key.open("b", &sealed).is_err());
+        assert!(SecretKey::random().open("a", &sealed).is_err());
+        assert!(key.open("a", &sealed[..10]).is_err());
+    }
+
+    #[test]
+    fn the_master_key_file_is_made_once_and_private() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("master.key");
+        let first = Keyring::from_file(&path).unwrap().token_hash("t");
+        assert_eq!(first, Keyring::from_file(&path).unwrap().token_hash("t"));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::write(&path, "zz").unwrap();
+        assert!(matches!(Keyring::from_file(&path), Err(CryptoError::MasterKeyFormat)));
+    }
+}

@@ -1,0 +1,620 @@
+//! The durable state, as one object-safe trait whose methods are each one whole transaction in the
+//! domain's words. `store/sqlite.rs` and `store/postgres.rs` are the only places that name sqlx.
+//!
+//! The tenant is the first argument of every method and the first column of every key. The methods
+//! that can't name a tenant first are few: they stand in [`Platform`].
+
+pub mod contract;
+mod postgres;
+mod sqlite;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rolecall_scim::filter::Filter;
+use rolecall_scim::resource::Document;
+use rolecall_scim::ResourceKind;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    Account, AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, EvaluationState, Event, Grant,
+    GroupMembership, Handle, Instant, NewEvent, Note, ResourceId, RevisionHash, RoleId, TenantId,
+};
+
+/// The most people that are evaluated with the write that affects them; more are marked and left to the worker.
+pub const INLINE_PEOPLE_LIMIT: usize = 500;
+/// How deep nested groups are followed: deeper chains are a modelling error and would make every decision slow.
+pub const GROUP_DEPTH_LIMIT: usize = 8;
+/// The most candidates that a filter without an index may look at before it is refused as `tooMany`.
+pub const SCAN_LIMIT: usize = 20_000;
+
+/// Why the store could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database can't be reached or gave up in the middle; trying again later may help.
+    #[error("the database is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What the change was computed from is no longer so: read again and compute again.
+    #[error("the change lost a race over `{what}`")]
+    Conflict {
+        /// What had changed meanwhile: `resource`, `person`, `revision`, `account_name`, `handle`.
+        what: &'static str,
+    },
+    /// A value that must be unique in the connection is taken by another resource.
+    #[error("`{attribute}` is taken by another resource of this connection")]
+    Taken {
+        /// The SCIM attribute: `userName`, `externalId` …
+        attribute: &'static str,
+    },
+    /// A group member that never existed in this connection.
+    #[error("no such member: `{0}`")]
+    UnknownMember(String),
+    /// A group that would contain itself, or nest deeper than [`GROUP_DEPTH_LIMIT`].
+    #[error("the nesting of groups would be circular or too deep at `{0}`")]
+    Nesting(String),
+    /// The resource, tenant, connection … does not exist.
+    #[error("there is no such {0}")]
+    Missing(&'static str),
+    /// A filter without an index would have to look at too many resources.
+    #[error("the filter looks at more than {SCAN_LIMIT} resources")]
+    TooMany,
+    /// What is stored can't be read: a defect or a damaged database.
+    #[error("stored data can't be read: {0}")]
+    Corrupt(String),
+}
+
+/// The result of a store method.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// A SCIM resource as stored: the client's document beside what the server keeps about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredResource {
+    /// The SCIM id.
+    pub id: ResourceId,
+    /// User or Group.
+    pub kind: ResourceKind,
+    /// What the client wrote, in normal form; a group's has no members.
+    pub document: Document,
+    /// Ascending with every change of the document (and of a group's members): the ETag.
+    pub version: i64,
+    /// When it was created.
+    pub created: Instant,
+    /// When it was last modified.
+    pub modified: Instant,
+}
+
+/// One person as the write path and the worker see them: read in one snapshot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Person {
+    /// The connection that wrote the resource.
+    pub connection: ConnectionId,
+    /// The SCIM User.
+    pub resource: StoredResource,
+    /// What was evaluated, and whether something is pending.
+    pub evaluation: EvaluationState,
+    /// The account that the link table joins to the resource.
+    pub account: Account,
+    /// The standing grants, by role.
+    pub grants: Vec<Grant>,
+    /// Direct and inherited memberships in groups with a confirmed handle; one entry a handle, the shortest chain.
+    pub groups: Vec<GroupMembership>,
+}
+
+/// A member of a group as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMember {
+    /// The member's SCIM id.
+    pub id: ResourceId,
+    /// User or Group.
+    pub kind: ResourceKind,
+    /// The member's display name (or user name) for rendering, when it has one.
+    pub display: Option<String>,
+}
+
+/// A group that a user is in, for rendering the read-only `groups` attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserGroup {
+    /// The group's SCIM id.
+    pub id: ResourceId,
+    /// The group's display name.
+    pub display: String,
+    /// Whether the user is a direct member (else through a nested group).
+    pub direct: bool,
+}
+
+/// A page of a listing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T> {
+    /// The items of the page, in the stable order of ids.
+    pub items: Vec<T>,
+    /// How many items match in all.
+    pub total: i64,
+}
+
+/// What a SCIM listing asks for.
+#[derive(Clone, Debug)]
+pub struct ListQuery<'a> {
+    /// Users or Groups.
+    pub kind: ResourceKind,
+    /// The filter; `None` lists all.
+    pub filter: Option<&'a Filter>,
+    /// How many matches to skip (`startIndex - 1`).
+    pub offset: i64,
+    /// How many to return: at least 0, bounded by the caller.
+    pub limit: i64,
+}
+
+/// What happens to the resource itself.
+#[derive(Clone, Debug)]
+pub enum ResourceWrite {
+    /// A new user. When `revives` names a removed account with the same external id, that account is linked again.
+    CreateUser {
+        /// The new id.
+        id: ResourceId,
+        /// The document.
+        document: Document,
+    },
+    /// A user's document is replaced if its version is still `expected`.
+    UpdateUser {
+        /// The user.
+        id: ResourceId,
+        /// The version that the new document was computed from; `Conflict{resource}` when it has moved on.
+        expected: i64,
+        /// The document.
+        document: Document,
+    },
+    /// A user is deleted; its link ends, its memberships end, its id stays known as deleted.
+    DeleteUser {
+        /// The user.
+        id: ResourceId,
+    },
+    /// A new group.
+    CreateGroup {
+        /// The new id.
+        id: ResourceId,
+        /// The document, without members.
+        document: Document,
+        /// Its members' ids, users or groups.
+        members: Vec<ResourceId>,
+    },
+    /// A group's document or members change, under the group's row lock.
+    UpdateGroup {
+        /// The group.
+        id: ResourceId,
+        /// Checked when given (`If-Match`, or a document that was computed from what was read); deltas of members need no version.
+        expected: Option<i64>,
+        /// The new document, if it changes.
+        document: Option<Document>,
+        /// Members to add: unknown ids are refused, ids of deleted people are ignored and counted.
+        add: Vec<ResourceId>,
+        /// Members to remove; absent ones are ignored.
+        remove: Vec<ResourceId>,
+    },
+    /// A group is deleted: 404 at once, its memberships no longer count. Its name and handle are free.
+    DeleteGroup {
+        /// The group.
+        id: ResourceId,
+    },
+}
+
+/// How an account is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountWrite {
+    /// The account; its id is made by the caller when it is new.
+    pub id: AccountId,
+    /// Its new state.
+    pub state: AccountState,
+    /// Its login name.
+    pub user_name: Option<String>,
+    /// [`crate::model::collision_key`] of the name that this account *has*: unique in the tenant. `None` when held or removed.
+    pub name_key: Option<String>,
+    /// The key that a held account is waiting for.
+    pub wanted_key: Option<String>,
+    /// The mapping's answer.
+    pub profile: serde_json::Value,
+    /// Where each value came from.
+    pub provenance: serde_json::Value,
+    /// Why it is held or out of scope.
+    pub note: Option<Note>,
+}
+
+/// What evaluation and settling made of one person, to be committed if its inputs are still the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PersonOutcome {
+    /// The user.
+    pub user: ResourceId,
+    /// The `input_version` that was read; the commit checks it. 0 for a user created by the same change.
+    pub read_input_version: i64,
+    /// Whether this change itself alters the person's inputs: then the committed `input_version` is one higher.
+    pub inputs_changed: bool,
+    /// The account after the change; `None` when nothing about it changes.
+    pub account: Option<AccountWrite>,
+    /// Grants that are new or changed.
+    pub put_grants: Vec<Grant>,
+    /// Roles that are no longer held.
+    pub drop_grants: Vec<RoleId>,
+    /// The instant that evaluation was given.
+    pub as_of: Instant,
+    /// The revision that decided; `None` when there was none.
+    pub revision: Option<RevisionHash>,
+    /// The next date at which the result may change by itself, or at which a fault is tried again.
+    pub next_evaluation_at: Option<Instant>,
+    /// Consecutive infrastructure faults, this one included.
+    pub attempts: i64,
+    /// When set, the outcome is not a verdict: the person stays pending with this cause until `next_evaluation_at`.
+    pub still_pending: Option<Cause>,
+}
+
+/// What becomes of a person whose inputs moved on between reading and committing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stale {
+    /// The whole change is refused with [`StoreError::Conflict`].
+    Conflict,
+    /// The resource is written all the same and that person is marked pending with the given cause.
+    MarkPending(Cause),
+}
+
+/// Everything that one request or job changes: ONE transaction.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The connection whose resources are written.
+    pub connection: ConnectionId,
+    /// When, as the caller's clock had it.
+    pub at: Instant,
+    /// Who or what causes it.
+    pub actor: Actor,
+    /// The request that causes it.
+    pub request_id: Option<String>,
+    /// The revision that was active when evaluation ran. `Conflict{revision}` when another is active at commit
+    /// (not checked when `persons` is empty).
+    pub revision: Option<RevisionHash>,
+    /// The write of the resource, if any.
+    pub write: Option<ResourceWrite>,
+    /// Outcomes for the people that the write affects.
+    pub persons: Vec<PersonOutcome>,
+    /// What becomes of stale people.
+    pub stale: Stale,
+    /// People (by group) too many to evaluate here: every user below the group is marked pending in the background.
+    pub fan_out: Option<(ResourceId, Cause)>,
+    /// A handle to bind to the group that this change writes; `Conflict{handle}` when another group has it by now.
+    pub bind_handle: Option<HandleBinding>,
+    /// History, in order. The store seals `personal`, numbers events after commit, and queues deliveries to targets in the same transaction.
+    pub events: Vec<NewEvent>,
+}
+
+/// What a commit found and did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Committed {
+    /// The new version of the resource that was written; `None` for deletes and for changes without a write.
+    pub version: Option<i64>,
+    /// Members that were really added.
+    pub added: Vec<ResourceId>,
+    /// Members that were really removed.
+    pub removed: Vec<ResourceId>,
+    /// Members named that belong to deleted resources: recorded no-ops.
+    pub gone: Vec<ResourceId>,
+    /// People left pending by this commit.
+    pub pending: Vec<ResourceId>,
+}
+
+/// A pure step that runs under the person's row lock: from what stands to the change. Used where winning an
+/// optimistic race must not matter (deactivation, deletion). It must be quick and must not call tenant code.
+pub type LockedDecision<'a> = Box<dyn FnOnce(&Person) -> std::result::Result<Change, rolecall_scim::ScimError> + Send + 'a>;
+
+/// A connection as administered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Connection {
+    /// Its id, part of the base URL.
+    pub id: ConnectionId,
+    /// Its name for people, unique in the tenant.
+    pub name: String,
+    /// Active or paused.
+    pub state: ConnectionState,
+    /// When it was created.
+    pub created: Instant,
+    /// When a request with a good credential last came.
+    pub last_seen: Option<Instant>,
+    /// How many requests came with a wrong credential since creation.
+    pub wrong_credentials: i64,
+    /// Its live tokens, without their secrets.
+    pub tokens: Vec<TokenInfo>,
+}
+
+/// A token as people may see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct TokenInfo {
+    /// An id to name it by; not the secret.
+    pub id: String,
+    /// When it was made.
+    pub created: Instant,
+    /// When it stops being accepted.
+    pub expires: Option<Instant>,
+    /// When it was last used, at a granularity of one minute.
+    pub last_used: Option<Instant>,
+}
+
+/// A token to be stored: only its keyed hash.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// An id to name it by.
+    pub id: String,
+    /// The keyed hash of the secret.
+    pub hash: String,
+    /// When it was made.
+    pub created: Instant,
+    /// When it stops being accepted.
+    pub expires: Option<Instant>,
+}
+
+/// What a connection token stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionCredential {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The connection.
+    pub connection: ConnectionId,
+    /// Its state.
+    pub state: ConnectionState,
+    /// The token's id.
+    pub token_id: String,
+    /// The stored hash, to be compared in constant time.
+    pub hash: String,
+    /// When the token stops being accepted.
+    pub expires: Option<Instant>,
+    /// When it was last used.
+    pub last_used: Option<Instant>,
+}
+
+/// What an API token may do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct ApiScope {
+    /// The only tenant that it is good for; `None` = the whole platform.
+    pub tenant: Option<TenantId>,
+    /// Whether it may change anything.
+    pub write: bool,
+}
+
+/// What an API token stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiCredential {
+    /// The token's id.
+    pub token_id: String,
+    /// The stored hash, to be compared in constant time.
+    pub hash: String,
+    /// What it may do.
+    pub scope: ApiScope,
+    /// When it stops being accepted.
+    pub expires: Option<Instant>,
+}
+
+/// A tenant as stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Tenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Its name for people.
+    pub name: String,
+    /// The active revision.
+    pub active_revision: Option<RevisionHash>,
+    /// The one owner of its revisions: `folder` or `api`.
+    pub managed_by: String,
+    /// When it was made.
+    pub created: Instant,
+}
+
+/// A revision as stored: its files, content-addressed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRevision {
+    /// Its hash.
+    pub hash: RevisionHash,
+    /// Path in the tenant folder → contents.
+    pub files: BTreeMap<String, Vec<u8>>,
+}
+
+/// Which group a handle is bound to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct HandleBinding {
+    /// The handle.
+    pub handle: Handle,
+    /// The connection of the group.
+    pub connection: ConnectionId,
+    /// The SCIM id of the group.
+    pub group: ResourceId,
+    /// The group's external id when it was bound.
+    pub external_id: Option<String>,
+    /// The group's present display name.
+    pub display_name: String,
+    /// Whether it counts: `false` waits for a person, because a privileged role hangs on it.
+    pub confirmed: bool,
+    /// When it was bound.
+    pub bound: Instant,
+}
+
+/// Somebody whose evaluation is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DuePerson {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The connection.
+    pub connection: ConnectionId,
+    /// The user.
+    pub user: ResourceId,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// A downstream system that is told of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its id.
+    pub id: String,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Where to.
+    pub url: String,
+    /// The signing secret, sealed under the tenant's key.
+    pub sealed_secret: Vec<u8>,
+    /// Whether deliveries are made.
+    pub enabled: bool,
+}
+
+/// A delivery that is due: the first undelivered event of its person at its target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DueDelivery {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The target.
+    pub target: Target,
+    /// The event.
+    pub event: Event,
+    /// How often it was tried.
+    pub attempts: i64,
+}
+
+/// How an attempt to deliver ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeliveryResult {
+    /// The target acknowledged it.
+    Acknowledged,
+    /// To be tried again at the instant, for the reason.
+    Retry(Instant, String),
+    /// Given up for good, for the reason.
+    Dead(String),
+}
+
+/// An account with the resource that feeds it, as the platform reads it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountView {
+    /// The account.
+    pub account: Account,
+    /// Its standing grants.
+    pub grants: Vec<Grant>,
+    /// The connection and SCIM id that feed it; `None` once the resource is deleted.
+    pub source: Option<(ConnectionId, ResourceId)>,
+    /// Its evaluation state; `None` once the resource is deleted.
+    pub evaluation: Option<EvaluationState>,
+}
+
+/// The methods that can't name a tenant first. Nothing else may cross tenants.
+#[async_trait]
+pub trait Platform: Send + Sync {
+    /// Whether the database answers.
+    async fn ping(&self) -> Result<()>;
+    /// The tenant and state of a connection by its unguessable id.
+    async fn find_connection(&self, connection: &ConnectionId) -> Result<Option<(TenantId, ConnectionState)>>;
+    /// What a connection token stands for, by its keyed hash.
+    async fn find_connection_token(&self, hash: &str) -> Result<Option<ConnectionCredential>>;
+    /// What an API token stands for, by its keyed hash.
+    async fn find_api_token(&self, hash: &str) -> Result<Option<ApiCredential>>;
+    /// Stores an API token.
+    async fn create_api_token(&self, token: &NewToken, scope: &ApiScope) -> Result<()>;
+    /// How many API tokens exist: none at first start.
+    async fn count_api_tokens(&self) -> Result<i64>;
+    /// All tenants, by id.
+    async fn tenants(&self) -> Result<Vec<Tenant>>;
+    /// Expands fan-outs (one bounded batch): marks people below changed groups as pending. Returns whether work is left.
+    async fn expand_fan_outs(&self, now: Instant) -> Result<bool>;
+    /// Claims due people until `lease_until`: pending inputs, another active revision, or a date that has come.
+    async fn claim_due(&self, now: Instant, lease_until: Instant, limit: i64) -> Result<Vec<DuePerson>>;
+    /// Numbers committed events per tenant, in commit-visible order without gaps. Returns how many.
+    async fn number_events(&self) -> Result<u64>;
+    /// Claims due deliveries until `lease_until`: at most one per (target, person), leavers first.
+    async fn claim_deliveries(&self, now: Instant, lease_until: Instant, limit: i64) -> Result<Vec<DueDelivery>>;
+    /// The earliest instant at which something now idle becomes due.
+    async fn next_due(&self, now: Instant) -> Result<Option<Instant>>;
+}
+
+/// Everything that is asked for one tenant.
+#[async_trait]
+pub trait Store: Platform {
+    /// Creates the tenant if it does not exist; `managed_by` of an existing one is left as it is.
+    async fn ensure_tenant(&self, tenant: &TenantId, name: &str, managed_by: &str, at: Instant) -> Result<Tenant>;
+    /// The tenant, or `None`.
+    async fn tenant(&self, tenant: &TenantId) -> Result<Option<Tenant>>;
+
+    /// Stores a revision; the same hash again is a no-op.
+    async fn put_revision(&self, tenant: &TenantId, revision: &StoredRevision, at: Instant) -> Result<()>;
+    /// A stored revision.
+    async fn revision(&self, tenant: &TenantId, hash: &RevisionHash) -> Result<Option<StoredRevision>>;
+    /// Makes `hash` the active revision if `replaces` still is; `Conflict{revision}` otherwise.
+    async fn activate(&self, tenant: &TenantId, hash: &RevisionHash, replaces: Option<&RevisionHash>, actor: &Actor, at: Instant) -> Result<()>;
+
+    /// Creates a connection with its first token; `Taken{name}` when the name is in use.
+    async fn create_connection(&self, tenant: &TenantId, connection: &Connection, token: &NewToken, actor: &Actor) -> Result<()>;
+    /// All connections, by name.
+    async fn connections(&self, tenant: &TenantId) -> Result<Vec<Connection>>;
+    /// Adds a token; at most two live, so older ones than the newest live one end at `expire_others`.
+    async fn rotate_token(&self, tenant: &TenantId, connection: &ConnectionId, token: &NewToken, expire_others: Instant, actor: &Actor) -> Result<()>;
+    /// Pauses or resumes; resuming marks what was parked as pending.
+    async fn set_connection_state(&self, tenant: &TenantId, connection: &ConnectionId, state: ConnectionState, actor: &Actor, at: Instant) -> Result<()>;
+    /// Deletes a connection: its tokens end at once, its resources and accounts as if each had been deleted.
+    async fn delete_connection(&self, tenant: &TenantId, connection: &ConnectionId, actor: &Actor, at: Instant) -> Result<()>;
+    /// Notes a use of a good token (kept at one-minute granularity) or counts a wrong credential (`token_id` = `None`).
+    async fn note_credential(&self, tenant: &TenantId, connection: &ConnectionId, token_id: Option<&str>, at: Instant) -> Result<()>;
+
+    /// People with all that evaluation reads, in one snapshot; ids that don't exist are left out.
+    async fn people(&self, tenant: &TenantId, connection: &ConnectionId, users: &[ResourceId]) -> Result<Vec<Person>>;
+    /// A removed account that a user with this external id would revive.
+    async fn revivable(&self, tenant: &TenantId, connection: &ConnectionId, external_id: &str) -> Result<Option<Account>>;
+    /// The account, other than `except`, that has the name key in the tenant.
+    async fn name_holder(&self, tenant: &TenantId, name_key: &str, except: &AccountId) -> Result<Option<AccountId>>;
+    /// A resource by id.
+    async fn resource(&self, tenant: &TenantId, connection: &ConnectionId, kind: ResourceKind, id: &ResourceId) -> Result<Option<StoredResource>>;
+    /// Resources that match, in a stable order.
+    async fn list(&self, tenant: &TenantId, connection: &ConnectionId, query: &ListQuery<'_>) -> Result<Page<StoredResource>>;
+    /// The members of groups, at most `limit` a group (in id order).
+    async fn members(&self, tenant: &TenantId, connection: &ConnectionId, groups: &[ResourceId], limit: i64) -> Result<BTreeMap<ResourceId, Vec<StoredMember>>>;
+    /// Which of `candidates` are members of the group.
+    async fn which_members(&self, tenant: &TenantId, connection: &ConnectionId, group: &ResourceId, candidates: &[ResourceId]) -> Result<Vec<StoredMember>>;
+    /// The groups of users, for rendering.
+    async fn groups_of(&self, tenant: &TenantId, connection: &ConnectionId, users: &[ResourceId]) -> Result<BTreeMap<ResourceId, Vec<UserGroup>>>;
+    /// The distinct users below a group (itself included, nested groups followed): `None` when more than `limit`.
+    async fn users_below(&self, tenant: &TenantId, connection: &ConnectionId, groups: &[ResourceId], limit: usize) -> Result<Option<Vec<ResourceId>>>;
+    /// The handle memberships (confirmed handles, nested groups followed upwards) that users would have if they were direct
+    /// members of their present groups plus `plus` minus `minus`; every user asked for is in the answer.
+    async fn memberships_if(&self, tenant: &TenantId, connection: &ConnectionId, users: &[ResourceId], plus: &[ResourceId], minus: &[ResourceId]) -> Result<BTreeMap<ResourceId, Vec<GroupMembership>>>;
+
+    /// Commits a change: all of it, durably, or nothing.
+    async fn commit(&self, tenant: &TenantId, change: Change) -> Result<Committed>;
+    /// Locks the person, lets `decide` compute the change from what stands, and commits it: never loses a race.
+    /// The inner result is the decision's own refusal.
+    async fn commit_locked(&self, tenant: &TenantId, connection: &ConnectionId, user: &ResourceId, decide: LockedDecision<'static>) -> Result<std::result::Result<Committed, rolecall_scim::ScimError>>;
+
+    /// What a handle is bound to, or `None` when it is free.
+    async fn handle(&self, tenant: &TenantId, handle: &Handle) -> Result<Option<HandleBinding>>;
+    /// Confirms a binding; people below the group are marked pending.
+    async fn confirm_handle(&self, tenant: &TenantId, handle: &Handle, actor: &Actor, at: Instant) -> Result<HandleBinding>;
+    /// All bindings, by handle.
+    async fn handles(&self, tenant: &TenantId) -> Result<Vec<HandleBinding>>;
+
+    /// Accounts by id, after `after`, optionally in one state.
+    async fn accounts(&self, tenant: &TenantId, state: Option<AccountState>, after: Option<&AccountId>, limit: i64) -> Result<Vec<AccountView>>;
+    /// An account by id or by user name (folded).
+    async fn account(&self, tenant: &TenantId, id_or_name: &str) -> Result<Option<AccountView>>;
+    /// How many people are pending in the tenant.
+    async fn count_pending(&self, tenant: &TenantId) -> Result<i64>;
+    /// Numbered events after `after`, at most `limit`, ascending.
+    async fn events(&self, tenant: &TenantId, after: i64, limit: i64) -> Result<Vec<Event>>;
+
+    /// Creates or replaces a target by id.
+    async fn put_target(&self, target: &Target) -> Result<()>;
+    /// The tenant's targets.
+    async fn targets(&self, tenant: &TenantId) -> Result<Vec<Target>>;
+    /// Records how an attempt ended.
+    async fn finish_delivery(&self, tenant: &TenantId, target: &str, event: &str, result: &DeliveryResult, at: Instant) -> Result<()>;
+}
+
+/// Opens the store that the URL's scheme names (`sqlite:` or `postgres:`), with its migrations applied.
+///
+/// # Errors
+/// `Unavailable` when the database can't be opened; `Missing` for another scheme.
+pub async fn open(url: &str, keyring: Arc<crate::crypto::Keyring>) -> Result<Arc<dyn Store>> {
+    if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+        Ok(Arc::new(postgres::PostgresStore::open(url, keyring).await?))
+    } else if url.starts_with("sqlite:") {
+        Ok(Arc::new(sqlite::SqliteStore::open(url, keyring).await?))
+    } else {
+        Err(StoreError::Missing("database scheme (use `sqlite:` or `postgres:`)"))
+    }
+}
