@@ -73,10 +73,7 @@ impl SecretKey {
     /// [`CryptoError::Seal`] beyond the cipher's limits.
     pub fn seal(&self, purpose: &str, plain: &[u8]) -> Result<Vec<u8>, CryptoError> {
         let nonce = XNonce::from(random_bytes::<NONCE_BYTES>());
-        let sealed = self
-            .cipher()
-            .encrypt(&nonce, Payload { msg: plain, aad: purpose.as_bytes() })
-            .map_err(|_| CryptoError::Seal)?;
+        let sealed = self.cipher().encrypt(&nonce, Payload { msg: plain, aad: purpose.as_bytes() }).map_err(|_| CryptoError::Seal)?;
         Ok([&nonce[..], &sealed].concat())
     }
 
@@ -87,10 +84,7 @@ impl SecretKey {
     pub fn open(&self, purpose: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
         let (nonce, body) = sealed.split_at_checked(NONCE_BYTES).ok_or(CryptoError::Open)?;
         let nonce = XNonce::try_from(nonce).map_err(|_| CryptoError::Open)?;
-        self.cipher()
-            .decrypt(&nonce, Payload { msg: body, aad: purpose.as_bytes() })
-            .map(Zeroizing::new)
-            .map_err(|_| CryptoError::Open)
+        self.cipher().decrypt(&nonce, Payload { msg: body, aad: purpose.as_bytes() }).map(Zeroizing::new).map_err(|_| CryptoError::Open)
     }
 
     /// A new key, and its form sealed under this one for `purpose`.
@@ -136,9 +130,7 @@ impl Keyring {
     /// # Errors
     /// When the file can't be read or made, or does not hold 64 hexadecimal digits.
     pub fn from_file(path: &Path) -> Result<Self, CryptoError> {
-        let failed = |action| {
-            move |source| CryptoError::MasterKeyFile { path: path.display().to_string(), action, source }
-        };
+        let failed = |action| move |source| CryptoError::MasterKeyFile { path: path.display().to_string(), action, source };
         match std::fs::read_to_string(path) {
             Ok(text) => Self::from_hex(text.trim()),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -223,11 +215,7 @@ fn unhex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     if !text.is_ascii() || !text.len().is_multiple_of(2) {
         return None;
     }
-    (0..text.len())
-        .step_by(2)
-        .map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok())
-        .collect::<Option<Vec<u8>>>()
-        .map(Zeroizing::new)
+    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok()).collect::<Option<Vec<u8>>>().map(Zeroizing::new)
 }
 
 fn random_bytes<const N: usize>() -> [u8; N] {

@@ -1,6 +1,21 @@
 //! Rolecall: a multi-tenant SCIM 2.0 provisioning server in which every tenant brings its own logic.
 //! `ARCHITECTURE.md` beside this crate walks through it.
 
+pub mod app;
 pub mod clock;
+pub mod compute;
 pub mod crypto;
+pub mod diagnostic;
+pub mod evaluation;
+pub mod jobs;
+pub mod lifecycle;
+
+pub mod mapping;
+pub mod metrics;
 pub mod model;
+pub mod plugins;
+pub mod policies;
+pub mod provisioning;
+pub mod revision;
+pub mod store;
+pub mod tenancy;

@@ -12,14 +12,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use rolecall_scim::ResourceKind;
 use rolecall_scim::filter::Filter;
 use rolecall_scim::resource::Document;
-use rolecall_scim::ResourceKind;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Account, AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, EvaluationState, Event, Grant,
-    GroupMembership, Handle, Instant, NewEvent, Note, ResourceId, RevisionHash, RoleId, TenantId,
+    Account, AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, EvaluationState, Event, Grant, GroupMembership, Handle,
+    Instant, NewEvent, Note, ResourceId, RevisionHash, RoleId, TenantId,
 };
 
 /// The most people that are evaluated with the write that affects them; more are marked and left to the worker.
@@ -137,6 +137,8 @@ pub struct Page<T> {
 pub struct ListQuery<'a> {
     /// Users or Groups.
     pub kind: ResourceKind,
+    /// The connection's schemas: what the filter's paths mean.
+    pub schemas: &'a rolecall_scim::schema::Schemas,
     /// The filter; `None` lists all.
     pub filter: Option<&'a Filter>,
     /// How many matches to skip (`startIndex - 1`).
@@ -538,16 +540,37 @@ pub trait Store: Platform {
     /// A stored revision.
     async fn revision(&self, tenant: &TenantId, hash: &RevisionHash) -> Result<Option<StoredRevision>>;
     /// Makes `hash` the active revision if `replaces` still is; `Conflict{revision}` otherwise.
-    async fn activate(&self, tenant: &TenantId, hash: &RevisionHash, replaces: Option<&RevisionHash>, actor: &Actor, at: Instant) -> Result<()>;
+    async fn activate(
+        &self,
+        tenant: &TenantId,
+        hash: &RevisionHash,
+        replaces: Option<&RevisionHash>,
+        actor: &Actor,
+        at: Instant,
+    ) -> Result<()>;
 
     /// Creates a connection with its first token; `Taken{name}` when the name is in use.
     async fn create_connection(&self, tenant: &TenantId, connection: &Connection, token: &NewToken, actor: &Actor) -> Result<()>;
     /// All connections, by name.
     async fn connections(&self, tenant: &TenantId) -> Result<Vec<Connection>>;
     /// Adds a token; at most two live, so older ones than the newest live one end at `expire_others`.
-    async fn rotate_token(&self, tenant: &TenantId, connection: &ConnectionId, token: &NewToken, expire_others: Instant, actor: &Actor) -> Result<()>;
+    async fn rotate_token(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        token: &NewToken,
+        expire_others: Instant,
+        actor: &Actor,
+    ) -> Result<()>;
     /// Pauses or resumes; resuming marks what was parked as pending.
-    async fn set_connection_state(&self, tenant: &TenantId, connection: &ConnectionId, state: ConnectionState, actor: &Actor, at: Instant) -> Result<()>;
+    async fn set_connection_state(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        state: ConnectionState,
+        actor: &Actor,
+        at: Instant,
+    ) -> Result<()>;
     /// Deletes a connection: its tokens end at once, its resources and accounts as if each had been deleted.
     async fn delete_connection(&self, tenant: &TenantId, connection: &ConnectionId, actor: &Actor, at: Instant) -> Result<()>;
     /// Notes a use of a good token (kept at one-minute granularity) or counts a wrong credential (`token_id` = `None`).
@@ -560,26 +583,68 @@ pub trait Store: Platform {
     /// The account, other than `except`, that has the name key in the tenant.
     async fn name_holder(&self, tenant: &TenantId, name_key: &str, except: &AccountId) -> Result<Option<AccountId>>;
     /// A resource by id.
-    async fn resource(&self, tenant: &TenantId, connection: &ConnectionId, kind: ResourceKind, id: &ResourceId) -> Result<Option<StoredResource>>;
+    async fn resource(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        kind: ResourceKind,
+        id: &ResourceId,
+    ) -> Result<Option<StoredResource>>;
     /// Resources that match, in a stable order.
     async fn list(&self, tenant: &TenantId, connection: &ConnectionId, query: &ListQuery<'_>) -> Result<Page<StoredResource>>;
     /// The members of groups, at most `limit` a group (in id order).
-    async fn members(&self, tenant: &TenantId, connection: &ConnectionId, groups: &[ResourceId], limit: i64) -> Result<BTreeMap<ResourceId, Vec<StoredMember>>>;
+    async fn members(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        groups: &[ResourceId],
+        limit: i64,
+    ) -> Result<BTreeMap<ResourceId, Vec<StoredMember>>>;
     /// Which of `candidates` are members of the group.
-    async fn which_members(&self, tenant: &TenantId, connection: &ConnectionId, group: &ResourceId, candidates: &[ResourceId]) -> Result<Vec<StoredMember>>;
+    async fn which_members(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        group: &ResourceId,
+        candidates: &[ResourceId],
+    ) -> Result<Vec<StoredMember>>;
     /// The groups of users, for rendering.
-    async fn groups_of(&self, tenant: &TenantId, connection: &ConnectionId, users: &[ResourceId]) -> Result<BTreeMap<ResourceId, Vec<UserGroup>>>;
+    async fn groups_of(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        users: &[ResourceId],
+    ) -> Result<BTreeMap<ResourceId, Vec<UserGroup>>>;
     /// The distinct users below a group (itself included, nested groups followed): `None` when more than `limit`.
-    async fn users_below(&self, tenant: &TenantId, connection: &ConnectionId, groups: &[ResourceId], limit: usize) -> Result<Option<Vec<ResourceId>>>;
+    async fn users_below(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        groups: &[ResourceId],
+        limit: usize,
+    ) -> Result<Option<Vec<ResourceId>>>;
     /// The handle memberships (confirmed handles, nested groups followed upwards) that users would have if they were direct
     /// members of their present groups plus `plus` minus `minus`; every user asked for is in the answer.
-    async fn memberships_if(&self, tenant: &TenantId, connection: &ConnectionId, users: &[ResourceId], plus: &[ResourceId], minus: &[ResourceId]) -> Result<BTreeMap<ResourceId, Vec<GroupMembership>>>;
+    async fn memberships_if(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        users: &[ResourceId],
+        plus: &[ResourceId],
+        minus: &[ResourceId],
+    ) -> Result<BTreeMap<ResourceId, Vec<GroupMembership>>>;
 
     /// Commits a change: all of it, durably, or nothing.
     async fn commit(&self, tenant: &TenantId, change: Change) -> Result<Committed>;
     /// Locks the person, lets `decide` compute the change from what stands, and commits it: never loses a race.
     /// The inner result is the decision's own refusal.
-    async fn commit_locked(&self, tenant: &TenantId, connection: &ConnectionId, user: &ResourceId, decide: LockedDecision<'static>) -> Result<std::result::Result<Committed, rolecall_scim::ScimError>>;
+    async fn commit_locked(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        user: &ResourceId,
+        decide: LockedDecision<'static>,
+    ) -> Result<std::result::Result<Committed, rolecall_scim::ScimError>>;
 
     /// What a handle is bound to, or `None` when it is free.
     async fn handle(&self, tenant: &TenantId, handle: &Handle) -> Result<Option<HandleBinding>>;
@@ -589,7 +654,13 @@ pub trait Store: Platform {
     async fn handles(&self, tenant: &TenantId) -> Result<Vec<HandleBinding>>;
 
     /// Accounts by id, after `after`, optionally in one state.
-    async fn accounts(&self, tenant: &TenantId, state: Option<AccountState>, after: Option<&AccountId>, limit: i64) -> Result<Vec<AccountView>>;
+    async fn accounts(
+        &self,
+        tenant: &TenantId,
+        state: Option<AccountState>,
+        after: Option<&AccountId>,
+        limit: i64,
+    ) -> Result<Vec<AccountView>>;
     /// An account by id or by user name (folded).
     async fn account(&self, tenant: &TenantId, id_or_name: &str) -> Result<Option<AccountView>>;
     /// How many people are pending in the tenant.

@@ -1,0 +1,90 @@
+//! Resources in normal form: what a client wrote, checked against the schemas and cleaned.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::schema::Schemas;
+use crate::{ResourceKind, ScimError};
+
+/// A resource as the client wrote it, in normal form: attribute names in the schema's case, booleans
+/// as booleans, no password, no NUL, no nulls, no read-only attributes, no members, nothing undefined.
+/// `schemas` stays as the client wrote it plus the extensions that are used.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Document(pub(crate) Map<String, Value>);
+
+impl Document {
+    /// An attribute by its name in the schema's case (extensions: by URN).
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+    /// A text attribute.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(Value::as_str)
+    }
+    /// The attributes.
+    #[must_use]
+    pub fn attributes(&self) -> &Map<String, Value> {
+        &self.0
+    }
+    /// A copy as a JSON value.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        Value::Object(self.0.clone())
+    }
+    /// What was stored as JSON text by this crate's own serialisation. Not for clients' bodies: see [`read`].
+    ///
+    /// # Errors
+    /// When the text is no JSON object.
+    pub fn from_stored(text: &str) -> serde_json::Result<Self> {
+        serde_json::from_str(text)
+    }
+}
+
+/// A client's resource, read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Read {
+    /// The document.
+    pub document: Document,
+    /// For groups: the members' ids in order, without repeats; `None` when the body has no `members`.
+    pub members: Option<Vec<String>>,
+    /// Paths of attributes that neither the RFC nor the tenant defines, and of read-only ones: not kept.
+    pub ignored: Vec<String>,
+    /// Client quirks that were met (stable words, see [`crate::Quirk`]).
+    pub quirks: Vec<crate::Quirk>,
+}
+
+/// Reads the body of a POST or a PUT. With `previous` (PUT), immutable attributes may not change.
+///
+/// # Errors
+/// 400 `invalidSyntax` / `invalidValue` / `mutability`, naming the attribute.
+pub fn read(schemas: &Schemas, kind: ResourceKind, body: &Value, previous: Option<&Document>) -> Result<Read, ScimError> {
+    let _ = (schemas, kind, body, previous);
+    unimplemented!()
+}
+
+/// What the server adds to a document for clients: `id`, `meta`, and the rows that are kept beside it.
+#[derive(Clone, Debug, Default)]
+pub struct Extras<'a> {
+    /// The SCIM id.
+    pub id: &'a str,
+    /// RFC 3339, `meta.created`.
+    pub created: String,
+    /// RFC 3339, `meta.lastModified`.
+    pub last_modified: String,
+    /// Absolute URI.
+    pub location: String,
+    /// Weak entity tag, `W/"3"`.
+    pub version: String,
+    /// `members` of a group or `groups` of a user as JSON objects; `None` leaves the attribute out.
+    pub rows: Option<Vec<Value>>,
+}
+
+/// The whole resource as clients see it, before projection.
+#[must_use]
+pub fn view(kind: ResourceKind, document: &Document, extras: Extras<'_>) -> Map<String, Value> {
+    let _ = (kind, document, extras);
+    unimplemented!()
+}

@@ -1,0 +1,226 @@
+//! The one decision: `evaluate(revision, subject, as_of)` gives account, roles and reasons.
+//!
+//! Pure: no clock, no I/O, no randomness. Live writes, the worker, explanation, golden tests and
+//! benchmarks all call it, so what was tried is what happens. It knows nothing of what stands at
+//! present: comparing with that is `lifecycle`'s.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rolecall_scim::resource::Document;
+
+use crate::mapping::{AccountShape, Mapping};
+use crate::model::{AccountId, ConnectionId, GroupMembership, Instant, Note, ResourceId};
+use crate::plugins::{Call, PluginFault};
+use crate::policies::{Principal, RoleDecision};
+use crate::revision::Revision;
+
+/// Everything that a decision reads about one person.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subject {
+    /// The SCIM User.
+    pub user: ResourceId,
+    /// The connection that wrote it.
+    pub connection: ConnectionId,
+    /// The document, in normal form.
+    pub document: Document,
+    /// Direct and inherited memberships in groups with a confirmed handle.
+    pub groups: Vec<GroupMembership>,
+    /// The other account of the tenant that has the name which the mapping gives this one, if there is one.
+    /// A collision is a fact of the tenant, not of one subject, so it is told and not looked up.
+    pub collision: Option<AccountId>,
+}
+
+/// What became of the account.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The identity provider says that the person is inactive: nothing is mapped and nothing is granted.
+    Inactive,
+    /// The mapping made an account.
+    Account(Box<AccountShape>),
+    /// The mapping made an account whose name another account has.
+    Collision(Box<AccountShape>, AccountId),
+    /// The mapping says that this person is none of the tenant's.
+    OutOfScope(String),
+    /// The mapping refuses this person.
+    Refused(Note),
+    /// No verdict: a plugin fault, or no revision. Nothing is granted on a doubt.
+    Fault(Fault),
+}
+
+/// Why there is no verdict.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    /// What happened, for people.
+    pub note: Note,
+    /// Whether trying again may give another answer (a wall-clock timeout), as opposed to a deterministic fault.
+    pub infrastructure: bool,
+}
+
+/// A role that could not be decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undecided {
+    /// The role.
+    pub role: String,
+    /// What failed.
+    pub note: Note,
+}
+
+/// What a revision makes of a subject.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// The account.
+    pub outcome: Outcome,
+    /// Where each account attribute came from.
+    pub provenance: BTreeMap<String, String>,
+    /// The roles that the policies give, with their reasons; sorted by role.
+    pub roles: Vec<RoleDecision>,
+    /// The roles that a policy error left undecided: never an Allow, and no reason to take away at once.
+    pub undecided: Vec<Undecided>,
+    /// The next instant at which the same inputs may give another result.
+    pub next_change: Option<Instant>,
+    /// Fuel that the plugins used.
+    pub fuel: u64,
+}
+
+impl Evaluation {
+    fn of(outcome: Outcome) -> Self {
+        Self { outcome, provenance: BTreeMap::new(), roles: Vec::new(), undecided: Vec::new(), next_change: None, fuel: 0 }
+    }
+
+    /// The evaluation where a tenant has no revision: no verdict.
+    #[must_use]
+    pub fn without_revision() -> Self {
+        Self::of(Outcome::Fault(Fault {
+            note: Note {
+                code: "no_revision".into(),
+                path: None,
+                message: "the tenant has no active revision: apply one with `rolecall tenant apply`".into(),
+            },
+            infrastructure: false,
+        }))
+    }
+}
+
+/// What the revision makes of the subject at `as_of`.
+#[must_use]
+pub fn evaluate(revision: &Revision, subject: &Subject, as_of: Instant) -> Evaluation {
+    if !is_active(&subject.document) {
+        return Evaluation::of(Outcome::Inactive);
+    }
+    let handles: Vec<&str> = subject.groups.iter().map(|group| group.handle.as_str()).collect();
+    let mut fuel = 0;
+    let mapping = match map(revision, subject, &handles, as_of, &mut fuel) {
+        Ok(mapping) => mapping,
+        Err(fault) => return Evaluation { fuel, ..Evaluation::of(Outcome::Fault(fault_of(&fault))) },
+    };
+    let (shape, provenance) = match mapping {
+        Mapping::Account { shape, provenance } => (shape, provenance),
+        Mapping::OutOfScope { reason } => return Evaluation { fuel, ..Evaluation::of(Outcome::OutOfScope(reason)) },
+        Mapping::Refused { code, path, message } => {
+            let note = Note { code, path, message };
+            return Evaluation { fuel, ..Evaluation::of(Outcome::Refused(note)) };
+        }
+    };
+    if let Some(holder) = &subject.collision {
+        let outcome = Outcome::Collision(Box::new(shape), holder.clone());
+        return Evaluation { fuel, provenance, ..Evaluation::of(outcome) };
+    }
+    let proposed = match propose(revision, subject, &handles, &shape, as_of, &mut fuel) {
+        Ok(proposed) => proposed,
+        Err(fault) => return Evaluation { fuel, ..Evaluation::of(Outcome::Fault(fault_of(&fault))) },
+    };
+    let principal = principal(subject, &shape);
+    let decision = revision.policies.decide(&principal, &proposed, as_of.timestamp());
+    let undecided = decision
+        .errors
+        .into_iter()
+        .map(|error| Undecided {
+            note: Note {
+                code: "policy_error".into(),
+                path: None,
+                message: format!("policy `{}` failed for role `{}`: {}", error.policy, error.role, error.message),
+            },
+            role: error.role,
+        })
+        .collect();
+    Evaluation {
+        outcome: Outcome::Account(Box::new(shape)),
+        provenance,
+        roles: decision.grants,
+        undecided,
+        next_change: decision.next_change.map(Instant::from),
+        fuel,
+    }
+}
+
+/// What Cedar is asked about: shared with explanation, so that both see the same person.
+#[must_use]
+pub fn principal<'a>(subject: &'a Subject, shape: &'a AccountShape) -> Principal<'a> {
+    Principal::of(subject.user.as_str(), subject.connection.as_str(), shape, &subject.groups)
+}
+
+/// The roles that the tenant's plugin nominates for an account of this shape.
+///
+/// # Errors
+/// The plugin's fault.
+pub fn proposed_roles(
+    revision: &Revision,
+    subject: &Subject,
+    shape: &AccountShape,
+    as_of: Instant,
+) -> Result<BTreeSet<String>, PluginFault> {
+    let handles: Vec<&str> = subject.groups.iter().map(|group| group.handle.as_str()).collect();
+    propose(revision, subject, &handles, shape, as_of, &mut 0)
+}
+
+/// `active` absent is not false: clients that leave it out have disabled accounts elsewhere by accident.
+#[must_use]
+pub fn is_active(document: &Document) -> bool {
+    document.get("active").and_then(serde_json::Value::as_bool).unwrap_or(true)
+}
+
+fn map(revision: &Revision, subject: &Subject, handles: &[&str], as_of: Instant, fuel: &mut u64) -> Result<Mapping, PluginFault> {
+    let Some(bound) = &revision.transform else {
+        return Ok(Mapping::default_for(&subject.document.to_value()));
+    };
+    let user = subject.document.to_value();
+    let answer = bound.plugin.transform_user(&Call {
+        as_of: as_of.timestamp(),
+        connection: subject.connection.as_str(),
+        settings: &bound.settings_json,
+        user: &user,
+        groups: handles,
+        tables: &revision.tables,
+    })?;
+    *fuel += answer.fuel;
+    Ok(answer.mapping)
+}
+
+fn propose(
+    revision: &Revision,
+    subject: &Subject,
+    handles: &[&str],
+    shape: &AccountShape,
+    as_of: Instant,
+    fuel: &mut u64,
+) -> Result<BTreeSet<String>, PluginFault> {
+    let Some(bound) = &revision.propose else {
+        return Ok(BTreeSet::new());
+    };
+    let user = subject.document.to_value();
+    let call = Call {
+        as_of: as_of.timestamp(),
+        connection: subject.connection.as_str(),
+        settings: &bound.settings_json,
+        user: &user,
+        groups: handles,
+        tables: &revision.tables,
+    };
+    let answer = bound.plugin.propose_roles(&call, shape)?;
+    *fuel += answer.fuel;
+    Ok(answer.proposals.into_iter().map(|proposal| proposal.role).collect())
+}
+
+fn fault_of(fault: &PluginFault) -> Fault {
+    Fault { note: Note { code: "plugin_fault".into(), path: None, message: fault.to_string() }, infrastructure: fault.is_infrastructure() }
+}

@@ -1,0 +1,1 @@
+//! The contract suite, stamped onto both databases.
