@@ -86,9 +86,19 @@ pub fn settle(standing: &Standing<'_>, evaluation: &Evaluation, groups: &[GroupM
             let note = Note { code: "out_of_scope".into(), path: None, message: reason.clone() };
             change.account(AccountState::OutOfScope, None, Some(note))
         }
+        Outcome::Account(shape) if rules.paused && (standing.fresh || standing.account.state != AccountState::Active) => {
+            change.drop_all("paused");
+            let note = Note {
+                code: "paused".into(),
+                path: None,
+                message: "the connection is paused: nothing new comes into use before it is resumed".into(),
+            };
+            change.account(AccountState::Held, Some((shape, evaluation)), Some(note))
+        }
         Outcome::Account(shape) => {
             change.decide(evaluation, groups, &mut next);
-            change.account(AccountState::Active, Some((shape, evaluation)), None)
+            let note = evaluation.undecided.first().map(|undecided| undecided.note.clone());
+            change.account(AccountState::Active, Some((shape, evaluation)), note)
         }
         Outcome::Collision(shape, holder) => {
             change.drop_all("collision");
