@@ -20,3 +20,11 @@ pub struct Diagnostic {
     /// What to do.
     pub help: Option<String>,
 }
+
+impl Diagnostic {
+    /// A problem of a file as a whole.
+    #[must_use]
+    pub fn whole_file(file: &str, message: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), line: None, column: None, length: 0, source: None, message: message.into(), help: None }
+    }
+}

@@ -87,17 +87,29 @@ impl Evaluation {
         Self { outcome, provenance: BTreeMap::new(), roles: Vec::new(), undecided: Vec::new(), next_change: None, fuel: 0 }
     }
 
+    /// The evaluation of somebody whom the identity provider calls inactive: no revision is asked.
+    #[must_use]
+    pub fn inactive() -> Self {
+        Self::of(Outcome::Inactive)
+    }
+
+    /// No verdict.
+    #[must_use]
+    pub fn fault(fault: Fault) -> Self {
+        Self::of(Outcome::Fault(fault))
+    }
+
     /// The evaluation where a tenant has no revision: no verdict.
     #[must_use]
     pub fn without_revision() -> Self {
-        Self::of(Outcome::Fault(Fault {
+        Self::fault(Fault {
             note: Note {
                 code: "no_revision".into(),
                 path: None,
                 message: "the tenant has no active revision: apply one with `rolecall tenant apply`".into(),
             },
             infrastructure: false,
-        }))
+        })
     }
 }
 

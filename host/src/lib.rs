@@ -5,6 +5,7 @@ pub mod app;
 pub mod clock;
 pub mod compute;
 pub mod crypto;
+pub mod delivery;
 pub mod diagnostic;
 pub mod evaluation;
 pub mod jobs;
