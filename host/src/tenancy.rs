@@ -156,7 +156,7 @@ async fn build(app: &Arc<App>, files: Files) -> Result<Arc<Revision>, Vec<Diagno
     let built = tokio::task::spawn_blocking(move || Revision::build(&files, &sandbox)).await;
     match built {
         Ok(result) => result.map(Arc::new),
-        Err(_) => Err(vec![Diagnostic::whole_file("tenant.toml", "the revision could not be built: building it failed inside")]),
+        Err(_) => Err(vec![Diagnostic::of_file("tenant.toml", "the revision could not be built: building it failed inside")]),
     }
 }
 
