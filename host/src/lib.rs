@@ -2,12 +2,15 @@
 //! `ARCHITECTURE.md` beside this crate walks through it.
 
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod compute;
+pub mod config;
 pub mod crypto;
 pub mod delivery;
 pub mod diagnostic;
 pub mod evaluation;
+pub mod http;
 pub mod jobs;
 pub mod lifecycle;
 
