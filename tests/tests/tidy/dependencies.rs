@@ -86,10 +86,13 @@ fn the_protocol_crate_can_do_no_input_or_output() {
 #[test]
 fn licence_expressions_are_read_as_spdx_means_them() {
     let allowed = BTreeSet::from(["MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "Unicode-3.0"]);
-    for good in ["MIT", "MIT/Apache-2.0", "GPL-3.0 OR MIT", "(MIT OR GPL-3.0) AND Unicode-3.0", "Apache-2.0 WITH LLVM-exception OR GPL-2.0"] {
+    for good in ["MIT", "MIT/Apache-2.0", "GPL-3.0 OR MIT", "(MIT OR GPL-3.0) AND Unicode-3.0", "Apache-2.0 WITH LLVM-exception OR GPL-2.0"]
+    {
         assert!(is_allowed(good, &allowed), "{good}");
     }
-    for bad in ["GPL-3.0", "MIT AND GPL-3.0", "(MIT OR Apache-2.0) AND GPL-3.0", "MIT WITH Something", "", "MIT OR", "(MIT", "MIT Apache-2.0"] {
+    for bad in
+        ["GPL-3.0", "MIT AND GPL-3.0", "(MIT OR Apache-2.0) AND GPL-3.0", "MIT WITH Something", "", "MIT OR", "(MIT", "MIT Apache-2.0"]
+    {
         assert!(!is_allowed(bad, &allowed), "{bad}");
     }
 }

@@ -61,7 +61,8 @@ fn make_targets_that_pages_name_exist() {
         }
     }
     none("make targets", findings);
-    let silent = makefile.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()) && line.contains(':') && !line.contains("## "));
+    let silent =
+        makefile.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()) && line.contains(':') && !line.contains("## "));
     none("targets without an explanation", silent.map(str::to_owned).collect());
 }
 
@@ -79,7 +80,9 @@ fn people_in_examples_are_invented() {
                 let before = line[..at].chars().next_back();
                 let domain: String = line[at + 1..].chars().take_while(|c| c.is_ascii_alphanumeric() || ".-".contains(*c)).collect();
                 let domain = domain.trim_end_matches(['.', '-']);
-                let is_address = before.is_some_and(|c| c.is_alphanumeric()) && domain.contains('.') && !domain.starts_with(|c: char| c.is_ascii_digit());
+                let is_address = before.is_some_and(|c| c.is_alphanumeric())
+                    && domain.contains('.')
+                    && !domain.starts_with(|c: char| c.is_ascii_digit());
                 if is_address && !reserved.iter().any(|end| domain.ends_with(end)) {
                     findings.push(format!("{path}:{}: `{domain}`", number + 1));
                 }
@@ -92,6 +95,7 @@ fn people_in_examples_are_invented() {
 #[test]
 fn every_guide_can_be_reached_from_the_readme() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let unreachable = all_files().into_iter().filter(|path| path.starts_with("docs/") && path.ends_with(".md") && path.matches('/').count() == 1);
+    let unreachable =
+        all_files().into_iter().filter(|path| path.starts_with("docs/") && path.ends_with(".md") && path.matches('/').count() == 1);
     none("README.md does not link to", unreachable.filter(|path| !readme.contains(&format!("]({path}"))).collect());
 }

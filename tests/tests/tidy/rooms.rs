@@ -39,7 +39,8 @@ const UPWARD: &[(&str, &str, &str)] =
 const PURE_ROOMS: &[&str] = &["evaluation", "lifecycle", "mapping", "model", "policies"];
 
 /// What a pure room can't name.
-const IMPURE_NAMES: &[&str] = &["tokio::", "std::fs", "std::net", "std::env", "std::process", "SystemTime", "getrandom", "async fn", "reqwest"];
+const IMPURE_NAMES: &[&str] =
+    &["tokio::", "std::fs", "std::net", "std::env", "std::process", "SystemTime", "getrandom", "async fn", "reqwest"];
 
 /// The room that a file of the host crate belongs to.
 fn room(path: &str) -> Option<&str> {
@@ -97,7 +98,9 @@ fn rooms_depend_on_rooms_below_them() {
             continue;
         };
         for (number, line) in without_tests(&text).lines().enumerate() {
-            for named in code(line).split("crate::").skip(1).filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()) {
+            for named in
+                code(line).split("crate::").skip(1).filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next())
+            {
                 let upward = rank(named).is_some_and(|other| other < own);
                 if upward && !UPWARD.iter().any(|(from, to, _)| *from == room && *to == named) {
                     findings.push(format!("{path}:{}: `{room}` stands below `{named}`", number + 1));
