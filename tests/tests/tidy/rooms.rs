@@ -28,6 +28,7 @@ const ROOMS: &[&str] = &[
     "compute",
     "crypto",
     "clock",
+    "config",
     "model",
 ];
 
