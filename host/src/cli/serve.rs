@@ -21,10 +21,12 @@ use crate::clock::{Clock, SystemClock};
 use crate::compute::Compute;
 use crate::config::{Config, Layer, MASTER_KEY_VARIABLE, MasterKey};
 use crate::crypto::Keyring;
+use crate::delivery::webhook;
 use crate::diagnostic::Diagnostic;
 use crate::metrics::Metrics;
 use crate::model::{Actor, TenantId};
 use crate::plugins::{Sandbox, SandboxConfig};
+use crate::provisioning::Turns;
 use crate::revision::{self, Files};
 use crate::store::{self, ApiScope, StoreError};
 use crate::tenancy::{self, Revisions, TenancyError};
@@ -163,8 +165,11 @@ async fn build(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<App
         sandbox: Arc::new(sandbox),
         compute: Arc::new(Compute::new(config.evaluation_threads, config.evaluation_queue)),
         revisions: Revisions::default(),
+        turns: Turns::default(),
+        webhooks: webhook::Client::new()?,
         metrics: Arc::new(Metrics::default()),
         wake: Arc::new(Notify::new()),
+        numbered: Arc::new(Notify::new()),
         public_url: config.public_url.clone(),
     }))
 }

@@ -44,10 +44,8 @@ impl Client {
     /// Makes the client: no redirects (a redirect could carry personal data elsewhere), bounded time.
     ///
     /// # Errors
-    /// When the TLS configuration can't be made.
+    /// When the TLS configuration can't be made (the process installs the TLS library at start-up).
     pub fn new() -> Result<Self, ClientError> {
-        // The only provider that is compiled in; a second call finds it installed.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(TIMEOUT)
