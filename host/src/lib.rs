@@ -2,14 +2,15 @@
 //! `ARCHITECTURE.md` beside this crate walks through it.
 
 pub mod app;
+pub mod auth;
 pub mod clock;
 pub mod compute;
 pub mod crypto;
 pub mod diagnostic;
 pub mod evaluation;
+pub mod http;
 pub mod jobs;
 pub mod lifecycle;
-
 pub mod mapping;
 pub mod metrics;
 pub mod model;
