@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod cli;
+pub mod auth;
 pub mod clock;
 pub mod compute;
 pub mod config;
@@ -13,7 +14,6 @@ pub mod evaluation;
 pub mod http;
 pub mod jobs;
 pub mod lifecycle;
-
 pub mod mapping;
 pub mod metrics;
 pub mod model;

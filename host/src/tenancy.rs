@@ -403,3 +403,19 @@ fn explain_case(revision: &Revision, case: &Case, role: &str, as_of: Instant) ->
 pub fn schemas(active: &Active) -> Arc<Schemas> {
     active.built.as_ref().map_or_else(|| Arc::new(Schemas::default()), |revision| Arc::clone(&revision.schemas))
 }
+
+/// Checks files as a revision (golden cases included) and stores nothing.
+///
+/// # Errors
+/// `Broken`, `Golden`.
+pub async fn check_revision(app: &Arc<App>, tenant: &TenantId, files: Files) -> Result<Checked, TenancyError> {
+    let sandbox = Arc::clone(&app.sandbox);
+    // Compiling plugins is long work, and tenant code runs: not on a worker that serves requests.
+    let built = tokio::task::spawn_blocking(move || Revision::build(&files, &sandbox).map(|revision| (revision.run_tests(), revision.hash)));
+    let (golden, hash) = built.await.map_err(|e| StoreError::Corrupt(format!("checking a revision panicked: {e}")))?.map_err(TenancyError::Broken)?;
+    if golden.iter().any(|case| case.diff.is_some()) {
+        return Err(TenancyError::Golden(golden));
+    }
+    let active = app.store.tenant(tenant).await?.and_then(|tenant| tenant.active_revision);
+    Ok(Checked { hash, golden_passed: golden.len(), active })
+}
