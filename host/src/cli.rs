@@ -26,7 +26,6 @@ use serde_json::Value;
 use crate::cli::client::ApiError;
 use crate::cli::render::Paint;
 use crate::config::ConfigError;
-use crate::diagnostic;
 
 /// What was asked for was looked at and found wrong: a broken folder, a failing case, a difference.
 const EXIT_FOUND: u8 = 1;
@@ -137,8 +136,7 @@ fn report(error: &anyhow::Error, output: Output) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let api = error.chain().find_map(|cause| cause.downcast_ref::<ApiError>());
-    let problems = api.map(ApiError::diagnostics).unwrap_or_default();
-    let details = if problems.is_empty() { String::new() } else { diagnostic::render(&problems, false) };
+    let details = api.map(ApiError::details).unwrap_or_default();
     // Nothing can be done when standard error is closed too.
     let _ = writeln!(std::io::stderr(), "{details}error: {}", chain(error));
     if let (true, Some(ApiError::Refused { problem, .. })) = (output.json, api) {

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use reqwest::{Method, Url};
+use serde::Deserialize as _;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::cli::word;
 use crate::config::ConfigError;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{self, Diagnostic};
 
 /// Checking a revision compiles its plugins, which takes seconds for interpreted languages; no other call comes near.
 const TIMEOUT: Duration = Duration::from_secs(180);
@@ -57,11 +59,16 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    /// The diagnostics that the server found in a tenant folder.
+    /// What the server found in a tenant folder, for people: problems with line and caret, failing golden cases with their difference.
     #[must_use]
-    pub fn diagnostics(&self) -> Vec<Diagnostic> {
-        let Self::Refused { problem, .. } = self else { return Vec::new() };
-        problem.get("problems").and_then(|problems| serde_json::from_value(problems.clone()).ok()).unwrap_or_default()
+    pub fn details(&self) -> String {
+        let Self::Refused { problem, .. } = self else { return String::new() };
+        let problems: Vec<Diagnostic> = problem.get("problems").and_then(|list| Vec::deserialize(list).ok()).unwrap_or_default();
+        let mut text = if problems.is_empty() { String::new() } else { diagnostic::render(&problems, false) };
+        for case in problem.get("golden").and_then(Value::as_array).into_iter().flatten() {
+            text += &format!("FAIL {} {}\n{}", word(&case["name"]), word(&case["file"]), case["diff"].as_str().unwrap_or_default());
+        }
+        text
     }
 }
 
@@ -205,10 +212,12 @@ mod tests {
             }]}),
         );
         assert_eq!(error.to_string(), "the server refused (422): the revision has 1 problems");
-        assert_eq!(error.diagnostics()[0].line, Some(3));
+        assert!(error.details().contains("--> tenant.toml:3:1"));
+        let golden = refused(422, json!({"golden": [{"file": "tests/a.json", "name": "joiner", "diff": "-a\n+b\n"}]}));
+        assert_eq!(golden.details(), "FAIL joiner tests/a.json\n-a\n+b\n");
         assert!(refused(401, Value::Null).to_string().contains("ROLECALL_TOKEN"));
         assert_eq!(refused(500, Value::Null).to_string(), "the server answered 500 without a reason");
-        assert_eq!(refused(400, json!({"problems": 3})).diagnostics(), []);
+        assert_eq!(refused(400, json!({"problems": 3, "golden": 4})).details(), "");
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub enum Connection {
         #[command(flatten)]
         which: Which,
         /// How long the token before stays good
-        #[arg(long, value_name = "HOURS", default_value_t = DEFAULT_OVERLAP_HOURS)]
+        #[arg(long, value_name = "HOURS", default_value_t = DEFAULT_OVERLAP_HOURS, value_parser = clap::value_parser!(u32).range(0..=720))]
         overlap_hours: u32,
         /// After how many days the new token ends [default: never]
         #[arg(long, value_name = "DAYS")]

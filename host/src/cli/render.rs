@@ -57,10 +57,10 @@ impl Paint {
 
 /// A table with a header, to be filled.
 #[must_use]
-pub fn table<const N: usize>(header: [&str; N]) -> Table {
+pub fn table<T: Into<String>>(header: impl IntoIterator<Item = T>) -> Table {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_width(TABLE_WIDTH);
-    table.set_header(header);
+    table.set_header(header.into_iter().map(Into::into).collect::<Vec<String>>());
     table
 }
 

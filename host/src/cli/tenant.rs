@@ -15,6 +15,7 @@ use crate::cli::client::{Api, ApiError, Remote};
 use crate::cli::render::{self, Paint};
 use crate::cli::{EXIT_FOUND, Output, serve, word};
 use crate::config::ConfigError;
+use crate::crypto::sha256_hex;
 use crate::diagnostic::{self, Diagnostic};
 use crate::plugins::{Sandbox, SandboxConfig};
 use crate::revision::{self, Files, GoldenResult, Revision};
@@ -141,8 +142,16 @@ fn golden(cases: &[GoldenResult], failed: usize, paint: Paint) -> String {
 /// What this command reads of an active revision.
 #[derive(Deserialize)]
 struct Active {
-    hash: String,
-    files: BTreeMap<String, String>,
+    hash: Option<String>,
+    files: BTreeMap<String, ActiveFile>,
+}
+
+/// A file of the active revision, as the server tells it: plugins are large, so only what tells them apart.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum ActiveFile {
+    Contents { base64: String },
+    Digest { sha256: String, bytes: usize },
 }
 
 /// The tenant, the files and the API; or the folder and what is wrong with it.
@@ -178,26 +187,16 @@ async fn diff(deployed: Deployed, output: Output) -> anyhow::Result<ExitCode> {
         Err((dir, problems)) => return broken(&dir, &problems, output),
     };
     let local = revision::hash(&files);
-    let active = active(&api, &tenant).await?;
-    let same = active.as_ref().is_some_and(|active| active.hash == local.0);
-    let before = active.as_ref().map(|active| active.hash.clone());
-    let there = match active {
-        Some(active) => decode(active.files)?,
-        None => Files::new(),
-    };
-    let changes = changes(&there, &files);
+    let (before, there) = active(&api, &tenant).await?.map_or((None, BTreeMap::new()), |active| (active.hash, active.files));
+    let same = before.as_ref() == Some(&local.0);
+    let changes = changes(&there, &files)?;
     let value = json!({"tenant": tenant, "active": before, "local": local, "same": same, "changes": changes});
     output.show(&value, |paint| {
         let mut text: String = changes.iter().map(|change| render::diff(&change.diff, paint)).collect();
-        text += &if same { paint.good("the folder is the active revision\n") } else { String::new() };
+        text += &if same { paint.good("the folder is the active revision") + "\n" } else { String::new() };
         Ok(text + &format!("active {}\nfolder {local}\n", before.as_deref().unwrap_or("–")))
     })?;
     Ok(ExitCode::from(if same { 0 } else { EXIT_FOUND }))
-}
-
-fn decode(files: BTreeMap<String, String>) -> anyhow::Result<Files> {
-    let decoded = |(path, text): (String, String)| Ok((path, STANDARD.decode(text).context("the server's answer can't be read")?));
-    files.into_iter().map(decoded).collect()
 }
 
 /// One file that differs.
@@ -208,31 +207,48 @@ struct FileChange {
     diff: String,
 }
 
-fn changes(there: &Files, here: &Files) -> Vec<FileChange> {
+fn changes(there: &BTreeMap<String, ActiveFile>, here: &Files) -> anyhow::Result<Vec<FileChange>> {
     let mut paths: Vec<&String> = there.keys().chain(here.keys()).collect();
     paths.sort();
     paths.dedup();
-    paths.into_iter().filter_map(|path| change(path, there.get(path), here.get(path))).collect()
+    let found = paths.into_iter().map(|path| change(path, there.get(path), here.get(path).map(Vec::as_slice)).transpose());
+    found.flatten().collect()
 }
 
-fn change(path: &str, there: Option<&Vec<u8>>, here: Option<&Vec<u8>>) -> Option<FileChange> {
+fn change(path: &str, there: Option<&ActiveFile>, here: Option<&[u8]>) -> anyhow::Result<Option<FileChange>> {
     let change = match (there, here) {
-        (Some(there), Some(here)) if there == here => return None,
-        (None, None) => return None,
         (Some(_), Some(_)) => "changed",
-        (None, Some(_)) => "added",
         (Some(_), None) => "removed",
+        (None, _) => "added",
     };
-    let (old, new) = (there.map_or(&[][..], Vec::as_slice), here.map_or(&[][..], Vec::as_slice));
-    let diff = match (std::str::from_utf8(old), std::str::from_utf8(new)) {
-        (Ok(old), Ok(new)) => TextDiff::from_lines(old, new)
-            .unified_diff()
-            .context_radius(DIFF_CONTEXT_LINES)
-            .header(&format!("active/{path}"), &format!("folder/{path}"))
-            .to_string(),
-        _ => format!("{path}: binary, {} bytes in the active revision, {} in the folder\n", old.len(), new.len()),
+    let diff = match there {
+        Some(ActiveFile::Digest { sha256, bytes }) => match here {
+            Some(here) if sha256_hex(here) == *sha256 => return Ok(None),
+            here => binary(path, *bytes, here.map_or(0, <[u8]>::len)),
+        },
+        Some(ActiveFile::Contents { base64 }) => {
+            let old = STANDARD.decode(base64).context("the server's answer can't be read")?;
+            if here == Some(&old[..]) {
+                return Ok(None);
+            }
+            contents(path, &old, here.unwrap_or_default())
+        }
+        None => contents(path, &[], here.unwrap_or_default()),
     };
-    Some(FileChange { file: path.to_owned(), change, diff })
+    Ok(Some(FileChange { file: path.to_owned(), change, diff }))
+}
+
+fn contents(path: &str, old: &[u8], new: &[u8]) -> String {
+    let (Ok(old_text), Ok(new_text)) = (std::str::from_utf8(old), std::str::from_utf8(new)) else {
+        return binary(path, old.len(), new.len());
+    };
+    let diff = TextDiff::from_lines(old_text, new_text);
+    let header = (format!("active/{path}"), format!("folder/{path}"));
+    diff.unified_diff().context_radius(DIFF_CONTEXT_LINES).header(&header.0, &header.1).to_string()
+}
+
+fn binary(path: &str, old_bytes: usize, new_bytes: usize) -> String {
+    format!("{path}: binary, {old_bytes} bytes in the active revision, {new_bytes} in the folder\n")
 }
 
 async fn apply(deployed: Deployed, output: Output) -> anyhow::Result<ExitCode> {
@@ -241,10 +257,13 @@ async fn apply(deployed: Deployed, output: Output) -> anyhow::Result<ExitCode> {
         Err((dir, problems)) => return broken(&dir, &problems, output),
     };
     let local = revision::hash(&files);
-    let before = active(&api, &tenant).await?.map(|active| active.hash);
-    if before.is_none() {
-        make_tenant(&api, &tenant, &files).await?;
-    }
+    let before = match active(&api, &tenant).await? {
+        Some(active) => active.hash,
+        None => {
+            make_tenant(&api, &tenant, &files).await?;
+            None
+        }
+    };
     let changed = before.as_ref() != Some(&local.0);
     if changed {
         let encoded: BTreeMap<&String, String> = files.iter().map(|(path, bytes)| (path, STANDARD.encode(bytes))).collect();
@@ -260,11 +279,8 @@ async fn apply(deployed: Deployed, output: Output) -> anyhow::Result<ExitCode> {
 
 async fn make_tenant(api: &Api, tenant: &str, files: &Files) -> anyhow::Result<()> {
     let name = serve::display_name(files).unwrap_or_else(|| tenant.to_owned());
-    match api.post(&["tenants"], &json!({"id": tenant, "name": name, "managed_by": "api"})).await {
-        // A token for one tenant may not make any; that tenant is there then, only without a revision.
-        Ok(_) | Err(ApiError::Refused { status: 403, .. }) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    api.post(&["tenants"], &json!({"id": tenant, "name": name})).await?;
+    Ok(())
 }
 
 async fn list(listing: Listing, output: Output) -> anyhow::Result<ExitCode> {
@@ -284,20 +300,27 @@ async fn list(listing: Listing, output: Output) -> anyhow::Result<ExitCode> {
 mod tests {
     use super::*;
 
-    fn files(pairs: &[(&str, &[u8])]) -> Files {
-        pairs.iter().map(|(path, bytes)| ((*path).to_owned(), bytes.to_vec())).collect()
-    }
-
     #[test]
     fn differences_are_found_by_file() {
-        let there = files(&[("a", b"same\n"), ("b", b"one\ntwo\n"), ("c", b"gone\n"), ("p.wasm", b"\0asm\xff")]);
-        let here = files(&[("a", b"same\n"), ("b", b"one\n2\n"), ("d", b"new\n"), ("p.wasm", b"\0asm\xfe\xfe")]);
-        let found = changes(&there, &here);
+        let known = |text: &str| ActiveFile::Contents { base64: STANDARD.encode(text) };
+        let digest = |text: &str| ActiveFile::Digest { sha256: sha256_hex(text.as_bytes()), bytes: text.len() };
+        let there = BTreeMap::from([
+            ("a".to_owned(), known("same\n")),
+            ("b".to_owned(), known("one\ntwo\n")),
+            ("c".to_owned(), known("gone\n")),
+            ("p.wasm".to_owned(), digest("plugin")),
+            ("q.wasm".to_owned(), digest("plugin")),
+        ]);
+        let here: Files = [("a", "same\n"), ("b", "one\n2\n"), ("d", "new\n"), ("p.wasm", "plugin"), ("q.wasm", "another")]
+            .map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec()))
+            .into();
+        let found = changes(&there, &here).unwrap();
         let kinds: Vec<(&str, &str)> = found.iter().map(|change| (change.file.as_str(), change.change)).collect();
-        assert_eq!(kinds, [("b", "changed"), ("c", "removed"), ("d", "added"), ("p.wasm", "changed")]);
+        assert_eq!(kinds, [("b", "changed"), ("c", "removed"), ("d", "added"), ("q.wasm", "changed")]);
         assert_eq!(found[0].diff, "--- active/b\n+++ folder/b\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n");
-        assert_eq!(found[3].diff, "p.wasm: binary, 5 bytes in the active revision, 6 in the folder\n");
-        assert_eq!(changes(&there, &there), []);
+        assert_eq!(found[3].diff, "q.wasm: binary, 6 bytes in the active revision, 7 in the folder\n");
+        let unreadable = BTreeMap::from([("a".to_owned(), ActiveFile::Contents { base64: "?".into() })]);
+        assert!(changes(&unreadable, &here).is_err());
     }
 
     #[test]
