@@ -24,11 +24,11 @@ on_both_databases! {
         let acme = server.tenant("acme").create().await;
         let entra = acme.connection(&server, "Entra ID").await;
         let api = Api { tenant: &acme, connection: &entra };
-        let second = text(&api.post("/tokens", json!({"overlap_seconds": 3600})).await["token"]);
+        let second = text(&api.post("/rotate", json!({"overlap_seconds": 3600})).await["token"]);
         let scim = |token: &str| entra.scim.with_token(Some(token));
         entra.scim.get("/Users").await.expect(200);
         scim(&second).get("/Users").await.expect(200);
-        let third = text(&api.post("/tokens", json!({"overlap_seconds": 3600})).await["token"]);
+        let third = text(&api.post("/rotate", json!({"overlap_seconds": 3600})).await["token"]);
         entra.scim.get("/Users").await.expect_scim_error(401, None);
         scim(&second).get("/Users").await.expect(200);
         scim(&third).get("/Users").await.expect(200);
@@ -99,7 +99,7 @@ on_both_databases! {
         let server = Server::start(&database).await;
         let acme = server.tenant("acme").create().await;
         let made = acme.api.post("/connections", json!({"name": "Entra ID"})).await.expect(201);
-        let id = text(&made["connection"]["id"]);
+        let id = text(&made["id"]);
         assert!(id.len() >= 32, "{id}");
         assert!(text(&made["token"]).starts_with("rc_"), "the token is shown once");
         acme.api.post("/connections", json!({"name": "Entra ID"})).await.expect(409);
