@@ -109,6 +109,8 @@ fn text() -> String {
     branch(&mut data, "outside", &answer(&[0, 1, reason.0, reason.1]));
     let user_name = data.put(br#""userName":""#);
     let opening = data.put(br#"{"user_name":""#);
+    let title = data.put(br#""title":""#);
+    let title_opening = data.put(br#"","title":""#);
     let closing = data.put(br#""}"#);
     write!(
         transform,
@@ -116,6 +118,10 @@ fn text() -> String {
     (local.set $out (global.get $free))
     (call $append (i32.const {}) (i32.const {}))
     (call $append_text (call $find (local.get $user) (local.get $user_len) (i32.const {}) (i32.const {})))
+    (local.set $title (call $find (local.get $user) (local.get $user_len) (i32.const {}) (i32.const {})))
+    (if (local.get $title) (then
+      (call $append (i32.const {}) (i32.const {}))
+      (call $append_text (local.get $title))))
     (call $append (i32.const {}) (i32.const {}))
     (i32.store (i32.const {ANSWER}) (i32.const 0))
     (i32.store offset=4 (i32.const {ANSWER}) (i32.const 0))
@@ -124,7 +130,7 @@ fn text() -> String {
     (i32.store offset=16 (i32.const {ANSWER}) (i32.const 4))
     (i32.store offset=20 (i32.const {ANSWER}) (i32.const 0))
     (i32.const {ANSWER})",
-        opening.0, opening.1, user_name.0, user_name.1, closing.0, closing.1,
+        opening.0, opening.1, user_name.0, user_name.1, title.0, title.1, title_opening.0, title_opening.1, closing.0, closing.1,
     )
     .expect("writing to a string can't fail");
     shell(&data, describe, "", &transform)
@@ -206,7 +212,7 @@ fn shell(data: &Data, describe: u32, start: &str, transform: &str) -> String {
     (param $as_of i32) (param $as_of_len i32) (param $connection i32) (param $connection_len i32)
     (param $settings i32) (param $settings_len i32) (param $user i32) (param $user_len i32)
     (param $groups i32) (param $groups_len i32) (result i32)
-    (local $out i32)
+    (local $out i32) (local $title i32)
     {transform}))"#,
         data = data.escaped(),
     )

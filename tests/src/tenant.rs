@@ -117,7 +117,7 @@ impl<'a> TenantBuilder<'a> {
         }
         let mut settings = format!("name = \"{}\"\n\n[decisions]\non_reject = \"{}\"\n", self.id, self.on_reject);
         for (role, privileged) in &self.roles {
-            write!(settings, "\n[[role]]\nid = \"{role}\"\nprivileged = {privileged}\n").expect("writing to a string can't fail");
+            write!(settings, "\n[[role]]\nid = \"{role}\"\nrisk = 1\nprivileged = {privileged}\n").expect("writing to a string can't fail");
         }
         let mut files = Files::from([("policies/roles.cedar".to_owned(), self.policies.clone().into_bytes())]);
         if let Some(plugin) = &self.plugin {
