@@ -52,6 +52,8 @@ pub enum Outcome {
 pub struct Fault {
     /// What happened, for people.
     pub note: Note,
+    /// What happened, for counting: the plugin fault's code, `no_revision`, `overloaded`.
+    pub code: &'static str,
     /// Whether trying again may give another answer (a wall-clock timeout), as opposed to a deterministic fault.
     pub infrastructure: bool,
 }
@@ -110,6 +112,7 @@ impl Evaluation {
                 path: None,
                 message: "the tenant has no active revision: apply one with `rolecall tenant apply`".into(),
             },
+            code: "no_revision",
             infrastructure: false,
         })
     }
@@ -236,5 +239,6 @@ fn propose(
 }
 
 fn fault_of(fault: &PluginFault) -> Fault {
-    Fault { note: Note { code: "plugin_fault".into(), path: None, message: fault.to_string() }, infrastructure: fault.is_infrastructure() }
+    let note = Note { code: "plugin_fault".into(), path: None, message: fault.to_string() };
+    Fault { note, code: fault.code(), infrastructure: fault.is_infrastructure() }
 }

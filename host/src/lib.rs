@@ -2,8 +2,8 @@
 //! `ARCHITECTURE.md` beside this crate walks through it.
 
 pub mod app;
-pub mod cli;
 pub mod auth;
+pub mod cli;
 pub mod clock;
 pub mod compute;
 pub mod config;

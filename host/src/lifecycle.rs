@@ -376,7 +376,8 @@ mod tests {
     }
 
     fn fault(infrastructure: bool) -> Evaluation {
-        Evaluation::fault(Fault { note: Note { code: "plugin_fault".into(), path: None, message: "trap".into() }, infrastructure })
+        let note = Note { code: "plugin_fault".into(), path: None, message: "trap".into() };
+        Evaluation::fault(Fault { note, code: "trap", infrastructure })
     }
 
     fn settled(account: &Account, grants: &[Grant], evaluation: &Evaluation, groups: &[&str], paused: bool, now: Instant) -> Settled {

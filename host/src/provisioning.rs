@@ -136,7 +136,7 @@ async fn attempt_once(app: &Arc<App>, caller: &Caller, command: &Command) -> Res
         Command::Delete { kind: ResourceKind::Group, id, if_match } => groups::delete(app, caller, id, *if_match).await,
     }?;
     for quirk in &applied.quirks {
-        app.metrics.quirk(&format!("{quirk:?}"));
+        app.metrics.quirk(quirk.word());
     }
     Ok(applied)
 }

@@ -77,6 +77,9 @@ pub enum TenancyError {
     /// The store's word.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Too much of this tenant's waits for the evaluation threads.
+    #[error(transparent)]
+    Overloaded(#[from] crate::compute::Overloaded),
 }
 
 /// What checking a revision found.
@@ -195,8 +198,7 @@ pub async fn check_revision(app: &Arc<App>, tenant: &TenantId, files: Files) -> 
     };
     let (hash, tested) = (built.hash.clone(), Arc::clone(&built));
     // Golden cases are tenant code: on the tenant's threads, within its share.
-    let results =
-        app.compute.run(tenant, move || tested.run_tests()).await.map_err(|overloaded| TenancyError::Refused(overloaded.to_string()))?;
+    let results = app.compute.run(tenant, move || tested.run_tests()).await?;
     if results.iter().any(|case| case.diff.is_some()) {
         return Err(TenancyError::Golden(results));
     }
@@ -371,8 +373,7 @@ pub async fn explain(app: &Arc<App>, tenant: &TenantId, account: &str, role: &st
     let person = people.into_iter().next().ok_or(StoreError::Missing("account"))?;
     let as_of = crate::provisioning::people::as_of(app.clock.now(), None);
     let (role, case) = (role.to_owned(), Case::unchanged(person));
-    let explained = app.compute.run(tenant, move || explain_case(&revision, &case, &role, as_of)).await;
-    explained.map_err(|overloaded| TenancyError::Refused(overloaded.to_string()))
+    Ok(app.compute.run(tenant, move || explain_case(&revision, &case, &role, as_of)).await?)
 }
 
 fn explain_case(revision: &Revision, case: &Case, role: &str, as_of: Instant) -> Explanation {
@@ -402,20 +403,4 @@ fn explain_case(revision: &Revision, case: &Case, role: &str, as_of: Instant) ->
 #[must_use]
 pub fn schemas(active: &Active) -> Arc<Schemas> {
     active.built.as_ref().map_or_else(|| Arc::new(Schemas::default()), |revision| Arc::clone(&revision.schemas))
-}
-
-/// Checks files as a revision (golden cases included) and stores nothing.
-///
-/// # Errors
-/// `Broken`, `Golden`.
-pub async fn check_revision(app: &Arc<App>, tenant: &TenantId, files: Files) -> Result<Checked, TenancyError> {
-    let sandbox = Arc::clone(&app.sandbox);
-    // Compiling plugins is long work, and tenant code runs: not on a worker that serves requests.
-    let built = tokio::task::spawn_blocking(move || Revision::build(&files, &sandbox).map(|revision| (revision.run_tests(), revision.hash)));
-    let (golden, hash) = built.await.map_err(|e| StoreError::Corrupt(format!("checking a revision panicked: {e}")))?.map_err(TenancyError::Broken)?;
-    if golden.iter().any(|case| case.diff.is_some()) {
-        return Err(TenancyError::Golden(golden));
-    }
-    let active = app.store.tenant(tenant).await?.and_then(|tenant| tenant.active_revision);
-    Ok(Checked { hash, golden_passed: golden.len(), active })
 }

@@ -177,7 +177,8 @@ impl Error {
     /// 500: a defect; the client isn't told more.
     #[must_use]
     pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here: the request id finds it in the server's log").caused_by(source)
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here: the request id finds it in the server's log")
+            .caused_by(source)
     }
 
     /// 503: the request took too long.
@@ -247,7 +248,13 @@ impl Error {
         if parts.status.is_server_error() {
             tracing::error!(status, detail = said, error = chain, "the request failed");
         } else {
-            tracing::info!(status, scim_type = parts.scim_type.map(ScimType::word), detail = said, error = chain, "the request was refused");
+            tracing::info!(
+                status,
+                scim_type = parts.scim_type.map(ScimType::word),
+                detail = said,
+                error = chain,
+                "the request was refused"
+            );
         }
     }
 }
@@ -335,7 +342,6 @@ impl From<Failure> for Error {
         match failure {
             Failure::Scim(error) => error.into(),
             Failure::Store(error) => error.into(),
-            Failure::Overloaded(error) => error.into(),
         }
     }
 }
@@ -365,6 +371,7 @@ impl From<TenancyError> for Error {
                 Self::new(StatusCode::CONFLICT, format!("this {attribute} is taken: choose another"))
             }
             TenancyError::Store(error) => error.into(),
+            TenancyError::Overloaded(error) => error.into(),
         }
     }
 }
@@ -399,7 +406,6 @@ mod tests {
             (StoreError::Missing("user").into(), false, 404, None, None),
             (StoreError::TooMany.into(), false, 400, Some(ScimType::TooMany), None),
             (StoreError::Corrupt("row 1".into()).into(), false, 500, None, None),
-            (Overloaded.into(), false, 503, None, Some(1)),
             (ScimError::no_target("x").into(), false, 400, Some(ScimType::NoTarget), None),
         ];
         for (failure, conditional, status, scim_type, retry) in cases {
@@ -434,7 +440,9 @@ mod tests {
 
     #[test]
     fn the_form_is_the_paths() {
-        for (path, format) in [("/scim", Format::Scim), ("/scim/c/v2/Users", Format::Scim), ("/scimx", Format::Problem), ("/api/v1", Format::Problem)] {
+        for (path, format) in
+            [("/scim", Format::Scim), ("/scim/c/v2/Users", Format::Scim), ("/scimx", Format::Problem), ("/api/v1", Format::Problem)]
+        {
             assert_eq!(Format::of(path), format, "{path}");
         }
     }

@@ -83,7 +83,9 @@ mod tests {
 
     #[test]
     fn a_well_formed_request_id_is_kept_and_any_other_replaced() {
-        for (given, kept) in [("abc-1_2.3", true), (&*"x".repeat(64), true), (&*"x".repeat(65), false), ("", false), ("a b", false), ("a\"b", false)] {
+        for (given, kept) in
+            [("abc-1_2.3", true), (&*"x".repeat(64), true), (&*"x".repeat(65), false), ("", false), ("a b", false), ("a\"b", false)]
+        {
             let mut headers = HeaderMap::new();
             headers.insert(REQUEST_ID, given.parse().unwrap());
             assert_eq!(RequestId::of(&headers).0 == given, kept, "{given}");

@@ -12,8 +12,14 @@ impl Policies {
     #[must_use]
     pub fn explain(&self, principal: &Principal<'_>, role: &str, proposed: bool, as_of: jiff::Timestamp) -> Option<Explanation> {
         let number = self.index.role(role)?;
-        let mut explanation =
-            Explanation { role: role.to_owned(), decision: String::new(), because: None, reasons: Vec::new(), forbids: Vec::new(), nearest: Vec::new() };
+        let mut explanation = Explanation {
+            role: role.to_owned(),
+            decision: String::new(),
+            because: None,
+            reasons: Vec::new(),
+            forbids: Vec::new(),
+            nearest: Vec::new(),
+        };
         let mut asking = match Asking::about(self, principal, [number].into_iter(), as_of) {
             Ok(asking) => asking,
             Err(message) => {

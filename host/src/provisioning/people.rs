@@ -209,7 +209,8 @@ fn with_rules<T>(active: &Active, paused: bool, use_rules: impl FnOnce(&Rules<'_
 }
 
 fn parked(overloaded: &crate::compute::Overloaded) -> Evaluation {
-    Evaluation::fault(Fault { note: Note { code: "overloaded".into(), path: None, message: overloaded.to_string() }, infrastructure: true })
+    let note = Note { code: "overloaded".into(), path: None, message: overloaded.to_string() };
+    Evaluation::fault(Fault { note, code: "overloaded", infrastructure: true })
 }
 
 fn observe(app: &App, tenant: &TenantId, evaluation: &Evaluation) {
@@ -221,9 +222,9 @@ fn observe(app: &App, tenant: &TenantId, evaluation: &Evaluation) {
         Outcome::Refused(_) => "refused",
         Outcome::Fault(_) => "fault",
     };
-    app.metrics.evaluation(tenant.as_str(), word);
+    app.metrics.evaluation(tenant, word);
     if let Outcome::Fault(fault) = &evaluation.outcome {
-        app.metrics.plugin_fault(tenant.as_str(), &fault.note.code);
+        app.metrics.plugin_fault(tenant, fault.code);
     }
 }
 

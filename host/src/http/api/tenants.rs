@@ -66,7 +66,11 @@ pub async fn list(ApiCaller(principal): ApiCaller, State(app): State<Arc<App>>, 
 ///
 /// # Errors
 /// 422 for a malformed id.
-pub async fn create(_: PlatformWriter, State(app): State<Arc<App>>, ApiBody(new): ApiBody<NewTenant>) -> Result<(StatusCode, Json<Tenant>)> {
+pub async fn create(
+    _: PlatformWriter,
+    State(app): State<Arc<App>>,
+    ApiBody(new): ApiBody<NewTenant>,
+) -> Result<(StatusCode, Json<Tenant>)> {
     let name = new.name.as_deref().map(checked_name).transpose()?.unwrap_or(new.id.as_str());
     // Before the look-up: what is no id must not reach the database.
     let known = if new.id.as_str().contains('\0') { None } else { app.store.tenant(&new.id).await? };

@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn if_none_match_compares_weakly() {
-        for (value, same) in [("W/\"3\"", true), ("\"3\"", true), ("*", true), ("W/\"2\", W/\"3\"", true), ("W/\"2\"", false), ("x", false)] {
+        for (value, same) in [("W/\"3\"", true), ("\"3\"", true), ("*", true), ("W/\"2\", W/\"3\"", true), ("W/\"2\"", false), ("x", false)]
+        {
             assert_eq!(not_modified(&headers(IF_NONE_MATCH, value), 3), same, "{value}");
         }
         assert!(!not_modified(&HeaderMap::new(), 3));
