@@ -157,7 +157,7 @@ impl Policies {
     /// Every problem with file, line and column.
     pub fn compile(sources: &[(String, String)], roles: &[Role]) -> Result<Self, Vec<Diagnostic>> {
         let mut problems = check_catalogue(roles);
-        let policies = source::read(sources, roles).unwrap_or_else(|found| {
+        let policies = source::read(sources, Some(roles)).unwrap_or_else(|found| {
             problems.extend(found);
             Vec::new()
         });
@@ -218,6 +218,12 @@ impl Policies {
 #[must_use]
 pub fn texts_by_id(sources: &[(String, String)]) -> BTreeMap<String, String> {
     source::texts_by_id(sources)
+}
+
+/// What is wrong with policies as far as that can be said without a catalogue: everything but the roles that they name.
+#[must_use]
+pub fn check(sources: &[(String, String)]) -> Vec<Diagnostic> {
+    source::read(sources, None).err().unwrap_or_default()
 }
 
 /// A catalogue that Cedar can't tell apart is refused here; where its roles stand in a file is the reader's to say.
