@@ -241,3 +241,6 @@ fn check_catalogue(roles: &[Role]) -> Vec<Diagnostic> {
     }
     problems
 }
+
+#[cfg(test)]
+mod tests;
