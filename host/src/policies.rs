@@ -176,7 +176,7 @@ impl Policies {
     /// Every problem with file, line and column.
     pub fn compile(sources: &[(String, String)], roles: &[Role]) -> Result<Self, Vec<Diagnostic>> {
         let mut problems = check_catalogue(roles);
-        let policies = source::read(sources, roles).unwrap_or_else(|found| {
+        let policies = source::read(sources, Some(roles)).unwrap_or_else(|found| {
             problems.extend(found);
             Vec::new()
         });
@@ -239,6 +239,12 @@ pub fn texts_by_id(sources: &[(String, String)]) -> BTreeMap<String, String> {
     source::texts_by_id(sources)
 }
 
+/// What is wrong with policies as far as that can be said without a catalogue: everything but the roles that they name.
+#[must_use]
+pub fn check(sources: &[(String, String)]) -> Vec<Diagnostic> {
+    source::read(sources, None).err().unwrap_or_default()
+}
+
 /// A catalogue that Cedar can't tell apart is refused here; where its roles stand in a file is the reader's to say.
 fn check_catalogue(roles: &[Role]) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
@@ -254,3 +260,6 @@ fn check_catalogue(roles: &[Role]) -> Vec<Diagnostic> {
     }
     problems
 }
+
+#[cfg(test)]
+mod tests;

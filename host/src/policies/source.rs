@@ -46,8 +46,8 @@ impl Placed<'_> {
     }
 }
 
-/// Reads and checks all files. The policies have their `@id` as policy id.
-pub(super) fn read(sources: &[(String, String)], roles: &[Role]) -> Result<Vec<Policy>, Vec<Diagnostic>> {
+/// Reads and checks all files; without a catalogue all but the roles that they name. The policies have their `@id` as policy id.
+pub(super) fn read(sources: &[(String, String)], roles: Option<&[Role]>) -> Result<Vec<Policy>, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let mut placed = Vec::new();
     for (file, text) in sources {
@@ -63,7 +63,7 @@ pub(super) fn read(sources: &[(String, String)], roles: &[Role]) -> Result<Vec<P
     let mut ids: BTreeMap<String, String> = BTreeMap::new();
     for (number, placed) in placed.iter_mut().enumerate() {
         problems.extend(check_annotations(placed, &mut ids));
-        problems.extend(check_names(placed, roles));
+        problems.extend(roles.into_iter().flat_map(|roles| check_names(placed, roles)));
         problems.extend(check_time(placed));
         // Policies that lack an id of their own are validated too: all problems at once.
         let own = placed.policy.annotation("id").filter(|id| ids.get(*id).is_some_and(|at| *at == place(placed)));
