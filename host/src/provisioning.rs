@@ -121,7 +121,7 @@ pub async fn apply(app: &Arc<App>, caller: &Caller, command: Command) -> Result<
 }
 
 async fn attempt_once(app: &Arc<App>, caller: &Caller, command: &Command) -> Result<Applied, Failure> {
-    let applied = match command {
+    match command {
         Command::Create { kind: ResourceKind::User, body } => users::create(app, caller, body).await,
         Command::Create { kind: ResourceKind::Group, body } => groups::create(app, caller, body).await,
         Command::Replace { kind: ResourceKind::User, id, body, if_match } => {
@@ -134,11 +134,7 @@ async fn attempt_once(app: &Arc<App>, caller: &Caller, command: &Command) -> Res
         Command::Replace { kind: ResourceKind::Group, id, body, if_match } => groups::replace(app, caller, id, *if_match, body).await,
         Command::Patch { kind: ResourceKind::Group, id, body, if_match } => groups::patch(app, caller, id, *if_match, body).await,
         Command::Delete { kind: ResourceKind::Group, id, if_match } => groups::delete(app, caller, id, *if_match).await,
-    }?;
-    for quirk in &applied.quirks {
-        app.metrics.quirk(quirk.word());
     }
-    Ok(applied)
 }
 
 /// Writers of the same resource take turns in this process; creations only race over names, which the database decides.
