@@ -177,7 +177,8 @@ impl Error {
     /// 500: a defect; the client isn't told more.
     #[must_use]
     pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here: the request id finds it in the server's log").caused_by(source)
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here: the request id finds it in the server's log")
+            .caused_by(source)
     }
 
     /// 503: the request took too long.
@@ -247,7 +248,13 @@ impl Error {
         if parts.status.is_server_error() {
             tracing::error!(status, detail = said, error = chain, "the request failed");
         } else {
-            tracing::info!(status, scim_type = parts.scim_type.map(ScimType::word), detail = said, error = chain, "the request was refused");
+            tracing::info!(
+                status,
+                scim_type = parts.scim_type.map(ScimType::word),
+                detail = said,
+                error = chain,
+                "the request was refused"
+            );
         }
     }
 }
@@ -388,7 +395,7 @@ mod tests {
 
     #[test]
     fn every_failure_of_a_write_has_its_status_and_word() {
-        let cases: Vec<(Failure, bool, u16, Option<ScimType>, Option<u16>)> = vec![
+        let cases = [
             (outage().into(), false, 503, None, Some(5)),
             (StoreError::Conflict { what: "resource" }.into(), false, 503, None, Some(1)),
             (StoreError::Conflict { what: "resource" }.into(), true, 412, None, None),
@@ -434,7 +441,9 @@ mod tests {
 
     #[test]
     fn the_form_is_the_paths() {
-        for (path, format) in [("/scim", Format::Scim), ("/scim/c/v2/Users", Format::Scim), ("/scimx", Format::Problem), ("/api/v1", Format::Problem)] {
+        for (path, format) in
+            [("/scim", Format::Scim), ("/scim/c/v2/Users", Format::Scim), ("/scimx", Format::Problem), ("/api/v1", Format::Problem)]
+        {
             assert_eq!(Format::of(path), format, "{path}");
         }
     }

@@ -26,7 +26,8 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for At<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self> {
         let missing = || Error::not_found("such path");
-        let Path(segments) = <Path<Vec<(String, String)>> as FromRequestParts<()>>::from_request_parts(parts, &()).await.map_err(|_| missing())?;
+        let Path(segments) =
+            <Path<Vec<(String, String)>> as FromRequestParts<()>>::from_request_parts(parts, &()).await.map_err(|_| missing())?;
         if segments.iter().any(|(_, text)| text.contains('\0') || text.len() > SEGMENT_BYTES_LIMIT) {
             return Err(missing());
         }
@@ -129,7 +130,6 @@ impl ScimQuery {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
     use super::*;
 
     fn query(text: &str) -> ScimQuery {

@@ -85,23 +85,48 @@ where
     }
 }
 
-fn get<H: Handler<T, Arc<App>>, T: Guarded + 'static>(path: &'static str, operation: &'static str, summary: &'static str, handler: H) -> Route {
+pub(super) fn get<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
+    path: &'static str,
+    operation: &'static str,
+    summary: &'static str,
+    handler: H,
+) -> Route {
     route(Method::GET, path, operation, summary, handler)
 }
 
-fn post<H: Handler<T, Arc<App>>, T: Guarded + 'static>(path: &'static str, operation: &'static str, summary: &'static str, handler: H) -> Route {
+pub(super) fn post<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
+    path: &'static str,
+    operation: &'static str,
+    summary: &'static str,
+    handler: H,
+) -> Route {
     route(Method::POST, path, operation, summary, handler)
 }
 
-fn put<H: Handler<T, Arc<App>>, T: Guarded + 'static>(path: &'static str, operation: &'static str, summary: &'static str, handler: H) -> Route {
+fn put<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
+    path: &'static str,
+    operation: &'static str,
+    summary: &'static str,
+    handler: H,
+) -> Route {
     route(Method::PUT, path, operation, summary, handler)
 }
 
-fn patch<H: Handler<T, Arc<App>>, T: Guarded + 'static>(path: &'static str, operation: &'static str, summary: &'static str, handler: H) -> Route {
+fn patch<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
+    path: &'static str,
+    operation: &'static str,
+    summary: &'static str,
+    handler: H,
+) -> Route {
     route(Method::PATCH, path, operation, summary, handler)
 }
 
-fn delete<H: Handler<T, Arc<App>>, T: Guarded + 'static>(path: &'static str, operation: &'static str, summary: &'static str, handler: H) -> Route {
+fn delete<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
+    path: &'static str,
+    operation: &'static str,
+    summary: &'static str,
+    handler: H,
+) -> Route {
     route(Method::DELETE, path, operation, summary, handler)
 }
 
@@ -116,7 +141,8 @@ fn of_operations() -> Vec<Route> {
     vec![
         get("/healthz", "health", "Whether the process answers", o::health).answers::<o::Status>(StatusCode::OK),
         get("/readyz", "ready", "Whether the database answers too", o::ready).answers::<o::Status>(StatusCode::OK),
-        get("/metrics", "metrics", "Metrics for Prometheus; of tenants with a platform token", o::metrics).answers::<String>(StatusCode::OK),
+        get("/metrics", "metrics", "Metrics for Prometheus; of tenants with a platform token", o::metrics)
+            .answers::<String>(StatusCode::OK),
         get("/api/openapi.json", "openapi", "This API as an OpenAPI 3.1 document", o::openapi).answers::<serde_json::Value>(StatusCode::OK),
     ]
 }
@@ -164,9 +190,15 @@ fn of_discovery() -> Vec<Route> {
     use discovery as d;
     let ok = StatusCode::OK;
     vec![
-        get("/scim/{connection}/v2/ServiceProviderConfig", "service_provider_config", "What the server supports", d::service_provider_config)
-            .answers::<ScimResource>(ok),
-        get("/scim/{connection}/v2/ResourceTypes", "list_resource_types", "The types of resources", d::resource_types).answers::<ScimList>(ok),
+        get(
+            "/scim/{connection}/v2/ServiceProviderConfig",
+            "service_provider_config",
+            "What the server supports",
+            d::service_provider_config,
+        )
+        .answers::<ScimResource>(ok),
+        get("/scim/{connection}/v2/ResourceTypes", "list_resource_types", "The types of resources", d::resource_types)
+            .answers::<ScimList>(ok),
         get("/scim/{connection}/v2/ResourceTypes/{id}", "read_resource_type", "A type of resources", d::resource_type)
             .answers::<ScimResource>(ok),
         get("/scim/{connection}/v2/Schemas", "list_schemas", "The schemas, with the tenant's own", d::schema_list).answers::<ScimList>(ok),
@@ -189,7 +221,12 @@ fn of_tenants() -> Vec<Route> {
         post(CONNECTIONS, "create_connection", "A new connection with its first token", c::create)
             .body::<c::NewConnection>()
             .answers::<c::NewConnectionAnswer>(created),
-        delete("/api/v1/tenants/{tenant}/connections/{connection}", "delete_connection", "Deletes a connection and all its people", c::delete),
+        delete(
+            "/api/v1/tenants/{tenant}/connections/{connection}",
+            "delete_connection",
+            "Deletes a connection and all its people",
+            c::delete,
+        ),
         post(
             "/api/v1/tenants/{tenant}/connections/{connection}/rotate",
             "rotate_token",
@@ -223,9 +260,14 @@ fn of_revisions() -> Vec<Route> {
         post("/api/v1/tenants/{tenant}/revisions/check", "check_revision", "Checks a tenant folder's files and stores nothing", r::check)
             .body::<r::Upload>()
             .answers::<Checked>(ok),
-        post("/api/v1/tenants/{tenant}/revisions", "create_revision", "Stores a tenant folder's files, and activates them if asked", r::create)
-            .body::<r::NewRevision>()
-            .answers::<r::RevisionAnswer>(created),
+        post(
+            "/api/v1/tenants/{tenant}/revisions",
+            "create_revision",
+            "Stores a tenant folder's files, and activates them if asked",
+            r::create,
+        )
+        .body::<r::NewRevision>()
+        .answers::<r::RevisionAnswer>(created),
         get("/api/v1/tenants/{tenant}/revisions/active", "read_active_revision", "The files of the active revision", r::active)
             .answers::<r::ActiveRevision>(ok),
         post(
@@ -259,9 +301,14 @@ fn of_accounts() -> Vec<Route> {
             .answers::<HandleBinding>(ok),
         get("/api/v1/tenants/{tenant}/targets", "list_targets", "The systems that are told of events", targets::list)
             .answers::<targets::TargetList>(ok),
-        put("/api/v1/tenants/{tenant}/targets/{target}", "put_target", "Makes or changes a target; a new one's secret is shown once", targets::put)
-            .body::<targets::TargetWrite>()
-            .answers::<targets::TargetAnswer>(ok),
+        put(
+            "/api/v1/tenants/{tenant}/targets/{target}",
+            "put_target",
+            "Makes or changes a target; a new one's secret is shown once",
+            targets::put,
+        )
+        .body::<targets::TargetWrite>()
+        .answers::<targets::TargetAnswer>(ok),
     ]
 }
 

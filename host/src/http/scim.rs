@@ -92,13 +92,8 @@ pub async fn list<E: Endpoint>(who: ScimCaller, State(app): State<Arc<App>>, que
     let projection = query.projection(&schemas, E::KIND)?;
     let filter = query.filter(&schemas, E::KIND)?;
     let window = query.window()?;
-    let asked = ListQuery {
-        kind: E::KIND,
-        schemas: &schemas,
-        filter: filter.as_ref(),
-        offset: window.start_index - 1,
-        limit: window.count,
-    };
+    let asked =
+        ListQuery { kind: E::KIND, schemas: &schemas, filter: filter.as_ref(), offset: window.start_index - 1, limit: window.count };
     let page = app.store.list(&who.caller.tenant, &who.caller.connection, &asked).await?;
     let view = View { app: &app, who: &who, schemas: &schemas, projection: &projection };
     let resources = view.page(&page.items).await?;

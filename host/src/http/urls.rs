@@ -44,7 +44,9 @@ impl FromRequestParts<Arc<App>> for Urls {
         }
         let host = parts.headers.get(HOST).and_then(|value| value.to_str().ok());
         let host = host.or_else(|| parts.uri.authority().map(Authority::as_str));
-        let host = host.filter(|host| is_host(host)).ok_or_else(|| Error::bad_request("send a `Host` header with a host name", "no usable host header"))?;
+        let host = host
+            .filter(|host| is_host(host))
+            .ok_or_else(|| Error::bad_request("send a `Host` header with a host name", "no usable host header"))?;
         Ok(Self { root: format!("http://{host}") })
     }
 }

@@ -113,7 +113,8 @@ async fn seal(app: &App, tenant: &crate::model::TenantId, secret: &str) -> Resul
 
 fn check_id(id: &str) -> Result<()> {
     let fits = (1..=ID_BYTES_LIMIT).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    let refused = || Error::bad_request(format!("a target's id has 1 to {ID_BYTES_LIMIT} letters, digits and `-_.`"), "a target's id is malformed");
+    let refused =
+        || Error::bad_request(format!("a target's id has 1 to {ID_BYTES_LIMIT} letters, digits and `-_.`"), "a target's id is malformed");
     if fits { Ok(()) } else { Err(refused()) }
 }
 
@@ -138,7 +139,8 @@ mod tests {
             assert!(check_url(url).is_ok(), "{url}");
         }
         let long = format!("https://example.com/{}", "x".repeat(URL_BYTES_LIMIT));
-        for url in ["", "/x", "example.com", "ftp://example.com", "https://u:p@example.com/", "https:///x", "https://example.com/#f", &long] {
+        for url in ["", "/x", "example.com", "ftp://example.com", "https://u:p@example.com/", "https:///x", "https://example.com/#f", &long]
+        {
             assert!(check_url(url).is_err(), "{url}");
         }
     }

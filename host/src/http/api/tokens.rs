@@ -34,7 +34,11 @@ pub struct NewToken {
 ///
 /// # Errors
 /// 404 for a tenant that does not exist.
-pub async fn create(_: PlatformWriter, State(app): State<Arc<App>>, ApiBody(new): ApiBody<NewToken>) -> Result<(StatusCode, Json<TokenAnswer>)> {
+pub async fn create(
+    _: PlatformWriter,
+    State(app): State<Arc<App>>,
+    ApiBody(new): ApiBody<NewToken>,
+) -> Result<(StatusCode, Json<TokenAnswer>)> {
     let lifetime = checked_lifetime(new.lifetime_seconds)?;
     if let Some(tenant) = &new.tenant {
         let known = !tenant.as_str().contains('\0') && app.store.tenant(tenant).await?.is_some();

@@ -90,7 +90,9 @@ impl View<'_> {
         match kind {
             ResourceKind::User if self.projection.wants("groups") => {
                 let groups = self.app.store.groups_of(&self.who.caller.tenant, &self.who.caller.connection, ids).await?;
-                Ok(Some(groups.into_iter().map(|(user, groups)| (user, groups.iter().map(|group| self.group_row(group)).collect())).collect()))
+                Ok(Some(
+                    groups.into_iter().map(|(user, groups)| (user, groups.iter().map(|group| self.group_row(group)).collect())).collect(),
+                ))
             }
             ResourceKind::Group if self.projection.wants("members") => match self.members(ids).await {
                 Ok(members) => {
