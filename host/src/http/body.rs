@@ -122,7 +122,6 @@ fn why(error: &serde_json::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
     use super::*;
 
     #[test]

@@ -395,7 +395,7 @@ mod tests {
 
     #[test]
     fn every_failure_of_a_write_has_its_status_and_word() {
-        let cases: Vec<(Failure, bool, u16, Option<ScimType>, Option<u16>)> = vec![
+        let cases = [
             (outage().into(), false, 503, None, Some(5)),
             (StoreError::Conflict { what: "resource" }.into(), false, 503, None, Some(1)),
             (StoreError::Conflict { what: "resource" }.into(), true, 412, None, None),

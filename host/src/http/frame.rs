@@ -78,7 +78,6 @@ fn finish(mut response: Response, format: Format, id: &RequestId) -> Response {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
     use super::*;
 
     #[test]

@@ -130,7 +130,6 @@ impl ScimQuery {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
     use super::*;
 
     fn query(text: &str) -> ScimQuery {

@@ -85,7 +85,7 @@ where
     }
 }
 
-fn get<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
+pub(super) fn get<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
     path: &'static str,
     operation: &'static str,
     summary: &'static str,
@@ -94,7 +94,7 @@ fn get<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
     route(Method::GET, path, operation, summary, handler)
 }
 
-fn post<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
+pub(super) fn post<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
     path: &'static str,
     operation: &'static str,
     summary: &'static str,

@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 
 use super::tenants::NoQuery;
 use crate::app::App;
-use crate::crypto;
 use crate::http::body::{ApiBody, REVISION_BODY_BYTES_LIMIT};
 use crate::http::error::{Error, Result};
 use crate::http::guards::{TenantReader, TenantWriter};
@@ -68,28 +67,10 @@ pub struct Activation {
 /// The active revision, for comparing a folder with it.
 #[derive(Serialize, JsonSchema)]
 pub struct ActiveRevision {
-    /// Its hash; `null` when no revision is active.
-    hash: Option<RevisionHash>,
-    /// Its files by path.
-    files: BTreeMap<String, FileAnswer>,
-}
-
-/// A file of a revision: contents, or for a plugin their digest.
-#[derive(Serialize, JsonSchema)]
-#[serde(untagged)]
-pub enum FileAnswer {
-    /// Text.
-    Contents {
-        /// The contents, in base64.
-        base64: String,
-    },
-    /// A plugin: as large as it is unreadable.
-    Digest {
-        /// SHA-256, in hexadecimal.
-        sha256: String,
-        /// Its size.
-        bytes: usize,
-    },
+    /// Its hash.
+    hash: RevisionHash,
+    /// Path in the folder → contents, in base64.
+    files: BTreeMap<String, String>,
 }
 
 /// POST …/revisions/check
@@ -138,27 +119,12 @@ pub async fn activate(
 /// GET …/revisions/active
 ///
 /// # Errors
-/// The store's.
+/// 404 where no revision is active.
 pub async fn active(who: TenantReader, State(app): State<Arc<App>>, _: ApiQuery<NoQuery>) -> Result<Json<ActiveRevision>> {
-    let Some(hash) = who.tenant.active_revision else {
-        return Ok(Json(ActiveRevision { hash: None, files: BTreeMap::new() }));
-    };
+    let hash = who.tenant.active_revision.ok_or_else(|| Error::not_found("active revision"))?;
     let stored = app.store.revision(&who.tenant.id, &hash).await?.ok_or(StoreError::Missing("revision"))?;
-    let files = stored.files.into_iter().map(|(path, contents)| (is_plugin(&path), path, contents));
-    let files = files.map(|(plugin, path, contents)| (path, if plugin { digest(&contents) } else { text(&contents) })).collect();
-    Ok(Json(ActiveRevision { hash: Some(stored.hash), files }))
-}
-
-fn is_plugin(path: &str) -> bool {
-    path.ends_with(".wasm")
-}
-
-fn digest(contents: &[u8]) -> FileAnswer {
-    FileAnswer::Digest { sha256: crypto::sha256_hex(contents), bytes: contents.len() }
-}
-
-fn text(contents: &[u8]) -> FileAnswer {
-    FileAnswer::Contents { base64: STANDARD.encode(contents) }
+    let files = stored.files.into_iter().map(|(path, contents)| (path, STANDARD.encode(contents))).collect();
+    Ok(Json(ActiveRevision { hash, files }))
 }
 
 fn decoded(files: BTreeMap<String, String>) -> Result<Files> {

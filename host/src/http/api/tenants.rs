@@ -33,6 +33,29 @@ pub struct NewTenant {
     id: TenantId,
     /// For people; the id, unless given.
     name: Option<String>,
+    /// Who alone may activate its revisions; the API, unless given.
+    #[serde(default)]
+    managed_by: Owner,
+}
+
+/// The one owner of a tenant's revisions.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// This API.
+    #[default]
+    Api,
+    /// The folder that the server was started with.
+    Folder,
+}
+
+impl Owner {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Folder => "folder",
+        }
+    }
 }
 
 /// A tenant and how it is doing.
@@ -75,7 +98,7 @@ pub async fn create(
     // Before the look-up: what is no id must not reach the database.
     let known = if new.id.as_str().contains('\0') { None } else { app.store.tenant(&new.id).await? };
     let status = if known.is_some() { StatusCode::OK } else { StatusCode::CREATED };
-    let tenant = tenancy::ensure_tenant(&app, &new.id, name, "api").await?;
+    let tenant = tenancy::ensure_tenant(&app, &new.id, name, new.managed_by.word()).await?;
     Ok((status, Json(tenant)))
 }
 

@@ -67,7 +67,6 @@ fn version_of(tag: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
     use super::*;
 
     fn headers(name: HeaderName, value: &str) -> HeaderMap {
