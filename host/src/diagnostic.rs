@@ -123,7 +123,7 @@ fn render_one(diagnostic: &Diagnostic, style: Style) -> String {
     let Style { problem, frame, end } = style;
     let mut out = format!("{problem}error{end}: {}\n", printable(&diagnostic.message));
     let number = diagnostic.line.map(|line| line.to_string()).unwrap_or_default();
-    let margin = " ".repeat(number.len());
+    let margin = " ".repeat(number.len().max(1));
     let place = match (diagnostic.line, diagnostic.column) {
         (Some(line), Some(column)) => format!("{}:{line}:{column}", diagnostic.file),
         _ => diagnostic.file.clone(),
