@@ -1,7 +1,5 @@
 //! Compiled policies: what they decide, what they explain, and that slicing changes nothing.
 
-#![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
-
 use std::collections::BTreeSet;
 
 use cedar_policy::Entities;
