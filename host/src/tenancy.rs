@@ -172,8 +172,10 @@ pub async fn explain(app: &Arc<App>, tenant: &TenantId, account: &str, role: &st
 pub async fn check_revision(app: &Arc<App>, tenant: &TenantId, files: Files) -> Result<Checked, TenancyError> {
     let sandbox = Arc::clone(&app.sandbox);
     // Compiling plugins is long work, and tenant code runs: not on a worker that serves requests.
-    let built = tokio::task::spawn_blocking(move || Revision::build(&files, &sandbox).map(|revision| (revision.run_tests(), revision.hash)));
-    let (golden, hash) = built.await.map_err(|e| StoreError::Corrupt(format!("checking a revision panicked: {e}")))?.map_err(TenancyError::Broken)?;
+    let built =
+        tokio::task::spawn_blocking(move || Revision::build(&files, &sandbox).map(|revision| (revision.run_tests(), revision.hash)));
+    let (golden, hash) =
+        built.await.map_err(|e| StoreError::Corrupt(format!("checking a revision panicked: {e}")))?.map_err(TenancyError::Broken)?;
     if golden.iter().any(|case| case.diff.is_some()) {
         return Err(TenancyError::Golden(golden));
     }
