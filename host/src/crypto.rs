@@ -188,6 +188,12 @@ pub fn random_id() -> String {
     hex(&random_bytes::<16>())
 }
 
+/// The bytes of a new secret that is shared with somebody else (a webhook's): 256 random bits.
+#[must_use]
+pub fn random_key_bytes() -> Zeroizing<[u8; KEY_BYTES]> {
+    Zeroizing::new(random_bytes())
+}
+
 /// Whether two texts are the same, in time that depends on their lengths alone.
 #[must_use]
 pub fn same(a: &str, b: &str) -> bool {

@@ -3,9 +3,12 @@
 
 pub mod app;
 pub mod auth;
+pub mod cli;
 pub mod clock;
 pub mod compute;
+pub mod config;
 pub mod crypto;
+pub mod delivery;
 pub mod diagnostic;
 pub mod evaluation;
 pub mod http;

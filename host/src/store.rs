@@ -284,7 +284,7 @@ pub struct Change {
     pub fan_out: Vec<(ResourceId, Cause)>,
     /// A handle to bind to the group that this change writes; `Conflict{handle}` when another group has it by now.
     pub bind_handle: Option<HandleBinding>,
-    /// History, in order. The store seals `personal`, numbers events after commit, and queues deliveries to targets in the same transaction.
+    /// History, in order; the events of an account whose person turned out stale ([`Stale::MarkPending`]) are left out. The store seals `personal`, numbers events after commit, and queues deliveries to targets in the same transaction.
     pub events: Vec<NewEvent>,
 }
 
@@ -638,8 +638,14 @@ pub trait Store: Platform {
         minus: &[ResourceId],
         gone: Option<&ResourceId>,
     ) -> Result<BTreeMap<ResourceId, Vec<GroupMembership>>>;
-    /// Live groups that no handle is bound to, in id order; `only` asks about one group.
-    async fn unbound_groups(&self, tenant: &TenantId, only: Option<&ResourceId>, limit: i64) -> Result<Vec<(ConnectionId, StoredResource)>>;
+    /// Live groups that no handle is bound to, in id order after `after`; `only` asks about one group.
+    async fn unbound_groups(
+        &self,
+        tenant: &TenantId,
+        only: Option<&ResourceId>,
+        after: Option<&ResourceId>,
+        limit: i64,
+    ) -> Result<Vec<(ConnectionId, StoredResource)>>;
     /// Seals a secret (of a target) under the tenant's key.
     async fn seal_secret(&self, tenant: &TenantId, plain: &[u8]) -> Result<Vec<u8>>;
     /// Opens what [`Store::seal_secret`] sealed.

@@ -344,7 +344,6 @@ impl From<Failure> for Error {
             Failure::Scim(error) if error.scim_type == Some(ScimType::InvalidValue) => Self::from(error).logged_as("a value is refused"),
             Failure::Scim(error) => error.into(),
             Failure::Store(error) => error.into(),
-            Failure::Overloaded(error) => error.into(),
         }
     }
 }
@@ -374,6 +373,7 @@ impl From<TenancyError> for Error {
                 Self::new(StatusCode::CONFLICT, format!("this {attribute} is taken: choose another"))
             }
             TenancyError::Store(error) => error.into(),
+            TenancyError::Overloaded(error) => error.into(),
         }
     }
 }
@@ -408,7 +408,6 @@ mod tests {
             (StoreError::Missing("user").into(), false, 404, None, None),
             (StoreError::TooMany.into(), false, 400, Some(ScimType::TooMany), None),
             (StoreError::Corrupt("row 1".into()).into(), false, 500, None, None),
-            (Overloaded.into(), false, 503, None, Some(1)),
             (ScimError::no_target("x").into(), false, 400, Some(ScimType::NoTarget), None),
         ];
         for (failure, conditional, status, scim_type, retry) in cases {
