@@ -34,7 +34,8 @@ impl Process {
         let folder = tempfile::tempdir().unwrap();
         let keyring = Arc::new(Keyring::new(SecretKey::random()));
         let url = format!("sqlite:{}", folder.path().join("rolecall.db").display());
-        crate::cli::serve::install_tls_provider();
+        // Twice is once: other tests of the process may have installed it.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let store = crate::store::open(&url, Arc::clone(&keyring)).await.unwrap();
         let sandbox = Sandbox::new(&SandboxConfig::default()).unwrap();
         let app = App::new(store, Arc::new(SystemClock), keyring, sandbox, Compute::new(1, 4), None).unwrap();
