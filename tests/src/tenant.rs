@@ -160,6 +160,12 @@ impl Tenant {
         Self { id, api }
     }
 
+    /// The same tenant, served by another process.
+    #[must_use]
+    pub fn at(&self, operator: &Client, url: &str) -> Self {
+        Self { id: self.id.clone(), api: operator.at(format!("{url}/api/v1/tenants/{}", self.id)) }
+    }
+
     /// Stores and activates a revision.
     pub async fn activate(&self, server: &Server, files: Files) {
         self.try_activate(server, files).await.unwrap_or_else(|e| panic!("the revision is refused: {e:?}"));
