@@ -24,10 +24,16 @@ pub struct App {
     pub compute: Arc<Compute>,
     /// Active revisions, built.
     pub revisions: Revisions,
+    /// Turns of writers at one resource.
+    pub turns: crate::provisioning::Turns,
+    /// The client that delivers to targets.
+    pub webhooks: crate::delivery::webhook::Client,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Wakes the worker (`jobs.rs`) when something is left to do.
     pub wake: Arc<tokio::sync::Notify>,
+    /// Wakes the deliveries when events were numbered.
+    pub numbered: Arc<tokio::sync::Notify>,
     /// The scheme and authority clients see, when a proxy is in front (`https://rolecall.example`); else the `Host` header's.
     pub public_url: Option<String>,
 }

@@ -1,10 +1,32 @@
 //! The sandbox: the only place that names wasmtime.
+//!
+//! A plugin is checked and compiled once ([`Sandbox::load`]) and gets a fresh store and instance for every call, dropped after it
+//! whatever happened. What it may use is in [`limits`]; what it sees of a person is `projection`'s; its answers are believed
+//! only after `answer` has checked them. It knows nothing of revisions, policies or stores.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod answer;
+mod call;
+mod check;
+mod contract;
+mod engine;
+mod error;
+pub mod limits;
+mod projection;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use serde_json::Value;
+use wasmtime::component::InstancePre;
 
+use self::call::Running;
+use self::contract::rolecall::plugin::types::Question;
+use self::engine::Machine;
+pub use self::error::{PluginError, PluginFault};
+use self::projection::Reads;
+use crate::crypto::sha256_hex;
 use crate::mapping::{AccountShape, Mapping};
 
 /// A tenant's lookup tables: table → key → row (column → value).
@@ -67,53 +89,58 @@ pub struct Proposed {
     pub logs: Vec<LogLine>,
 }
 
-/// Why a call gave no answer. Every variant names limit used and allowed where there is one.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PluginFault {
-    /// Wall clock.
-    #[error("the plugin ran longer than {allowed_ms} ms of wall-clock time")]
-    Timeout {
-        /// Allowed.
-        allowed_ms: u64,
-    },
+/// What one call may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Linear memory, in bytes.
+    pub memory_bytes: usize,
+    /// CPU, deterministically counted: about one unit an instruction.
+    pub fuel: u64,
+    /// Wall-clock time, in milliseconds.
+    pub wall_clock_ms: u64,
+    /// Text in a question, in bytes.
+    pub input_bytes: usize,
+    /// Data handed over at once, in bytes.
+    pub output_bytes: usize,
 }
 
-impl PluginFault {
-    /// A stable word: `timeout`, `fuel`, `memory`, `trap`, `output_too_large`, `invalid_answer` …
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        unimplemented!()
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: limits::MEMORY_BYTES_LIMIT,
+            fuel: limits::FUEL_LIMIT,
+            wall_clock_ms: limits::WALL_CLOCK_MS_LIMIT,
+            input_bytes: limits::INPUT_BYTES_LIMIT,
+            output_bytes: limits::OUTPUT_BYTES_LIMIT,
+        }
     }
-    /// Whether trying again may give another answer (a wall-clock timeout, no free slot).
-    #[must_use]
-    pub fn is_infrastructure(&self) -> bool {
-        unimplemented!()
-    }
-}
-
-/// Why bytes are no plugin.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PluginError {
-    /// Not Wasm.
-    #[error("not a WebAssembly module or component")]
-    NotWasm,
 }
 
 /// Limits and sizes of the sandbox.
 #[derive(Clone, Debug)]
 pub struct SandboxConfig {
-    /// Calls at the same time.
+    /// Calls at the same time: as many as threads that evaluate. A few more are reserved for checking new revisions.
     pub concurrency: u32,
+    /// What each may use.
+    pub limits: Limits,
 }
 
 impl Default for SandboxConfig {
     fn default() -> Self {
-        unimplemented!()
+        /// A thread for each core of a large machine; a slot that is not used costs address space alone.
+        const CONCURRENCY: u32 = 16;
+        Self { concurrency: CONCURRENCY, limits: Limits::default() }
     }
 }
 
 /// One engine for the process.
-pub struct Sandbox {}
+pub struct Sandbox {
+    machine: Arc<Machine>,
+    /// Plugins that are in use somewhere, by digest.
+    loaded: Mutex<HashMap<String, Weak<Plugin>>>,
+    /// Held while compiling: one upload at a time, however many arrive.
+    compiling: Mutex<()>,
+}
 
 impl Sandbox {
     /// Makes the engine and its epoch ticker.
@@ -121,17 +148,39 @@ impl Sandbox {
     /// # Errors
     /// When the machine can't reserve the pool.
     pub fn new(config: &SandboxConfig) -> Result<Self, PluginError> {
-        let _ = config;
-        unimplemented!()
+        Ok(Self { machine: Arc::new(Machine::new(config)?), loaded: Mutex::default(), compiling: Mutex::default() })
     }
+
     /// Checks, componentises and compiles a plugin. Slow: never on a request path or an async worker. The same bytes give the same `Arc` while one lives.
     ///
     /// # Errors
     /// What is wrong, and the fix.
     pub fn load(&self, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
-        let _ = bytes;
-        unimplemented!()
+        let digest = sha256_hex(bytes);
+        if let Some(plugin) = self.find(&digest) {
+            return Ok(plugin);
+        }
+        let component = check::component(bytes, self.machine.limits.memory_bytes)?;
+        let _one_at_a_time = lock(&self.compiling);
+        // Another thread may have had the same bytes.
+        if let Some(plugin) = self.find(&digest) {
+            return Ok(plugin);
+        }
+        let plugin = Arc::new(Plugin::compile(&self.machine, digest.clone(), &component)?);
+        let mut loaded = lock(&self.loaded);
+        loaded.retain(|_, plugin| plugin.strong_count() > 0);
+        loaded.insert(digest, Arc::downgrade(&plugin));
+        Ok(plugin)
     }
+
+    fn find(&self, digest: &str) -> Option<Arc<Plugin>> {
+        lock(&self.loaded).get(digest).and_then(Weak::upgrade)
+    }
+}
+
+/// What the locks guard is whole at every step, so that a panic of another thread takes nothing away.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What `describe` says.
@@ -146,51 +195,134 @@ pub struct Description {
 }
 
 /// A compiled plugin: shared, immutable. Every call is a fresh store and instance.
-pub struct Plugin {}
+pub struct Plugin {
+    machine: Arc<Machine>,
+    digest: String,
+    description: Description,
+    reads: Reads,
+    instance: InstancePre<Running>,
+    info: contract::info::GuestIndices,
+    transform: Option<contract::transform::GuestIndices>,
+    propose: Option<contract::propose::GuestIndices>,
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugin").field("digest", &self.digest).field("description", &self.description).finish_non_exhaustive()
+    }
+}
 
 impl Plugin {
+    fn compile(machine: &Arc<Machine>, digest: String, component: &[u8]) -> Result<Self, PluginError> {
+        let component = machine.compile(component)?;
+        let wrong_world = |error: wasmtime::Error| PluginError::WrongWorld { detail: check::short(&format!("{error:#}")) };
+        let instance = machine.linker.instantiate_pre(&component).map_err(wrong_world)?;
+        let exports = |name: &str| component.get_export_index(None, name).is_some();
+        let has_transform = exports(contract::TRANSFORM);
+        let has_propose = exports(contract::PROPOSE);
+        if !exports(contract::INFO) || !(has_transform || has_propose) {
+            let detail = format!("it must export `{}`, and `{}` or `{}` or both", contract::INFO, contract::TRANSFORM, contract::PROPOSE);
+            return Err(PluginError::WrongWorld { detail });
+        }
+        let info = contract::info::GuestIndices::new(&instance).map_err(wrong_world)?;
+        let transform = has_transform.then(|| contract::transform::GuestIndices::new(&instance)).transpose().map_err(wrong_world)?;
+        let propose = has_propose.then(|| contract::propose::GuestIndices::new(&instance)).transpose().map_err(wrong_world)?;
+        call::run(machine, &instance, None, |_, _| Ok(())).map_err(PluginError::Start)?;
+        let described = call::run(machine, &instance, None, |store, instance| {
+            // All hooks are looked at once here: the types of their arguments are only compared then.
+            if let Some(hook) = &transform {
+                hook.load(&mut *store, instance)?;
+            }
+            if let Some(hook) = &propose {
+                hook.load(&mut *store, instance)?;
+            }
+            info.load(&mut *store, instance)?.call_describe(store)
+        });
+        let (said, _) = described.map_err(PluginError::Describe)?;
+        let (description, reads) = answer::description(said).map_err(PluginError::Describe)?;
+        Ok(Self { machine: Arc::clone(machine), digest, description, reads, instance, info, transform, propose })
+    }
+
     /// SHA-256 of the bytes.
     #[must_use]
     pub fn digest(&self) -> &str {
-        unimplemented!()
+        &self.digest
     }
+
     /// What it says of itself.
     #[must_use]
     pub fn description(&self) -> &Description {
-        unimplemented!()
+        &self.description
     }
+
     /// Whether it has the hook.
     #[must_use]
     pub fn transforms(&self) -> bool {
-        unimplemented!()
+        self.transform.is_some()
     }
+
     /// Whether it has the hook.
     #[must_use]
     pub fn proposes(&self) -> bool {
-        unimplemented!()
+        self.propose.is_some()
     }
+
     /// `validate-settings`: `Ok(Err(sentence))` when the plugin refuses them.
     ///
     /// # Errors
     /// The fault.
     pub fn validate_settings(&self, settings: &str) -> Result<Result<(), String>, PluginFault> {
-        let _ = settings;
-        unimplemented!()
+        self.within_input([settings])?;
+        let (answer, _) = call::run(&self.machine, &self.instance, None, |store, instance| {
+            self.info.load(&mut *store, instance)?.call_validate_settings(store, settings)
+        })?;
+        answer.map_or_else(|error| answer::settings_problem(error).map(Err), |()| Ok(Ok(())))
     }
+
     /// `transform-user`.
     ///
     /// # Errors
     /// The fault.
     pub fn transform_user(&self, call: &Call<'_>) -> Result<Transformed, PluginFault> {
-        let _ = call;
-        unimplemented!()
+        let hook = self.transform.as_ref().ok_or(PluginFault::MissingHook { hook: "transform-user" })?;
+        let (as_of, user) = self.question(call, "")?;
+        let (answer, used) = call::run(&self.machine, &self.instance, Some(call.tables), |store, instance| {
+            hook.load(&mut *store, instance)?.call_transform_user(store, question(call, &as_of, &user))
+        })?;
+        Ok(Transformed { mapping: answer::mapping(answer)?, fuel: used.fuel, logs: used.logs })
     }
+
     /// `propose-roles`.
     ///
     /// # Errors
     /// The fault.
     pub fn propose_roles(&self, call: &Call<'_>, account: &AccountShape) -> Result<Proposed, PluginFault> {
-        let _ = (call, account);
-        unimplemented!()
+        let hook = self.propose.as_ref().ok_or(PluginFault::MissingHook { hook: "propose-roles" })?;
+        let account = serde_json::to_string(account).expect("an account has texts for keys and can't fail to serialise");
+        let (as_of, user) = self.question(call, &account)?;
+        let (answer, used) = call::run(&self.machine, &self.instance, Some(call.tables), |store, instance| {
+            hook.load(&mut *store, instance)?.call_propose_roles(store, question(call, &as_of, &user), &account)
+        })?;
+        Ok(Proposed { proposals: answer::proposals(answer)?, fuel: used.fuel, logs: used.logs })
     }
+
+    /// The parts of a question that have to be made: the instant and the projected user.
+    fn question(&self, call: &Call<'_>, account: &str) -> Result<(String, String), PluginFault> {
+        let user = self.reads.project(call.user, call.settings);
+        self.within_input([user.as_str(), call.settings, account].into_iter().chain(call.groups.iter().copied()))?;
+        Ok((format!("{:.0}", call.as_of), user))
+    }
+
+    fn within_input<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Result<(), PluginFault> {
+        let used = texts.into_iter().map(str::len).sum();
+        let allowed = self.machine.limits.input_bytes;
+        if used > allowed {
+            return Err(PluginFault::InputTooLarge { used: check::size(used), allowed: check::size(allowed) });
+        }
+        Ok(())
+    }
+}
+
+fn question<'a>(call: &Call<'a>, as_of: &'a str, user: &'a str) -> Question<'a> {
+    Question { as_of, connection: call.connection, settings: call.settings, user, groups: call.groups }
 }

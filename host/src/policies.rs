@@ -1,10 +1,38 @@
 //! Policies: the only place that names `cedar_policy`.
+//!
+//! A tenant's Cedar policies are parsed, validated strictly, taken apart and indexed once, at
+//! activation. A decision then asks only the policies whose scope can concern the person and the
+//! role, each by itself, and a policy that reads nothing of the role is asked once for all roles.
+//! [`Policies::decide_unsliced`] asks everything through Cedar's own authorizer: a property test
+//! holds that both give the same.
+//!
+//! Knows nothing of SCIM, plugins, accounts at rest or grants at present.
 
-use std::collections::BTreeSet;
+mod decide;
+mod entity;
+mod explain;
+mod index;
+mod rule;
+mod scan;
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cedar_policy::{Authorizer, PolicySet};
 
 use crate::diagnostic::Diagnostic;
 use crate::mapping::AccountShape;
 use crate::model::{GroupMembership, Reason};
+
+use index::Index;
+use rule::Rule;
+
+/// The most roles in a catalogue: every role is asked about by each policy without a resource scope.
+pub const ROLES_LIMIT: usize = 1_000;
+/// The most policies of a tenant: activation takes each apart for every role.
+pub const POLICIES_LIMIT: usize = 1_000;
+/// The Cedar schema that policies are validated against.
+pub const SCHEMA: &str = include_str!("../../policies/rolecall.cedarschema");
 
 /// A role of the tenant's catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -60,7 +88,7 @@ pub struct RoleDecision {
 }
 
 /// A policy that failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PolicyFailure {
     /// The role that was asked about.
     pub role: String,
@@ -75,9 +103,11 @@ pub struct PolicyFailure {
 pub struct Decision {
     /// Sorted by role. A role with an error is never among them.
     pub grants: Vec<RoleDecision>,
-    /// Roles that an error left undecided.
+    /// Roles that an error left undecided, sorted by role and policy. Where the answer is no whatever the failed policies would
+    /// have said (a `forbid` is satisfied; or no `permit` is satisfied and none failed), it is no, and not undecided.
     pub errors: Vec<PolicyFailure>,
-    /// The next instant at which the same inputs may be decided otherwise (datetime literals beyond `as_of`).
+    /// The next instant at which the same inputs may be decided otherwise: the earliest date beyond `as_of` in a policy whose scope
+    /// has the person in it.
     pub next_change: Option<jiff::Timestamp>,
 }
 
@@ -86,14 +116,33 @@ pub struct Decision {
 pub struct Explanation {
     /// The role.
     pub role: String,
-    /// `allow`, `deny` (a forbid), `no_permit`, `error`.
+    /// `allow`, `deny` (a forbid), `no_permit`, `error`; or why the policies were not asked: `inactive`, `out_of_scope`,
+    /// `refused`, `fault`, `no_revision`, `removed`.
     pub decision: String,
+    /// A sentence, where the policies were not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
     /// On allow.
     pub reasons: Vec<Reason>,
     /// Forbids that are satisfied, by `@id`.
     pub forbids: Vec<Reason>,
-    /// The nearest permits, by `@id`, with what was not met.
+    /// The nearest permits, by `@id`, with what was not met; on `error`, first the policies that failed.
     pub nearest: Vec<NearMiss>,
+}
+
+impl Explanation {
+    /// Why nobody asked the policies: `decision` is a word such as `inactive`, `out_of_scope`, `fault`; `because` a sentence.
+    #[must_use]
+    pub fn without_policies(role: &str, decision: &str, because: &str) -> Self {
+        Self {
+            role: role.to_owned(),
+            decision: decision.to_owned(),
+            because: Some(because.to_owned()),
+            reasons: Vec::new(),
+            forbids: Vec::new(),
+            nearest: Vec::new(),
+        }
+    }
 }
 
 /// A permit that was not satisfied.
@@ -108,7 +157,17 @@ pub struct NearMiss {
 }
 
 /// A tenant's compiled policies and role catalogue: immutable, made at activation.
-pub struct Policies {}
+pub struct Policies {
+    roles: Vec<Role>,
+    rules: Vec<Rule>,
+    index: Index,
+    /// All policies at once, for [`Policies::decide_unsliced`].
+    everything: PolicySet,
+    authorizer: Authorizer,
+    privileged: BTreeSet<String>,
+    privileged_handles: BTreeSet<String>,
+    privileged_by_proposal: bool,
+}
 
 impl Policies {
     /// Parses, validates strictly, and indexes. `sources`: (path, text) of `policies/*.cedar`.
@@ -116,45 +175,91 @@ impl Policies {
     /// # Errors
     /// Every problem with file, line and column.
     pub fn compile(sources: &[(String, String)], roles: &[Role]) -> Result<Self, Vec<Diagnostic>> {
-        let _ = (sources, roles);
-        unimplemented!()
+        let mut problems = check_catalogue(roles);
+        let policies = source::read(sources, Some(roles)).unwrap_or_else(|found| {
+            problems.extend(found);
+            Vec::new()
+        });
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let unreadable = |error: String| vec![Diagnostic::of_file("policies", error)];
+        let rules = policies.iter().map(Rule::of).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+        let everything = PolicySet::from_policies(policies).map_err(|error| unreadable(error.to_string()))?;
+        let authorizer = Authorizer::new();
+        let index = Index::of(&rules, roles, &authorizer).map_err(unreadable)?;
+        let privileged: BTreeSet<String> = roles.iter().filter(|role| role.privileged).map(|role| role.id.clone()).collect();
+        let mut privileged_handles = BTreeSet::new();
+        let mut privileged_by_proposal = false;
+        for (number, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.permits) {
+            if index.can_give(number).iter().any(|&role| roles[role].privileged) {
+                privileged_handles.extend(rule.handles.iter().cloned());
+                privileged_by_proposal |= rule.reads_proposed;
+            }
+        }
+        let roles = roles.to_vec();
+        Ok(Self { roles, rules, index, everything, authorizer, privileged, privileged_handles, privileged_by_proposal })
     }
+
     /// The catalogue.
     #[must_use]
     pub fn roles(&self) -> &[Role] {
-        unimplemented!()
+        &self.roles
     }
+
     /// Ids of privileged roles.
     #[must_use]
     pub fn privileged(&self) -> &BTreeSet<String> {
-        unimplemented!()
+        &self.privileged
     }
-    /// Handles (in scope or condition) that a permit of a privileged role names.
+
+    /// Handles (in scope or condition) that a permit of a privileged role names. A permit whose condition rules out every privileged
+    /// role by the role's own attributes (`!resource.privileged`) is none.
     #[must_use]
     pub fn privileged_handles(&self) -> &BTreeSet<String> {
-        unimplemented!()
+        &self.privileged_handles
     }
+
     /// Whether some permit gives a privileged role to whoever the plugin nominates.
     #[must_use]
     pub fn privileged_by_proposal(&self) -> bool {
-        unimplemented!()
+        self.privileged_by_proposal
     }
-    /// Decides all roles, sliced.
+
+    /// The `@id`s of the policies, sorted.
     #[must_use]
-    pub fn decide(&self, principal: &Principal<'_>, proposed: &BTreeSet<String>, as_of: jiff::Timestamp) -> Decision {
-        let _ = (principal, proposed, as_of);
-        unimplemented!()
-    }
-    /// Decides all roles by asking every policy about each: for tests and benchmarks that hold slicing to account.
-    #[must_use]
-    pub fn decide_unsliced(&self, principal: &Principal<'_>, proposed: &BTreeSet<String>, as_of: jiff::Timestamp) -> Decision {
-        let _ = (principal, proposed, as_of);
-        unimplemented!()
-    }
-    /// Why or why not.
-    #[must_use]
-    pub fn explain(&self, principal: &Principal<'_>, role: &str, proposed: bool, as_of: jiff::Timestamp) -> Option<Explanation> {
-        let _ = (principal, role, proposed, as_of);
-        unimplemented!()
+    pub fn ids(&self) -> BTreeSet<&str> {
+        self.rules.iter().map(|rule| rule.id.as_str()).collect()
     }
 }
+
+/// The policies' texts by `@id`, of the files that can be parsed: what a comparison of two revisions shows.
+#[must_use]
+pub fn texts_by_id(sources: &[(String, String)]) -> BTreeMap<String, String> {
+    source::texts_by_id(sources)
+}
+
+/// What is wrong with policies as far as that can be said without a catalogue: everything but the roles that they name.
+#[must_use]
+pub fn check(sources: &[(String, String)]) -> Vec<Diagnostic> {
+    source::read(sources, None).err().unwrap_or_default()
+}
+
+/// A catalogue that Cedar can't tell apart is refused here; where its roles stand in a file is the reader's to say.
+fn check_catalogue(roles: &[Role]) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    let mut seen = BTreeSet::new();
+    for role in roles {
+        if !seen.insert(&role.id) {
+            problems.push(Diagnostic::of_file("tenant.toml", format!("role `{}` is in the catalogue twice", role.id)));
+        }
+    }
+    if roles.len() > ROLES_LIMIT {
+        let message = format!("the catalogue has {} roles: at most {ROLES_LIMIT} are allowed", roles.len());
+        problems.push(Diagnostic::of_file("tenant.toml", message));
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests;

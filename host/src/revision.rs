@@ -1,15 +1,39 @@
 //! A revision: everything that a tenant customises, read, checked, hashed, immutable.
+//!
+//! A tenant folder is `tenant.toml`, `policies/*.cedar`, the `plugins/*.wasm` that tenant.toml names, `tables/*.csv`,
+//! `schemas/*.json` and `tests/*.json`. Whatever is wrong with it is found in one go, with file, line and column.
+//!
+//! Knows nothing of how revisions are stored or activated, nor of people other than those in golden cases.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod difference;
+mod folder;
+mod golden;
+mod settings;
+mod tables;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rolecall_scim::schema::Schemas;
+use rolecall_scim::schema::{Schema, Schemas};
+use unicode_normalization::UnicodeNormalization;
 
+use crate::crypto::sha256_hex;
 use crate::diagnostic::Diagnostic;
 use crate::model::{DecisionSettings, Handle, RevisionHash};
-use crate::plugins::{Plugin, Sandbox, Tables};
-use crate::policies::Policies;
+use crate::plugins::{Plugin, PluginError, Sandbox, Tables};
+use crate::policies::{self, Policies};
+
+pub use difference::{Difference, FileDifference, Named, diff};
+pub use folder::read_folder;
+pub use golden::{GoldenCase, GoldenResult};
+
+use folder::Kind;
+use settings::{Hook, Settings};
+
+/// The longest handle in characters: handles are compared, stored and shown with every reason.
+pub const HANDLE_CHARS_LIMIT: usize = 128;
+/// The most problems that one check reports: a reader stops long before, and a hostile folder must not make a report of gigabytes.
+const PROBLEMS_LIMIT: usize = 200;
 
 /// A tenant folder's files: path with `/` → contents.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -47,61 +71,230 @@ pub struct Revision {
     pub declared_handles: BTreeMap<String, Handle>,
 }
 
-/// A golden case: SCIM user + groups → account + roles.
-#[derive(Clone, Debug)]
-pub struct GoldenCase {
-    /// `tests/x.json`.
-    pub file: String,
-    /// Its name.
-    pub name: String,
-}
-
-/// How a golden case ended.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct GoldenResult {
-    /// `tests/x.json`.
-    pub file: String,
-    /// Its name.
-    pub name: String,
-    /// A unified diff of expected and actual; `None` when it passed.
-    pub diff: Option<String>,
-}
-
-/// Reads a tenant folder: only what a revision consists of, bounded.
-///
-/// # Errors
-/// What can't be read or is too large.
-pub fn read_folder(dir: &Path) -> Result<Files, Vec<Diagnostic>> {
-    let _ = dir;
-    unimplemented!()
-}
-
-/// The hash of the files.
+/// The hash of the files: over each path and content with their lengths, so that no two sets of files read alike.
 #[must_use]
 pub fn hash(files: &Files) -> RevisionHash {
-    let _ = files;
-    unimplemented!()
+    let mut canonical = b"rolecall revision 1\n".to_vec();
+    for (path, contents) in files {
+        for part in [path.as_bytes(), contents] {
+            canonical.extend((part.len() as u64).to_be_bytes());
+            canonical.extend(part);
+        }
+    }
+    RevisionHash(sha256_hex(&canonical))
 }
+
+/// What makes a plugin of its bytes: the sandbox, or a test's stand-in for plugins that it does not call.
+type Load<'a> = &'a dyn Fn(&[u8]) -> Result<Arc<Plugin>, PluginError>;
 
 impl Revision {
     /// Checks everything (settings, catalogue, schemas, tables, plugins with their settings, policies) and makes the revision.
-    /// Slow (compiles plugins). Golden cases are run by [`Revision::run_tests`].
+    /// Slow (compiles plugins). Golden cases are read, and run by [`Revision::run_tests`].
     ///
     /// # Errors
     /// Every problem that was found.
     pub fn build(files: &Files, sandbox: &Sandbox) -> Result<Self, Vec<Diagnostic>> {
-        let _ = (files, sandbox);
-        unimplemented!()
+        Self::assemble(files, &|bytes| sandbox.load(bytes))
     }
+
+    fn assemble(files: &Files, load: Load<'_>) -> Result<Self, Vec<Diagnostic>> {
+        let mut check = Check { files, problems: folder::check(files) };
+        let settings = check.settings();
+        let tables = check.tables();
+        let schemas = check.schemas(settings.as_ref());
+        let policies = check.policies(settings.as_ref());
+        let transform = check.plugin(settings.as_ref().and_then(|settings| settings.transform.as_ref()), "transform-user", load);
+        let propose = check.plugin(settings.as_ref().and_then(|settings| settings.propose.as_ref()), "propose-roles", load);
+        let tests = check.tests(&schemas, settings.as_ref());
+        match (settings, policies) {
+            (Some(settings), Some(policies)) if check.problems.is_empty() => Ok(Self {
+                hash: hash(files),
+                name: settings.name,
+                transform,
+                propose,
+                tables: Arc::new(tables),
+                policies,
+                decisions: settings.decisions,
+                schemas: Arc::new(schemas),
+                tests,
+                declared_handles: settings.declared_handles,
+            }),
+            _ => {
+                check.problems.truncate(PROBLEMS_LIMIT);
+                Err(check.problems)
+            }
+        }
+    }
+
     /// Runs the golden cases.
     #[must_use]
     pub fn run_tests(&self) -> Vec<GoldenResult> {
-        unimplemented!()
+        self.tests.iter().map(|case| case.run(self)).collect()
     }
-    /// The handle for a group's display name: the declared one, else a slug of the name.
+
+    /// The handle for a group's display name: the declared one, else a slug of the name: its ASCII letters, in lower case, and
+    /// digits, with a hyphen for whatever stands between them. `None` when nothing is left, when it is too long, or when the slug is
+    /// a handle that the tenant declared for a group of another name: nobody renames a group into it.
     #[must_use]
     pub fn handle_for(&self, display_name: &str) -> Option<Handle> {
-        let _ = display_name;
-        unimplemented!()
+        if let Some(declared) = self.declared_handles.get(&folded_name(display_name)) {
+            return Some(declared.clone());
+        }
+        let mut slug = String::new();
+        for c in display_name.chars() {
+            match c.to_ascii_lowercase() {
+                c @ ('a'..='z' | '0'..='9') => slug.push(c),
+                _ if slug.is_empty() || slug.ends_with('-') => {}
+                _ => slug.push('-'),
+            }
+        }
+        let slug = slug.trim_end_matches('-');
+        let free = !slug.is_empty() && slug.len() <= HANDLE_CHARS_LIMIT && self.declared_handles.values().all(|handle| handle.0 != slug);
+        free.then(|| slug.into())
     }
+}
+
+/// A group's display name as it is compared: trimmed, case and compatibility folded.
+fn folded_name(display_name: &str) -> String {
+    rolecall_scim::filter::fold(display_name.trim()).nfkc().collect()
+}
+
+/// A check of a folder on its way, with what was found.
+struct Check<'a> {
+    files: &'a Files,
+    problems: Vec<Diagnostic>,
+}
+
+impl<'a> Check<'a> {
+    /// The files of a kind as text. Those that are no UTF-8 are a problem each.
+    fn texts(&mut self, kind: Kind) -> Vec<(String, &'a str)> {
+        let mut texts = Vec::new();
+        for (path, contents) in self.files.iter().filter(|(path, _)| Kind::of(path) == Some(kind)) {
+            match std::str::from_utf8(contents) {
+                // Some editors and spreadsheets begin a file with a byte order mark.
+                Ok(text) => texts.push((path.clone(), text.strip_prefix('\u{feff}').unwrap_or(text))),
+                Err(error) => {
+                    let line = contents[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+                    let problem = Diagnostic { line: Some(line), column: Some(1), ..Diagnostic::of_file(path, "not valid UTF-8") };
+                    self.problems.push(problem.with_help("save the file as UTF-8"));
+                }
+            }
+        }
+        texts
+    }
+
+    /// Keeps what a reader made, or what was wrong.
+    fn keep<T>(&mut self, read: Result<T, Vec<Diagnostic>>) -> Option<T> {
+        read.map_err(|found| self.problems.extend(found)).ok()
+    }
+
+    fn settings(&mut self) -> Option<Settings> {
+        let texts = self.texts(Kind::Settings);
+        let Some((file, text)) = texts.first() else {
+            if !self.files.contains_key(folder::SETTINGS) {
+                let problem = Diagnostic::of_file(folder::SETTINGS, "the file is missing");
+                self.problems.push(problem.with_help("write one with at least `name = \"…\"` and the roles, each under `[[roles]]`"));
+            }
+            return None;
+        };
+        let (settings, problems) = settings::read(file, text);
+        self.problems.extend(problems);
+        settings
+    }
+
+    fn tables(&mut self) -> Tables {
+        let mut tables = Tables::new();
+        for (file, text) in self.texts(Kind::Table) {
+            if let Some(rows) = self.keep(tables::read(&file, text)) {
+                tables.insert(folder::stem(&file).to_owned(), rows);
+            }
+        }
+        tables
+    }
+
+    /// The standard schemas with those of the tenant's that are sound.
+    fn schemas(&mut self, settings: Option<&Settings>) -> Schemas {
+        let mut written: Vec<(Schema, Diagnostic)> = Vec::new();
+        for (file, text) in self.texts(Kind::Schema) {
+            match serde_json::from_str(text) {
+                Ok(schema) => written.push((schema, Diagnostic::of_file(&file, ""))),
+                Err(error) => self.problems.push(json_problem(&file, text, &error)),
+            }
+        }
+        written.extend(settings.into_iter().flat_map(|settings| settings.schemas.iter().cloned()));
+        let mut sound = Vec::new();
+        let mut schemas = Schemas::default();
+        for (schema, place) in written {
+            sound.push(schema);
+            match Schemas::with_extensions(sound.clone()) {
+                Ok(with) => schemas = with,
+                Err(message) => {
+                    sound.pop();
+                    self.problems.push(Diagnostic { message, ..place });
+                }
+            }
+        }
+        schemas
+    }
+
+    fn policies(&mut self, settings: Option<&Settings>) -> Option<Policies> {
+        let sources: Vec<(String, String)> = self.texts(Kind::Policy).into_iter().map(|(file, text)| (file, text.to_owned())).collect();
+        match settings {
+            Some(settings) => self.keep(Policies::compile(&sources, &settings.roles)),
+            // Without a catalogue nothing can be said of the roles that they name.
+            None => {
+                self.problems.extend(policies::check(&sources));
+                None
+            }
+        }
+    }
+
+    fn plugin(&mut self, hook: Option<&Hook>, export: &str, load: Load<'_>) -> Option<Bound> {
+        let hook = hook?;
+        let Some(bytes) = self.files.get(&hook.file) else {
+            let help = "build it and copy it there; the path is relative to the tenant folder";
+            self.problems.push(hook.problem(format!("there is no file `{}`", hook.file)).with_help(help));
+            return None;
+        };
+        let plugin = match load(bytes) {
+            Ok(plugin) => plugin,
+            Err(error) => {
+                self.problems.push(Diagnostic::of_file(&hook.file, error.to_string()));
+                return None;
+            }
+        };
+        let exports = if export == "transform-user" { plugin.transforms() } else { plugin.proposes() };
+        if !exports {
+            let problem = hook.problem(format!("the plugin does not export `{export}`"));
+            self.problems.push(problem.with_help("name a plugin that has this hook, or leave the hook out"));
+            return None;
+        }
+        match plugin.validate_settings(&hook.settings_json) {
+            Ok(Ok(())) => Some(Bound { plugin, settings_json: hook.settings_json.clone() }),
+            Ok(Err(refusal)) => {
+                self.problems.push(hook.settings_problem(format!("the plugin refuses its settings: {refusal}")));
+                None
+            }
+            Err(fault) => {
+                self.problems.push(hook.settings_problem(format!("the plugin failed while it checked its settings: {fault}")));
+                None
+            }
+        }
+    }
+
+    fn tests(&mut self, schemas: &Schemas, settings: Option<&Settings>) -> Vec<GoldenCase> {
+        let catalogue: Option<BTreeSet<&str>> = settings.map(|settings| settings.roles.iter().map(|role| role.id.as_str()).collect());
+        let mut cases = Vec::new();
+        for (file, text) in self.texts(Kind::Test) {
+            cases.extend(self.keep(golden::read(&file, text, schemas, catalogue.as_ref())));
+        }
+        cases
+    }
+}
+
+/// What is wrong with a JSON file, at the place that the parser names.
+fn json_problem(file: &str, text: &str, error: &serde_json::Error) -> Diagnostic {
+    let message = error.to_string();
+    let message = message.split(" at line ").next().unwrap_or(&message);
+    Diagnostic::at_position(file, text, error.line(), error.column(), message)
 }

@@ -269,7 +269,10 @@ pub struct Change {
     /// The request that causes it.
     pub request_id: Option<String>,
     /// The revision that was active when evaluation ran. `Conflict{revision}` when another is active at commit
-    /// (not checked when `persons` is empty).
+    /// (not checked when `persons` is empty, nor by [`Store::commit_locked`]: a deactivation reads no revision and must not lose a race).
+    /// People whose inputs the write changes and who have no outcome in `persons` (members really added or removed, people below
+    /// member groups that were added or removed or below a deleted group) are marked pending by the store itself in the same
+    /// transaction: directly for direct members, through a fan-out for people below nested groups.
     pub revision: Option<RevisionHash>,
     /// The write of the resource, if any.
     pub write: Option<ResourceWrite>,
@@ -278,10 +281,10 @@ pub struct Change {
     /// What becomes of stale people.
     pub stale: Stale,
     /// People (by group) too many to evaluate here: every user below the group is marked pending in the background.
-    pub fan_out: Option<(ResourceId, Cause)>,
+    pub fan_out: Vec<(ResourceId, Cause)>,
     /// A handle to bind to the group that this change writes; `Conflict{handle}` when another group has it by now.
     pub bind_handle: Option<HandleBinding>,
-    /// History, in order. The store seals `personal`, numbers events after commit, and queues deliveries to targets in the same transaction.
+    /// History, in order; the events of an account whose person turned out stale ([`Stale::MarkPending`]) are left out. The store seals `personal`, numbers events after commit, and queues deliveries to targets in the same transaction.
     pub events: Vec<NewEvent>,
 }
 
@@ -624,7 +627,8 @@ pub trait Store: Platform {
         limit: usize,
     ) -> Result<Option<Vec<ResourceId>>>;
     /// The handle memberships (confirmed handles, nested groups followed upwards) that users would have if they were direct
-    /// members of their present groups plus `plus` minus `minus`; every user asked for is in the answer.
+    /// members of their present groups plus `plus` minus `minus`, and if the group `gone` did not exist at any level;
+    /// every user asked for is in the answer.
     async fn memberships_if(
         &self,
         tenant: &TenantId,
@@ -632,7 +636,20 @@ pub trait Store: Platform {
         users: &[ResourceId],
         plus: &[ResourceId],
         minus: &[ResourceId],
+        gone: Option<&ResourceId>,
     ) -> Result<BTreeMap<ResourceId, Vec<GroupMembership>>>;
+    /// Live groups that no handle is bound to, in id order after `after`; `only` asks about one group.
+    async fn unbound_groups(
+        &self,
+        tenant: &TenantId,
+        only: Option<&ResourceId>,
+        after: Option<&ResourceId>,
+        limit: i64,
+    ) -> Result<Vec<(ConnectionId, StoredResource)>>;
+    /// Seals a secret (of a target) under the tenant's key.
+    async fn seal_secret(&self, tenant: &TenantId, plain: &[u8]) -> Result<Vec<u8>>;
+    /// Opens what [`Store::seal_secret`] sealed.
+    async fn open_secret(&self, tenant: &TenantId, sealed: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>>;
 
     /// Commits a change: all of it, durably, or nothing.
     async fn commit(&self, tenant: &TenantId, change: Change) -> Result<Committed>;

@@ -1,0 +1,168 @@
+//! One call: a fresh store and instance, the limits that hold it, what it may ask of the host, and what its end means.
+
+use std::sync::Arc;
+
+use wasmtime::component::{Instance, InstancePre, Linker};
+use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, StoreContextMut, Trap, WasmBacktrace};
+
+use super::check::{short, size};
+use super::contract::{self, Level};
+use super::engine::Machine;
+use super::error::PluginFault;
+use super::limits::{HOST_CALL_FUEL, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, STACK_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT};
+use super::{Limits, LogLine, Tables};
+
+/// What a store holds for its plugin.
+pub struct Running {
+    tables: Option<Arc<Tables>>,
+    logs: Vec<LogLine>,
+    dropped_lines: u64,
+    memory_bytes: usize,
+    limits: Limits,
+    /// The first growth that was denied: why the plugin stopped, if it did.
+    denied: Option<PluginFault>,
+}
+
+/// What came out of a call beside the answer.
+pub struct Used {
+    pub fuel: u64,
+    pub logs: Vec<LogLine>,
+}
+
+/// Instantiates the plugin and calls it.
+///
+/// # Errors
+/// The fault.
+pub fn run<R>(
+    machine: &Machine,
+    plugin: &InstancePre<Running>,
+    tables: Option<&Arc<Tables>>,
+    call: impl FnOnce(&mut Store<Running>, &Instance) -> wasmtime::Result<R>,
+) -> Result<(R, Used), PluginFault> {
+    let limits = machine.limits;
+    let running =
+        Running { tables: tables.cloned(), logs: Vec::new(), dropped_lines: 0, memory_bytes: 0, limits, denied: None };
+    let mut store = Store::new(&machine.engine, running);
+    store.limiter(|running| running);
+    store.set_hostcall_fuel(limits.output_bytes);
+    store.set_epoch_deadline(machine.deadline_ticks());
+    let answer = store
+        .set_fuel(limits.fuel)
+        .and_then(|()| plugin.instantiate(&mut store))
+        .and_then(|instance| call(&mut store, &instance))
+        .map_err(|error| fault(machine, &store, &error))?;
+    let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+    let running = store.into_data();
+    let mut logs = running.logs;
+    if running.dropped_lines > 0 {
+        let message = format!("{} more lines were dropped: at most {LOG_LINES_LIMIT} of a call are kept", running.dropped_lines);
+        logs.push(LogLine { level: "warn".into(), message });
+    }
+    Ok((answer, Used { fuel, logs }))
+}
+
+fn fault(machine: &Machine, store: &Store<Running>, error: &wasmtime::Error) -> PluginFault {
+    let limits = machine.limits;
+    let at = || innermost_function(error);
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => return PluginFault::Fuel { used: limits.fuel, allowed: limits.fuel },
+        Some(Trap::Interrupt) => return PluginFault::Timeout { allowed_ms: limits.wall_clock_ms },
+        Some(Trap::StackOverflow) => return PluginFault::Stack { allowed: size(STACK_BYTES_LIMIT), at: at() },
+        // A plugin that was denied memory mostly stops itself: the denial says more than the trap.
+        Some(trap) => return store.data().denied.clone().unwrap_or_else(|| PluginFault::Trap { what: trap.to_string(), at: at() }),
+        None => {}
+    }
+    if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+        return PluginFault::NoSlot { allowed: machine.slots };
+    }
+    if let Some(denied) = &store.data().denied {
+        return denied.clone();
+    }
+    let message = format!("{error:#}");
+    // The engine's error has no type of its own.
+    if message.contains("fuel allocated for hostcalls has been exhausted") {
+        return PluginFault::OutputTooLarge { allowed: size(limits.output_bytes) };
+    }
+    // Neither a trap nor ours: the canonical form of an answer was broken (an address, a text that is no UTF-8 …).
+    PluginFault::InvalidAnswer { path: String::new(), problem: short(&message) }
+}
+
+fn innermost_function(error: &wasmtime::Error) -> Option<String> {
+    let backtrace = error.downcast_ref::<WasmBacktrace>()?;
+    backtrace.frames().first()?.func_name()?;
+    // Only the rendering makes the name readable again.
+    let rendered = backtrace.to_string();
+    let name = rendered.lines().find_map(|line| line.split_once('!'))?.1;
+    Some(short(name))
+}
+
+impl ResourceLimiter for Running {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+        if total > self.limits.memory_bytes {
+            self.denied.get_or_insert(PluginFault::Memory { used: size(total), allowed: size(self.limits.memory_bytes) });
+            return Ok(false);
+        }
+        self.memory_bytes = total;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > TABLE_ELEMENTS_LIMIT {
+            self.denied.get_or_insert(PluginFault::Table { used: size(desired), allowed: size(TABLE_ELEMENTS_LIMIT) });
+            return Ok(false);
+        }
+        Ok(true)
+    }
+}
+
+/// All that a plugin gets.
+pub fn link(linker: &mut Linker<Running>) -> wasmtime::Result<()> {
+    let mut host = linker.instance(contract::HOST)?;
+    host.func_wrap("log", |mut store: StoreContextMut<'_, Running>, (level, message): (Level, String)| {
+        charge(&mut store, message.len())?;
+        store.data_mut().log(level, message);
+        Ok(())
+    })?;
+    host.func_wrap("lookup", |mut store: StoreContextMut<'_, Running>, (table, key): (String, String)| {
+        let row = store.data().row(&table, &key);
+        let row_bytes = row.iter().flatten().map(|(column, value)| column.len() + value.len()).sum::<usize>();
+        charge(&mut store, table.len() + key.len() + row_bytes)?;
+        Ok((row,))
+    })
+}
+
+/// The host's work is paid for in fuel: else a loop of look-ups would be nearly free.
+fn charge(store: &mut StoreContextMut<'_, Running>, bytes: usize) -> wasmtime::Result<()> {
+    let cost = HOST_CALL_FUEL.saturating_add(size(bytes));
+    let left = store.get_fuel()?;
+    store.set_fuel(left.saturating_sub(cost))?;
+    if left < cost { Err(Trap::OutOfFuel.into()) } else { Ok(()) }
+}
+
+impl Running {
+    fn log(&mut self, level: Level, mut message: String) {
+        if self.logs.len() >= LOG_LINES_LIMIT {
+            self.dropped_lines += 1;
+            return;
+        }
+        if message.len() > LOG_LINE_BYTES_LIMIT {
+            message.truncate(message.floor_char_boundary(LOG_LINE_BYTES_LIMIT));
+            message.push('…');
+        }
+        // A line stays a line wherever it is shown.
+        let message = message.replace(char::is_control, " ");
+        let level = match level {
+            Level::Debug => "debug",
+            Level::Info => "info",
+            Level::Warn => "warn",
+            Level::Error => "error",
+        };
+        self.logs.push(LogLine { level: level.into(), message });
+    }
+
+    fn row(&self, table: &str, key: &str) -> Option<Vec<(String, String)>> {
+        let row = self.tables.as_ref()?.get(table)?.get(key)?;
+        Some(row.iter().map(|(column, value)| (column.clone(), value.clone())).collect())
+    }
+}

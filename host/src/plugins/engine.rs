@@ -1,0 +1,125 @@
+//! The engine: which WebAssembly there is, where instances live, and the thread that moves the wall clock on.
+
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
+
+use super::call::{self, Running};
+use super::error::PluginError;
+use super::limits::{CORE_INSTANCES_LIMIT, INSTANCE_BYTES_LIMIT, STACK_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT, TABLES_LIMIT};
+use super::{Limits, SandboxConfig};
+use crate::plugins::check::short;
+
+/// How often the wall clock moves on: a call may run this much longer than it may.
+const TICK: Duration = Duration::from_millis(10);
+/// Instances beside those of live evaluations: new revisions are checked on threads of their own.
+const SPARE_SLOTS: u32 = 4;
+/// Memory that a slot keeps between calls and clears instead of giving it back: what a small plugin touches.
+const KEEP_RESIDENT_BYTES: usize = 256 * 1024;
+
+/// What all plugins share.
+pub struct Machine {
+    pub engine: Engine,
+    pub linker: Linker<Running>,
+    pub limits: Limits,
+    pub slots: u32,
+    _ticker: Ticker,
+}
+
+impl Machine {
+    pub fn new(config: &SandboxConfig) -> Result<Self, PluginError> {
+        let failed = |error: wasmtime::Error| PluginError::Engine { reason: short(&format!("{error:#}")) };
+        let slots = config.concurrency.max(1).saturating_add(SPARE_SLOTS);
+        let engine = Engine::new(&settings(slots, &config.limits)).map_err(failed)?;
+        let mut linker = Linker::new(&engine);
+        call::link(&mut linker).map_err(failed)?;
+        let ticker = Ticker::start(&engine).map_err(|error| PluginError::Engine { reason: error.to_string() })?;
+        Ok(Self { engine, linker, limits: config.limits, slots, _ticker: ticker })
+    }
+
+    pub fn compile(&self, component: &[u8]) -> Result<Component, PluginError> {
+        let failed = |error: wasmtime::Error| PluginError::Compile { reason: short(&format!("{error:#}")) };
+        let compiled = Component::from_binary(&self.engine, component).map_err(failed)?;
+        if let Some(needs) = compiled.resources_required()
+            && needs.num_memories > 1
+        {
+            return Err(PluginError::Compile { reason: format!("it has {} memories and may have one", needs.num_memories) });
+        }
+        Ok(compiled)
+    }
+
+    /// Ticks after which a call is stopped: one more, because the first may be about to end.
+    pub fn deadline_ticks(&self) -> u64 {
+        let tick_ms = u64::try_from(TICK.as_millis()).unwrap_or(1);
+        self.limits.wall_clock_ms.div_ceil(tick_ms) + 1
+    }
+}
+
+fn settings(slots: u32, limits: &Limits) -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots.saturating_mul(CORE_INSTANCES_LIMIT))
+        .total_memories(slots)
+        .total_tables(slots.saturating_mul(TABLES_LIMIT))
+        .max_core_instances_per_component(CORE_INSTANCES_LIMIT)
+        .max_memories_per_component(1)
+        .max_tables_per_component(TABLES_LIMIT)
+        .max_memory_size(limits.memory_bytes)
+        .table_elements(TABLE_ELEMENTS_LIMIT)
+        .max_core_instance_size(INSTANCE_BYTES_LIMIT)
+        .max_component_instance_size(INSTANCE_BYTES_LIMIT)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(KEEP_RESIDENT_BYTES);
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .max_wasm_stack(STACK_BYTES_LIMIT)
+        // The verdict: counted, so that it is the same everywhere.
+        .consume_fuel(true)
+        // What stands behind it, for what the fuel does not see.
+        .epoch_interruption(true)
+        // The bits of a NaN are the machine's choice otherwise.
+        .cranelift_nan_canonicalization(true)
+        .concurrency_support(false)
+        .wasm_component_model(true)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_relaxed_simd(false)
+        .wasm_tail_call(false)
+        // Reading an upload's debug information at a trap would cost more than the call was allowed.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .native_unwind_info(false);
+    config
+}
+
+/// A thread that moves the engine's epoch on, and ends with it.
+struct Ticker {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    fn start(engine: &Engine) -> std::io::Result<Self> {
+        let (stop, stopped) = mpsc::channel::<()>();
+        let engine = engine.clone();
+        let thread = std::thread::Builder::new().name("plugin-clock".into()).spawn(move || {
+            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                engine.increment_epoch();
+            }
+        })?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // It only counts, and can't panic.
+            let _ = thread.join();
+        }
+    }
+}

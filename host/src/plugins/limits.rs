@@ -1,0 +1,50 @@
+//! What a plugin may use, as numbers with their reasons. docs/plugins.md shows the same numbers.
+
+/// Bytes of an uploaded plugin: an interpreter for JavaScript or Python with its snapshot is 12 to 18 MB.
+pub const PLUGIN_BYTES_LIMIT: usize = 32 * 1024 * 1024;
+/// Functions in a plugin: Python's interpreter has some tens of thousands. Compiling takes time for each.
+pub const FUNCTIONS_LIMIT: u64 = 100_000;
+/// Bytes of one function: compiling takes more than linear time, and the largest interpreter loops are a few hundred KB.
+pub const FUNCTION_BYTES_LIMIT: u64 = 1024 * 1024;
+/// Bytes of the sections that carry the contract: ours is under 4 KB, and reading it builds a graph.
+pub const CONTRACT_BYTES_LIMIT: usize = 256 * 1024;
+/// Modules, components and instances in a component: an encoded module has one and a few shims.
+pub const PARTS_LIMIT: u64 = 64;
+/// Core instances of one plugin: as above.
+pub const CORE_INSTANCES_LIMIT: u32 = 16;
+/// Tables of one plugin: the module's own and the shims'.
+pub const TABLES_LIMIT: u32 = 8;
+/// Table elements: one for each function that is called indirectly.
+pub const TABLE_ELEMENTS_LIMIT: usize = 20_000;
+/// Bytes of bookkeeping for an instance: grows with imports, globals and functions.
+pub const INSTANCE_BYTES_LIMIT: usize = 1024 * 1024;
+
+/// Linear memory, in bytes: a mapping in Rust needs two pages of 64 KiB.
+pub const MEMORY_BYTES_LIMIT: usize = 16 * 1024 * 1024;
+/// The call stack, in bytes: enough for recursive descent through the deepest resource that is accepted.
+pub const STACK_BYTES_LIMIT: usize = 256 * 1024;
+/// Fuel for a call, about one unit an instruction: 10 to 20 ms. A mapping in Rust needs some ten thousand units.
+pub const FUEL_LIMIT: u64 = 20_000_000;
+/// Wall-clock time for a call, in milliseconds: many times what the fuel takes on an idle machine, because it only stands
+/// behind the fuel and must not judge plugins by how busy the machine is.
+pub const WALL_CLOCK_MS_LIMIT: u64 = 1_000;
+
+/// Text in a question, in bytes: a SCIM body is smaller, and so are ten thousand handles.
+pub const INPUT_BYTES_LIMIT: usize = 2 * 1024 * 1024;
+/// What a plugin hands over at once (an answer, a log line, a look-up), in bytes: an account of the largest allowed texts fits.
+pub const OUTPUT_BYTES_LIMIT: usize = 256 * 1024;
+/// Log lines kept of a call; a note stands for the rest.
+pub const LOG_LINES_LIMIT: usize = 50;
+/// Bytes kept of a log line.
+pub const LOG_LINE_BYTES_LIMIT: usize = 1_000;
+/// Fuel for a log line or a look-up, on top of one unit a byte: the host's work is paid for too.
+pub const HOST_CALL_FUEL: u64 = 1_000;
+
+/// Roles nominated at once: more than a person can have.
+pub const PROPOSALS_LIMIT: usize = 256;
+/// SCIM paths that a plugin declares.
+pub const READS_LIMIT: usize = 64;
+/// Bytes of a declared path.
+pub const PATH_BYTES_LIMIT: usize = 256;
+/// Bytes of a plugin's name, its version, or the code of a refusal.
+pub const WORD_BYTES_LIMIT: usize = 100;

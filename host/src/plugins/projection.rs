@@ -1,0 +1,256 @@
+//! What a plugin sees of a person: what it declared that it reads, and no more, so that logs and derived values can't carry out the rest.
+//! Knows nothing of Wasm.
+
+use std::borrow::Cow;
+
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde_json::{Map, Value};
+
+use super::limits::{PATH_BYTES_LIMIT, READS_LIMIT};
+
+/// A core attribute may be written with its schema's URN before it.
+const CORE_PREFIX: &str = "urn:ietf:params:scim:schemas:core:2.0:User:";
+
+/// The paths that a plugin declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reads {
+    paths: Vec<Path>,
+    /// With settings' names in braces.
+    templates: Vec<String>,
+}
+
+/// A SCIM path without filters. Extensions' URNs have dots and colons of their own, so that where the URN ends only shows against a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Path {
+    Core(Vec<String>),
+    Extension(String),
+}
+
+impl Reads {
+    /// Reads the declared paths.
+    ///
+    /// # Errors
+    /// The number of the path and what is wrong with it.
+    pub fn new(declared: &[String]) -> Result<Self, (usize, String)> {
+        if declared.len() > READS_LIMIT {
+            return Err((READS_LIMIT, format!("{} paths are declared, at most {READS_LIMIT} are allowed", declared.len())));
+        }
+        let mut reads = Self { paths: Vec::new(), templates: Vec::new() };
+        for (number, text) in declared.iter().enumerate() {
+            if text.contains(['{', '}']) {
+                check_template(text).map_err(|problem| (number, problem))?;
+                reads.templates.push(text.clone());
+            } else {
+                reads.paths.push(Path::new(text).map_err(|problem| (number, problem))?);
+            }
+        }
+        Ok(reads)
+    }
+
+    /// The user as JSON text, with the attributes that were declared.
+    pub fn project(&self, user: &Value, settings: &str) -> String {
+        let paths = self.with_settings(settings);
+        let Some(user) = user.as_object() else { return "{}".into() };
+        let projected = Projected { user, paths: &paths };
+        serde_json::to_string(&projected).expect("a JSON value with texts for keys can't fail to serialise")
+    }
+
+    /// The declared paths, with settings' texts put in. A path whose setting is missing is left out.
+    fn with_settings(&self, settings: &str) -> Cow<'_, [Path]> {
+        if self.templates.is_empty() {
+            return Cow::Borrowed(&self.paths);
+        }
+        let settings: Map<String, Value> = serde_json::from_str(settings).unwrap_or_default();
+        let filled = self.templates.iter().filter_map(|template| fill(template, &settings)).filter_map(|text| Path::new(&text).ok());
+        Cow::Owned(self.paths.iter().cloned().chain(filled).collect())
+    }
+}
+
+fn check_template(text: &str) -> Result<(), String> {
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        let closed = after.split_once('}').filter(|(name, _)| !name.is_empty() && !name.contains('{'));
+        let Some((_, after)) = closed.filter(|_| !before.contains('}')) else { break };
+        rest = after;
+    }
+    if rest.contains(['{', '}']) || text.len() > PATH_BYTES_LIMIT {
+        return Err("expected the name of a setting between `{` and `}`".into());
+    }
+    Ok(())
+}
+
+fn fill(template: &str, settings: &Map<String, Value>) -> Option<String> {
+    let mut filled = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, after) = after.split_once('}')?;
+        filled.push_str(before);
+        filled.push_str(settings.get(name)?.as_str()?);
+        rest = after;
+    }
+    Some(filled + rest)
+}
+
+impl Path {
+    fn new(text: &str) -> Result<Self, String> {
+        if text.is_empty() || text.len() > PATH_BYTES_LIMIT || text.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
+            return Err(format!("expected a SCIM path of 1 to {PATH_BYTES_LIMIT} bytes without spaces"));
+        }
+        let core = text.get(..CORE_PREFIX.len()).filter(|start| start.eq_ignore_ascii_case(CORE_PREFIX));
+        let text = core.map_or(text, |prefix| &text[prefix.len()..]);
+        if text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("urn:")) {
+            return Ok(Self::Extension(text.to_owned()));
+        }
+        let segments: Vec<String> = text.split('.').map(str::to_owned).collect();
+        let is_name = |segment: &String| {
+            segment.starts_with(|first: char| first.is_ascii_alphabetic() || first == '$')
+                && segment.chars().skip(1).all(|letter| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-')
+        };
+        if segments.iter().all(is_name) {
+            return Ok(Self::Core(segments));
+        }
+        Err("expected a SCIM path such as `userName`, `name.givenName` or an extension's URN (filters are not possible)".into())
+    }
+
+    /// What of an attribute is wanted: the names below it (none: all of it), or nothing of it.
+    fn below(&self, attribute: &str) -> Option<Vec<&str>> {
+        match self {
+            Self::Core(segments) => {
+                let (first, rest) = segments.split_first()?;
+                first.eq_ignore_ascii_case(attribute).then(|| rest.iter().map(String::as_str).collect())
+            }
+            Self::Extension(path) => {
+                let start = path.get(..attribute.len()).filter(|start| start.eq_ignore_ascii_case(attribute))?;
+                match &path[start.len()..] {
+                    "" => Some(Vec::new()),
+                    rest => Some(rest.strip_prefix(':')?.split('.').collect()),
+                }
+            }
+        }
+    }
+}
+
+struct Projected<'a> {
+    user: &'a Map<String, Value>,
+    paths: &'a [Path],
+}
+
+impl Serialize for Projected<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in self.user {
+            let wanted: Vec<Vec<&str>> = self.paths.iter().filter_map(|path| path.below(name)).collect();
+            let part = Part { value, wanted: wanted.iter().map(Vec::as_slice).collect() };
+            if part.is_there() {
+                map.serialize_entry(name, &part)?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// A value with the names that are wanted of it; an empty list of names wants all of it.
+struct Part<'a> {
+    value: &'a Value,
+    wanted: Vec<&'a [&'a str]>,
+}
+
+impl<'a> Part<'a> {
+    fn is_whole(&self) -> bool {
+        self.wanted.iter().any(|names| names.is_empty())
+    }
+
+    fn is_there(&self) -> bool {
+        self.is_whole() || !self.wanted.is_empty() && (self.value.is_object() || self.value.is_array())
+    }
+
+    fn below(&self, name: &str, value: &'a Value) -> Part<'a> {
+        let below = self.wanted.iter().filter_map(|names| {
+            let (first, rest) = names.split_first()?;
+            first.eq_ignore_ascii_case(name).then_some(rest)
+        });
+        Part { value, wanted: below.collect() }
+    }
+}
+
+impl Serialize for Part<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.value {
+            Value::Object(object) if !self.is_whole() => {
+                let mut map = serializer.serialize_map(None)?;
+                for (name, value) in object {
+                    let part = self.below(name, value);
+                    if part.is_there() {
+                        map.serialize_entry(name, &part)?;
+                    }
+                }
+                map.end()
+            }
+            // The sub-attributes of a multi-valued attribute are those of each of its values.
+            Value::Array(values) if !self.is_whole() => {
+                let mut list = serializer.serialize_seq(None)?;
+                for value in values.iter().filter(|value| value.is_object()) {
+                    list.serialize_element(&Part { value, wanted: self.wanted.clone() })?;
+                }
+                list.end()
+            }
+            value => value.serialize(serializer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
+    use serde_json::json;
+
+    use super::*;
+
+    fn project(reads: &[&str], settings: &str) -> Value {
+        let user = json!({
+            "userName": "ann", "active": true, "secret": {"a": 1},
+            "name": {"givenName": "Ann", "familyName": "Lee", "formatted": "Ann Lee"},
+            "emails": [{"type": "work", "value": "ann@acme.example", "primary": true}, {"type": "home", "value": "a@home.example"}, "odd"],
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "R&D", "manager": {"value": "m", "displayName": "Max"}},
+            "urn:example:acme:2.0:User": {"unit": "U7", "salary": 1}
+        });
+        let declared: Vec<String> = reads.iter().map(|path| (*path).to_owned()).collect();
+        serde_json::from_str(&Reads::new(&declared).unwrap().project(&user, settings)).unwrap()
+    }
+
+    #[test]
+    fn a_plugin_sees_what_it_declared() {
+        let enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+        for (reads, settings, expected) in [
+            (vec![], "{}", json!({})),
+            (vec!["username", "absent", "active.nothing"], "{}", json!({"userName": "ann"})),
+            (vec!["urn:ietf:params:scim:schemas:core:2.0:User:name.givenName"], "{}", json!({"name": {"givenName": "Ann"}})),
+            (vec!["name.givenName", "name.FamilyName"], "{}", json!({"name": {"givenName": "Ann", "familyName": "Lee"}})),
+            (vec!["name", "name.givenName"], "{}", json!({"name": {"givenName": "Ann", "familyName": "Lee", "formatted": "Ann Lee"}})),
+            (
+                vec!["emails.value", "emails.type"],
+                "{}",
+                json!({"emails": [{"type": "work", "value": "ann@acme.example"}, {"type": "home", "value": "a@home.example"}]}),
+            ),
+            (vec!["urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value"], "{}", json!({enterprise: {"manager": {"value": "m"}}})),
+            (vec!["URN:example:acme:2.0:user:unit"], "{}", json!({"urn:example:acme:2.0:User": {"unit": "U7"}})),
+            (vec!["urn:example:acme:2.0:Use"], "{}", json!({})),
+            (vec!["urn:example:acme:2.0:UserX"], "{}", json!({})),
+            (vec!["{ext}:{unit}"], r#"{"ext": "urn:example:acme:2.0:User", "unit": "unit"}"#, json!({"urn:example:acme:2.0:User": {"unit": "U7"}})),
+            (vec!["{ext}"], "{}", json!({})),
+            (vec!["{ext}"], r#"{"ext": 5}"#, json!({})),
+            (vec!["{ext}"], r#"{"ext": "not a path"}"#, json!({})),
+        ] {
+            assert_eq!(project(&reads, settings), expected, "{reads:?} {settings}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_none_is_named() {
+        for path in ["", "a b", "emails[type eq \"work\"]", "name.", ".name", "{", "a}b{c}", "{a{b}}", "{}", &"x".repeat(300)] {
+            let declared = vec!["userName".to_owned(), path.to_owned()];
+            assert_eq!(Reads::new(&declared).unwrap_err().0, 1, "{path}");
+        }
+        assert!(Reads::new(&vec!["userName".to_owned(); READS_LIMIT + 1]).is_err());
+    }
+}

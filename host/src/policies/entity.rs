@@ -1,0 +1,83 @@
+//! People and roles as Cedar entities, and the question that is asked about them.
+
+use std::sync::LazyLock;
+
+use cedar_policy::{Context, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
+
+use super::{Principal, Role};
+
+/// A type of the schema.
+pub(super) fn type_name(kind: &str) -> EntityTypeName {
+    static TYPES: LazyLock<[(&str, EntityTypeName); 6]> = LazyLock::new(|| {
+        ["User", "Group", "Role", "RoleFamily", "Connection", "Action"].map(|kind| {
+            let name = format!("Rolecall::{kind}").parse().expect("a name of the schema, which is part of the program");
+            (kind, name)
+        })
+    });
+    TYPES.iter().find(|(name, _)| *name == kind).expect("only called with the names above").1.clone()
+}
+
+pub(super) fn uid(kind: &str, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(type_name(kind), EntityId::new(id))
+}
+
+/// The one action.
+pub(super) fn hold() -> EntityUid {
+    static HOLD: LazyLock<EntityUid> = LazyLock::new(|| uid("Action", "hold"));
+    HOLD.clone()
+}
+
+fn text(value: &str) -> RestrictedExpression {
+    RestrictedExpression::new_string(value.to_owned())
+}
+
+/// A role of the catalogue.
+pub(super) fn role(role: &Role) -> Result<Entity, String> {
+    let mut attributes = vec![
+        ("risk".to_owned(), RestrictedExpression::new_long(role.risk)),
+        ("privileged".to_owned(), RestrictedExpression::new_bool(role.privileged)),
+    ];
+    attributes.extend(role.app.iter().map(|app| ("app".to_owned(), text(app))));
+    let families = role.families.iter().map(|family| uid("RoleFamily", family)).collect();
+    Entity::new(uid("Role", &role.id), attributes.into_iter().collect(), families).map_err(|error| error.to_string())
+}
+
+/// A person. The parents are the flattened groups, so that no group has to be an entity.
+pub(super) fn person(principal: &Principal<'_>) -> Result<Entity, String> {
+    let shape = principal.shape;
+    let email_domain = shape.email.as_deref().and_then(|email| email.rsplit_once('@')).map(|(_, domain)| domain.to_ascii_lowercase());
+    let mut attributes = vec![
+        // Whoever is not active is never asked about.
+        ("active".to_owned(), RestrictedExpression::new_bool(true)),
+        ("connection".to_owned(), RestrictedExpression::new_entity_uid(uid("Connection", principal.connection))),
+        ("userName".to_owned(), text(&shape.user_name)),
+    ];
+    let optional = [
+        ("emailDomain", email_domain.as_ref()),
+        ("userType", shape.user_type.as_ref()),
+        ("title", shape.title.as_ref()),
+        ("department", shape.department.as_ref()),
+        ("division", shape.division.as_ref()),
+        ("organization", shape.organization.as_ref()),
+        ("costCenter", shape.cost_center.as_ref()),
+        ("employeeNumber", shape.employee_number.as_ref()),
+    ];
+    attributes.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), text(value?)))));
+    if let Some(manager) = &shape.manager {
+        attributes.push(("manager".to_owned(), RestrictedExpression::new_entity_uid(uid("User", manager))));
+    }
+    let groups = principal.groups.iter().map(|group| uid("Group", &group.handle));
+    let tags =
+        shape.tags.iter().map(|(name, values)| (name.clone(), RestrictedExpression::new_set(values.iter().map(|value| text(value)))));
+    Entity::new_with_tags(uid("User", principal.user), attributes, groups, tags).map_err(|error| error.to_string())
+}
+
+/// The question's context. The instant is cut to whole milliseconds, in which Cedar counts: a comparison with a date turns at the
+/// same instant either way.
+pub(super) fn context(as_of: jiff::Timestamp, proposed: bool) -> Result<Context, String> {
+    let ms = as_of.as_microsecond().div_euclid(1_000);
+    let at = jiff::Timestamp::from_millisecond(ms).unwrap_or(as_of);
+    let date = RestrictedExpression::new_datetime(at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string());
+    let pairs = [("asOf".to_owned(), date), ("proposed".to_owned(), RestrictedExpression::new_bool(proposed))];
+    Context::from_pairs(pairs).map_err(|error| error.to_string())
+}

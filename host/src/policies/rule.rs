@@ -1,0 +1,276 @@
+//! One policy taken apart, at activation: whom and what its scope can match, what its condition reads, the groups and dates that it names.
+
+use std::collections::BTreeSet;
+
+use cedar_policy::{
+    Context, Effect, Entities, EntityUid, EvalResult, Expression, Policy, PolicyId, PolicySet, PrincipalConstraint, Request,
+    ResourceConstraint, eval_expression,
+};
+use serde_json::{Value, json};
+
+use super::Role;
+use super::entity;
+
+/// Whom a policy's scope can match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    Anyone,
+    Group(String),
+    Person(String),
+    Nobody,
+}
+
+/// Which roles a policy's scope can match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Every,
+    Role(String),
+    Family(String),
+    Nothing,
+}
+
+impl What {
+    pub(super) fn matches(&self, role: &Role) -> bool {
+        match self {
+            Self::Every => true,
+            Self::Role(id) => &role.id == id,
+            Self::Family(family) => role.families.contains(family),
+            Self::Nothing => false,
+        }
+    }
+}
+
+/// A part of a condition: the condition holds when every part does, in order, and the first that does not ends it.
+pub(super) struct Conjunct {
+    /// The part as a policy of its own, for everybody and everything.
+    pub alone: PolicySet,
+    /// Whether it reads the role and neither person nor context.
+    pub of_role: bool,
+    /// Whether it is `context.proposed` itself.
+    pub is_proposed: bool,
+}
+
+/// One policy.
+pub(super) struct Rule {
+    /// Its `@id`.
+    pub id: String,
+    /// Its `@reason`.
+    pub reason: Option<String>,
+    /// `permit`, else `forbid`.
+    pub permits: bool,
+    /// The policy alone: it is asked by itself.
+    pub alone: PolicySet,
+    pub who: Who,
+    pub what: What,
+    /// The groups that it names, in scope or condition.
+    pub handles: BTreeSet<String>,
+    /// Whether its condition reads the role: else its answer is the same for every role that its scope matches.
+    pub reads_role: bool,
+    /// Whether its condition reads `context.proposed`.
+    pub reads_proposed: bool,
+    /// The instants at which its answer may turn, sorted.
+    pub turns: Vec<jiff::Timestamp>,
+    pub conjuncts: Vec<Conjunct>,
+}
+
+impl Rule {
+    /// Takes a checked policy apart.
+    pub(super) fn of(policy: &Policy) -> Result<Self, String> {
+        let id = AsRef::<str>::as_ref(policy.id()).to_owned();
+        let unreadable = |what: &str| format!("policy `{id}` can't be taken apart: {what}");
+        let json = policy.to_json().map_err(|error| unreadable(&error.to_string()))?;
+        let mut names = Names::default();
+        bodies(&json).for_each(|body| names.walk(body));
+        let mut turns = Vec::new();
+        for date in &names.dates {
+            turns.extend(turns_at(date).ok_or_else(|| unreadable("a date is out of range"))?);
+        }
+        turns.sort_unstable();
+        let mut parts = Vec::new();
+        for clause in json["conditions"].as_array().into_iter().flatten() {
+            match clause.get("kind").and_then(Value::as_str) {
+                Some("unless") => parts.push(json!({"!": {"arg": clause["body"]}})),
+                _ => split(&clause["body"], &mut parts),
+            }
+        }
+        let conjuncts = parts.into_iter().map(Conjunct::of).collect::<Result<Vec<_>, _>>().map_err(|error| unreadable(&error))?;
+        let handles = policy.entity_literals().iter().filter(|uid| is(uid, "Group")).map(|uid| uid.id().unescaped().to_owned()).collect();
+        Ok(Self {
+            reason: policy.annotation("reason").map(str::to_owned),
+            permits: policy.effect() == Effect::Permit,
+            alone: PolicySet::from_policies([policy.clone()]).map_err(|error| unreadable(&error.to_string()))?,
+            who: who(&policy.principal_constraint()),
+            what: what(&policy.resource_constraint()),
+            handles,
+            reads_role: names.role,
+            reads_proposed: names.proposed,
+            turns,
+            conjuncts,
+            id,
+        })
+    }
+}
+
+impl Conjunct {
+    fn of(part: Value) -> Result<Self, String> {
+        let mut names = Names::default();
+        names.walk(&part);
+        let is_proposed = part == json!({".": {"left": {"Var": "context"}, "attr": "proposed"}});
+        let of_role = names.role && !names.person && !names.context;
+        let scope = json!({"op": "All"});
+        let policy = json!({
+            "effect": "permit", "principal": scope, "action": scope, "resource": scope,
+            "conditions": [{"kind": "when", "body": part}],
+        });
+        let policy = Policy::from_json(Some(PolicyId::new("part")), policy).map_err(|error| error.to_string())?;
+        let alone = PolicySet::from_policies([policy]).map_err(|error| error.to_string())?;
+        Ok(Self { alone, of_role, is_proposed })
+    }
+
+    /// The part as Cedar text, on one line.
+    pub(super) fn text(&self) -> String {
+        let text = self.alone.policies().next().and_then(Policy::to_cedar).unwrap_or_default();
+        let body = text.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}')).map_or(text.as_str(), |(body, _)| body);
+        body.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The parts of nested `&&`, in order of evaluation.
+fn split(body: &Value, parts: &mut Vec<Value>) {
+    match body.get("&&") {
+        Some(both) => {
+            split(&both["left"], parts);
+            split(&both["right"], parts);
+        }
+        None => parts.push(body.clone()),
+    }
+}
+
+/// An expression of Cedar's JSON form is an object with one key, its operator; what it is applied to are the expressions below that.
+/// (A record's own keys are names, never operators: a record may well have a field called `Var`.)
+fn operator(expression: &Value) -> Option<(&str, &Value)> {
+    expression.as_object().and_then(|fields| fields.iter().next()).map(|(operator, operands)| (operator.as_str(), operands))
+}
+
+fn operands(operands: &Value) -> Vec<&Value> {
+    match operands {
+        Value::Array(items) => items.iter().collect(),
+        Value::Object(fields) => fields.values().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The bodies of a policy's `when` and `unless` clauses in Cedar's JSON form.
+pub(super) fn bodies(policy: &Value) -> impl Iterator<Item = &Value> {
+    policy["conditions"].as_array().into_iter().flatten().map(|clause| &clause["body"])
+}
+
+/// Whether an expression calls the extension function or method `name`.
+pub(super) fn calls(expression: &Value, name: &str) -> bool {
+    operator(expression).is_some_and(|(operator, below)| {
+        operator != "Value" && (operator == name || operands(below).into_iter().any(|operand| calls(operand, name)))
+    })
+}
+
+/// What a condition names.
+#[derive(Default)]
+struct Names {
+    person: bool,
+    role: bool,
+    context: bool,
+    proposed: bool,
+    dates: BTreeSet<String>,
+}
+
+impl Names {
+    fn walk(&mut self, expression: &Value) {
+        let Some((operator, below)) = operator(expression) else { return };
+        match operator {
+            "Value" => {}
+            "Var" => self.variable(below),
+            "." if below["left"] == json!({"Var": "context"}) => {
+                self.context = true;
+                self.proposed |= below["attr"] != "asOf";
+            }
+            "datetime" => {
+                let literals = operands(below).into_iter().filter_map(|argument| argument["Value"].as_str());
+                self.dates.extend(literals.map(str::to_owned));
+            }
+            _ => operands(below).into_iter().for_each(|operand| self.walk(operand)),
+        }
+    }
+
+    fn variable(&mut self, name: &Value) {
+        match name.as_str() {
+            Some("principal") => self.person = true,
+            Some("resource") => self.role = true,
+            // The whole context, compared or asked for its attributes.
+            Some("context") => (self.context, self.proposed) = (true, true),
+            _ => {}
+        }
+    }
+}
+
+/// The instants at which a comparison of the present with a date may turn: at the date, and as soon as it is past. Cedar reads the
+/// date, so that both mean the same; it counts in milliseconds.
+fn turns_at(date: &str) -> Option<[jiff::Timestamp; 2]> {
+    let since_1970 = format!("datetime({date:?}).durationSince(datetime(\"1970-01-01\")).toMilliseconds()");
+    let expression: Expression = since_1970.parse().ok()?;
+    let nobody = entity::uid("User", "");
+    let request = Request::new(nobody.clone(), entity::hold(), nobody, Context::empty(), None).ok()?;
+    match eval_expression(&request, &Entities::empty(), &expression) {
+        Ok(EvalResult::Long(ms)) => {
+            // Beyond what can be named lies beyond what can come: the last instant stands for it.
+            let at = |ms: i64| jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX);
+            Some([at(ms), at(ms.saturating_add(1))])
+        }
+        _ => None,
+    }
+}
+
+fn is(uid: &EntityUid, kind: &str) -> bool {
+    uid.type_name() == &entity::type_name(kind)
+}
+
+fn who(scope: &PrincipalConstraint) -> Who {
+    let person = entity::type_name("User");
+    match scope {
+        PrincipalConstraint::Any => Who::Anyone,
+        PrincipalConstraint::Is(kind) if *kind == person => Who::Anyone,
+        PrincipalConstraint::Eq(uid) if is(uid, "User") => Who::Person(uid.id().unescaped().to_owned()),
+        PrincipalConstraint::In(uid) => who_in(uid),
+        PrincipalConstraint::IsIn(kind, uid) if *kind == person => who_in(uid),
+        _ => Who::Nobody,
+    }
+}
+
+/// `in` also holds between an entity and itself.
+fn who_in(uid: &EntityUid) -> Who {
+    let id = uid.id().unescaped().to_owned();
+    match () {
+        () if is(uid, "Group") => Who::Group(id),
+        () if is(uid, "User") => Who::Person(id),
+        () => Who::Nobody,
+    }
+}
+
+fn what(scope: &ResourceConstraint) -> What {
+    let role = entity::type_name("Role");
+    match scope {
+        ResourceConstraint::Any => What::Every,
+        ResourceConstraint::Is(kind) if *kind == role => What::Every,
+        ResourceConstraint::Eq(uid) if is(uid, "Role") => What::Role(uid.id().unescaped().to_owned()),
+        ResourceConstraint::In(uid) => what_in(uid),
+        ResourceConstraint::IsIn(kind, uid) if *kind == role => what_in(uid),
+        _ => What::Nothing,
+    }
+}
+
+fn what_in(uid: &EntityUid) -> What {
+    let id = uid.id().unescaped().to_owned();
+    match () {
+        () if is(uid, "Role") => What::Role(id),
+        () if is(uid, "RoleFamily") => What::Family(id),
+        () => What::Nothing,
+    }
+}

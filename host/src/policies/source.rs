@@ -1,0 +1,238 @@
+//! From policy files to checked Cedar policies: parsing, annotations, strict validation, names of the catalogue; every problem with its place.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, ValidationWarning, Validator};
+use miette::Diagnostic as Labelled;
+
+use super::{POLICIES_LIMIT, Role, SCHEMA, rule, scan};
+use crate::diagnostic::Diagnostic;
+
+/// How far a policy may follow references between entities: a person's own attributes, and no manager's.
+const LEVEL: u32 = 1;
+/// The longest `@id` in characters: it is part of every reason that is stored.
+const ID_CHARS_LIMIT: usize = 128;
+/// The longest `@reason` in characters: it is part of every reason that is stored.
+const REASON_CHARS_LIMIT: usize = 500;
+/// How many names an error offers as alternatives.
+const NAMES_OFFERED: usize = 8;
+
+/// The schema's validator.
+static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| {
+    let (schema, _) = Schema::from_cedarschema_str(SCHEMA).expect("the schema is part of the program and a test parses it");
+    Validator::new(schema)
+});
+
+/// One policy with where it stands.
+struct Placed<'a> {
+    file: &'a str,
+    text: &'a str,
+    range: Range<usize>,
+    policy: Policy,
+}
+
+impl Placed<'_> {
+    fn problem(&self, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::at(self.file, self.text, self.range.clone(), message)
+    }
+
+    /// A problem at the first place in the policy where `needle` stands.
+    fn problem_at(&self, needle: &str, message: impl Into<String>) -> Diagnostic {
+        let found = self.text[self.range.clone()].find(needle).map(|at| self.range.start + at..self.range.start + at + needle.len());
+        Diagnostic::at(self.file, self.text, found.unwrap_or(self.range.clone()), message)
+    }
+}
+
+/// Reads and checks all files; without a catalogue all but the roles that they name. The policies have their `@id` as policy id.
+pub(super) fn read(sources: &[(String, String)], roles: Option<&[Role]>) -> Result<Vec<Policy>, Vec<Diagnostic>> {
+    let mut problems = Vec::new();
+    let mut placed = Vec::new();
+    for (file, text) in sources {
+        match parse(file, text) {
+            Ok(found) => placed.extend(found),
+            Err(found) => problems.extend(found),
+        }
+    }
+    if placed.len() > POLICIES_LIMIT {
+        let message = format!("there are {} policies: at most {POLICIES_LIMIT} are allowed", placed.len());
+        return Err(vec![Diagnostic::of_file("policies", message).with_help("let groups and families say what many policies say alike")]);
+    }
+    let mut ids: BTreeMap<String, String> = BTreeMap::new();
+    for (number, placed) in placed.iter_mut().enumerate() {
+        problems.extend(check_annotations(placed, &mut ids));
+        problems.extend(roles.into_iter().flat_map(|roles| check_names(placed, roles)));
+        problems.extend(check_time(placed));
+        // Policies that lack an id of their own are validated too: all problems at once.
+        let own = placed.policy.annotation("id").filter(|id| ids.get(*id).is_some_and(|at| *at == place(placed)));
+        let id = own.map_or_else(|| format!("policy {number}"), str::to_owned);
+        placed.policy = placed.policy.new_id(PolicyId::new(id));
+    }
+    problems.extend(validate(&placed));
+    if problems.is_empty() { Ok(placed.into_iter().map(|placed| placed.policy).collect()) } else { Err(problems) }
+}
+
+/// See [`super::texts_by_id`].
+pub(super) fn texts_by_id(sources: &[(String, String)]) -> BTreeMap<String, String> {
+    let parsed = sources.iter().filter_map(|(file, text)| parse(file, text).ok()).flatten();
+    parsed.filter_map(|placed| Some((placed.policy.annotation("id")?.to_owned(), placed.text[placed.range].to_owned()))).collect()
+}
+
+fn place(placed: &Placed<'_>) -> String {
+    format!("{}:{}", placed.file, placed.text[..placed.range.start].matches('\n').count() + 1)
+}
+
+fn parse<'a>(file: &'a str, text: &'a str) -> Result<Vec<Placed<'a>>, Vec<Diagnostic>> {
+    let statements = scan::statements(file, text)?;
+    let set: PolicySet = text.parse().map_err(|errors: cedar_policy::ParseErrors| {
+        errors.iter().map(|error| labelled(file, text, error, error.to_string())).collect::<Vec<_>>()
+    })?;
+    let mut placed = Vec::new();
+    let mut problems = Vec::new();
+    for (number, range) in statements.into_iter().enumerate() {
+        // Cedar numbers a file's statements in their order.
+        match set.policy(&PolicyId::new(format!("policy{number}"))) {
+            Some(policy) => placed.push(Placed { file, text, range, policy: policy.clone() }),
+            None => problems.push(
+                Diagnostic::at(file, text, range, "templates are not allowed: a policy may not use `?principal` or `?resource`")
+                    .with_help("name the group or the role"),
+            ),
+        }
+    }
+    if problems.is_empty() { Ok(placed) } else { Err(problems) }
+}
+
+/// Cedar's word on a problem, at the place that it marks.
+fn labelled(file: &str, text: &str, error: &(impl Labelled + Display), message: String) -> Diagnostic {
+    let label = error.labels().and_then(|mut labels| labels.next());
+    let diagnostic = match label {
+        Some(label) => {
+            // "expected `;`" and the like stand in the label, not in the message.
+            let message = label.label().filter(|text| !text.is_empty()).map_or(message.clone(), |text| format!("{message}: {text}"));
+            Diagnostic::at(file, text, label.offset()..label.offset() + label.len(), message)
+        }
+        None => Diagnostic::of_file(file, message),
+    };
+    match error.help() {
+        Some(help) => diagnostic.with_help(help.to_string()),
+        None => diagnostic,
+    }
+}
+
+fn check_annotations(placed: &Placed<'_>, ids: &mut BTreeMap<String, String>) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    match placed.policy.annotation("id") {
+        None | Some("") => {
+            problems.push(placed.problem("the policy has no `@id`").with_help("write `@id(\"a-short-name\")` in front of it"))
+        }
+        Some(id) if id.chars().count() > ID_CHARS_LIMIT || id.chars().any(char::is_control) => {
+            problems.push(
+                placed.problem_at("@id", format!("an `@id` has at most {ID_CHARS_LIMIT} characters, none of them a control character")),
+            );
+        }
+        Some(id) => match ids.get(id) {
+            Some(first) => {
+                problems.push(
+                    placed
+                        .problem_at("@id", format!("`@id(\"{id}\")` is taken by the policy at {first}"))
+                        .with_help("ids are unique over all files"),
+                );
+            }
+            None => {
+                ids.insert(id.to_owned(), place(placed));
+            }
+        },
+    }
+    match placed.policy.annotation("reason") {
+        None | Some("") if placed.policy.effect() == Effect::Permit => problems.push(
+            placed
+                .problem("the policy has no `@reason`")
+                .with_help("write `@reason(\"why people have the role\")` in front of it: it is shown with every grant"),
+        ),
+        Some(reason) if reason.chars().count() > REASON_CHARS_LIMIT => {
+            problems.push(placed.problem_at("@reason", format!("a `@reason` has at most {REASON_CHARS_LIMIT} characters")));
+        }
+        _ => {}
+    }
+    problems
+}
+
+/// Roles and families that the catalogue does not have: a policy about them would silently do nothing.
+fn check_names(placed: &Placed<'_>, roles: &[Role]) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    let mut seen = BTreeSet::new();
+    let families: BTreeSet<&str> = roles.iter().flat_map(|role| role.families.iter().map(String::as_str)).collect();
+    for literal in placed.policy.entity_literals() {
+        let id: &str = literal.id().unescaped();
+        let (what, known): (&str, Vec<&str>) = match literal.type_name().to_string().as_str() {
+            "Rolecall::Role" => ("role", roles.iter().map(|role| role.id.as_str()).collect()),
+            "Rolecall::RoleFamily" => ("role family", families.iter().copied().collect()),
+            _ => continue,
+        };
+        if known.contains(&id) || !seen.insert(literal.to_string()) {
+            continue;
+        }
+        let written = format!("{}::\"{}\"", literal.type_name().basename(), id.escape_debug());
+        let problem = placed.problem_at(&written, format!("the catalogue has no {what} `{id}`"));
+        problems
+            .push(problem.with_help(format!("add it under `[[roles]]` in tenant.toml, or name one that is there: {}", offered(&known))));
+    }
+    problems
+}
+
+fn offered(known: &[&str]) -> String {
+    if known.is_empty() {
+        return "(there is none)".into();
+    }
+    let mut names = known.iter().take(NAMES_OFFERED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if known.len() > NAMES_OFFERED {
+        names.push_str(" …");
+    }
+    names
+}
+
+/// Arithmetic on time: Rolecall evaluates a person again on the dates that policies name, and could not know of others.
+fn check_time(placed: &Placed<'_>) -> Option<Diagnostic> {
+    const ARITHMETIC: [&str; 4] = ["offset", "durationSince", "toDate", "toTime"];
+    let json = placed.policy.to_json().ok()?;
+    let used = ARITHMETIC.into_iter().find(|name| rule::bodies(&json).any(|body| rule::calls(body, name)))?;
+    let message = format!("`{used}` is not allowed: a policy may only compare `context.asOf` with dates");
+    Some(
+        placed.problem_at(used, message).with_help(
+            "write the date, `context.asOf < datetime(\"2027-01-31\")`: people are evaluated again on the dates that policies name",
+        ),
+    )
+}
+
+fn validate(placed: &[Placed<'_>]) -> Vec<Diagnostic> {
+    let set = match PolicySet::from_policies(placed.iter().map(|placed| placed.policy.clone())) {
+        Ok(set) => set,
+        Err(error) => return vec![Diagnostic::of_file("policies", error.to_string())],
+    };
+    let by_id: BTreeMap<&PolicyId, &Placed<'_>> = placed.iter().map(|placed| (placed.policy.id(), placed)).collect();
+    let result = VALIDATOR.validate_with_level(&set, ValidationMode::Strict, LEVEL);
+    let errors = result.validation_errors().map(|error| refusal(&by_id, error.policy_id(), error));
+    // A warning is a policy that can't mean what it says. Text in several scripts is what some organisations have.
+    let warnings = result.validation_warnings().filter(|warning| !matches!(warning, ValidationWarning::MixedScriptString(_)));
+    errors.chain(warnings.map(|warning| refusal(&by_id, warning.policy_id(), warning))).collect()
+}
+
+fn refusal(by_id: &BTreeMap<&PolicyId, &Placed<'_>>, id: &PolicyId, error: &(impl Labelled + Display)) -> Diagnostic {
+    let message = error.to_string();
+    let prefix = format!("for policy `{id}`");
+    let message = message.strip_prefix(&prefix).map_or(message.as_str(), |rest| rest.trim_start_matches([',', ':', ' '])).to_owned();
+    match by_id.get(id) {
+        None => Diagnostic::of_file("policies", message),
+        Some(placed) => {
+            let diagnostic = labelled(placed.file, placed.text, error, message.clone());
+            if diagnostic.line.is_some() { diagnostic } else { Diagnostic { help: diagnostic.help, ..placed.problem(message) } }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) fn schema() -> &'static Schema {
+    VALIDATOR.schema()
+}

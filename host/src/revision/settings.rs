@@ -1,0 +1,231 @@
+//! `tenant.toml`: the name, the role catalogue, which plugins with which settings, declared group handles, decisions, small schemas.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use rolecall_scim::schema::Schema;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{HANDLE_CHARS_LIMIT, folded_name};
+use crate::diagnostic::Diagnostic;
+use crate::model::{DecisionSettings, Handle};
+use crate::policies::{ROLES_LIMIT, Role};
+
+/// The longest name of a tenant, in characters.
+const NAME_CHARS_LIMIT: usize = 200;
+/// The longest id of a role or name of a family or application, in characters: stored with every grant.
+const ID_CHARS_LIMIT: usize = 128;
+/// The longest description of a role, in characters.
+const DESCRIPTION_CHARS_LIMIT: usize = 1_000;
+/// The most families of a role: each is a parent to Cedar.
+const FAMILIES_LIMIT: usize = 16;
+/// The most declared handles: every group's name is looked up in them.
+const HANDLES_LIMIT: usize = 5_000;
+/// The longest time that a grant is retained over a fault, in hours: 30 days, beyond which nobody is repairing anything.
+const RETAIN_HOURS_LIMIT: u32 = 720;
+
+/// What a sound `tenant.toml` says.
+pub(super) struct Settings {
+    pub name: String,
+    pub decisions: DecisionSettings,
+    pub transform: Option<Hook>,
+    pub propose: Option<Hook>,
+    pub roles: Vec<Role>,
+    pub declared_handles: BTreeMap<String, Handle>,
+    /// Each with a diagnostic that stands where it does and has no message yet.
+    pub schemas: Vec<(Schema, Diagnostic)>,
+}
+
+/// A plugin for one hook.
+pub(super) struct Hook {
+    pub file: String,
+    pub settings_json: String,
+    at: Diagnostic,
+    settings_at: Diagnostic,
+}
+
+impl Hook {
+    pub(super) fn problem(&self, message: String) -> Diagnostic {
+        Diagnostic { message, ..self.at.clone() }
+    }
+
+    pub(super) fn settings_problem(&self, message: String) -> Diagnostic {
+        Diagnostic { message, ..self.settings_at.clone() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: Spanned<String>,
+    decisions: Option<Spanned<DecisionSettings>>,
+    #[serde(default)]
+    plugins: WrittenHooks,
+    #[serde(default)]
+    roles: Vec<Spanned<Role>>,
+    #[serde(default)]
+    groups: BTreeMap<Spanned<String>, Spanned<String>>,
+    #[serde(default)]
+    schemas: Vec<Spanned<Schema>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenHooks {
+    transform: Option<WrittenHook>,
+    propose: Option<WrittenHook>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenHook {
+    file: Spanned<String>,
+    settings: Option<Spanned<toml::Table>>,
+}
+
+/// Reads the settings. What is wrong with a part does not hide what is wrong with the others: problems may come with settings.
+pub(super) fn read(file: &str, text: &str) -> (Option<Settings>, Vec<Diagnostic>) {
+    let place = Place { file, text };
+    let written: Written = match toml::from_str(text) {
+        Ok(written) => written,
+        Err(error) => {
+            let message = error.message().trim_end().replace('\n', ", ");
+            let problem = match error.span() {
+                Some(span) => place.at(span, message),
+                None => Diagnostic::of_file(file, message),
+            };
+            return (None, vec![problem]);
+        }
+    };
+    let mut problems = Vec::new();
+    let name = written.name.get_ref().trim();
+    if name.is_empty() || name.chars().count() > NAME_CHARS_LIMIT || name.chars().any(char::is_control) {
+        problems.push(place.at(written.name.span(), format!("the name has 1 to {NAME_CHARS_LIMIT} characters")));
+    }
+    let settings = Settings {
+        name: name.to_owned(),
+        decisions: decisions(&place, written.decisions, &mut problems),
+        transform: written.plugins.transform.map(|hook| hook.read(&place)),
+        propose: written.plugins.propose.map(|hook| hook.read(&place)),
+        roles: roles(&place, written.roles, &mut problems),
+        declared_handles: handles(&place, &written.groups, &mut problems),
+        schemas: written.schemas.into_iter().map(|schema| (schema.get_ref().clone(), place.at(schema.span(), ""))).collect(),
+    };
+    (Some(settings), problems)
+}
+
+struct Place<'a> {
+    file: &'a str,
+    text: &'a str,
+}
+
+impl Place<'_> {
+    fn at(&self, span: Range<usize>, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::at(self.file, self.text, span, message)
+    }
+}
+
+impl WrittenHook {
+    fn read(self, place: &Place<'_>) -> Hook {
+        let settings_span = self.settings.as_ref().map_or(self.file.span(), Spanned::span);
+        let settings = self.settings.map_or_else(toml::Table::new, Spanned::into_inner);
+        Hook {
+            at: place.at(self.file.span(), ""),
+            settings_at: place.at(settings_span, ""),
+            file: self.file.into_inner(),
+            settings_json: json(toml::Value::Table(settings)).to_string(),
+        }
+    }
+}
+
+/// TOML as JSON; dates become texts.
+fn json(value: toml::Value) -> serde_json::Value {
+    match value {
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) => number.into(),
+        toml::Value::Boolean(word) => word.into(),
+        toml::Value::Datetime(date) => date.to_string().into(),
+        toml::Value::Array(items) => items.into_iter().map(json).collect(),
+        toml::Value::Table(fields) => fields.into_iter().map(|(name, value)| (name, json(value))).collect(),
+    }
+}
+
+fn decisions(place: &Place<'_>, written: Option<Spanned<DecisionSettings>>, problems: &mut Vec<Diagnostic>) -> DecisionSettings {
+    let Some(written) = written else { return DecisionSettings::default() };
+    let decisions = written.get_ref();
+    if decisions.retain_hours.max(decisions.retain_privileged_hours) > RETAIN_HOURS_LIMIT {
+        let message = format!("a grant can be retained for at most {RETAIN_HOURS_LIMIT} hours");
+        problems.push(place.at(written.span(), message));
+    }
+    written.into_inner()
+}
+
+/// The catalogue without repeats.
+fn roles(place: &Place<'_>, written: Vec<Spanned<Role>>, problems: &mut Vec<Diagnostic>) -> Vec<Role> {
+    let mut ids = BTreeSet::new();
+    let mut roles = Vec::new();
+    if let Some(beyond) = written.get(ROLES_LIMIT) {
+        problems.push(place.at(beyond.span(), format!("the catalogue has {} roles: at most {ROLES_LIMIT} are allowed", written.len())));
+    }
+    for role in written.into_iter().take(ROLES_LIMIT) {
+        let span = role.span();
+        let role = role.into_inner();
+        problems.extend(check_role(&role).err().map(|message| place.at(span.clone(), message)));
+        if ids.insert(role.id.clone()) {
+            roles.push(role);
+        } else {
+            problems.push(place.at(span, format!("role `{}` is in the catalogue twice", role.id)));
+        }
+    }
+    roles
+}
+
+fn check_role(role: &Role) -> Result<(), String> {
+    let names = [("id", &role.id)].into_iter().chain(role.app.iter().map(|app| ("app", app)));
+    for (what, name) in names.chain(role.families.iter().map(|family| ("family", family))) {
+        let sound = |c: char| c.is_alphanumeric() || "-_.:/".contains(c);
+        if name.is_empty() || name.chars().count() > ID_CHARS_LIMIT || !name.chars().all(sound) {
+            return Err(format!("the role's {what} `{name}` must have 1 to {ID_CHARS_LIMIT} letters, digits, `-`, `_`, `.`, `:` or `/`"));
+        }
+    }
+    if !(0..=100).contains(&role.risk) {
+        return Err(format!("the risk of role `{}` is {}: it must be from 0 to 100", role.id, role.risk));
+    }
+    if role.families.len() > FAMILIES_LIMIT {
+        return Err(format!("role `{}` has {} families: at most {FAMILIES_LIMIT} are allowed", role.id, role.families.len()));
+    }
+    if role.description.chars().count() > DESCRIPTION_CHARS_LIMIT {
+        return Err(format!("the description of role `{}` has more than {DESCRIPTION_CHARS_LIMIT} characters", role.id));
+    }
+    Ok(())
+}
+
+fn handles(
+    place: &Place<'_>,
+    written: &BTreeMap<Spanned<String>, Spanned<String>>,
+    problems: &mut Vec<Diagnostic>,
+) -> BTreeMap<String, Handle> {
+    let mut declared: BTreeMap<String, Handle> = BTreeMap::new();
+    if let Some((beyond, _)) = written.iter().nth(HANDLES_LIMIT) {
+        problems.push(place.at(beyond.span(), format!("more than {HANDLES_LIMIT} handles are declared")));
+    }
+    for (handle, display_name) in written.iter().take(HANDLES_LIMIT) {
+        let text = handle.get_ref();
+        let sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+        if text.is_empty() || text.len() > HANDLE_CHARS_LIMIT || !text.chars().all(sound) {
+            let message = format!("the handle must have 1 to {HANDLE_CHARS_LIMIT} lower-case ASCII letters, digits, `-`, `_` or `.`");
+            problems.push(place.at(handle.span(), message));
+            continue;
+        }
+        let name = folded_name(display_name.get_ref());
+        if name.is_empty() {
+            problems.push(place.at(display_name.span(), "the group's display name is empty"));
+        } else if let Some(other) = declared.insert(name, Handle(text.clone())) {
+            let message = format!("handle `{other}` is declared for a group of this name already");
+            problems.push(place.at(display_name.span(), message).with_help("names are compared in any case"));
+        }
+    }
+    declared
+}
