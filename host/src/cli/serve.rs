@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
@@ -21,15 +21,12 @@ use crate::clock::{Clock, SystemClock};
 use crate::compute::Compute;
 use crate::config::{Config, Layer, MASTER_KEY_VARIABLE, MasterKey};
 use crate::crypto::Keyring;
-use crate::delivery::webhook;
 use crate::diagnostic::Diagnostic;
-use crate::metrics::Metrics;
 use crate::model::{Actor, TenantId};
 use crate::plugins::{Sandbox, SandboxConfig};
-use crate::provisioning::Turns;
 use crate::revision::{self, Files};
 use crate::store::{self, ApiScope, StoreError};
-use crate::tenancy::{self, Revisions, TenancyError};
+use crate::tenancy::{self, TenancyError};
 use crate::{http, jobs};
 
 /// The owner of tenants that come from `--tenants`.
@@ -158,20 +155,8 @@ async fn build(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<App
     let store = store::open(&config.database_url, Arc::clone(&keyring)).await.context("the database can't be opened")?;
     let concurrency = u32::try_from(config.evaluation_threads).context("too many evaluation threads")?;
     let sandbox = Sandbox::new(&SandboxConfig { concurrency, ..SandboxConfig::default() }).context("the sandbox can't be made")?;
-    Ok(Arc::new(App {
-        store,
-        clock,
-        keyring,
-        sandbox: Arc::new(sandbox),
-        compute: Arc::new(Compute::new(config.evaluation_threads, config.evaluation_queue)),
-        revisions: Revisions::default(),
-        turns: Turns::default(),
-        webhooks: webhook::Client::new()?,
-        metrics: Arc::new(Metrics::default()),
-        wake: Arc::new(Notify::new()),
-        numbered: Arc::new(Notify::new()),
-        public_url: config.public_url.clone(),
-    }))
+    let compute = Compute::new(config.evaluation_threads, config.evaluation_queue);
+    Ok(Arc::new(App::new(store, clock, keyring, sandbox, compute, config.public_url.clone())?))
 }
 
 fn make_private_dir(dir: &Path) -> std::io::Result<()> {

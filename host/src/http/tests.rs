@@ -18,9 +18,7 @@ use crate::app::App;
 use crate::clock::SystemClock;
 use crate::compute::Compute;
 use crate::crypto::{Keyring, SecretKey};
-use crate::metrics::Metrics;
 use crate::plugins::{Sandbox, SandboxConfig};
-use crate::tenancy::Revisions;
 
 struct Process {
     app: Arc<App>,
@@ -32,17 +30,10 @@ impl Process {
         let folder = tempfile::tempdir().unwrap();
         let keyring = Arc::new(Keyring::new(SecretKey::random()));
         let url = format!("sqlite:{}", folder.path().join("rolecall.db").display());
-        let app = App {
-            store: crate::store::open(&url, Arc::clone(&keyring)).await.unwrap(),
-            clock: Arc::new(SystemClock),
-            keyring,
-            sandbox: Arc::new(Sandbox::new(&SandboxConfig::default()).unwrap()),
-            compute: Arc::new(Compute::new(1, 4)),
-            revisions: Revisions::default(),
-            metrics: Arc::new(Metrics::default()),
-            wake: Arc::default(),
-            public_url: None,
-        };
+        crate::cli::serve::install_tls_provider();
+        let store = crate::store::open(&url, Arc::clone(&keyring)).await.unwrap();
+        let sandbox = Sandbox::new(&SandboxConfig::default()).unwrap();
+        let app = App::new(store, Arc::new(SystemClock), keyring, sandbox, Compute::new(1, 4), None).unwrap();
         Self { app: Arc::new(app), _folder: folder }
     }
 
