@@ -12,6 +12,7 @@ pub mod process;
 pub mod receiver;
 pub mod server;
 pub mod tenant;
+pub mod wasm;
 
 pub use client::{Answer, Client};
 pub use database::{Database, Kind};
