@@ -294,7 +294,7 @@ mod tests {
     fn inactive_people_are_neither_mapped_nor_asked_about_and_absent_is_not_inactive() {
         let revision = revision(POLICIES);
         let outcome = |user: Value| evaluate(&revision, &subject(&user, &["staff"]), at("2026-05-01T00:00:00Z"));
-        assert_eq!(outcome(json!({"active": false})), Evaluation::of(Outcome::Inactive));
+        assert_eq!(outcome(json!({"active": false})), Evaluation::outcome(Outcome::Inactive));
         assert!(!outcome(json!({"userName": "robin"})).roles.is_empty());
         assert!(!outcome(json!({"userName": "robin", "active": true})).roles.is_empty());
     }
