@@ -65,7 +65,7 @@ pub fn with_interface(core: &[u8]) -> Vec<u8> {
     let (package, _) = resolve.push_dir(&contract).expect("the contract can be read");
     let world = resolve.select_world(&[package], Some("transformer")).expect("the contract has that world");
     let mut module = core.to_vec();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("the interface fits into a section");
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).expect("the interface fits into a section");
     module
 }
 

@@ -75,7 +75,7 @@ fn contains_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         let after = line[at + word.len()..].chars().next();
-        !(starts_word && part_of_word(before)) && !(ends_word && part_of_word(after))
+        !(starts_word && part_of_word(before) || ends_word && part_of_word(after))
     })
 }
 
