@@ -11,6 +11,7 @@ const ROOMS: &[&str] = &[
     "main",
     "cli",
     "http",
+    "auth",
     "jobs",
     "delivery",
     "provisioning",

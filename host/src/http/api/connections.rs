@@ -151,7 +151,12 @@ pub async fn resume(
 ///
 /// # Errors
 /// 404.
-pub async fn delete(who: TenantWriter, State(app): State<Arc<App>>, At((_, connection)): At<(String, ConnectionId)>) -> Result<StatusCode> {
+pub async fn delete(
+    who: TenantWriter,
+    State(app): State<Arc<App>>,
+    At((_, connection)): At<(String, ConnectionId)>,
+    _: ApiQuery<NoQuery>,
+) -> Result<StatusCode> {
     tenancy::delete_connection(&app, &who.tenant.id, &connection, &who.actor).await?;
     Ok(StatusCode::NO_CONTENT)
 }
