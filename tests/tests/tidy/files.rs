@@ -9,7 +9,8 @@ use super::{all_files, all_texts, code, none, root, texts, without_tests};
 const EMPTY_NAMES: &[&str] = &["utils", "util", "common", "helpers", "helper", "manager", "service", "misc"];
 
 /// File names that are written in capitals by convention.
-const CAPITAL_NAMES: &[&str] = &["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "Cargo.toml", "Cargo.lock", "Caddyfile"];
+const CAPITAL_NAMES: &[&str] =
+    &["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "Cargo.toml", "Cargo.lock", "Caddyfile"];
 
 /// The most lines of a source file: past it, it holds more than one thing.
 const FILE_LINES_LIMIT: usize = 1_000;

@@ -16,7 +16,6 @@ const ROOMS: &[&str] = &[
     "delivery",
     "provisioning",
     "tenancy",
-    "auth",
     "app",
     "lifecycle",
     "evaluation",
@@ -60,7 +59,8 @@ fn sources() -> Vec<(String, String, String)> {
     let sources: Vec<_> = texts(&["rs"])
         .into_iter()
         .filter(|(path, _)| !path.ends_with("/tests.rs"))
-.filter_map(|(path, text)| room(&path).map(str::to_owned).map(|room| (room, path, text))).collect();
+        .filter_map(|(path, text)| room(&path).map(str::to_owned).map(|room| (room, path, text)))
+        .collect();
     assert!(sources.len() > 10, "the host's sources were not found");
     sources
 }
