@@ -58,7 +58,7 @@ pub fn large() -> Value {
 /// Calls both ways, for both people.
 pub fn measure(report: &mut Report) {
     let sandbox = Sandbox::new(&SandboxConfig::default()).expect("the sandbox can be made");
-    let plugin = sandbox.load(&wasm::plugin("people-mapping")).expect("the example plugin is a plugin");
+    let plugin = sandbox.load(&wasm::plugin("people_mapping")).expect("the example plugin is a plugin");
     let (tables, settings) = (Arc::new(Tables::new()), "{}");
     for (size, user) in [("200-byte", small()), ("4 KiB", large())] {
         let at = Instant(1_790_000_000_000_000).timestamp();

@@ -1,5 +1,6 @@
 //! Whole requests through the router, with a tenant's plugins and policies on and off.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -7,14 +8,13 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use rolecall::revision::Files;
+use rolecall::revision::{self, Files};
 use rolecall_tests::tenant::{patch, text, user};
-use rolecall_tests::{Connection, Database, Kind, Server, wasm};
+use rolecall_tests::{Connection, Database, Kind, Server};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
-use crate::policies;
 use crate::report::{ROUNDS, Report};
 
 /// How many requests are under way at once, as from a few busy identity providers.
@@ -33,23 +33,31 @@ struct Side {
     groups: Vec<String>,
 }
 
-/// The files of the tenant with everything on: both example plugins and ten policies.
+/// The example tenant Acme as it is: two plugins, eleven policies, twelve and more roles, lookup tables.
 fn everything() -> Files {
-    let (policies, roles) = policies::many(10);
-    let mut settings = String::from(
-        "name = \"On\"\n\n[plugins.transform]\nfile = \"plugins/people-mapping.wasm\"\n\n[plugins.propose]\nfile = \"plugins/group-roles.wasm\"\n\
-         [plugins.propose.settings]\ntable = \"teams\"\n",
-    );
-    for role in roles {
-        settings.push_str(&format!("\n[[roles]]\nid = \"{}\"\nrisk = 1\n", role.id));
-    }
-    Files::from([
-        ("tenant.toml".into(), settings.into_bytes()),
-        ("policies/many.cedar".into(), policies.into_bytes()),
-        ("tables/teams.csv".into(), b"key,app\nharbour,quay\n".to_vec()),
-        ("plugins/people-mapping.wasm".into(), wasm::plugin("people-mapping")),
-        ("plugins/group-roles.wasm".into(), wasm::plugin("group-roles")),
-    ])
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/tenants/acme");
+    revision::read_folder(&folder).unwrap_or_else(|problems| panic!("build the plugins first: {problems:?}"))
+}
+
+/// Names of groups as Acme's convention has them, so that the nominating plugin has something to say.
+fn group_name(number: usize) -> String {
+    let team = ["payments", "data"][number % 2];
+    let environment = ["dev", "test", "stage", "prod"][number / 2 % 4];
+    let level = ["ro", "rw"][number / 8 % 2];
+    format!("grp-{team}-{environment}-{level}")
+}
+
+/// A person as Acme's directory sends one.
+fn person(name: &str, number: usize) -> Value {
+    user(
+        name,
+        json!({
+            "displayName": "Mara Winter", "name": {"givenName": "Mara", "familyName": "Winter"}, "title": "Pilot",
+            "emails": [{"value": name, "type": "work", "primary": true}],
+            "urn:acme:params:scim:schemas:extension:hr:1.0:User": {"dept": "Sales", "costCentre": "CC-210"},
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"employeeNumber": format!("H-{number}")},
+        }),
+    )
 }
 
 impl Side {
@@ -60,11 +68,12 @@ impl Side {
         let router = rolecall::http::router(Arc::clone(server.app()));
         let mut groups = Vec::new();
         for number in 0..GROUPS {
-            groups.push(connection.group(&format!("Group {number}"), &[]).await);
+            groups.push(connection.group(&group_name(number), &[]).await);
         }
         let mut side = Self { connection, router, next: AtomicUsize::new(0), people: Vec::new(), groups };
         for number in 0..REQUESTS {
-            side.people.push(side.connection.create(&format!("member-{number}@acme.example")).await);
+            let body = person(&format!("member-{number}@acme.example"), number);
+            side.people.push(text(&side.connection.scim.post("/Users", body).await.expect(201)["id"]));
         }
         Arc::new(side)
     }
@@ -87,12 +96,7 @@ impl Side {
     async fn create(&self) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let name = format!("person-{number}@acme.example");
-        let more = json!({
-            "displayName": "Mara Winter", "name": {"givenName": "Mara", "familyName": "Winter"}, "title": "Pilot",
-            "emails": [{"value": name, "type": "work", "primary": true}],
-            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "Harbour", "employeeNumber": format!("H-{number}")},
-        });
-        let (status, body) = self.send("POST", "/Users", &user(&name, more)).await;
+        let (status, body) = self.send("POST", "/Users", &person(&name, number)).await;
         assert_eq!(status, 201, "{}", String::from_utf8_lossy(&body));
     }
 
@@ -142,8 +146,8 @@ pub async fn measure(report: &mut Report) -> Vec<f64> {
     let server = Server::start(&database).await;
     let off = Files::from([("tenant.toml".to_owned(), b"name = \"Off\"\n".to_vec())]);
     let (on, off) = (Side::new(&server, "on", everything()).await, Side::new(&server, "off", off).await);
-    let checked = text(&on.connection.scim.get("/Users?count=1").await.expect(200)["Resources"][0]["id"]);
-    assert!(!checked.is_empty(), "people are there");
+    let accounts = server.existing("on").api.get("/accounts?state=active&limit=1").await.expect(200);
+    assert!(accounts["accounts"][0]["grants"].as_array().is_some_and(|grants| !grants.is_empty()), "nobody has a role: {accounts}");
     let mut creates = Vec::new();
     for (name, what) in [("SCIM create", What::Create), ("member PATCH", What::Member)] {
         let (mut with, mut without) = (Vec::new(), Vec::new());
