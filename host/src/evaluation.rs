@@ -242,3 +242,75 @@ fn fault_of(fault: &PluginFault) -> Fault {
     let note = Note { code: "plugin_fault".into(), path: None, message: fault.to_string() };
     Fault { note, code: fault.code(), infrastructure: fault.is_infrastructure() }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::plugins::{Sandbox, SandboxConfig};
+
+    const SETTINGS: &str = "name = \"T\"\n[[roles]]\nid = \"mail\"\n[[roles]]\nid = \"wiki\"\nrisk = 1\n";
+    const POLICIES: &str = r#"
+        @id("staff") @reason("staff") permit(principal in Rolecall::Group::"staff", action, resource)
+        when { context.asOf < datetime("2026-06-01") };
+        @id("broken") forbid(principal, action, resource == Rolecall::Role::"wiki")
+        when { resource.risk + 9223372036854775807 > 0 };
+    "#;
+
+    fn revision(policies: &str) -> Revision {
+        let files = [("tenant.toml", SETTINGS), ("policies/a.cedar", policies)];
+        let files = files.into_iter().map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())).collect();
+        Revision::build(&files, &Sandbox::new(&SandboxConfig::default()).unwrap()).unwrap_or_else(|found| panic!("{found:?}"))
+    }
+
+    fn subject(user: &Value, handles: &[&str]) -> Subject {
+        Subject {
+            user: "u1".into(),
+            connection: "c1".into(),
+            document: Document::from_stored(&user.to_string()).unwrap(),
+            groups: handles.iter().map(|&handle| GroupMembership { handle: handle.into(), chain: vec![handle.into()] }).collect(),
+            collision: None,
+        }
+    }
+
+    fn at(text: &str) -> Instant {
+        Instant::from(text.parse::<jiff::Timestamp>().unwrap())
+    }
+
+    #[test]
+    fn a_policy_that_fails_leaves_its_role_undecided_and_the_others_decided() {
+        let evaluation = evaluate(&revision(POLICIES), &subject(&json!({"userName": "robin"}), &["staff"]), at("2026-05-01T00:00:00Z"));
+        assert!(matches!(&evaluation.outcome, Outcome::Account(shape) if shape.user_name == "robin"));
+        let roles: Vec<&str> = evaluation.roles.iter().map(|granted| granted.role.as_str()).collect();
+        assert_eq!(roles, ["mail"]);
+        let undecided: Vec<(&str, &str)> = evaluation.undecided.iter().map(|role| (role.role.as_str(), role.note.code.as_str())).collect();
+        assert_eq!(undecided, [("wiki", "policy_error")]);
+        assert_eq!(evaluation.next_change, Some(at("2026-06-01T00:00:00Z")));
+        assert_eq!(evaluation.provenance["user_name"], "userName");
+    }
+
+    #[test]
+    fn inactive_people_are_neither_mapped_nor_asked_about_and_absent_is_not_inactive() {
+        let revision = revision(POLICIES);
+        let outcome = |user: Value| evaluate(&revision, &subject(&user, &["staff"]), at("2026-05-01T00:00:00Z"));
+        assert_eq!(outcome(json!({"active": false})), Evaluation::outcome(Outcome::Inactive));
+        assert!(!outcome(json!({"userName": "robin"})).roles.is_empty());
+        assert!(!outcome(json!({"userName": "robin", "active": true})).roles.is_empty());
+    }
+
+    #[test]
+    fn people_without_an_account_of_their_own_hold_nothing() {
+        let revision = revision(POLICIES);
+        let refused = evaluate(&revision, &subject(&json!({"userName": "\u{7}"}), &["staff"]), at("2026-05-01T00:00:00Z"));
+        assert!(matches!(&refused.outcome, Outcome::Refused(note) if note.code == "invalid_user_name"));
+        let held = Subject { collision: Some("other".into()), ..subject(&json!({"userName": "robin"}), &["staff"]) };
+        let held = evaluate(&revision, &held, at("2026-05-01T00:00:00Z"));
+        assert!(matches!(&held.outcome, Outcome::Collision(shape, holder) if shape.user_name == "robin" && holder.as_str() == "other"));
+        let none = Evaluation::without_revision();
+        assert!(matches!(&none.outcome, Outcome::Fault(fault) if !fault.infrastructure));
+        for evaluation in [refused, held, none] {
+            assert!(evaluation.roles.is_empty() && evaluation.undecided.is_empty());
+        }
+    }
+}

@@ -65,5 +65,4 @@ fn assemble(app: Arc<App>, table: Vec<routes::Route>) -> Router {
         .with_state(app)
 }
 
-#[cfg(test)]
 mod tests;

@@ -194,7 +194,7 @@ impl Policies {
         for (number, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.permits) {
             if index.can_give(number).iter().any(|&role| roles[role].privileged) {
                 privileged_handles.extend(rule.handles.iter().cloned());
-                privileged_by_proposal |= rule.reads_proposed;
+                privileged_by_proposal |= rule.reads_proposed && rule.who == rule::Who::Anyone;
             }
         }
         let roles = roles.to_vec();
@@ -220,7 +220,8 @@ impl Policies {
         &self.privileged_handles
     }
 
-    /// Whether some permit gives a privileged role to whoever the plugin nominates.
+    /// Whether some permit gives a privileged role to whoever the plugin nominates: one whose scope names neither a group, which would
+    /// be among the [`Policies::privileged_handles`], nor a person.
     #[must_use]
     pub fn privileged_by_proposal(&self) -> bool {
         self.privileged_by_proposal

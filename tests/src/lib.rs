@@ -12,6 +12,7 @@ pub mod process;
 pub mod receiver;
 pub mod server;
 pub mod tenant;
+pub mod wasm;
 
 pub use client::{Answer, Client};
 pub use database::{Database, Kind};
@@ -28,14 +29,13 @@ pub use tenant::{Connection, Tenant};
 /// ```
 #[macro_export]
 macro_rules! on_both_databases {
-    ($($(#[$doc:meta])* async fn $name:ident($database:ident: Database) $body:block)+) => {
+    ($($(#[$doc:meta])* async fn $name:ident($database:ident: $given:ty) $body:block)+) => {
         $(
             $(#[$doc])*
             mod $name {
-                #[expect(unused_imports, reason = "not every test uses all of its module")]
                 use super::*;
 
-                async fn test($database: $crate::Database) $body
+                async fn test($database: $given) $body
 
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn sqlite() {

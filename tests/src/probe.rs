@@ -65,7 +65,7 @@ pub fn with_interface(core: &[u8]) -> Vec<u8> {
     let (package, _) = resolve.push_dir(&contract).expect("the contract can be read");
     let world = resolve.select_world(&[package], Some("transformer")).expect("the contract has that world");
     let mut module = core.to_vec();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("the interface fits into a section");
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).expect("the interface fits into a section");
     module
 }
 
@@ -216,4 +216,42 @@ fn shell(data: &Data, describe: u32, start: &str, transform: &str) -> String {
     {transform}))"#,
         data = data.escaped(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
+    use std::sync::Arc;
+
+    use rolecall::mapping::Mapping;
+    use rolecall::model::Instant;
+    use rolecall::plugins::{Call, PluginFault, Sandbox, SandboxConfig, Tables, Transformed};
+    use serde_json::json;
+
+    use super::*;
+
+    fn transform(title: &str) -> Result<Transformed, PluginFault> {
+        let sandbox = Sandbox::new(&SandboxConfig::default()).unwrap();
+        let plugin = sandbox.load(&module()).unwrap();
+        let user = json!({"userName": "ada@acme.example", "title": title});
+        let (tables, as_of) = (Arc::new(Tables::new()), Instant(0).timestamp());
+        plugin.transform_user(&Call { as_of, connection: "c", settings: "{}", user: &user, groups: &[], tables: &tables })
+    }
+
+    #[test]
+    fn the_probe_does_what_the_title_says() {
+        match transform("engineer").unwrap().mapping {
+            Mapping::Account { shape, .. } => {
+                assert_eq!((shape.user_name.as_str(), shape.title.as_deref()), ("ada@acme.example", Some("engineer")));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(transform("outside").unwrap().mapping, Mapping::OutOfScope { .. }));
+        assert!(matches!(transform("refuse").unwrap().mapping, Mapping::Refused { code, .. } if code == "title_refused"));
+        for (title, code) in [("trap", "trap"), ("loop", "fuel"), ("grow", "memory"), ("flood", "output_too_large")] {
+            let fault = transform(title).unwrap_err();
+            assert_eq!(fault.code(), code, "{title}: {fault}");
+            assert!(!fault.is_infrastructure(), "{title}: the same input gives the same verdict");
+        }
+    }
 }

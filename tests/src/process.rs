@@ -1,6 +1,6 @@
 //! The real binary as a process of its own, which a test may kill.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -13,14 +13,16 @@ use crate::Database;
 /// How long a server may take to listen: first starts compile plugins.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The `rolecall` binary beside the running test's: both are in the same target folder.
+/// The `rolecall` binary of the same target folder and profile as the running program.
 ///
 /// # Panics
 /// When it was not built: the Makefile builds it first, and a test that quietly skips is a defect.
 #[must_use]
 pub fn binary() -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows its own binary");
-    let profile = test.parent().and_then(Path::parent).expect("tests are in `deps` of the profile's folder");
+    let own = std::env::current_exe().expect("a program knows its own binary");
+    let folder = own.parent().expect("a binary is in a folder");
+    // Tests are in `deps`, one below other binaries.
+    let profile = if folder.ends_with("deps") { folder.parent().expect("`deps` is in the profile's folder") } else { folder };
     let binary = profile.join("rolecall");
     assert!(binary.is_file(), "`{}` is missing: build it with `cargo build -p rolecall` first", binary.display());
     binary

@@ -117,11 +117,12 @@ impl<'a> TenantBuilder<'a> {
         }
         let mut settings = format!("name = \"{}\"\n\n[decisions]\non_reject = \"{}\"\n", self.id, self.on_reject);
         for (role, privileged) in &self.roles {
-            write!(settings, "\n[[role]]\nid = \"{role}\"\nrisk = 1\nprivileged = {privileged}\n").expect("writing to a string can't fail");
+            write!(settings, "\n[[roles]]\nid = \"{role}\"\nrisk = 1\nprivileged = {privileged}\n")
+                .expect("writing to a string can't fail");
         }
         let mut files = Files::from([("policies/roles.cedar".to_owned(), self.policies.clone().into_bytes())]);
         if let Some(plugin) = &self.plugin {
-            settings.push_str("\n[mapping]\nplugin = \"plugin.wasm\"\n");
+            settings.push_str("\n[plugins.transform]\nfile = \"plugin.wasm\"\n");
             files.insert("plugin.wasm".to_owned(), plugin.clone());
         }
         files.insert("tenant.toml".to_owned(), settings.into_bytes());
@@ -160,6 +161,12 @@ impl Tenant {
         Self { id, api }
     }
 
+    /// The same tenant, served by another process.
+    #[must_use]
+    pub fn at(&self, operator: &Client, url: &str) -> Self {
+        Self { id: self.id.clone(), api: operator.at(format!("{url}/api/v1/tenants/{}", self.id)) }
+    }
+
     /// Stores and activates a revision.
     pub async fn activate(&self, server: &Server, files: Files) {
         self.try_activate(server, files).await.unwrap_or_else(|e| panic!("the revision is refused: {e:?}"));
@@ -187,9 +194,8 @@ impl Tenant {
     }
 
     /// An account as the platform reads it.
-    #[track_caller]
-    pub fn account<'a>(&'a self, name: &'a str) -> impl Future<Output = Value> + 'a {
-        async move { self.api.get(&format!("/accounts/{name}")).await.expect(200) }
+    pub async fn account(&self, name: &str) -> Value {
+        self.api.get(&format!("/accounts/{name}")).await.expect(200)
     }
 
     /// The roles that an account holds in effect.

@@ -340,6 +340,8 @@ impl From<Overloaded> for Error {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
+            // A refusal by the tenant's mapping has the plugin's own sentence, which may name the person.
+            Failure::Scim(error) if error.scim_type == Some(ScimType::InvalidValue) => Self::from(error).logged_as("a value is refused"),
             Failure::Scim(error) => error.into(),
             Failure::Store(error) => error.into(),
         }

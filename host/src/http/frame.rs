@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -67,18 +68,58 @@ pub async fn surround(State(app): State<Arc<App>>, mut request: Request, next: N
     answered.instrument(span).await
 }
 
+/// Does a write to its end, whether or not its client still waits: whoever leaves has left, also where the identity
+/// provider hung up over a slow answer.
+///
+/// # Errors
+/// 500 when the process stops in the middle. A panic goes on in the caller.
+pub async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Error> {
+    match tokio::spawn(work.in_current_span()).await {
+        Ok(done) => Ok(done),
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(stopped) => Err(Error::internal(stopped)),
+        },
+    }
+}
+
 fn finish(mut response: Response, format: Format, id: &RequestId) -> Response {
     if let Some(error) = response.extensions_mut().remove::<Arc<Error>>() {
         response = error.render(response, format, &id.0);
     }
     let value = HeaderValue::from_str(&id.0).expect("a request id is ASCII letters, digits and `-_.`");
-    response.headers_mut().insert(REQUEST_ID, value);
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, value);
+    // Answers hold personal values and, once, tokens: no cache on the way may keep them, no browser may guess at them.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_write_ends_also_when_nobody_waits_for_it() {
+        let (go, gone) = tokio::sync::oneshot::channel::<()>();
+        let (done, is_done) = tokio::sync::oneshot::channel();
+        let mut work = Box::pin(to_the_end(async move {
+            gone.await.unwrap();
+            done.send("done").unwrap();
+        }));
+        let polled = std::future::poll_fn(|context| std::task::Poll::Ready(work.as_mut().poll(context).is_pending())).await;
+        assert!(polled, "the work waits");
+        drop(work);
+        go.send(()).unwrap();
+        assert_eq!(is_done.await.unwrap(), "done");
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "a defect")]
+    async fn a_panic_in_a_write_is_the_requests_own() {
+        drop(to_the_end(async { panic!("a defect") }).await);
+    }
 
     #[test]
     fn a_well_formed_request_id_is_kept_and_any_other_replaced() {

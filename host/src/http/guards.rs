@@ -1,10 +1,9 @@
 //! Who may call: every handler's first argument is a guard, and the route table takes each route's access from it, so
 //! that what is documented, what tests walk and what is enforced can't differ.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, OptionalFromRequestParts, Path};
+use axum::extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
@@ -106,8 +105,8 @@ impl FromRequestParts<Arc<App>> for ScimCaller {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        let path = segment(parts, "connection").await.ok_or_else(Error::unauthorized)?;
-        let known = auth::connection(app, &path, bearer(parts)).await?;
+        let path = segment(parts, "connection").ok_or_else(Error::unauthorized)?;
+        let known = auth::connection(app, path, bearer(parts)).await?;
         let urls = Urls::from_request_parts(parts, app).await?;
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let base = urls.scim(&known.connection);
@@ -215,10 +214,10 @@ impl OptionalFromRequestParts<Arc<App>> for PlatformReader {
 }
 
 /// The tenant in the path, if the caller may know of it: else exactly what a tenant that does not exist gives.
-async fn tenant_of(parts: &mut Parts, app: &Arc<App>) -> Result<(ApiPrincipal, Tenant), Error> {
+async fn tenant_of(parts: &Parts, app: &Arc<App>) -> Result<(ApiPrincipal, Tenant), Error> {
     let principal = auth::api(app, bearer(parts)).await?;
     let missing = || Error::not_found("such tenant");
-    let id = segment(parts, "tenant").await.map(TenantId).ok_or_else(missing)?;
+    let id = segment(parts, "tenant").map(TenantId::from).ok_or_else(missing)?;
     if principal.scope.tenant.as_ref().is_some_and(|own| *own != id) {
         return Err(missing());
     }
@@ -230,9 +229,11 @@ fn bearer(parts: &Parts) -> Option<&str> {
     parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(auth::bearer)
 }
 
-/// A named part of the path; `None` for what is not UTF-8 or holds NUL, which PostgreSQL's text can't.
-async fn segment(parts: &mut Parts, name: &str) -> Option<String> {
-    type Segments = Path<BTreeMap<String, String>>;
-    let Path(mut segments) = <Segments as FromRequestParts<()>>::from_request_parts(parts, &()).await.ok()?;
-    segments.remove(name).filter(|text| !text.contains('\0'))
+/// A part of the path as it was sent, by its name in the route. Not through axum's `Path`, which gives nothing at all when
+/// any part of the path is not UTF-8: who may ask is decided before that is looked at. Ids of tenants and connections need no
+/// escapes, so that an escaped one is simply unknown.
+fn segment<'p>(parts: &'p Parts, name: &str) -> Option<&'p str> {
+    let route = parts.extensions.get::<MatchedPath>()?.as_str();
+    let is_named = |part: &str| part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) == Some(name);
+    route.split('/').zip(parts.uri.path().split('/')).find(|(part, _)| is_named(part)).map(|(_, text)| text)
 }

@@ -71,10 +71,11 @@ pub struct Window {
 }
 
 impl ScimQuery {
-    /// The parameter's first value.
+    /// The parameter's first value; an empty one counts as none.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        let value = self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.trim());
+        value.filter(|value| !value.is_empty())
     }
 
     /// What the client wants to see.
@@ -85,13 +86,12 @@ impl ScimQuery {
         Ok(Projection::parse(schemas, kind, self.get("attributes"), self.get("excludedAttributes"))?)
     }
 
-    /// The filter; an empty one counts as none.
+    /// The filter.
     ///
     /// # Errors
     /// 400 `invalidFilter`.
     pub fn filter(&self, schemas: &Schemas, kind: ResourceKind) -> Result<Option<Filter>> {
-        let text = self.get("filter").map(str::trim).filter(|text| !text.is_empty());
-        Ok(text.map(|text| Filter::parse(schemas, kind, text)).transpose()?)
+        Ok(self.get("filter").map(|text| Filter::parse(schemas, kind, text)).transpose()?)
     }
 
     /// The window: a start below 1 counts as 1, a negative count as 0.
@@ -105,7 +105,7 @@ impl ScimQuery {
     }
 
     fn integer(&self, name: &str) -> Result<Option<i64>> {
-        let Some(text) = self.get(name).map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
+        let Some(text) = self.get(name) else { return Ok(None) };
         let number = text.parse().map_err(|_| ScimError::invalid_value(format!("`{name}` must be an integer of at most 63 bits")))?;
         Ok(Some(number))
     }

@@ -1,4 +1,5 @@
 //! The router as a whole, without a network: what it says to strangers, to mistakes and to its own defects.
+#![cfg(test)]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,14 +11,17 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
+use super::api::accounts::AccountQuery;
 use super::body::{ApiBody, BODY_BYTES_LIMIT, BODY_DEPTH_LIMIT, ScimBody};
 use super::guards::{Access, Anyone};
-use super::routes::{self, post};
+use super::query::{ApiQuery, At};
+use super::routes::{self, get, post};
 use super::{RouteInfo, assemble, openapi, route_list, router};
 use crate::app::App;
 use crate::clock::SystemClock;
 use crate::compute::Compute;
 use crate::crypto::{Keyring, SecretKey};
+use crate::model::AccountId;
 use crate::plugins::{Sandbox, SandboxConfig};
 
 struct Process {
@@ -30,7 +34,8 @@ impl Process {
         let folder = tempfile::tempdir().unwrap();
         let keyring = Arc::new(Keyring::new(SecretKey::random()));
         let url = format!("sqlite:{}", folder.path().join("rolecall.db").display());
-        crate::cli::serve::install_tls_provider();
+        // Twice is once: other tests of the process may have installed it.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let store = crate::store::open(&url, Arc::clone(&keyring)).await.unwrap();
         let sandbox = Sandbox::new(&SandboxConfig::default()).unwrap();
         let app = App::new(store, Arc::new(SystemClock), keyring, sandbox, Compute::new(1, 4), None).unwrap();
@@ -179,6 +184,9 @@ fn with_probes(process: &Process) -> axum::Router {
     let mut table = routes::all();
     table.extend(["/scim/probe", "/probe/scim"].map(|path| post(path, "probe", "", async |_: Anyone, body: ScimBody| body.0.to_string())));
     table.push(post("/probe/api", "probe", "", async |_: Anyone, body: ApiBody<Small>| body.0.count.to_string()));
+    table.push(get("/probe/{first}/{second}", "probe", "", async |_: Anyone, path: At<(String, AccountId)>, _: ApiQuery<AccountQuery>| {
+        format!("{}|{}", path.0.0, path.0.1)
+    }));
     table.extend(["/scim/panic", "/panic"].map(|path| post(path, "panic", "", async |_: Anyone| -> StatusCode { panic!("a defect") })));
     assemble(Arc::clone(&process.app), table)
 }
@@ -235,6 +243,23 @@ async fn the_api_refuses_fields_that_it_does_not_know() {
     assert!(body(&router, path, None, r#"{"kount":3}"#).await.expect_error(path, 400).contains("unknown field `kount`"));
     let wrong = body(&router, path, None, r#"{"count":"hunter2"}"#).await.expect_error(path, 400);
     assert!(wrong.contains("expected i64") && !wrong.contains("hunter2"), "{wrong}");
+}
+
+#[tokio::test]
+async fn the_api_refuses_parameters_that_it_does_not_know_and_paths_that_name_nothing() {
+    let process = Process::start().await;
+    let router = with_probes(&process);
+    let read = async |path: &str| Answer::of(router.clone().oneshot(empty(&Method::GET, path)).await.unwrap()).await;
+    assert_eq!(read("/probe/a/b%2Fc%40d?state=held&limit=5&after=x").await.text, "a|b/c@d");
+    assert!(read("/probe/a/b?stat=held").await.expect_error("/probe", 400).contains("unknown field `stat`"));
+    for query in ["state=hidden", "limit=many", "limit=1&limit=2"] {
+        read(&format!("/probe/a/b?{query}")).await.expect_error("/probe", 400);
+    }
+    for segment in ["%00", "%FF", &"x".repeat(600)] {
+        read(&format!("/probe/a/{segment}")).await.expect_error("/probe", 404);
+    }
+    let posted = body(&router, "/probe/api?dry_run=true", None, "{}").await;
+    assert!(posted.expect_error("/probe/api", 400).contains("no query parameters"));
 }
 
 #[tokio::test]

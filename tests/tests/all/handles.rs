@@ -88,25 +88,4 @@ on_both_databases! {
         assert_eq!((&bound["group"], &bound["confirmed"]), (&json!(second), &json!(false)), "{bound}");
         server.stop().await;
     }
-
-    /// A new policy that hangs a privileged role on a handle that nobody has confirmed makes nobody privileged by itself.
-    async fn a_plain_handle_does_not_become_privileged_unseen(database: Database) {
-        let server = Server::start(&database).await;
-        let acme = server.tenant("acme").create().await;
-        let entra = acme.connection(&server, "Entra ID").await;
-        let ada = entra.create("ada@acme.example").await;
-        entra.group("Engineering", &[&ada]).await;
-        assert_eq!(acme.roles("ada@acme.example").await, BTreeSet::from(["developer".into()]));
-        let policies = r#"
-            @id("engineers-admin")
-            @reason("engineers run the platform too")
-            permit (principal in Rolecall::Group::"engineering", action == Rolecall::Action::"hold", resource == Rolecall::Role::"admin");
-        "#;
-        let files = server.tenant("acme").and_policies(policies).files();
-        acme.activate(&server, files).await;
-        server.settle().await;
-        // A person activated that policy: it takes effect for a group that is bound already.
-        assert_eq!(acme.roles("ada@acme.example").await, BTreeSet::from(["admin".into(), "developer".into()]));
-        server.stop().await;
-    }
 }

@@ -28,7 +28,11 @@ fn refused_uploads() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("an unknown import", import, "wasi_snapshot_preview1"),
         ("a component with an unknown import", component_import, "wasi:filesystem"),
         ("no exports", core("(module)"), ""),
-        ("a start function that loops", probe::module_with("(func $start (loop $forever (br $forever))) (start $start)", "unreachable"), ""),
+        (
+            "a start function that loops",
+            probe::module_with("(func $start (loop $forever (br $forever))) (start $start)", "unreachable"),
+            "",
+        ),
         ("a start function that traps", probe::module_with("(func $start unreachable) (start $start)", "unreachable"), ""),
         ("a gigantic memory", core(r#"(module (memory (export "memory") 65536))"#), ""),
     ]

@@ -8,7 +8,7 @@ use rolecall_tests::{Answer, Client, Connection, Database, Server, on_both_datab
 
 /// Routes that anybody may call, each with the reason: `tests/public-routes.txt`.
 fn public_routes() -> BTreeMap<String, String> {
-    include_str!("../public-routes.txt")
+    include_str!("../../public-routes.txt")
         .lines()
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .map(|line| {

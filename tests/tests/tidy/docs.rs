@@ -79,7 +79,7 @@ fn people_in_examples_are_invented() {
             for (at, _) in line.match_indices('@') {
                 let before = line[..at].chars().next_back();
                 let domain: String = line[at + 1..].chars().take_while(|c| c.is_ascii_alphanumeric() || ".-".contains(*c)).collect();
-                let domain = domain.trim_end_matches(['.', '-']);
+                let domain = domain.trim_end_matches(['.', '-']).to_ascii_lowercase();
                 let is_address = before.is_some_and(|c| c.is_alphanumeric())
                     && domain.contains('.')
                     && !domain.starts_with(|c: char| c.is_ascii_digit());
