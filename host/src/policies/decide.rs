@@ -141,10 +141,10 @@ impl Policies {
     pub fn decide_unsliced(&self, principal: &Principal<'_>, proposed: &BTreeSet<String>, as_of: jiff::Timestamp) -> Decision {
         let next_change = self.next_change(principal, as_of);
         let user = entity::uid("User", principal.user);
-        let everybody = |person| Entities::from_entities(self.index.entities.iter().cloned().chain([person]), None);
         let made = entity::person(principal).and_then(|person| {
-            let contexts = [entity::context(as_of, false)?, entity::context(as_of, true)?];
-            Ok((everybody(person).map_err(|error| error.to_string())?, contexts))
+            let everything = self.index.entities.iter().cloned().chain([person]);
+            let entities = Entities::from_entities(everything, None).map_err(|error| error.to_string())?;
+            Ok((entities, [entity::context(as_of, false)?, entity::context(as_of, true)?]))
         });
         let (entities, contexts) = match made {
             Ok(made) => made,
