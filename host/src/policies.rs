@@ -116,14 +116,33 @@ pub struct Decision {
 pub struct Explanation {
     /// The role.
     pub role: String,
-    /// `allow`, `deny` (a forbid), `no_permit`, `error`.
+    /// `allow`, `deny` (a forbid), `no_permit`, `error`; or why the policies were not asked: `inactive`, `out_of_scope`,
+    /// `refused`, `fault`, `no_revision`, `removed`.
     pub decision: String,
+    /// A sentence, where the policies were not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
     /// On allow.
     pub reasons: Vec<Reason>,
     /// Forbids that are satisfied, by `@id`.
     pub forbids: Vec<Reason>,
     /// The nearest permits, by `@id`, with what was not met; on `error`, first the policies that failed.
     pub nearest: Vec<NearMiss>,
+}
+
+impl Explanation {
+    /// Why nobody asked the policies: `decision` is a word such as `inactive`, `out_of_scope`, `fault`; `because` a sentence.
+    #[must_use]
+    pub fn without_policies(role: &str, decision: &str, because: &str) -> Self {
+        Self {
+            role: role.to_owned(),
+            decision: decision.to_owned(),
+            because: Some(because.to_owned()),
+            reasons: Vec::new(),
+            forbids: Vec::new(),
+            nearest: Vec::new(),
+        }
+    }
 }
 
 /// A permit that was not satisfied.

@@ -12,8 +12,14 @@ impl Policies {
     #[must_use]
     pub fn explain(&self, principal: &Principal<'_>, role: &str, proposed: bool, as_of: jiff::Timestamp) -> Option<Explanation> {
         let number = self.index.role(role)?;
-        let mut explanation =
-            Explanation { role: role.to_owned(), decision: String::new(), reasons: Vec::new(), forbids: Vec::new(), nearest: Vec::new() };
+        let mut explanation = Explanation {
+            role: role.to_owned(),
+            decision: String::new(),
+            because: None,
+            reasons: Vec::new(),
+            forbids: Vec::new(),
+            nearest: Vec::new(),
+        };
         let mut asking = Asking::about(self, principal, as_of);
         let mut found = Found::default();
         let mut near = Vec::new();
