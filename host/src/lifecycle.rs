@@ -103,7 +103,7 @@ pub fn settle(standing: &Standing<'_>, evaluation: &Evaluation, groups: &[GroupM
         Outcome::Collision(shape, holder) => {
             change.drop_all("collision");
             let note = Note {
-                code: "collision".into(),
+                code: Note::COLLISION.into(),
                 path: Some("userName".into()),
                 message: format!("the name `{}` belongs to account `{holder}`; resolve which of them keeps it", shape.user_name),
             };

@@ -1,12 +1,12 @@
 //! Resources in normal form: what a client wrote, checked against the schemas and cleaned.
 
-pub(crate) mod read;
+pub(crate) mod body;
 pub(crate) mod value;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-pub use self::read::DEPTH_LIMIT;
+pub use self::body::DEPTH_LIMIT;
 pub use self::value::VALUES_LIMIT;
 use crate::schema::{GROUP, Schemas, USER};
 use crate::{ResourceKind, ScimError};
@@ -40,7 +40,7 @@ impl Document {
     pub fn to_value(&self) -> Value {
         Value::Object(self.0.clone())
     }
-    /// What was stored as JSON text by this crate's own serialisation. Not for clients' bodies: see [`read`].
+    /// What was stored as JSON text by this crate's own serialisation. Not for clients' bodies: see [`read()`].
     ///
     /// # Errors
     /// When the text is no JSON object.
@@ -68,7 +68,7 @@ pub struct Read {
 /// # Errors
 /// 400 `invalidSyntax` / `invalidValue` / `mutability`, naming the attribute.
 pub fn read(schemas: &Schemas, kind: ResourceKind, body: &Value, previous: Option<&Document>) -> Result<Read, ScimError> {
-    read::read(schemas, kind, body, previous)
+    body::read(schemas, kind, body, previous)
 }
 
 /// What the server adds to a document for clients: `id`, `meta`, and the rows that are kept beside it.

@@ -113,7 +113,11 @@ fn unloaded(name: &str, error: FolderError, output: Output) -> anyhow::Result<Ex
 /// Plays one tenant's traffic and tells each chapter.
 async fn play<'a>(api: &'a Api, traffic: &Traffic, output: Output) -> anyhow::Result<Player<'a>> {
     let Traffic { tenant, client, about, .. } = traffic;
-    output.print(&format!("\n{}\n{about}\n", output.paint.strong(&format!("═══ {tenant}, provisioned by {client} ═══"))))?;
+    output.print(&format!(
+        "\n{}\n{}",
+        output.paint.strong(&format!("═══ {tenant}, provisioned by {client} ═══")),
+        story::wrapped(about)
+    ))?;
     let made = api.post(&["tenants", tenant, "connections"], &json!({"name": client})).await?;
     let (Some(base_url), Some(token)) = (made["base_url"].as_str(), made["token"].as_str()) else {
         bail!("the answer to a new connection has no base URL or token");
@@ -130,7 +134,7 @@ async fn play<'a>(api: &'a Api, traffic: &Traffic, output: Output) -> anyhow::Re
 async fn tell(player: &mut Player<'_>, traffic: &Traffic, chapter: &Chapter, number: usize, output: Output) -> anyhow::Result<()> {
     output.print(&format!("\n{}\n", output.paint.strong(&format!("{number}. {}", chapter.title))))?;
     if !chapter.about.is_empty() {
-        output.print(&format!("{}\n", chapter.about))?;
+        output.print(&story::wrapped(&chapter.about))?;
     }
     let before = player.settled().await?;
     let mut leavers: Vec<(String, Left)> = Vec::new();
@@ -205,4 +209,39 @@ fn by_hand(url: &str, api_token: &str, played: &[Player<'_>]) -> String {
         text += &format!("  curl -s -H 'Authorization: Bearer {}' '{}/Users?count=2'\n", player.token(), player.base_url());
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+    use crate::cli::demo::traffic::{Memory, body, fill, fill_text};
+
+    /// Every file is played without a server: an id is invented for everything that a step saves.
+    #[test]
+    fn the_examples_hold_together() {
+        let saved = json!({"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {}});
+        for name in TRAFFIC {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/traffic").join(format!("{name}.json"));
+            let traffic = traffic::read(&path).unwrap();
+            let (mut memory, mut people, mut groups) = (Memory::new(), BTreeSet::new(), 0);
+            for chapter in &traffic.chapters {
+                for step in &chapter.steps {
+                    fill_text(&step.path, &memory).unwrap();
+                    body(step, &memory).unwrap();
+                    step.expect.values().for_each(|value| drop(fill(value, &memory).unwrap()));
+                    step.save.keys().chain(&step.person).for_each(|name| drop(memory.insert(name.clone(), saved.clone())));
+                    people.extend(step.person.clone());
+                    groups += usize::from(step.method == "POST" && step.path == "/Groups");
+                }
+                let named =
+                    chapter.people.iter().chain(chapter.expect.keys()).chain(chapter.steps.iter().filter_map(|step| step.leaver.as_ref()));
+                named.for_each(|person| assert!(people.contains(person), "{name}: `{person}` was not made"));
+            }
+            assert!(people.len() >= 20 && groups >= 6, "{name} has {} people and {groups} groups", people.len());
+            assert!(traffic.chapters.iter().any(|chapter| chapter.expect.values().any(|expected| expected.roles.is_some())));
+        }
+    }
 }

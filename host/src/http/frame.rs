@@ -68,6 +68,21 @@ pub async fn surround(State(app): State<Arc<App>>, mut request: Request, next: N
     answered.instrument(span).await
 }
 
+/// Does a write to its end, whether or not its client still waits: whoever leaves has left, also where the identity
+/// provider hung up over a slow answer.
+///
+/// # Errors
+/// 500 when the process stops in the middle. A panic goes on in the caller.
+pub async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Error> {
+    match tokio::spawn(work.in_current_span()).await {
+        Ok(done) => Ok(done),
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(stopped) => Err(Error::internal(stopped)),
+        },
+    }
+}
+
 fn finish(mut response: Response, format: Format, id: &RequestId) -> Response {
     if let Some(error) = response.extensions_mut().remove::<Arc<Error>>() {
         response = error.render(response, format, &id.0);
@@ -84,6 +99,27 @@ fn finish(mut response: Response, format: Format, id: &RequestId) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_write_ends_also_when_nobody_waits_for_it() {
+        let (go, gone) = tokio::sync::oneshot::channel::<()>();
+        let (done, is_done) = tokio::sync::oneshot::channel();
+        let mut work = Box::pin(to_the_end(async move {
+            gone.await.unwrap();
+            done.send("done").unwrap();
+        }));
+        let polled = std::future::poll_fn(|context| std::task::Poll::Ready(work.as_mut().poll(context).is_pending())).await;
+        assert!(polled, "the work waits");
+        drop(work);
+        go.send(()).unwrap();
+        assert_eq!(is_done.await.unwrap(), "done");
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "a defect")]
+    async fn a_panic_in_a_write_is_the_requests_own() {
+        drop(to_the_end(async { panic!("a defect") }).await);
+    }
 
     #[test]
     fn a_well_formed_request_id_is_kept_and_any_other_replaced() {

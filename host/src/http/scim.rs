@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 
 use super::body::ScimBody;
 use super::error::{Error, Result};
+use super::frame;
 use super::guards::ScimCaller;
 use super::query::{At, ScimQuery};
 use crate::app::App;
@@ -187,7 +188,9 @@ async fn expected<E: Endpoint>(app: &App, caller: &Caller, id: &ResourceId, head
 }
 
 async fn apply(app: &Arc<App>, caller: &Caller, command: Command, conditional: bool) -> Result<Applied> {
-    let applied = provisioning::apply(app, caller, command).await.map_err(|failure| Error::of_write(failure, conditional))?;
+    let (ours, who) = (Arc::clone(app), caller.clone());
+    let write = frame::to_the_end(async move { provisioning::apply(&ours, &who, command).await });
+    let applied = write.await?.map_err(|failure| Error::of_write(failure, conditional))?;
     applied.quirks.iter().for_each(|quirk| app.metrics.quirk(quirk.word()));
     Ok(applied)
 }

@@ -192,3 +192,41 @@ fn a_plugin_that_can_not_be_loaded_is_said_to_be_so() {
     let problems = Revision::build(&broken, &sandbox).err().unwrap();
     assert_eq!((problems.len(), problems[0].file.as_str()), (1, "plugins/x.wasm"));
 }
+
+/// The blocks of a page that are marked as `language`.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let text = fs::read_to_string(repository(page)).unwrap();
+    let fenced = text.split("```").skip(1).step_by(2);
+    let blocks: Vec<String> = fenced.filter_map(|block| block.strip_prefix(&format!("{language}\n"))).map(str::to_owned).collect();
+    assert!(!blocks.is_empty(), "{page} has no {language}");
+    blocks
+}
+
+#[test]
+fn what_the_guides_show_is_accepted() {
+    let mut catalogue = "name = \"Guide\"\n".to_owned();
+    for role in ["helpdesk-agent", "invoice-preparer", "invoice-approver", "ledger-viewer"] {
+        catalogue.push_str(&format!("[[roles]]\nid = \"{role}\"\nfamilies = [\"birthright-sales\"]\n"));
+    }
+    let policies = blocks("docs/policies.md", "cedar").concat();
+    let revision = assemble_whole(&files(&[("tenant.toml", &catalogue), ("policies/guide.cedar", &policies)]));
+    assert_eq!(revision.policies.ids().len(), 8);
+
+    let (settings, problems) = settings::read("tenant.toml", &blocks("docs/tenant-folder.md", "toml")[0]);
+    assert_eq!((settings.map(|settings| settings.roles.len()), problems), (Some(1), Vec::new()));
+    let json = blocks("docs/tenant-folder.md", "json");
+    let table = &blocks("docs/tenant-folder.md", "csv")[0];
+    let case = ("tests/case.json", json[1].as_str());
+    let catalogue = "name = \"Guide\"\n[[roles]]\nid = \"mail\"\n";
+    let everybody = "@id(\"p\") @reason(\"r\") permit(principal, action, resource);";
+    let whole = files(&[
+        ("tenant.toml", catalogue),
+        ("policies/all.cedar", everybody),
+        ("schemas/hr.json", &json[0]),
+        ("tables/teams.csv", table),
+        case,
+    ]);
+    let revision = assemble_whole(&whole);
+    assert_golden(&revision, 1);
+    assert_eq!(revision.tables["teams"]["payments"]["app"], "billing");
+}

@@ -296,7 +296,9 @@ fn literal(raw: Raw<'_>, op: Op, named: Option<&Attribute>) -> Result<(Literal, 
         Type::String | Type::Reference | Type::Binary => match raw {
             Raw::Quoted(text) => Ok((Literal::Text(text), None)),
             // A sample in Entra ID's documentation lacks the quotes: `externalId eq jyoung`.
-            Raw::Bare(word) if op == Op::Eq && !is_word(word) => Ok((Literal::Text(word.into()), Some(Quirk::UnquotedText))),
+            Raw::Bare(word) if op == Op::Eq && word.starts_with(char::is_alphanumeric) && !is_word(word) => {
+                Ok((Literal::Text(word.into()), Some(Quirk::UnquotedText)))
+            }
             Raw::Bare(_) => Err("a text in quotes".into()),
         },
     }

@@ -6,7 +6,7 @@ use super::values::{Context, next};
 use super::{Done, MemberChange, Operation, Patch, Patched, Step, Target, in_operation};
 use crate::path::AttrPath;
 use crate::resource::Document;
-use crate::resource::read::{check_required, set_schemas};
+use crate::resource::body::{check_required, set_schemas};
 use crate::resource::value::Reader;
 use crate::schema::{Attribute, Mutability, Schemas};
 use crate::{ResourceKind, ScimError};

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{Change, MemberChange, OPERATIONS_LIMIT, Operation, PATCH_SCHEMA, Patch, Step, Target, Verb, in_operation};
 use crate::filter::{Filter, Literal, Op, Test};
 use crate::path::{AttrPath, Path, shown};
-use crate::resource::read::{check_depth, ignore_unknown, is_members, member_ids, urns};
+use crate::resource::body::{check_depth, ignore_unknown, is_members, member_ids, urns, without_filter};
 use crate::resource::value::Reader;
 use crate::schema::{Attribute, Mutability, Resolved, Schemas, Type};
 use crate::{Quirk, ResourceKind, ScimError};
@@ -16,7 +16,7 @@ pub(super) fn parse(schemas: &Schemas, kind: ResourceKind, body: &Value) -> Resu
     };
     check_depth(body)?;
     let mut reading = Reading { schemas, kind, entra: false, reader: Reader { patch: true, ..Reader::default() } };
-    urns(&mut reading.reader, schemas, kind, PATCH_SCHEMA, member(body, "schemas"))?;
+    urns(&mut reading.reader, schemas, kind, Some(PATCH_SCHEMA), member(body, "schemas"))?;
     let operations = match member(body, "Operations") {
         Some(Value::Array(operations)) if !operations.is_empty() => operations,
         _ => return Err(ScimError::invalid_syntax("`Operations` must be an array with at least one operation")),
@@ -134,7 +134,7 @@ impl<'a> Reading<'a> {
         let mut known = false;
         for (key, value) in body {
             if key.eq_ignore_ascii_case("schemas") {
-                let listed = urns(&mut self.reader, self.schemas, self.kind, &self.schemas.core(self.kind).id, Some(value))?;
+                let listed = urns(&mut self.reader, self.schemas, self.kind, None, Some(value))?;
                 steps.push(Step::Schemas(listed));
             } else if self.schemas.leading_urn(key).is_some_and(|(_, rest)| rest.is_empty()) {
                 match self.extension(verb, key, Some(value)) {
@@ -165,7 +165,9 @@ impl<'a> Reading<'a> {
         match strange {
             // Unknown attributes beside known ones are reported as ignored. An operation that holds nothing
             // else would answer "done" for doing nothing.
-            Some(key) if !known => Err(ScimError::invalid_path(format!("a {} has no attribute `{}`", self.kind.name(), shown(key)))),
+            Some(key) if !known => {
+                Err(ScimError::invalid_path(format!("a {} has no attribute `{}`", self.kind.name(), shown(without_filter(key)))))
+            }
             _ => Ok(steps),
         }
     }
@@ -215,7 +217,7 @@ impl<'a> Reading<'a> {
         if target.extension.is_none() && target.attribute.name == "schemas" {
             return match verb {
                 Verb::Remove => Err(ScimError::mutability("`schemas` is required")),
-                _ => urns(&mut self.reader, self.schemas, self.kind, &self.schemas.core(self.kind).id, value).map(Step::Schemas).map(Some),
+                _ => urns(&mut self.reader, self.schemas, self.kind, None, value).map(Step::Schemas).map(Some),
             };
         }
         if target.extension.is_none() && is_members(self.kind, &target.attribute.name) {

@@ -1,6 +1,6 @@
 //! What an operation makes of one attribute's value.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -86,13 +86,13 @@ fn whole_values(context: &Context<'_>, change: &Change, mut values: Vec<Value>) 
             Ok(values)
         }
         Verb::Add => {
-            let mut known: HashSet<String> = values.iter().map(Value::to_string).collect();
             let mut primary = None;
+            let mut known = Known::default();
+            values.iter().enumerate().for_each(|(index, value)| known.note(value, index));
             for given in given {
-                let index =
-                    if known.insert(given.to_string()) && !values.contains(given) { add(context, &mut values, given)? } else { None };
+                let index = add(context, &mut values, &mut known, given)?;
                 if is_primary(given) {
-                    primary = index.or_else(|| values.iter().position(|value| value == given));
+                    primary = Some(index);
                 }
             }
             one_primary(&mut values, primary);
@@ -101,21 +101,43 @@ fn whole_values(context: &Context<'_>, change: &Change, mut values: Vec<Value>) 
     }
 }
 
+/// Where the values with one identity stand.
+#[derive(Default)]
+struct Known(HashMap<Option<String>, Vec<usize>>);
+
+impl Known {
+    fn note(&mut self, value: &Value, index: usize) {
+        self.0.entry(identity(value)).or_default().push(index);
+    }
+
+    /// The value that is the same, or else one with the same identity.
+    fn find(&self, values: &[Value], given: &Value) -> Option<usize> {
+        let identity = identity(given);
+        let candidates = self.0.get(&identity)?;
+        let same = candidates.iter().copied().find(|&index| values.get(index) == Some(given));
+        same.or_else(|| identity.and(candidates.first().copied()))
+    }
+}
+
 /// Adds a value, or the parts that are new of one that is there already; where it stands.
-fn add(context: &Context<'_>, values: &mut Vec<Value>, given: &Value) -> Result<Option<usize>, ScimError> {
-    // RFC 7643 §2.4: no two values with the same type and value.
-    let same = |old: &Value| ["value", "type"].into_iter().all(|part| old.get(part) == given.get(part));
-    let index = given.get("value").and_then(|_| values.iter().position(same));
-    match (index.and_then(|index| values.get_mut(index)), given) {
-        (Some(Value::Object(old)), Value::Object(given)) => {
-            let parts = given.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
-            merge(context, old, &parts)?;
-            Ok(index)
-        }
-        _ => {
-            values.push(given.clone());
-            Ok(Some(values.len() - 1))
-        }
+fn add(context: &Context<'_>, values: &mut Vec<Value>, known: &mut Known, given: &Value) -> Result<usize, ScimError> {
+    let Some(index) = known.find(values, given) else {
+        known.note(given, values.len());
+        values.push(given.clone());
+        return Ok(values.len() - 1);
+    };
+    if let (Some(Value::Object(old)), Value::Object(given)) = (values.get_mut(index), given) {
+        let parts = given.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
+        merge(context, old, &parts)?;
+    }
+    Ok(index)
+}
+
+/// What tells values apart: RFC 7643 §2.4 wants no two with the same type and value. Addresses have no value.
+fn identity(value: &Value) -> Option<String> {
+    match value {
+        Value::Object(parts) => parts.get("value").map(|value| format!("{value} {}", parts.get("type").unwrap_or(&Value::Null))),
+        scalar => Some(scalar.to_string()),
     }
 }
 
@@ -149,15 +171,17 @@ fn some_values(context: &mut Context<'_>, change: &Change, mut values: Vec<Value
     let mut primary = None;
     for &index in &matching {
         let was_primary = is_primary(&values[index]);
+        let had = context.part.is_none_or(|part| values[index].get(&part.name).is_some());
         change_value(context, change, &mut values[index])?;
+        if removes && had && is_spent(context, &values[index]) {
+            values[index] = Value::Null;
+        }
         if is_primary(&values[index]) && (!was_primary || matching.len() > 1) && primary.replace(index).is_some() {
             return Err(ScimError::invalid_value(format!("`{}` names several values: only one can be primary", context.place)));
         }
     }
     one_primary(&mut values, primary);
-    if removes {
-        values.retain(|value| !is_spent(context, value));
-    }
+    values.retain(|value| !value.is_null());
     if context.part.is_none() {
         // Several values that became the same one are one.
         let mut known = HashSet::new();

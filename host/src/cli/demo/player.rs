@@ -29,6 +29,8 @@ pub struct Player<'a> {
     memory: Memory,
     /// People in the order of their coming.
     people: Vec<String>,
+    /// Person by account: once a person is deleted, the account names no SCIM user any more.
+    persons: BTreeMap<String, String>,
     /// How long each leaver's roles outlived the request.
     left: BTreeMap<String, Left>,
     requests: usize,
@@ -74,6 +76,7 @@ impl<'a> Player<'a> {
             token,
             memory: Memory::new(),
             people: Vec::new(),
+            persons: BTreeMap::new(),
             left: BTreeMap::new(),
             requests: 0,
         })
@@ -199,11 +202,11 @@ impl<'a> Player<'a> {
     ///
     /// # Errors
     /// The server's, and when something stays pending.
-    pub async fn settled(&self) -> anyhow::Result<Snapshot> {
-        self.wait_until("pending evaluations to finish", |accounts| accounts.values().all(|account| !is_pending(account))).await
+    pub async fn settled(&mut self) -> anyhow::Result<Snapshot> {
+        self.wait_until("pending evaluations to finish", |accounts| accounts.values().all(|account| account["pending"] != true)).await
     }
 
-    async fn wait_until(&self, what: &str, done: impl Fn(&Snapshot) -> bool) -> anyhow::Result<Snapshot> {
+    async fn wait_until(&mut self, what: &str, done: impl Fn(&Snapshot) -> bool) -> anyhow::Result<Snapshot> {
         let waiting = Instant::now();
         loop {
             let accounts = self.accounts().await?;
@@ -215,26 +218,22 @@ impl<'a> Player<'a> {
         }
     }
 
-    async fn accounts(&self) -> anyhow::Result<Snapshot> {
+    async fn accounts(&mut self) -> anyhow::Result<Snapshot> {
         let answer = self.api.get(&["tenants", &self.tenant, "accounts"], &[("limit", ACCOUNTS)]).await?;
-        let mut known: BTreeMap<&str, &Value> = BTreeMap::new();
+        let mut snapshot = Snapshot::new();
         for account in items(&answer, "accounts") {
-            known.extend(account["source"]["id"].as_str().map(|id| (id, account)));
+            let id = account["id"].as_str().unwrap_or_default();
+            if let Some(person) = self.people.iter().find(|person| self.memory.get(*person) == Some(&account["source"]["id"])) {
+                self.persons.insert(id.to_owned(), person.clone());
+            }
+            snapshot.extend(self.persons.get(id).map(|person| (person.clone(), account.clone())));
         }
-        let of = |person: &String| {
-            let id = self.memory.get(person)?.as_str()?;
-            Some((person.clone(), (*known.get(id)?).clone()))
-        };
-        Ok(self.people.iter().filter_map(of).collect())
+        Ok(snapshot)
     }
 }
 
 fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1_000.0
-}
-
-fn is_pending(account: &Value) -> bool {
-    !matches!(account["pending"], Value::Null | Value::Bool(false))
 }
 
 /// The roles of an account that are in effect.

@@ -11,8 +11,28 @@ use crate::cli::{render, word};
 
 /// Chapters with more requests than this are told in numbers, the others request by request.
 const TOLD_ONE_BY_ONE: usize = 8;
+/// As wide as text is pleasant to read beside the tables.
+const LINE_CHARS: usize = 120;
 /// As much of a request's body as fits a line.
 const BODY_CHARS: usize = 400;
+
+/// Text in lines that a terminal doesn't break in the middle of a word.
+pub fn wrapped(text: &str) -> String {
+    let mut lines = String::new();
+    let mut width = 0;
+    for word in text.split_whitespace() {
+        let chars = word.chars().count();
+        let (gap, start) = if width == 0 { ("", chars) } else { (" ", width + 1 + chars) };
+        if start > LINE_CHARS {
+            lines += &format!("\n{word}");
+            width = chars;
+        } else {
+            lines += &format!("{gap}{word}");
+            width = start;
+        }
+    }
+    lines + "\n"
+}
 
 /// The requests of a chapter: each on a line, or how many of each kind.
 pub fn requests(steps: &[Step]) -> String {
@@ -190,6 +210,13 @@ mod tests {
         found.get_mut("ada").unwrap()["grants"][0]["state"] = json!("pending");
         assert_eq!(surprise("ada", &expected(json!({"roles": ["a"]})), &found), None);
         assert!(surprise("bob", &expected(json!({"state": "active"})), &found).is_some());
+    }
+
+    #[test]
+    fn text_is_broken_between_words() {
+        let text = format!("{} {}  c", "a".repeat(100), "b".repeat(30));
+        assert_eq!(wrapped(&text), format!("{}\n{} c\n", "a".repeat(100), "b".repeat(30)));
+        assert_eq!(wrapped(""), "\n");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::{Nothing, TokenAnswer, checked_lifetime, checked_name};
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
+use crate::http::frame;
 use crate::http::guards::{TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At};
 use crate::http::urls::Urls;
@@ -157,6 +158,7 @@ pub async fn delete(
     At((_, connection)): At<(String, ConnectionId)>,
     _: ApiQuery<NoQuery>,
 ) -> Result<StatusCode> {
-    tenancy::delete_connection(&app, &who.tenant.id, &connection, &who.actor).await?;
+    // A large connection takes its time; half of it would have to be done again.
+    frame::to_the_end(async move { tenancy::delete_connection(&app, &who.tenant.id, &connection, &who.actor).await }).await??;
     Ok(StatusCode::NO_CONTENT)
 }

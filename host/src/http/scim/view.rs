@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::version;
 use crate::app::App;
-use crate::http::error::{Error, Result};
+use crate::http::error::Result;
 use crate::http::guards::ScimCaller;
 use crate::http::urls;
 use crate::model::ResourceId;
@@ -43,6 +43,7 @@ pub struct View<'a> {
 }
 
 type Rows = BTreeMap<ResourceId, Vec<Value>>;
+type Members = BTreeMap<ResourceId, Vec<StoredMember>>;
 
 impl View<'_> {
     /// One resource.
@@ -94,44 +95,25 @@ impl View<'_> {
                     groups.into_iter().map(|(user, groups)| (user, groups.iter().map(|group| self.group_row(group)).collect())).collect(),
                 ))
             }
-            ResourceKind::Group if self.projection.wants("members") => match self.members(ids).await {
-                Ok(members) => {
-                    let render = |members: Vec<StoredMember>| members.iter().map(|member| self.member_row(member)).collect();
-                    Ok(Some(members.into_iter().map(|(group, members)| (group, render(members))).collect()))
+            ResourceKind::Group if self.projection.wants("members") => {
+                let members = bounded(MEMBERS_LIMIT, ids, |groups, limit| self.load(groups, limit)).await?;
+                let render = |members: Vec<StoredMember>| members.iter().map(|member| self.member_row(member)).collect();
+                match members {
+                    Some(members) => Ok(Some(members.into_iter().map(|(group, members)| (group, render(members))).collect())),
+                    None if excess == Excess::LeaveOut => Ok(None),
+                    None => Err(ScimError::too_many(format!(
+                        "there are more than {MEMBERS_LIMIT} members: ask with `excludedAttributes=members` or for fewer groups at once"
+                    ))
+                    .into()),
                 }
-                Err(Members::Store(error)) => Err(error),
-                Err(Members::TooMany) if excess == Excess::LeaveOut => Ok(None),
-                Err(Members::TooMany) => Err(ScimError::too_many(format!(
-                    "there are more than {MEMBERS_LIMIT} members: ask with `excludedAttributes=members` or for fewer groups at once"
-                ))
-                .into()),
-            },
+            }
             _ => Ok(None),
         }
     }
 
-    /// The members of groups. One query where each group has no more than its share of the limit; groups that have more
-    /// are asked for one by one within what is left of it, so that the work is bounded by the limit and not by the page.
-    async fn members(&self, groups: &[ResourceId]) -> Result<BTreeMap<ResourceId, Vec<StoredMember>>, Members> {
-        let share = MEMBERS_LIMIT / groups.len().max(1);
-        let mut members = self.load(groups, share + 1).await?;
-        let larger: Vec<ResourceId> = members.iter().filter(|(_, list)| list.len() > share).map(|(id, _)| id.clone()).collect();
-        let mut left = MEMBERS_LIMIT.saturating_sub(members.values().map(Vec::len).filter(|count| *count <= share).sum());
-        for group in larger {
-            // A group alone has the whole limit as its share.
-            if groups.len() > 1 {
-                members.extend(self.load(std::slice::from_ref(&group), left + 1).await?);
-            }
-            let count = members.get(&group).map_or(0, Vec::len);
-            left = left.checked_sub(count).ok_or(Members::TooMany)?;
-        }
-        Ok(members)
-    }
-
-    async fn load(&self, groups: &[ResourceId], limit: usize) -> Result<BTreeMap<ResourceId, Vec<StoredMember>>, Members> {
+    async fn load(&self, groups: Vec<ResourceId>, limit: usize) -> Result<Members> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let loaded = self.app.store.members(&self.who.caller.tenant, &self.who.caller.connection, groups, limit).await;
-        loaded.map_err(|error| Members::Store(error.into()))
+        Ok(self.app.store.members(&self.who.caller.tenant, &self.who.caller.connection, &groups, limit).await?)
     }
 
     fn member_row(&self, member: &StoredMember) -> Value {
@@ -149,7 +131,68 @@ impl View<'_> {
     }
 }
 
-enum Members {
-    TooMany,
-    Store(Error),
+/// The members of groups, or `None` when they are more than `limit` in all. One query (`load`: groups, at most so many of
+/// each) where each group has no more than its share of the limit; groups that have more are asked for one by one within
+/// what is left of it, so that the work is bounded by the limit and not by the page.
+async fn bounded<L, F>(limit: usize, groups: &[ResourceId], load: L) -> Result<Option<Members>>
+where
+    L: Fn(Vec<ResourceId>, usize) -> F,
+    F: Future<Output = Result<Members>>,
+{
+    let share = limit / groups.len().max(1);
+    let mut members = load(groups.to_vec(), share + 1).await?;
+    let larger: Vec<ResourceId> = members.iter().filter(|(_, list)| list.len() > share).map(|(id, _)| id.clone()).collect();
+    let mut left = limit.saturating_sub(members.values().map(Vec::len).filter(|count| *count <= share).sum());
+    for group in larger {
+        // A group alone has had the whole limit as its share.
+        if groups.len() > 1 {
+            members.extend(load(vec![group.clone()], left + 1).await?);
+        }
+        match left.checked_sub(members.get(&group).map_or(0, Vec::len)) {
+            Some(rest) => left = rest,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(members))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// Groups of these sizes, the limit, whether they fit, and how many queries that took.
+    async fn check(sizes: &[usize], limit: usize, fit: bool, queries: usize) {
+        let id = |number: usize| ResourceId(format!("g{number:03}"));
+        let member = |number: usize| StoredMember { id: ResourceId(format!("m{number}")), kind: ResourceKind::User, display: None };
+        let stored: Members = sizes.iter().enumerate().map(|(group, size)| (id(group), (0..*size).map(member).collect())).collect();
+        let asked = RefCell::new(Vec::new());
+        let load = |groups: Vec<ResourceId>, most: usize| {
+            asked.borrow_mut().push(groups.len() * most);
+            let taken = |group: ResourceId| (group.clone(), stored[&group].iter().take(most).cloned().collect());
+            std::future::ready(Ok(groups.into_iter().map(taken).collect()))
+        };
+        let groups: Vec<ResourceId> = stored.keys().cloned().collect();
+        let found = bounded(limit, &groups, load).await.unwrap();
+        assert_eq!(found, fit.then(|| stored.clone()), "{sizes:?} within {limit}");
+        let asked = asked.into_inner();
+        assert_eq!(asked.len(), queries, "{sizes:?} within {limit}: {asked:?}");
+        assert!(asked.iter().all(|rows| *rows <= limit + sizes.len()), "{sizes:?} within {limit}: {asked:?}");
+    }
+
+    #[tokio::test]
+    async fn members_are_whole_or_not_at_all_and_the_work_is_bounded() {
+        check(&[], 10, true, 1).await;
+        check(&[0], 10, true, 1).await;
+        check(&[10], 10, true, 1).await;
+        check(&[11], 10, false, 1).await;
+        check(&[5, 5], 10, true, 1).await;
+        check(&[1, 9], 10, true, 2).await;
+        check(&[1, 10], 10, false, 2).await;
+        check(&[6, 6], 10, false, 3).await;
+        check(&[6, 0, 3, 1], 10, true, 3).await;
+        check(&[100, 100, 100], 10, false, 2).await;
+        check(&[1; 20], 10, false, 12).await;
+    }
 }

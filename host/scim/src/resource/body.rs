@@ -20,7 +20,7 @@ pub(super) fn read(schemas: &Schemas, kind: ResourceKind, body: &Value, previous
     check_depth(body)?;
     let mut reader = Reader::default();
     let listed = body.iter().find(|(key, _)| key.eq_ignore_ascii_case("schemas")).map(|(_, value)| value);
-    let listed = urns(&mut reader, schemas, kind, &schemas.core(kind).id, listed)?;
+    let listed = urns(&mut reader, schemas, kind, Some(&schemas.core(kind).id), listed)?;
     let mut document = Map::from_iter([("schemas".to_owned(), Value::Null)]);
     let mut members = None;
     for (key, value) in body {
@@ -62,14 +62,20 @@ pub(crate) fn is_members(kind: ResourceKind, name: &str) -> bool {
     kind == ResourceKind::Group && name == "members"
 }
 
-/// Reports an attribute that no schema has.
+/// Reports an attribute that no schema has; not a filter in it, which holds a client's value.
 pub(crate) fn ignore_unknown(reader: &mut Reader, key: &str, value: &Value) {
+    let key = without_filter(key);
     if key.contains(':') {
         reader.quirk(Quirk::UnknownSchema);
     } else if value.is_null() {
         return;
     }
     reader.ignore(key);
+}
+
+/// A key that may be a path, up to its filter.
+pub(crate) fn without_filter(key: &str) -> &str {
+    key.split('[').next().unwrap_or(key)
 }
 
 /// Refuses bodies that are nested too deeply, before anything else walks them.
@@ -87,23 +93,27 @@ pub(crate) fn check_depth(body: &Map<String, Value>) -> Result<(), ScimError> {
     Err(ScimError::invalid_syntax(format!("the body is nested deeper than {DEPTH_LIMIT} levels")))
 }
 
-/// The URNs in `schemas` that are known for this kind, in the schemas' case. `wanted` has to be among what was
+/// The URNs in `schemas` that are known for this kind, in the schemas' case. What is `wanted` has to be among what was
 /// listed, or a SCIM 1 schema in its place.
 pub(crate) fn urns(
     reader: &mut Reader,
     schemas: &Schemas,
     kind: ResourceKind,
-    wanted: &str,
+    wanted: Option<&str>,
     listed: Option<&Value>,
 ) -> Result<Vec<String>, ScimError> {
-    let missing = || ScimError::invalid_syntax(format!("`schemas` must be an array that names `{wanted}`"));
+    let missing = || match wanted {
+        Some(wanted) => ScimError::invalid_syntax(format!("`schemas` must be an array that names `{wanted}`")),
+        None => ScimError::invalid_value("`schemas` must be an array of URNs"),
+    };
+    let is_wanted = |urn: &str| wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(urn));
     let listed = listed.and_then(Value::as_array).ok_or_else(missing)?;
     let mut known: Vec<String> = Vec::new();
-    let mut named = false;
+    let mut named = wanted.is_none();
     for urn in listed {
         let urn = urn.as_str().ok_or_else(missing)?;
         let scim_1 = urn.get(..SCIM_1.len()).is_some_and(|head| head.eq_ignore_ascii_case(SCIM_1));
-        named |= scim_1 || urn.eq_ignore_ascii_case(wanted);
+        named |= scim_1 || is_wanted(urn);
         match [&schemas.core(kind).id]
             .into_iter()
             .chain(schemas.extensions(kind).iter().map(|extension| &extension.id))
@@ -111,7 +121,7 @@ pub(crate) fn urns(
         {
             Some(id) if !known.contains(id) => known.push(id.clone()),
             Some(_) => {}
-            None if urn.eq_ignore_ascii_case(wanted) => {}
+            None if is_wanted(urn) => {}
             None => {
                 reader.quirk(Quirk::UnknownSchema);
                 reader.ignore(urn);
