@@ -109,6 +109,7 @@ impl Decided {
             user: self.case.subject.user,
             read_input_version: self.case.input_version,
             inputs_changed,
+            groups: self.case.subject.groups,
             account: self.settled.account,
             put_grants: self.settled.put,
             drop_grants: self.settled.drop,
