@@ -13,7 +13,10 @@ fn examples() -> PathBuf {
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder can be made");
     for (path, contents) in [
-        ("tenant.toml", "name = \"Acme\"\n\n[plugins.transform]\nfile = \"plugins/probe.wasm\"\n\n[[roles]]\nid = \"developer\"\nrisk = 1\n"),
+        (
+            "tenant.toml",
+            "name = \"Acme\"\n\n[plugins.transform]\nfile = \"plugins/probe.wasm\"\n\n[[roles]]\nid = \"developer\"\nrisk = 1\n",
+        ),
         (
             "policies/main.cedar",
             "@id(\"engineers\")\n@reason(\"engineers\")\npermit (principal in Rolecall::Group::\"engineering\", action == Rolecall::Action::\"hold\",\n  resource == Rolecall::Role::\"developer\");\n",
