@@ -60,12 +60,19 @@ fn wrong_values() -> Vec<Bad> {
     vec![
         bad("no user name", "POST", "/Users", with_secret(&json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"]})), 400, value),
         bad("an empty user name", "POST", "/Users", with_secret(&user("", json!({}))), 400, value),
-        bad("a number as user name", "POST", "/Users", with_secret(&json!({"userName": 7})), 400, value),
-        bad("an object as user name", "POST", "/Users", with_secret(&json!({"userName": {"a": SECRET}})), 400, value),
+        bad("a number as user name", "POST", "/Users", with_secret(&user("x", json!({"userName": 7}))), 400, value),
+        bad("an object as user name", "POST", "/Users", with_secret(&user("x", json!({"userName": {"a": SECRET}}))), 400, value),
         bad("a word for active", "POST", "/Users", with_secret(&user("x@acme.example", json!({"active": "perhaps"}))), 400, value),
         bad("a text for name", "POST", "/Users", with_secret(&user("x@acme.example", json!({"name": "Ada"}))), 400, value),
         bad("a text for emails", "POST", "/Users", with_secret(&user("x@acme.example", json!({"emails": "a@acme.example"}))), 400, value),
-        bad("a group without a name", "POST", "/Groups", with_secret(&json!({"members": []})), 400, value),
+        bad(
+            "a group without a name",
+            "POST",
+            "/Groups",
+            with_secret(&json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "members": []})),
+            400,
+            value,
+        ),
         bad("a member that never was", "POST", "/Groups", with_secret(&rolecall_tests::tenant::group("G", &["never-was"])), 400, value),
     ]
 }
