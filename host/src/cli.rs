@@ -41,7 +41,7 @@ const EXIT_SERVER: u8 = 3;
     version,
     after_help = "\
 First steps:
-  rolecall demo                        see it work: two tenants, invented people, real clients' requests
+  rolecall demo                        see it work, with invented people
   rolecall dev                         a throw-away server to point a SCIM client at
   rolecall serve                       the server
   rolecall tenant check examples/tenants/acme

@@ -152,7 +152,7 @@ impl Explain {
 }
 
 /// An explanation in sentences.
-fn explained(account: &str, answer: &Value, paint: Paint) -> String {
+pub fn explained(account: &str, answer: &Value, paint: Paint) -> String {
     let role = word(&answer["role"]);
     let verdict = match answer["decision"].as_str() {
         Some("allow") => paint.good(&format!("{account} may hold {role}")),

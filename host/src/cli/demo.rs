@@ -14,10 +14,11 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use self::player::{Left, Player, Snapshot};
-use self::traffic::{Chapter, Show, Traffic};
+use self::traffic::{Chapter, Question, Show, Traffic};
+use super::account::explained;
 use super::client::Api;
 use super::serve::{self, FolderError, Running, Signals};
-use super::{EXIT_FOUND, Output, logging};
+use super::{EXIT_FOUND, Output, logging, word};
 use crate::config::{Config, LogFormat};
 use crate::diagnostic;
 use crate::store::ApiScope;
@@ -151,6 +152,12 @@ async fn tell(player: &mut Player<'_>, traffic: &Traffic, chapter: &Chapter, num
     for show in &chapter.show {
         output.print(&shown(*show, player, traffic, chapter, (&before, &after), &leavers).await?)?;
     }
+    for Question { person, role } in &chapter.explain {
+        let account = after.get(person).with_context(|| format!("{person} has no account to explain"))?;
+        let login = word(&account["user_name"]);
+        output.print(&format!("  rolecall explain --tenant {} {login} {role}\n", traffic.tenant))?;
+        output.print(&explained(&login, &player.explain(account, role).await?, output.paint))?;
+    }
     let surprises: Vec<String> = chapter.expect.iter().filter_map(|(person, expected)| story::surprise(person, expected, &after)).collect();
     ensure!(surprises.is_empty(), "{}", surprises.join("; "));
     Ok(())
@@ -166,14 +173,8 @@ async fn shown(
 ) -> anyhow::Result<String> {
     let people = if chapter.people.is_empty() { player.people() } else { &chapter.people };
     Ok(match show {
-        Show::Accounts => {
-            let mut resources = Vec::new();
-            for person in people {
-                resources.push(player.resource(person).await?);
-            }
-            story::accounts(people, &resources, after, &traffic.compare)
-        }
-        Show::Roles => story::roles(people, after),
+        Show::Accounts => story::accounts(people, &player.resources(people).await?, after, &traffic.compare),
+        Show::Roles => story::roles(people, &player.resources(people).await?, after),
         Show::Handles => story::handles(&player.handles().await?),
         Show::Change => story::change(people, before, after),
         Show::Leavers => story::leavers(leavers, before, after),

@@ -7,7 +7,7 @@ use std::io::IsTerminal as _;
 use comfy_table::{ContentArrangement, Table};
 
 /// Wide enough for a sentence beside three names, and still readable on a laptop.
-const TABLE_WIDTH: u16 = 150;
+const TABLE_WIDTH: u16 = 160;
 
 /// Whether to colour; by default not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -9,7 +9,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
-use similar::TextDiff;
 
 use crate::cli::client::{Api, ApiError, Remote};
 use crate::cli::render::{self, Paint};
@@ -18,10 +17,10 @@ use crate::config::ConfigError;
 use crate::crypto::sha256_hex;
 use crate::diagnostic::{self, Diagnostic};
 use crate::plugins::{Sandbox, SandboxConfig};
-use crate::revision::{self, Files, GoldenResult, Revision};
+use crate::revision::{self, Difference, FileDifference, Files, GoldenResult, Revision};
 
-/// Unchanged lines shown around a change.
-const DIFF_CONTEXT_LINES: usize = 3;
+/// How much of a plugin's hash is shown: enough to tell two apart.
+const HASH_CHARS_SHOWN: usize = 12;
 
 /// Work on a tenant's folder: plugin, policies, roles, tables, golden cases.
 #[derive(clap::Subcommand)]
@@ -109,7 +108,7 @@ fn check(dir: &Path, output: Output) -> anyhow::Result<ExitCode> {
 
 fn broken(dir: &Path, problems: &[Diagnostic], output: Output) -> anyhow::Result<ExitCode> {
     output.show(&json!({"ok": false, "problems": problems}), |paint| {
-        Ok(format!("{}in {}\n", diagnostic::render(problems, paint.colours()), dir.display()))
+        Ok(format!("{} in {}\n", diagnostic::render(problems, paint.colours()).trim_end(), dir.display()))
     })?;
     Ok(ExitCode::from(EXIT_FOUND))
 }
@@ -189,66 +188,44 @@ async fn diff(deployed: Deployed, output: Output) -> anyhow::Result<ExitCode> {
     let local = revision::hash(&files);
     let (before, there) = active(&api, &tenant).await?.map_or((None, BTreeMap::new()), |active| (active.hash, active.files));
     let same = before.as_ref() == Some(&local.0);
-    let changes = changes(&there, &files)?;
-    let value = json!({"tenant": tenant, "active": before, "local": local, "same": same, "changes": changes});
+    let difference = difference(there, files)?;
+    let value = json!({"tenant": tenant, "active": before, "local": local, "same": same, "difference": difference});
     output.show(&value, |paint| {
-        let mut text: String = changes.iter().map(|change| render::diff(&change.diff, paint)).collect();
-        text += &if same { paint.good("the folder is the active revision") + "\n" } else { String::new() };
-        Ok(text + &format!("active {}\nfolder {local}\n", before.as_deref().unwrap_or("–")))
+        let text = render::diff(&difference.to_string(), paint);
+        Ok(format!("{text}\nactive {}\nfolder {local}\n", before.as_deref().unwrap_or("–")))
     })?;
     Ok(ExitCode::from(if same { 0 } else { EXIT_FOUND }))
 }
 
-/// One file that differs.
-#[derive(Debug, PartialEq, Eq, serde::Serialize)]
-struct FileChange {
-    file: String,
-    change: &'static str,
-    diff: String,
-}
-
-fn changes(there: &BTreeMap<String, ActiveFile>, here: &Files) -> anyhow::Result<Vec<FileChange>> {
-    let mut paths: Vec<&String> = there.keys().chain(here.keys()).collect();
-    paths.sort();
-    paths.dedup();
-    let found = paths.into_iter().map(|path| change(path, there.get(path), here.get(path).map(Vec::as_slice)).transpose());
-    found.flatten().collect()
-}
-
-fn change(path: &str, there: Option<&ActiveFile>, here: Option<&[u8]>) -> anyhow::Result<Option<FileChange>> {
-    let change = match (there, here) {
-        (Some(_), Some(_)) => "changed",
-        (Some(_), None) => "removed",
-        (None, _) => "added",
-    };
-    let diff = match there {
-        Some(ActiveFile::Digest { sha256, bytes }) => match here {
-            Some(here) if sha256_hex(here) == *sha256 => return Ok(None),
-            here => binary(path, *bytes, here.map_or(0, <[u8]>::len)),
-        },
-        Some(ActiveFile::Contents { base64 }) => {
-            let old = STANDARD.decode(base64).context("the server's answer can't be read")?;
-            if here == Some(&old[..]) {
-                return Ok(None);
+/// What differs between the active revision and the folder. Plugins whose digests differ can't be compared further: they are told apart by that.
+fn difference(there: BTreeMap<String, ActiveFile>, mut here: Files) -> anyhow::Result<Difference> {
+    let mut comparable = Files::new();
+    let mut plugins = Vec::new();
+    for (path, file) in there {
+        match file {
+            ActiveFile::Contents { base64 } => {
+                comparable.insert(path, STANDARD.decode(base64).context("the server's answer can't be read")?);
             }
-            contents(path, &old, here.unwrap_or_default())
+            ActiveFile::Digest { sha256, bytes } => {
+                let local = here.remove(&path);
+                let found = local.as_ref().map(|contents| sha256_hex(contents));
+                if found.as_ref() != Some(&sha256) {
+                    let now = local.map_or_else(|| "none".to_owned(), |contents| plugin(&sha256_hex(&contents), contents.len()));
+                    let diff = format!("--- a/{path}\n+++ b/{path}\n-{}\n+{now}\n", plugin(&sha256, bytes));
+                    plugins.push(FileDifference { path, diff });
+                }
+            }
         }
-        None => contents(path, &[], here.unwrap_or_default()),
-    };
-    Ok(Some(FileChange { file: path.to_owned(), change, diff }))
+    }
+    let mut difference = revision::diff(&comparable, &here);
+    difference.files.extend(plugins);
+    difference.files.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(difference)
 }
 
-fn contents(path: &str, old: &[u8], new: &[u8]) -> String {
-    let (Ok(old_text), Ok(new_text)) = (std::str::from_utf8(old), std::str::from_utf8(new)) else {
-        return binary(path, old.len(), new.len());
-    };
-    let diff = TextDiff::from_lines(old_text, new_text);
-    let header = (format!("active/{path}"), format!("folder/{path}"));
-    diff.unified_diff().context_radius(DIFF_CONTEXT_LINES).header(&header.0, &header.1).to_string()
-}
-
-fn binary(path: &str, old_bytes: usize, new_bytes: usize) -> String {
-    format!("{path}: binary, {old_bytes} bytes in the active revision, {new_bytes} in the folder\n")
+fn plugin(sha256: &str, bytes: usize) -> String {
+    let start: String = sha256.chars().take(HASH_CHARS_SHOWN).collect();
+    format!("{start} ({bytes} bytes)")
 }
 
 async fn apply(deployed: Deployed, output: Output) -> anyhow::Result<ExitCode> {
@@ -289,7 +266,12 @@ async fn list(listing: Listing, output: Output) -> anyhow::Result<ExitCode> {
         let mut table = render::table(["tenant", "name", "managed by", "active revision"]);
         for tenant in super::items(&answer, "tenants") {
             let hash = word(&tenant["active_revision"]);
-            table.add_row([word(&tenant["id"]), word(&tenant["name"]), word(&tenant["managed_by"]), hash.chars().take(12).collect()]);
+            table.add_row([
+                word(&tenant["id"]),
+                word(&tenant["name"]),
+                word(&tenant["managed_by"]),
+                hash.chars().take(HASH_CHARS_SHOWN).collect(),
+            ]);
         }
         Ok(format!("{table}\n"))
     })?;
@@ -304,23 +286,42 @@ mod tests {
     fn differences_are_found_by_file() {
         let known = |text: &str| ActiveFile::Contents { base64: STANDARD.encode(text) };
         let digest = |text: &str| ActiveFile::Digest { sha256: sha256_hex(text.as_bytes()), bytes: text.len() };
-        let there = BTreeMap::from([
-            ("a".to_owned(), known("same\n")),
-            ("b".to_owned(), known("one\ntwo\n")),
-            ("c".to_owned(), known("gone\n")),
-            ("p.wasm".to_owned(), digest("plugin")),
-            ("q.wasm".to_owned(), digest("plugin")),
-        ]);
-        let here: Files = [("a", "same\n"), ("b", "one\n2\n"), ("d", "new\n"), ("p.wasm", "plugin"), ("q.wasm", "another")]
-            .map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec()))
-            .into();
-        let found = changes(&there, &here).unwrap();
-        let kinds: Vec<(&str, &str)> = found.iter().map(|change| (change.file.as_str(), change.change)).collect();
-        assert_eq!(kinds, [("b", "changed"), ("c", "removed"), ("d", "added"), ("q.wasm", "changed")]);
-        assert_eq!(found[0].diff, "--- active/b\n+++ folder/b\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n");
-        assert_eq!(found[3].diff, "q.wasm: binary, 6 bytes in the active revision, 7 in the folder\n");
+        let there = || {
+            BTreeMap::from([
+                ("policies/a.cedar".to_owned(), known("// one\n// two\n")),
+                ("plugins/p.wasm".to_owned(), digest("plugin")),
+                ("plugins/q.wasm".to_owned(), digest("plugin")),
+                ("plugins/r.wasm".to_owned(), digest("plugin")),
+                ("tables/t.csv".to_owned(), known("same\n")),
+            ])
+        };
+        let here =
+            |pairs: &[(&str, &str)]| -> Files { pairs.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect() };
+        let changed = [
+            ("policies/a.cedar", "// one\n// 2\n"),
+            ("plugins/p.wasm", "plugin"),
+            ("plugins/q.wasm", "another"),
+            ("plugins/s.wasm", "new"),
+            ("tables/t.csv", "same\n"),
+        ];
+        let found = difference(there(), here(&changed)).unwrap();
+        let paths: Vec<&str> = found.files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, ["plugins/q.wasm", "plugins/r.wasm", "plugins/s.wasm", "policies/a.cedar"]);
+        assert!(found.files[0].diff.contains("(6 bytes)\n+") && found.files[0].diff.ends_with("(7 bytes)\n"), "{}", found.files[0].diff);
+        assert!(found.files[1].diff.ends_with("\n+none\n"), "{}", found.files[1].diff);
+        assert!(found.files[3].diff.contains("-// two\n+// 2\n"), "{}", found.files[3].diff);
         let unreadable = BTreeMap::from([("a".to_owned(), ActiveFile::Contents { base64: "?".into() })]);
-        assert!(changes(&unreadable, &here).is_err());
+        assert!(difference(unreadable, Files::new()).is_err());
+    }
+
+    #[test]
+    fn nothing_differs_where_everything_is_the_same() {
+        let there = BTreeMap::from([
+            ("plugins/p.wasm".to_owned(), ActiveFile::Digest { sha256: sha256_hex(b"plugin"), bytes: 6 }),
+            ("tables/t.csv".to_owned(), ActiveFile::Contents { base64: STANDARD.encode("same\n") }),
+        ]);
+        let here = Files::from([("plugins/p.wasm".to_owned(), b"plugin".to_vec()), ("tables/t.csv".to_owned(), b"same\n".to_vec())]);
+        assert_eq!(difference(there, here).unwrap().files, []);
     }
 
     #[test]

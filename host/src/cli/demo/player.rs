@@ -160,15 +160,28 @@ impl<'a> Player<'a> {
         Ok(answer)
     }
 
-    /// A person as the identity provider would read them back, or null when they are deleted.
+    /// People as the identity provider would read them back.
     ///
     /// # Errors
     /// When the server can't be asked.
-    pub async fn resource(&self, person: &str) -> anyhow::Result<Value> {
-        let id = self.memory.get(person).and_then(Value::as_str).with_context(|| format!("there is no person `{person}`"))?;
-        let url = format!("{}/Users/{id}", self.base_url);
-        let answer = self.http.get(url).bearer_auth(&*self.token).send().await.map_err(reqwest::Error::without_url)?;
-        Ok(serde_json::from_str(&answer.text().await?).unwrap_or_default())
+    pub async fn resources(&self, people: &[String]) -> anyhow::Result<Vec<Value>> {
+        let mut resources = Vec::new();
+        for person in people {
+            let id = self.memory.get(person).and_then(Value::as_str).with_context(|| format!("there is no person `{person}`"))?;
+            let request = self.http.get(format!("{}/Users/{id}", self.base_url)).bearer_auth(&*self.token);
+            let answer = request.send().await.map_err(reqwest::Error::without_url)?;
+            resources.push(serde_json::from_str(&answer.text().await?).context("a person can't be read back")?);
+        }
+        Ok(resources)
+    }
+
+    /// Why an account holds a role, or why not.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn explain(&self, account: &Value, role: &str) -> anyhow::Result<Value> {
+        let id = account["id"].as_str().unwrap_or_default();
+        Ok(self.api.get(&["tenants", &self.tenant, "accounts", id, "explain"], &[("role", role)]).await?)
     }
 
     /// Sends this connection's token to another connection's address: the status that comes.

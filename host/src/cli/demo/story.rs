@@ -41,14 +41,15 @@ pub fn requests(steps: &[Step]) -> String {
         for step in steps {
             text += &format!("  {} {} → {}   {}\n", step.method, step.path, step.status, step.title);
             if let Some(body) = &step.body {
-                text += &format!("      {}\n", shortened(&body.to_string()));
+                // Every PATCH has the same envelope: what it does is inside.
+                text += &format!("      {}\n", shortened(&body.get("Operations").unwrap_or(body).to_string()));
             }
             if let Some(echo) = &step.echo {
                 let set: Vec<String> = step.set.iter().map(|(pointer, value)| format!("{pointer} = {value}")).collect();
                 text += &format!("      `{echo}` as it was read, meta and groups included, with {}\n", set.join(", "));
             }
         }
-        return text;
+        return text.replace("{{", "‹").replace("}}", "›");
     }
     let mut kinds: Vec<(&str, &str, u16, usize)> = Vec::new();
     for step in steps {
@@ -71,15 +72,19 @@ fn shortened(body: &str) -> String {
 pub fn accounts(people: &[String], resources: &[Value], accounts: &Snapshot, compare: &[Compared]) -> String {
     let header = ["person".to_owned(), String::new()].into_iter().chain(compare.iter().map(|column| column.title.clone()));
     let mut table = render::table(header.chain(["state".to_owned()]));
+    let mut notes = String::new();
     for (person, resource) in people.iter().zip(resources) {
         let sent = compare.iter().map(|column| resource.pointer(&column.sent).map_or_else(String::new, word));
         table.add_row([person.clone(), "sent".to_owned()].into_iter().chain(sent).chain([activity(resource)]));
         let account = accounts.get(person).unwrap_or(&Value::Null);
         // An account that is held for a refusal has no shape: blanks say so better than dashes.
         let made = compare.iter().map(|column| account["profile"].get(&column.made).map_or_else(String::new, word));
-        table.add_row([String::new(), "made".to_owned()].into_iter().chain(made).chain([state(account)]));
+        table.add_row([String::new(), "made".to_owned()].into_iter().chain(made).chain([word(&account["state"])]));
+        if account["note"].is_object() {
+            notes += &wrapped(&format!("{person} is {}", state(account)));
+        }
     }
-    format!("{table}\n")
+    format!("{table}\n{notes}")
 }
 
 fn activity(resource: &Value) -> String {
@@ -91,23 +96,32 @@ fn activity(resource: &Value) -> String {
 
 fn state(account: &Value) -> String {
     match account["note"]["message"].as_str() {
-        Some(note) => format!("{}: {}", word(&account["state"]), word(&Value::from(note))),
+        Some(note) => format!("{}: {}", word(&account["state"]).replace('_', " "), word(&Value::from(note))),
         None => word(&account["state"]),
     }
 }
 
-/// Each role with its reasons.
-pub fn roles(people: &[String], accounts: &Snapshot) -> String {
-    let mut table = render::table(["person", "role", "because"]);
-    for person in people {
+/// Each person's groups, and their roles with the reasons; roles that rest on the same reasons share a row.
+pub fn roles(people: &[String], resources: &[Value], accounts: &Snapshot) -> String {
+    let mut table = render::table(["person", "in the groups", "holds", "because"]);
+    for (person, resource) in people.iter().zip(resources) {
         let account = accounts.get(person).unwrap_or(&Value::Null);
-        let mut name = person.as_str();
+        let groups: Vec<String> = resource["groups"].as_array().into_iter().flatten().map(|group| word(&group["display"])).collect();
+        let mut lead = [person.clone(), groups.join("\n")];
+        let mut rows: Vec<(String, Vec<String>)> = Vec::new();
         for grant in account["grants"].as_array().into_iter().flatten() {
-            table.add_row([name.to_owned(), word(&grant["role"]), reasons(&grant["reasons"]).join("\n")]);
-            name = "";
+            let because = reasons(&grant["reasons"]).join("\n");
+            match rows.iter_mut().find(|row| row.0 == because) {
+                Some(row) => row.1.push(word(&grant["role"])),
+                None => rows.push((because, vec![word(&grant["role"])])),
+            }
         }
-        if !name.is_empty() {
-            table.add_row([name.to_owned(), "–".to_owned(), format!("no role; the account is {}", state(account))]);
+        if rows.is_empty() {
+            rows.push((format!("the account is {}", state(account)), vec!["–".to_owned()]));
+        }
+        for (because, roles) in rows {
+            let [name, groups] = std::mem::take(&mut lead);
+            table.add_row([name, groups, roles.join(", "), because]);
         }
     }
     format!("{table}\n")
@@ -130,7 +144,7 @@ pub fn change(people: &[String], before: &Snapshot, after: &Snapshot) -> String 
     for person in people {
         let (had, has) = (held(before, person), held(after, person));
         let list =
-            |roles: Vec<&&str>| if roles.is_empty() { "–".to_owned() } else { roles.into_iter().copied().collect::<Vec<_>>().join("\n") };
+            |roles: Vec<&&str>| if roles.is_empty() { "–".to_owned() } else { roles.into_iter().copied().collect::<Vec<_>>().join(", ") };
         table.add_row([
             person.clone(),
             list(has.difference(&had).collect()),
@@ -152,7 +166,7 @@ pub fn leavers(leavers: &[(String, Left)], before: &Snapshot, after: &Snapshot) 
         let lost: Vec<&str> = held(before, person).difference(&held(after, person)).copied().collect();
         table.add_row([
             person.clone(),
-            lost.join("\n"),
+            lost.join(", "),
             after.get(person).map_or_else(|| "deleted".to_owned(), state),
             format!("{:.1} ms", left.answered_ms),
             format!("{:.1} ms", left.gone_ms),
@@ -236,6 +250,17 @@ mod tests {
         let accounts_now =
             Snapshot::from([("bo".to_owned(), json!({"state": "held", "note": {"message": "needs a number"}, "profile": {}}))]);
         let table = accounts(&["bo".into()], &[json!({"userName": "Bo@x.example", "active": true})], &accounts_now, &compare);
-        assert!(table.contains("Bo@x.example") && table.contains("active: true") && table.contains("held: needs a number"), "{table}");
+        assert!(table.contains("Bo@x.example") && table.contains("active: true"), "{table}");
+        assert!(table.ends_with("\nbo is held: needs a number\n"), "{table}");
+    }
+
+    #[test]
+    fn roles_that_rest_on_the_same_reasons_share_a_row() {
+        let grant = |role: &str, policy: &str| json!({"role": role, "state": "effective", "reasons": [{"policy": policy}]});
+        let accounts = Snapshot::from([("bo".to_owned(), json!({"grants": [grant("a", "p"), grant("b", "q"), grant("c", "p")]}))]);
+        let table = roles(&["bo".into()], &[json!({"groups": [{"display": "Staff"}]})], &accounts);
+        let cells: Vec<Vec<&str>> =
+            table.lines().skip(3).map(|line| line.split('┆').map(|cell| cell.trim_matches(['│', ' '])).collect()).collect();
+        assert_eq!(cells[..2], [vec!["bo", "Staff", "a, c", "policy p"], vec!["", "", "b", "policy q"]], "{table}");
     }
 }

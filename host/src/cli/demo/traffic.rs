@@ -59,6 +59,9 @@ pub struct Chapter {
     /// What is shown.
     #[serde(default)]
     pub show: Vec<Show>,
+    /// Of whom it is asked why they hold a role, or why not.
+    #[serde(default)]
+    pub explain: Vec<Question>,
     /// Whom it is about; everybody when empty.
     #[serde(default)]
     pub people: Vec<String>,
@@ -81,6 +84,16 @@ pub enum Show {
     Change,
     /// What leavers lost, and how soon.
     Leavers,
+}
+
+/// Why does somebody hold a role, or why not?
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// Who.
+    pub person: String,
+    /// Which role.
+    pub role: String,
 }
 
 /// What must have become of somebody.
