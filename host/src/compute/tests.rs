@@ -64,7 +64,8 @@ impl Bench {
             compute.run(&tenant, work).await
         });
         // One poll queues the job; the rest waits for the answer elsewhere.
-        let polled = self.runtime.block_on(async { std::future::poll_fn(|context| std::task::Poll::Ready(run.as_mut().poll(context))).await });
+        let polled =
+            self.runtime.block_on(async { std::future::poll_fn(|context| std::task::Poll::Ready(run.as_mut().poll(context))).await });
         match polled {
             std::task::Poll::Ready(answer) => self.runtime.spawn(async move { answer }),
             std::task::Poll::Pending => self.runtime.spawn(run),

@@ -126,7 +126,10 @@ fn account(said: &types::Account) -> Result<Mapping, PluginFault> {
 
 fn text(path: &str, text: &str, limit: usize) -> Result<(), PluginFault> {
     if text.is_empty() || text.len() > limit || text.chars().any(char::is_control) {
-        return Err(invalid(path.to_owned(), format!("expected 1 to {limit} bytes of text without control characters, got {} bytes", text.len())));
+        return Err(invalid(
+            path.to_owned(),
+            format!("expected 1 to {limit} bytes of text without control characters, got {} bytes", text.len()),
+        ));
     }
     Ok(())
 }

@@ -40,8 +40,7 @@ pub fn run<R>(
     call: impl FnOnce(&mut Store<Running>, &Instance) -> wasmtime::Result<R>,
 ) -> Result<(R, Used), PluginFault> {
     let limits = machine.limits;
-    let running =
-        Running { tables: tables.cloned(), logs: Vec::new(), dropped_lines: 0, memory_bytes: 0, limits, denied: None };
+    let running = Running { tables: tables.cloned(), logs: Vec::new(), dropped_lines: 0, memory_bytes: 0, limits, denied: None };
     let mut store = Store::new(&machine.engine, running);
     store.limiter(|running| running);
     store.set_hostcall_fuel(limits.output_bytes);

@@ -144,7 +144,8 @@ impl Counted {
 
 /// Whether a plugin gets what it imports: the contract's own instances (of this major version), and nothing else.
 fn allowed_import(module: &str, name: Option<&str>) -> Result<(), PluginError> {
-    let major = |instance: &'static str| instance.rsplit_once('.').and_then(|(rest, _)| rest.rsplit_once('.')).map_or(instance, |(major, _)| major);
+    let major =
+        |instance: &'static str| instance.rsplit_once('.').and_then(|(rest, _)| rest.rsplit_once('.')).map_or(instance, |(major, _)| major);
     if [HOST, TYPES].iter().any(|ours| module.strip_prefix(major(ours)).is_some_and(|minor| minor.starts_with('.'))) {
         return Ok(());
     }
