@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use crate::clock::Clock;
 use crate::compute::Compute;
 use crate::crypto::Keyring;
+use crate::delivery::webhook;
 use crate::metrics::Metrics;
 use crate::plugins::Sandbox;
+use crate::provisioning::Turns;
 use crate::store::Store;
 use crate::tenancy::Revisions;
 
@@ -24,10 +28,46 @@ pub struct App {
     pub compute: Arc<Compute>,
     /// Active revisions, built.
     pub revisions: Revisions,
+    /// Turns of writers at one resource.
+    pub turns: Turns,
+    /// The client that delivers to targets.
+    pub webhooks: webhook::Client,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Wakes the worker (`jobs.rs`) when something is left to do.
-    pub wake: Arc<tokio::sync::Notify>,
+    pub wake: Arc<Notify>,
+    /// Wakes the deliveries when events were numbered.
+    pub numbered: Arc<Notify>,
     /// The scheme and authority clients see, when a proxy is in front (`https://rolecall.example`); else the `Host` header's.
     pub public_url: Option<String>,
+}
+
+impl App {
+    /// Puts the parts together, with everything empty that fills up while it runs.
+    ///
+    /// # Errors
+    /// When the client for webhooks can't be made.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        keyring: Arc<Keyring>,
+        sandbox: Sandbox,
+        compute: Compute,
+        public_url: Option<String>,
+    ) -> Result<Self, webhook::ClientError> {
+        Ok(Self {
+            store,
+            clock,
+            keyring,
+            sandbox: Arc::new(sandbox),
+            compute: Arc::new(compute),
+            revisions: Revisions::default(),
+            turns: Turns::default(),
+            webhooks: webhook::Client::new()?,
+            metrics: Arc::new(Metrics::default()),
+            wake: Arc::new(Notify::new()),
+            numbered: Arc::new(Notify::new()),
+            public_url,
+        })
+    }
 }

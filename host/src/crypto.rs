@@ -174,10 +174,24 @@ pub fn new_token() -> Zeroizing<String> {
     Zeroizing::new(format!("rc_{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&bytes[..])))
 }
 
+/// A new signing secret for a webhook: `whsec_` and 256 random bits in base64 (Standard Webhooks).
+#[must_use]
+pub fn new_webhook_secret() -> Zeroizing<String> {
+    use base64::Engine as _;
+    let bytes = Zeroizing::new(random_bytes::<32>());
+    Zeroizing::new(format!("whsec_{}", base64::engine::general_purpose::STANDARD.encode(&bytes[..])))
+}
+
 /// An unguessable identifier of 128 random bits in hexadecimal.
 #[must_use]
 pub fn random_id() -> String {
     hex(&random_bytes::<16>())
+}
+
+/// The bytes of a new secret that is shared with somebody else (a webhook's): 256 random bits.
+#[must_use]
+pub fn random_key_bytes() -> Zeroizing<[u8; KEY_BYTES]> {
+    Zeroizing::new(random_bytes())
 }
 
 /// Whether two texts are the same, in time that depends on their lengths alone.
@@ -236,7 +250,6 @@ fn make_private(path: &Path, contents: &[u8]) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
     use super::*;
 
     #[test]

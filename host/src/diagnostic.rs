@@ -123,7 +123,7 @@ fn render_one(diagnostic: &Diagnostic, style: Style) -> String {
     let Style { problem, frame, end } = style;
     let mut out = format!("{problem}error{end}: {}\n", printable(&diagnostic.message));
     let number = diagnostic.line.map(|line| line.to_string()).unwrap_or_default();
-    let margin = " ".repeat(number.len());
+    let margin = " ".repeat(number.len().max(1));
     let place = match (diagnostic.line, diagnostic.column) {
         (Some(line), Some(column)) => format!("{}:{line}:{column}", diagnostic.file),
         _ => diagnostic.file.clone(),
@@ -170,8 +170,8 @@ mod tests {
 
     #[test]
     fn ranges_outside_the_text_are_clamped() {
-        for range in [0..0, 5..9, 3..1, 100..200] {
-            let diagnostic = Diagnostic::at("a", "ab\né", range, "m");
+        for (start, end) in [(0, 0), (5, 9), (3, 1), (100, 200)] {
+            let diagnostic = Diagnostic::at("a", "ab\né", start..end, "m");
             assert!(diagnostic.line.is_some() && diagnostic.length >= 1);
         }
         assert_eq!(Diagnostic::at_position("a", "ab\ncd", 2, 2, "m").column, Some(2));

@@ -52,6 +52,8 @@ pub enum Outcome {
 pub struct Fault {
     /// What happened, for people.
     pub note: Note,
+    /// What happened, for counting: the plugin fault's code, `no_revision`, `overloaded`.
+    pub code: &'static str,
     /// Whether trying again may give another answer (a wall-clock timeout), as opposed to a deterministic fault.
     pub infrastructure: bool,
 }
@@ -83,21 +85,36 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    fn of(outcome: Outcome) -> Self {
+    /// An evaluation with that outcome and no roles.
+    #[must_use]
+    pub fn outcome(outcome: Outcome) -> Self {
         Self { outcome, provenance: BTreeMap::new(), roles: Vec::new(), undecided: Vec::new(), next_change: None, fuel: 0 }
+    }
+
+    /// The evaluation of somebody whom the identity provider calls inactive: no revision is asked.
+    #[must_use]
+    pub fn inactive() -> Self {
+        Self::outcome(Outcome::Inactive)
+    }
+
+    /// No verdict.
+    #[must_use]
+    pub fn fault(fault: Fault) -> Self {
+        Self::outcome(Outcome::Fault(fault))
     }
 
     /// The evaluation where a tenant has no revision: no verdict.
     #[must_use]
     pub fn without_revision() -> Self {
-        Self::of(Outcome::Fault(Fault {
+        Self::fault(Fault {
             note: Note {
                 code: "no_revision".into(),
                 path: None,
                 message: "the tenant has no active revision: apply one with `rolecall tenant apply`".into(),
             },
+            code: "no_revision",
             infrastructure: false,
-        }))
+        })
     }
 }
 
@@ -105,29 +122,29 @@ impl Evaluation {
 #[must_use]
 pub fn evaluate(revision: &Revision, subject: &Subject, as_of: Instant) -> Evaluation {
     if !is_active(&subject.document) {
-        return Evaluation::of(Outcome::Inactive);
+        return Evaluation::outcome(Outcome::Inactive);
     }
     let handles: Vec<&str> = subject.groups.iter().map(|group| group.handle.as_str()).collect();
     let mut fuel = 0;
     let mapping = match map(revision, subject, &handles, as_of, &mut fuel) {
         Ok(mapping) => mapping,
-        Err(fault) => return Evaluation { fuel, ..Evaluation::of(Outcome::Fault(fault_of(&fault))) },
+        Err(fault) => return Evaluation { fuel, ..Evaluation::outcome(Outcome::Fault(fault_of(&fault))) },
     };
     let (shape, provenance) = match mapping {
         Mapping::Account { shape, provenance } => (shape, provenance),
-        Mapping::OutOfScope { reason } => return Evaluation { fuel, ..Evaluation::of(Outcome::OutOfScope(reason)) },
+        Mapping::OutOfScope { reason } => return Evaluation { fuel, ..Evaluation::outcome(Outcome::OutOfScope(reason)) },
         Mapping::Refused { code, path, message } => {
             let note = Note { code, path, message };
-            return Evaluation { fuel, ..Evaluation::of(Outcome::Refused(note)) };
+            return Evaluation { fuel, ..Evaluation::outcome(Outcome::Refused(note)) };
         }
     };
     if let Some(holder) = &subject.collision {
         let outcome = Outcome::Collision(Box::new(shape), holder.clone());
-        return Evaluation { fuel, provenance, ..Evaluation::of(outcome) };
+        return Evaluation { fuel, provenance, ..Evaluation::outcome(outcome) };
     }
     let proposed = match propose(revision, subject, &handles, &shape, as_of, &mut fuel) {
         Ok(proposed) => proposed,
-        Err(fault) => return Evaluation { fuel, ..Evaluation::of(Outcome::Fault(fault_of(&fault))) },
+        Err(fault) => return Evaluation { fuel, ..Evaluation::outcome(Outcome::Fault(fault_of(&fault))) },
     };
     let principal = principal(subject, &shape);
     let decision = revision.policies.decide(&principal, &proposed, as_of.timestamp());
@@ -222,5 +239,78 @@ fn propose(
 }
 
 fn fault_of(fault: &PluginFault) -> Fault {
-    Fault { note: Note { code: "plugin_fault".into(), path: None, message: fault.to_string() }, infrastructure: fault.is_infrastructure() }
+    let note = Note { code: "plugin_fault".into(), path: None, message: fault.to_string() };
+    Fault { note, code: fault.code(), infrastructure: fault.is_infrastructure() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::plugins::{Sandbox, SandboxConfig};
+
+    const SETTINGS: &str = "name = \"T\"\n[[roles]]\nid = \"mail\"\n[[roles]]\nid = \"wiki\"\nrisk = 1\n";
+    const POLICIES: &str = r#"
+        @id("staff") @reason("staff") permit(principal in Rolecall::Group::"staff", action, resource)
+        when { context.asOf < datetime("2026-06-01") };
+        @id("broken") forbid(principal, action, resource == Rolecall::Role::"wiki")
+        when { resource.risk + 9223372036854775807 > 0 };
+    "#;
+
+    fn revision(policies: &str) -> Revision {
+        let files = [("tenant.toml", SETTINGS), ("policies/a.cedar", policies)];
+        let files = files.into_iter().map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())).collect();
+        Revision::build(&files, &Sandbox::new(&SandboxConfig::default()).unwrap()).unwrap_or_else(|found| panic!("{found:?}"))
+    }
+
+    fn subject(user: &Value, handles: &[&str]) -> Subject {
+        Subject {
+            user: "u1".into(),
+            connection: "c1".into(),
+            document: Document::from_stored(&user.to_string()).unwrap(),
+            groups: handles.iter().map(|&handle| GroupMembership { handle: handle.into(), chain: vec![handle.into()] }).collect(),
+            collision: None,
+        }
+    }
+
+    fn at(text: &str) -> Instant {
+        Instant::from(text.parse::<jiff::Timestamp>().unwrap())
+    }
+
+    #[test]
+    fn a_policy_that_fails_leaves_its_role_undecided_and_the_others_decided() {
+        let evaluation = evaluate(&revision(POLICIES), &subject(&json!({"userName": "robin"}), &["staff"]), at("2026-05-01T00:00:00Z"));
+        assert!(matches!(&evaluation.outcome, Outcome::Account(shape) if shape.user_name == "robin"));
+        let roles: Vec<&str> = evaluation.roles.iter().map(|granted| granted.role.as_str()).collect();
+        assert_eq!(roles, ["mail"]);
+        let undecided: Vec<(&str, &str)> = evaluation.undecided.iter().map(|role| (role.role.as_str(), role.note.code.as_str())).collect();
+        assert_eq!(undecided, [("wiki", "policy_error")]);
+        assert_eq!(evaluation.next_change, Some(at("2026-06-01T00:00:00Z")));
+        assert_eq!(evaluation.provenance["user_name"], "userName");
+    }
+
+    #[test]
+    fn inactive_people_are_neither_mapped_nor_asked_about_and_absent_is_not_inactive() {
+        let revision = revision(POLICIES);
+        let outcome = |user: Value| evaluate(&revision, &subject(&user, &["staff"]), at("2026-05-01T00:00:00Z"));
+        assert_eq!(outcome(json!({"active": false})), Evaluation::outcome(Outcome::Inactive));
+        assert!(!outcome(json!({"userName": "robin"})).roles.is_empty());
+        assert!(!outcome(json!({"userName": "robin", "active": true})).roles.is_empty());
+    }
+
+    #[test]
+    fn people_without_an_account_of_their_own_hold_nothing() {
+        let revision = revision(POLICIES);
+        let refused = evaluate(&revision, &subject(&json!({"userName": "\u{7}"}), &["staff"]), at("2026-05-01T00:00:00Z"));
+        assert!(matches!(&refused.outcome, Outcome::Refused(note) if note.code == "invalid_user_name"));
+        let held = Subject { collision: Some("other".into()), ..subject(&json!({"userName": "robin"}), &["staff"]) };
+        let held = evaluate(&revision, &held, at("2026-05-01T00:00:00Z"));
+        assert!(matches!(&held.outcome, Outcome::Collision(shape, holder) if shape.user_name == "robin" && holder.as_str() == "other"));
+        let none = Evaluation::without_revision();
+        assert!(matches!(&none.outcome, Outcome::Fault(fault) if !fault.infrastructure));
+        for evaluation in [refused, held, none] {
+            assert!(evaluation.roles.is_empty() && evaluation.undecided.is_empty());
+        }
+    }
 }

@@ -1,20 +1,160 @@
-//! What runs without a request: pending evaluations, fan-outs, numbering of events, deliveries.
+//! What runs without a request: fan-outs, pending evaluations, numbering of events, deliveries. All of it is data in the
+//! database, so that several processes can share it and a crash loses nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use crate::app::App;
+use crate::model::{Cause, ConnectionId, ConnectionState, Instant, ResourceId, TenantId};
+use crate::provisioning::people;
+use crate::store::{DeliveryResult, DueDelivery, DuePerson, StoreError};
 
-/// Runs until `stop` resolves, then finishes what it is doing.
-pub async fn run(app: Arc<App>, stop: tokio::sync::watch::Receiver<bool>) {
-    let _ = (app, stop);
-    unimplemented!()
+/// How many due people one round claims.
+const PEOPLE_PER_ROUND: i64 = 200;
+/// How many deliveries one round claims; they are made at the same time.
+const DELIVERIES_PER_ROUND: i64 = 32;
+/// For how long a claim keeps other processes away: longer than a round takes at its slowest.
+const LEASE_SECONDS: i64 = 60;
+/// The longest sleep: another process may have made work, or taken a lease and died.
+const IDLE: Duration = Duration::from_secs(2);
+/// The pause after the database could not be reached.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// Runs until `stop` is true, then finishes what it is doing.
+pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    let deliveries = tokio::spawn(deliver_until(Arc::clone(&app), stop.clone()));
+    bind_handles(&app).await;
+    while !*stop.borrow() {
+        let pause = match round(&app).await {
+            Ok(true) => continue,
+            Ok(false) => until_due(&app).await,
+            Err(error) => {
+                log_failure("background work", &error);
+                AFTER_FAILURE
+            }
+        };
+        tokio::select! {
+            () = app.wake.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+            _ = stop.changed() => {}
+        }
+    }
+    if let Err(error) = deliveries.await {
+        tracing::error!(%error, "the delivery job ended abruptly");
+    }
 }
 
 /// Does everything that is due now, until nothing is: for tests, the demo and draining.
 ///
 /// # Errors
 /// The store's.
-pub async fn run_until_idle(app: &Arc<App>) -> Result<(), crate::store::StoreError> {
-    let _ = app;
-    unimplemented!()
+pub async fn run_until_idle(app: &Arc<App>) -> Result<(), StoreError> {
+    loop {
+        let worked = round(app).await?;
+        if !worked && !deliver_round(app).await? {
+            return Ok(());
+        }
+    }
+}
+
+/// Deliveries wait for other people's servers, so they have a loop of their own: evaluation never waits for a target.
+async fn deliver_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        let pause = match deliver_round(&app).await {
+            Ok(true) => continue,
+            Ok(false) => until_due(&app).await,
+            Err(error) => {
+                log_failure("delivery", &error);
+                AFTER_FAILURE
+            }
+        };
+        tokio::select! {
+            () = app.numbered.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+/// Groups that were stored before their tenant had a revision get their handles.
+async fn bind_handles(app: &Arc<App>) {
+    let bound = async {
+        for tenant in app.store.tenants().await?.into_iter().filter(|tenant| tenant.active_revision.is_some()) {
+            crate::tenancy::handles::bind_unbound(app, &tenant.id, None).await?;
+        }
+        Ok::<(), StoreError>(())
+    };
+    if let Err(error) = bound.await {
+        log_failure("binding of handles", &error);
+    }
+}
+
+/// One bounded round; whether anything was done.
+async fn round(app: &Arc<App>) -> Result<bool, StoreError> {
+    let now = app.clock.now();
+    let more_fan_outs = app.store.expand_fan_outs(now).await?;
+    let due = app.store.claim_due(now, now.plus_seconds(LEASE_SECONDS), PEOPLE_PER_ROUND).await?;
+    let claimed = !due.is_empty();
+    evaluate_due(app, due).await?;
+    let numbered = app.store.number_events().await?;
+    if numbered > 0 {
+        app.numbered.notify_one();
+    }
+    Ok(more_fan_outs || claimed || numbered > 0)
+}
+
+async fn evaluate_due(app: &Arc<App>, due: Vec<DuePerson>) -> Result<(), StoreError> {
+    let mut batches: BTreeMap<(TenantId, ConnectionId, Cause), Vec<ResourceId>> = BTreeMap::new();
+    for person in due {
+        batches.entry((person.tenant, person.connection, person.cause)).or_default().push(person.user);
+    }
+    for ((tenant, connection, cause), users) in batches {
+        let Some((_, state)) = app.store.find_connection(&connection).await? else { continue };
+        let people = app.store.people(&tenant, &connection, &users).await?;
+        people::evaluate_pending(app, &tenant, people, state == ConnectionState::Paused, cause).await?;
+    }
+    Ok(())
+}
+
+async fn deliver_round(app: &Arc<App>) -> Result<bool, StoreError> {
+    let now = app.clock.now();
+    let due = app.store.claim_deliveries(now, now.plus_seconds(LEASE_SECONDS), DELIVERIES_PER_ROUND).await?;
+    let any = !due.is_empty();
+    let attempts = due.iter().map(|due| deliver(app, due, now));
+    for result in futures_util::future::join_all(attempts).await {
+        result?;
+    }
+    Ok(any)
+}
+
+async fn deliver(app: &Arc<App>, due: &DueDelivery, now: Instant) -> Result<(), StoreError> {
+    let secret = app.store.open_secret(&due.tenant, &due.target.sealed_secret).await?;
+    let result = match std::str::from_utf8(&secret) {
+        Ok(secret) => app.webhooks.deliver(due, secret, now).await,
+        Err(_) => DeliveryResult::Dead("the target's secret is malformed: set the target again".into()),
+    };
+    let word = match &result {
+        DeliveryResult::Acknowledged => "acknowledged",
+        DeliveryResult::Retry(..) => "retry",
+        DeliveryResult::Dead(_) => "dead",
+    };
+    app.metrics.delivery(word);
+    app.store.finish_delivery(&due.tenant, &due.target.id, &due.event.id, &result, app.clock.now()).await
+}
+
+/// How long nothing is due.
+async fn until_due(app: &App) -> Duration {
+    let now = app.clock.now();
+    match app.store.next_due(now).await {
+        Ok(Some(at)) => Duration::from_millis(u64::try_from(at.millis_since(now)).unwrap_or(0)).clamp(Duration::from_millis(1), IDLE),
+        Ok(None) | Err(_) => IDLE,
+    }
+}
+
+fn log_failure(what: &str, error: &StoreError) {
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    tracing::warn!(what, %error, cause, "could not be done, trying again");
 }

@@ -2,14 +2,18 @@
 //! `ARCHITECTURE.md` beside this crate walks through it.
 
 pub mod app;
+pub mod auth;
+pub mod cli;
 pub mod clock;
 pub mod compute;
+pub mod config;
 pub mod crypto;
+pub mod delivery;
 pub mod diagnostic;
 pub mod evaluation;
+pub mod http;
 pub mod jobs;
 pub mod lifecycle;
-
 pub mod mapping;
 pub mod metrics;
 pub mod model;

@@ -86,14 +86,24 @@ pub fn settle(standing: &Standing<'_>, evaluation: &Evaluation, groups: &[GroupM
             let note = Note { code: "out_of_scope".into(), path: None, message: reason.clone() };
             change.account(AccountState::OutOfScope, None, Some(note))
         }
+        Outcome::Account(shape) if rules.paused && (standing.fresh || standing.account.state != AccountState::Active) => {
+            change.drop_all("paused");
+            let note = Note {
+                code: "paused".into(),
+                path: None,
+                message: "the connection is paused: nothing new comes into use before it is resumed".into(),
+            };
+            change.account(AccountState::Held, Some((shape, evaluation)), Some(note))
+        }
         Outcome::Account(shape) => {
             change.decide(evaluation, groups, &mut next);
-            change.account(AccountState::Active, Some((shape, evaluation)), None)
+            let note = evaluation.undecided.first().map(|undecided| undecided.note.clone());
+            change.account(AccountState::Active, Some((shape, evaluation)), note)
         }
         Outcome::Collision(shape, holder) => {
             change.drop_all("collision");
             let note = Note {
-                code: "collision".into(),
+                code: Note::COLLISION.into(),
                 path: Some("userName".into()),
                 message: format!("the name `{}` belongs to account `{holder}`; resolve which of them keeps it", shape.user_name),
             };
@@ -314,4 +324,203 @@ impl Settling<'_> {
 fn rests_on(grant: &Grant, groups: &[GroupMembership]) -> bool {
     let is_in = |handle: &String| groups.iter().any(|group| &group.handle == handle);
     grant.reasons.iter().any(|reason| reason.groups.iter().all(|chain| chain.last().is_none_or(is_in)))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
+    use super::*;
+    use crate::evaluation::{Fault, Undecided};
+    use crate::model::Reason;
+    use crate::policies::RoleDecision;
+
+    const NOW: Instant = Instant(1_800_000_000_000_000);
+    const HOUR: i64 = 3_600;
+
+    fn account(state: AccountState) -> Account {
+        Account {
+            id: AccountId::from("a1"),
+            state,
+            user_name: Some("ada".into()),
+            profile: json!({"user_name": "ada", "title": "before"}),
+            provenance: json!({}),
+            note: None,
+            created: NOW,
+            modified: NOW,
+        }
+    }
+
+    fn reason(handle: &str) -> Reason {
+        Reason { policy: format!("by-{handle}"), reason: None, groups: vec![vec![handle.to_owned()]], proposed: false }
+    }
+
+    fn standing_grant(role: &str, handle: &str) -> Grant {
+        Grant {
+            role: RoleId::from(role),
+            state: GrantState::Effective,
+            reasons: vec![reason(handle)],
+            since: NOW.plus_seconds(-HOUR),
+            deadline: None,
+            revision: RevisionHash::from("r1"),
+        }
+    }
+
+    fn member_of(handles: &[&str]) -> Vec<GroupMembership> {
+        handles.iter().map(|handle| GroupMembership { handle: (*handle).to_owned(), chain: vec![(*handle).to_owned()] }).collect()
+    }
+
+    fn mapped(roles: &[(&str, &str)]) -> Evaluation {
+        let shape = AccountShape { user_name: "ada".into(), ..AccountShape::default() };
+        let roles = roles.iter().map(|(role, handle)| RoleDecision { role: (*role).to_owned(), reasons: vec![reason(handle)] }).collect();
+        Evaluation { roles, ..Evaluation::outcome(Outcome::Account(Box::new(shape))) }
+    }
+
+    fn fault(infrastructure: bool) -> Evaluation {
+        let note = Note { code: "plugin_fault".into(), path: None, message: "trap".into() };
+        Evaluation::fault(Fault { note, code: "trap", infrastructure })
+    }
+
+    fn settled(account: &Account, grants: &[Grant], evaluation: &Evaluation, groups: &[&str], paused: bool, now: Instant) -> Settled {
+        let (decisions, privileged, revision) =
+            (DecisionSettings::default(), BTreeSet::from(["root".to_owned()]), RevisionHash::from("r1"));
+        let rules = Rules { decisions: &decisions, revision: Some(&revision), privileged: &privileged, paused };
+        let standing = Standing { account, fresh: false, grants, attempts: 0 };
+        settle(&standing, evaluation, &member_of(groups), &rules, now)
+    }
+
+    fn state(settled: &Settled) -> AccountState {
+        settled.account.as_ref().unwrap().state
+    }
+
+    fn dropped(settled: &Settled) -> Vec<&str> {
+        settled.drop.iter().map(RoleId::as_str).collect()
+    }
+
+    #[test]
+    fn a_leaver_loses_everything_in_the_leavers_lane() {
+        let grants = [standing_grant("writer", "eng"), standing_grant("root", "ops")];
+        let settled = settled(&account(AccountState::Active), &grants, &Evaluation::inactive(), &["eng", "ops"], false, NOW);
+        assert_eq!(state(&settled), AccountState::Suspended);
+        assert_eq!(dropped(&settled), ["writer", "root"]);
+        assert!(settled.put.is_empty());
+        assert!(settled.events.iter().all(|event| event.leaver));
+    }
+
+    #[test]
+    fn a_fault_grants_nothing_and_retains_until_a_deadline_by_privilege() {
+        let grants = [standing_grant("writer", "eng"), standing_grant("root", "eng")];
+        let settled = settled(&account(AccountState::Active), &grants, &fault(false), &["eng"], false, NOW);
+        assert_eq!(state(&settled), AccountState::Active);
+        assert_eq!(settled.account.as_ref().unwrap().note.as_ref().unwrap().code, "plugin_fault");
+        let deadlines: Vec<_> = settled.put.iter().map(|grant| (grant.role.as_str(), grant.state, grant.deadline)).collect();
+        let (writer, root) = (NOW.plus_seconds(72 * HOUR), NOW.plus_seconds(4 * HOUR));
+        assert_eq!(deadlines, [("writer", GrantState::Retained, Some(writer)), ("root", GrantState::Retained, Some(root))]);
+        assert_eq!(settled.next_evaluation_at, Some(root));
+        assert_eq!(settled.still_pending, None);
+    }
+
+    #[test]
+    fn a_retained_grant_falls_at_its_deadline_and_with_its_group() {
+        let retained = Grant { state: GrantState::Retained, deadline: Some(NOW), ..standing_grant("writer", "eng") };
+        let at_deadline = settled(&account(AccountState::Active), &[retained], &fault(false), &["eng"], false, NOW);
+        assert_eq!(dropped(&at_deadline), ["writer"]);
+        let group_left = settled(&account(AccountState::Active), &[standing_grant("writer", "eng")], &fault(false), &[], false, NOW);
+        assert_eq!(dropped(&group_left), ["writer"]);
+    }
+
+    #[test]
+    fn a_deadline_does_not_move_while_the_fault_lasts() {
+        let deadline = NOW.plus_seconds(HOUR);
+        let retained = Grant { state: GrantState::Retained, deadline: Some(deadline), ..standing_grant("writer", "eng") };
+        let settled = settled(&account(AccountState::Active), &[retained], &fault(false), &["eng"], false, NOW);
+        assert!(settled.put.is_empty() && settled.drop.is_empty());
+        assert_eq!(settled.next_evaluation_at, Some(deadline));
+    }
+
+    #[test]
+    fn a_repair_makes_a_retained_grant_effective_and_keeps_since() {
+        let retained = Grant { state: GrantState::Retained, deadline: Some(NOW), ..standing_grant("writer", "eng") };
+        let settled = settled(&account(AccountState::Active), &[retained], &mapped(&[("writer", "eng")]), &["eng"], false, NOW);
+        assert_eq!(settled.put.len(), 1);
+        assert_eq!((settled.put[0].state, settled.put[0].since), (GrantState::Effective, NOW.plus_seconds(-HOUR)));
+    }
+
+    #[test]
+    fn an_infrastructure_fault_is_no_verdict() {
+        let settled = settled(&account(AccountState::Active), &[], &fault(true), &[], false, NOW);
+        assert_eq!((settled.still_pending, settled.attempts), (Some(Cause::Retry), 1));
+        assert_eq!(settled.next_evaluation_at, Some(NOW.plus_seconds(1)));
+        assert_eq!(retry_at(NOW, 40), NOW.plus_seconds(RETRY_MAX_SECONDS));
+    }
+
+    #[test]
+    fn nothing_comes_into_use_on_a_doubt() {
+        let settled = settled(&account(AccountState::Suspended), &[], &fault(false), &["eng"], false, NOW);
+        assert_eq!(state(&settled), AccountState::Held);
+        assert!(settled.put.is_empty());
+    }
+
+    #[test]
+    fn an_undecided_role_is_retained_where_it_stands_and_not_granted_where_it_does_not() {
+        let note = Note { code: "policy_error".into(), path: None, message: "overflow".into() };
+        let undecided = ["writer", "reader"].map(|role| Undecided { role: role.into(), note: note.clone() });
+        let evaluation = Evaluation { undecided: undecided.into(), ..mapped(&[]) };
+        let grants = [standing_grant("writer", "eng")];
+        let settled = settled(&account(AccountState::Active), &grants, &evaluation, &["eng"], false, NOW);
+        assert_eq!(settled.put.len(), 1);
+        assert_eq!((settled.put[0].role.as_str(), settled.put[0].state), ("writer", GrantState::Retained));
+        assert_eq!(settled.account.unwrap().note.unwrap().code, "policy_error");
+    }
+
+    #[test]
+    fn a_mover_gains_and_loses() {
+        let grants = [standing_grant("writer", "eng")];
+        let settled = settled(&account(AccountState::Active), &grants, &mapped(&[("seller", "sales")]), &["sales"], false, NOW);
+        assert_eq!(dropped(&settled), ["writer"]);
+        assert_eq!(settled.put[0].role.as_str(), "seller");
+        assert_eq!(settled.account.unwrap().name_key.as_deref(), Some("ada"));
+    }
+
+    #[test]
+    fn a_paused_connection_takes_away_and_gives_nothing() {
+        let grants = [standing_grant("writer", "eng")];
+        let evaluation = mapped(&[("seller", "sales")]);
+        let active = settled(&account(AccountState::Active), &grants, &evaluation, &["sales"], true, NOW);
+        assert_eq!((dropped(&active), active.put.len()), (vec!["writer"], 0));
+        let back = settled(&account(AccountState::Suspended), &[], &evaluation, &["sales"], true, NOW);
+        assert_eq!((state(&back), back.put.len()), (AccountState::Held, 0));
+    }
+
+    #[test]
+    fn a_collision_is_held_without_a_name_and_waits_for_it() {
+        let shape = AccountShape { user_name: "José".into(), ..AccountShape::default() };
+        let evaluation = Evaluation::outcome(Outcome::Collision(Box::new(shape), AccountId::from("other")));
+        let settled = settled(&account(AccountState::Active), &[standing_grant("writer", "eng")], &evaluation, &["eng"], false, NOW);
+        let write = settled.account.unwrap();
+        assert_eq!((write.state, write.name_key, write.wanted_key.as_deref()), (AccountState::Held, None, Some("jose")));
+        assert_eq!(settled.drop.len(), 1);
+    }
+
+    #[test]
+    fn the_same_again_changes_nothing() {
+        let mut before = account(AccountState::Active);
+        let evaluation = mapped(&[("writer", "eng")]);
+        let first = settled(&before, &[], &evaluation, &["eng"], false, NOW);
+        let write = first.account.unwrap();
+        before.profile = write.profile;
+        before.provenance = write.provenance;
+        let again = settled(&before, &first.put, &evaluation, &["eng"], false, NOW.plus_seconds(HOUR));
+        assert_eq!(
+            again,
+            Settled {
+                next_evaluation_at: None,
+                account: None,
+                put: vec![],
+                drop: vec![],
+                events: vec![],
+                still_pending: None,
+                attempts: 0
+            }
+        );
+    }
 }

@@ -273,6 +273,11 @@ pub struct Note {
     pub message: String,
 }
 
+impl Note {
+    /// The code of an account that is held because another account has its name: the store tells it when the name is free.
+    pub const COLLISION: &'static str = "collision";
+}
+
 /// What a person's account is made of: the mapping's answer, kept as JSON text beside the resource.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Account {

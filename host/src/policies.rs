@@ -116,14 +116,33 @@ pub struct Decision {
 pub struct Explanation {
     /// The role.
     pub role: String,
-    /// `allow`, `deny` (a forbid), `no_permit`, `error`.
+    /// `allow`, `deny` (a forbid), `no_permit`, `error`; or why the policies were not asked: `inactive`, `out_of_scope`,
+    /// `refused`, `fault`, `no_revision`, `removed`.
     pub decision: String,
+    /// A sentence, where the policies were not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
     /// On allow.
     pub reasons: Vec<Reason>,
     /// Forbids that are satisfied, by `@id`.
     pub forbids: Vec<Reason>,
     /// The nearest permits, by `@id`, with what was not met; on `error`, first the policies that failed.
     pub nearest: Vec<NearMiss>,
+}
+
+impl Explanation {
+    /// Why nobody asked the policies: `decision` is a word such as `inactive`, `out_of_scope`, `fault`; `because` a sentence.
+    #[must_use]
+    pub fn without_policies(role: &str, decision: &str, because: &str) -> Self {
+        Self {
+            role: role.to_owned(),
+            decision: decision.to_owned(),
+            because: Some(because.to_owned()),
+            reasons: Vec::new(),
+            forbids: Vec::new(),
+            nearest: Vec::new(),
+        }
+    }
 }
 
 /// A permit that was not satisfied.
@@ -175,7 +194,7 @@ impl Policies {
         for (number, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.permits) {
             if index.can_give(number).iter().any(|&role| roles[role].privileged) {
                 privileged_handles.extend(rule.handles.iter().cloned());
-                privileged_by_proposal |= rule.reads_proposed;
+                privileged_by_proposal |= rule.reads_proposed && rule.who == rule::Who::Anyone;
             }
         }
         let roles = roles.to_vec();
@@ -201,7 +220,8 @@ impl Policies {
         &self.privileged_handles
     }
 
-    /// Whether some permit gives a privileged role to whoever the plugin nominates.
+    /// Whether some permit gives a privileged role to whoever the plugin nominates: one whose scope names neither a group, which would
+    /// be among the [`Policies::privileged_handles`], nor a person.
     #[must_use]
     pub fn privileged_by_proposal(&self) -> bool {
         self.privileged_by_proposal

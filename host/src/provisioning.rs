@@ -1,14 +1,24 @@
 //! The write path: one straight line for every kind of change (read, apply, validate, evaluate, settle, commit).
 
+pub mod groups;
+pub mod people;
+pub mod users;
+
 use std::sync::Arc;
 
 use rolecall_scim::patch::Done;
 use rolecall_scim::{Quirk, ResourceKind, ScimError};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::model::{ConnectionId, ConnectionState, ResourceId, TenantId};
+use crate::model::{Actor, ConnectionId, ConnectionState, Instant, NewEvent, ResourceId, TenantId};
 use crate::store::{StoreError, StoredResource};
+
+/// How often a change that lost a race is computed again before the client is asked to come back: writers of one
+/// process take turns, so only other hosts' writes are raced with.
+const ATTEMPTS: usize = 12;
+/// The most names of ignored attributes that an event repeats: they are the client's text.
+const IGNORED_NAMES_LIMIT: usize = 32;
 
 /// Who writes: made by the extractor from path and token.
 #[derive(Clone, Debug)]
@@ -86,9 +96,6 @@ pub enum Failure {
     /// The store's word: `http::error` picks the status.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Too much waits for this tenant: 503.
-    #[error(transparent)]
-    Overloaded(#[from] crate::compute::Overloaded),
 }
 
 /// Carries out a command.
@@ -96,6 +103,113 @@ pub enum Failure {
 /// # Errors
 /// [`Failure`]; nothing was stored.
 pub async fn apply(app: &Arc<App>, caller: &Caller, command: Command) -> Result<Applied, Failure> {
-    let _ = (app, caller, command);
-    unimplemented!()
+    let _turn = app.turns.take(&turn_key(caller, &command)).await;
+    let mut attempt = 1;
+    loop {
+        let result = attempt_once(app, caller, &command).await;
+        match result {
+            Err(Failure::Store(StoreError::Conflict { what })) if attempt < ATTEMPTS => {
+                tracing::debug!(what, attempt, "lost a race, computing the change again");
+                if what == "revision" {
+                    app.revisions.forget(&caller.tenant);
+                }
+                attempt += 1;
+            }
+            other => return other,
+        }
+    }
+}
+
+async fn attempt_once(app: &Arc<App>, caller: &Caller, command: &Command) -> Result<Applied, Failure> {
+    match command {
+        Command::Create { kind: ResourceKind::User, body } => users::create(app, caller, body).await,
+        Command::Create { kind: ResourceKind::Group, body } => groups::create(app, caller, body).await,
+        Command::Replace { kind: ResourceKind::User, id, body, if_match } => {
+            users::update(app, caller, id, *if_match, users::Update::Replace(body.clone())).await
+        }
+        Command::Patch { kind: ResourceKind::User, id, body, if_match } => {
+            users::update(app, caller, id, *if_match, users::Update::Patch(body.clone())).await
+        }
+        Command::Delete { kind: ResourceKind::User, id, if_match } => users::delete(app, caller, id, *if_match).await,
+        Command::Replace { kind: ResourceKind::Group, id, body, if_match } => groups::replace(app, caller, id, *if_match, body).await,
+        Command::Patch { kind: ResourceKind::Group, id, body, if_match } => groups::patch(app, caller, id, *if_match, body).await,
+        Command::Delete { kind: ResourceKind::Group, id, if_match } => groups::delete(app, caller, id, *if_match).await,
+    }
+}
+
+/// Writers of the same resource take turns in this process; creations only race over names, which the database decides.
+fn turn_key(caller: &Caller, command: &Command) -> String {
+    match command {
+        Command::Create { .. } => String::new(),
+        Command::Replace { id, .. } | Command::Patch { id, .. } | Command::Delete { id, .. } => format!("{}/{id}", caller.connection),
+    }
+}
+
+impl Caller {
+    fn actor(&self) -> Actor {
+        Actor { kind: "connection".into(), id: self.connection.0.clone() }
+    }
+
+    fn paused(&self) -> bool {
+        self.state == ConnectionState::Paused
+    }
+}
+
+/// What the provisioning log says of a resource's write. Attribute names only, never values.
+fn resource_event(kind: &'static str, id: &ResourceId, operations: &[Done], ignored: &[String]) -> NewEvent {
+    let operations: Vec<&str> = operations
+        .iter()
+        .map(|done| match done {
+            Done::Applied => "applied",
+            Done::NoOp => "no_op",
+        })
+        .collect();
+    let ignored = &ignored[..ignored.len().min(IGNORED_NAMES_LIMIT)];
+    let data = json!({"resource": id, "operations": operations, "ignored": ignored});
+    NewEvent { kind, account: None, data, personal: None, leaver: false }
+}
+
+/// Fails with 412 when the client's condition names another version.
+fn check_version(if_match: Option<i64>, resource: &StoredResource) -> Result<(), ScimError> {
+    match if_match {
+        Some(wanted) if wanted != resource.version => Err(ScimError::status(
+            412,
+            format!("the resource is at version `W/\"{}\"`: read it again and repeat the change", resource.version),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A new SCIM id: time-ordered, so that insertion order is id order.
+fn new_resource_id(now: Instant) -> ResourceId {
+    let at = now.timestamp();
+    let seconds = u64::try_from(at.as_second()).unwrap_or(0);
+    let nanos = u32::try_from(at.subsec_nanosecond()).unwrap_or(0);
+    ResourceId(uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos)).to_string())
+}
+
+/// Turns at resources: striped locks, so that memory does not grow with the population.
+pub struct Turns(Vec<tokio::sync::Mutex<()>>);
+
+/// How many resources of different stripes may be written at once by one process.
+const STRIPES: usize = 256;
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self((0..STRIPES).map(|_| tokio::sync::Mutex::new(())).collect())
+    }
+}
+
+impl Turns {
+    /// Waits for a turn at the resource; an empty key never waits.
+    async fn take(&self, key: &str) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+        if key.is_empty() {
+            return None;
+        }
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let stripe = usize::try_from(hasher.finish() % STRIPES as u64).unwrap_or(0);
+        Some(self.0[stripe].lock().await)
+    }
 }

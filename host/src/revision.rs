@@ -119,10 +119,7 @@ impl Revision {
                 tests,
                 declared_handles: settings.declared_handles,
             }),
-            _ => {
-                check.problems.truncate(PROBLEMS_LIMIT);
-                Err(check.problems)
-            }
+            _ => Err(check.report()),
         }
     }
 
@@ -181,6 +178,14 @@ impl<'a> Check<'a> {
             }
         }
         texts
+    }
+
+    /// The problems in the order of their places: the same folder always makes the same report.
+    fn report(mut self) -> Vec<Diagnostic> {
+        self.problems.sort_by(|a, b| (&a.file, a.line, a.column, &a.message).cmp(&(&b.file, b.line, b.column, &b.message)));
+        self.problems.dedup();
+        self.problems.truncate(PROBLEMS_LIMIT);
+        self.problems
     }
 
     /// Keeps what a reader made, or what was wrong.
@@ -292,9 +297,21 @@ impl<'a> Check<'a> {
     }
 }
 
-/// What is wrong with a JSON file, at the place that the parser names.
+/// What is wrong with a JSON file, at the place that the parser names: the last character that it read. Where that ends a text, the
+/// text is what it means.
 fn json_problem(file: &str, text: &str, error: &serde_json::Error) -> Diagnostic {
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or(&message);
-    Diagnostic::at_position(file, text, error.line(), error.column(), message)
+    let place = Diagnostic::at_position(file, text, error.line(), error.column(), message);
+    let before: Vec<char> = place.source.iter().flat_map(|source| source.chars().take(place.column.unwrap_or(0))).collect();
+    match before.split_last() {
+        Some(('"', before)) => match before.iter().rposition(|c| *c == '"') {
+            Some(start) => Diagnostic { column: Some(start + 1), length: before.len() + 1 - start, ..place },
+            None => place,
+        },
+        _ => place,
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,13 +3,24 @@
 //!
 //! The tenant is the first argument of every method and the first column of every key. The methods
 //! that can't name a tenant first are few: they stand in [`Platform`].
+//!
+//! Inside: `sqlite.rs` and `postgres.rs` say how each database is opened, read, written and locked.
+//! `shared.rs` and `shared/` hold all that they have in common, and are compiled once for each of
+//! them (`#[path]`): the same SQL, bound to that database's types, with the few words that differ as
+//! macros. `condition.rs` (filters), `nesting.rs` (groups above people) and `keys.rs` are pure.
 
-pub mod contract;
+mod condition;
+mod failure;
+mod keys;
+mod migrations;
+mod nesting;
 mod postgres;
 mod sqlite;
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rolecall_scim::ResourceKind;
@@ -29,6 +40,18 @@ pub const GROUP_DEPTH_LIMIT: usize = 8;
 /// The most candidates that a filter without an index may look at before it is refused as `tooMany`.
 pub const SCAN_LIMIT: usize = 20_000;
 
+/// How long a request waits for a connection or for room in the writer's queue before it is told that the database is not available.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Prepared statements that a connection keeps: more than there are in `shared/`, so that none is prepared twice.
+const STATEMENT_CACHE: usize = 300;
+
+/// A boxed step of work.
+type Pending<'c, T> = Pin<Box<dyn Future<Output = T> + Send + 'c>>;
+
+/// What is done in one transaction. The databases begin and end it around this.
+trait Work<C, T>: for<'c> FnOnce(&'c mut C) -> Pending<'c, Result<T>> + Send + 'static {}
+impl<F, C, T> Work<C, T> for F where F: for<'c> FnOnce(&'c mut C) -> Pending<'c, Result<T>> + Send + 'static {}
+
 /// Why the store could not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -38,7 +61,7 @@ pub enum StoreError {
     /// What the change was computed from is no longer so: read again and compute again.
     #[error("the change lost a race over `{what}`")]
     Conflict {
-        /// What had changed meanwhile: `resource`, `person`, `revision`, `account_name`, `handle`.
+        /// What had changed meanwhile: `resource`, `person`, `revision`, `account`, `account_name`, `handle`, `transaction`.
         what: &'static str,
     },
     /// A value that must be unique in the connection is taken by another resource.
@@ -150,7 +173,8 @@ pub struct ListQuery<'a> {
 /// What happens to the resource itself.
 #[derive(Clone, Debug)]
 pub enum ResourceWrite {
-    /// A new user. When `revives` names a removed account with the same external id, that account is linked again.
+    /// A new user. Its outcome in [`Change::persons`] writes its account: a new one, or a removed one that is revived
+    /// ([`Store::revivable`]); `Conflict{account}` when that one was revived meanwhile.
     CreateUser {
         /// The new id.
         id: ResourceId,
@@ -166,7 +190,8 @@ pub enum ResourceWrite {
         /// The document.
         document: Document,
     },
-    /// A user is deleted; its link ends, its memberships end, its id stays known as deleted.
+    /// A user is deleted; its link ends, its memberships end, its id stays known as deleted. Its outcome in
+    /// [`Change::persons`] takes its access away.
     DeleteUser {
         /// The user.
         id: ResourceId,
@@ -193,7 +218,8 @@ pub enum ResourceWrite {
         /// Members to remove; absent ones are ignored.
         remove: Vec<ResourceId>,
     },
-    /// A group is deleted: 404 at once, its memberships no longer count. Its name and handle are free.
+    /// A group is deleted: 404 at once, its memberships no longer count. Its name and handle are free. People below it who
+    /// are not in [`Change::persons`] are marked pending, in the background when they are many.
     DeleteGroup {
         /// The group.
         id: ResourceId,
@@ -230,6 +256,9 @@ pub struct PersonOutcome {
     pub read_input_version: i64,
     /// Whether this change itself alters the person's inputs: then the committed `input_version` is one higher.
     pub inputs_changed: bool,
+    /// The memberships that evaluation was given. Where the change writes a group they are compared with what the write really
+    /// makes of them, because a group above may have got a handle or a parent meanwhile: the person is stale when they differ.
+    pub groups: Vec<GroupMembership>,
     /// The account after the change; `None` when nothing about it changes.
     pub account: Option<AccountWrite>,
     /// Grants that are new or changed.
@@ -253,7 +282,8 @@ pub struct PersonOutcome {
 pub enum Stale {
     /// The whole change is refused with [`StoreError::Conflict`].
     Conflict,
-    /// The resource is written all the same and that person is marked pending with the given cause.
+    /// The resource is written all the same, and that person's outcome and events are dropped and the person marked pending
+    /// with the given cause. (Not for a user that the change deletes: that is refused.)
     MarkPending(Cause),
 }
 
@@ -269,7 +299,11 @@ pub struct Change {
     /// The request that causes it.
     pub request_id: Option<String>,
     /// The revision that was active when evaluation ran. `Conflict{revision}` when another is active at commit
-    /// (not checked when `persons` is empty).
+    /// (not checked when `persons` is empty, nor by [`Store::commit_locked`]: a deactivation reads no revision and must not lose a race).
+    ///
+    /// People whose inputs the write changes and who have no outcome in `persons` (members really added or removed, people below
+    /// member groups that were added or removed, below a deleted group or below one that gets a handle) are marked pending by
+    /// the store itself in the same transaction: direct members always, others through a fan-out when they are many.
     pub revision: Option<RevisionHash>,
     /// The write of the resource, if any.
     pub write: Option<ResourceWrite>,
@@ -278,10 +312,11 @@ pub struct Change {
     /// What becomes of stale people.
     pub stale: Stale,
     /// People (by group) too many to evaluate here: every user below the group is marked pending in the background.
-    pub fan_out: Option<(ResourceId, Cause)>,
+    pub fan_out: Vec<(ResourceId, Cause)>,
     /// A handle to bind to the group that this change writes; `Conflict{handle}` when another group has it by now.
     pub bind_handle: Option<HandleBinding>,
-    /// History, in order. The store seals `personal`, numbers events after commit, and queues deliveries to targets in the same transaction.
+    /// History, in order; the events of an account whose person turned out stale ([`Stale::MarkPending`]) are left out. The
+    /// store seals `personal`, numbers events after commit, and queues deliveries to targets in the same transaction.
     pub events: Vec<NewEvent>,
 }
 
@@ -319,7 +354,7 @@ pub struct Connection {
     pub last_seen: Option<Instant>,
     /// How many requests came with a wrong credential since creation.
     pub wrong_credentials: i64,
-    /// Its live tokens, without their secrets.
+    /// Its tokens, newest first and without their secrets. Ended ones stay until the next rotation.
     pub tokens: Vec<TokenInfo>,
 }
 
@@ -515,15 +550,18 @@ pub trait Platform: Send + Sync {
     async fn count_api_tokens(&self) -> Result<i64>;
     /// All tenants, by id.
     async fn tenants(&self) -> Result<Vec<Tenant>>;
-    /// Expands fan-outs (one bounded batch): marks people below changed groups as pending. Returns whether work is left.
+    /// Expands fan-outs (one bounded batch): marks people below changed groups as pending, and after an activation everybody
+    /// who was evaluated under another revision. To be called before [`Platform::claim_due`]. Returns whether work is left.
     async fn expand_fan_outs(&self, now: Instant) -> Result<bool>;
-    /// Claims due people until `lease_until`: pending inputs, another active revision, or a date that has come.
+    /// Claims due people until `lease_until`: pending inputs, another active revision (once its fan-out has come to them), or a
+    /// date that has come. Tenants get equal shares of `limit`, and among tenants the longest-waiting go first.
     async fn claim_due(&self, now: Instant, lease_until: Instant, limit: i64) -> Result<Vec<DuePerson>>;
-    /// Numbers committed events per tenant, in commit-visible order without gaps. Returns how many.
+    /// Numbers committed events per tenant, in commit-visible order without gaps: a bounded batch a tenant. Returns how many.
     async fn number_events(&self) -> Result<u64>;
-    /// Claims due deliveries until `lease_until`: at most one per (target, person), leavers first.
+    /// Claims due deliveries of numbered events until `lease_until`: at most one per (target, person), the oldest of each;
+    /// people with a leaver's event waiting go first.
     async fn claim_deliveries(&self, now: Instant, lease_until: Instant, limit: i64) -> Result<Vec<DueDelivery>>;
-    /// The earliest instant at which something now idle becomes due.
+    /// The earliest instant at which something becomes due: `now` when something already is.
     async fn next_due(&self, now: Instant) -> Result<Option<Instant>>;
 }
 
@@ -553,7 +591,7 @@ pub trait Store: Platform {
     async fn create_connection(&self, tenant: &TenantId, connection: &Connection, token: &NewToken, actor: &Actor) -> Result<()>;
     /// All connections, by name.
     async fn connections(&self, tenant: &TenantId) -> Result<Vec<Connection>>;
-    /// Adds a token; at most two live, so older ones than the newest live one end at `expire_others`.
+    /// Adds a token. At most two live: the newest one before it ends at `expire_others` at the latest, older ones are gone at once.
     async fn rotate_token(
         &self,
         tenant: &TenantId,
@@ -571,7 +609,8 @@ pub trait Store: Platform {
         actor: &Actor,
         at: Instant,
     ) -> Result<()>;
-    /// Deletes a connection: its tokens end at once, its resources and accounts as if each had been deleted.
+    /// Deletes a connection: its tokens end at once, its resources and accounts as if each had been deleted. One
+    /// transaction, in bounded memory.
     async fn delete_connection(&self, tenant: &TenantId, connection: &ConnectionId, actor: &Actor, at: Instant) -> Result<()>;
     /// Notes a use of a good token (kept at one-minute granularity) or counts a wrong credential (`token_id` = `None`).
     async fn note_credential(&self, tenant: &TenantId, connection: &ConnectionId, token_id: Option<&str>, at: Instant) -> Result<()>;
@@ -624,7 +663,8 @@ pub trait Store: Platform {
         limit: usize,
     ) -> Result<Option<Vec<ResourceId>>>;
     /// The handle memberships (confirmed handles, nested groups followed upwards) that users would have if they were direct
-    /// members of their present groups plus `plus` minus `minus`; every user asked for is in the answer.
+    /// members of their present groups plus `plus` minus `minus`, and if the group `gone` did not exist at any level;
+    /// every user asked for is in the answer.
     async fn memberships_if(
         &self,
         tenant: &TenantId,
@@ -632,12 +672,27 @@ pub trait Store: Platform {
         users: &[ResourceId],
         plus: &[ResourceId],
         minus: &[ResourceId],
+        gone: Option<&ResourceId>,
     ) -> Result<BTreeMap<ResourceId, Vec<GroupMembership>>>;
+    /// Live groups that no handle is bound to, in id order after `after`; `only` asks about one group.
+    async fn unbound_groups(
+        &self,
+        tenant: &TenantId,
+        only: Option<&ResourceId>,
+        after: Option<&ResourceId>,
+        limit: i64,
+    ) -> Result<Vec<(ConnectionId, StoredResource)>>;
+    /// Seals a secret (of a target) under the tenant's key.
+    async fn seal_secret(&self, tenant: &TenantId, plain: &[u8]) -> Result<Vec<u8>>;
+    /// Opens what [`Store::seal_secret`] sealed.
+    async fn open_secret(&self, tenant: &TenantId, sealed: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>>;
 
-    /// Commits a change: all of it, durably, or nothing.
+    /// Commits a change: all of it, durably, or nothing. Besides those named at [`Change::persons`] it marks people whose
+    /// account waits for a name that the change frees.
     async fn commit(&self, tenant: &TenantId, change: Change) -> Result<Committed>;
-    /// Locks the person, lets `decide` compute the change from what stands, and commits it: never loses a race.
-    /// The inner result is the decision's own refusal.
+    /// Locks the person, lets `decide` compute the change from what stands, and commits it: never loses a race. The active
+    /// revision is not compared; when it is another than the outcome's, the person is left pending.
+    /// The inner result is the decision's own refusal. `Missing` when there is no such user.
     async fn commit_locked(
         &self,
         tenant: &TenantId,
@@ -661,18 +716,18 @@ pub trait Store: Platform {
         after: Option<&AccountId>,
         limit: i64,
     ) -> Result<Vec<AccountView>>;
-    /// An account by id or by user name (folded).
+    /// An account by id or by user name (folded; whoever has the name comes before those who had or want it).
     async fn account(&self, tenant: &TenantId, id_or_name: &str) -> Result<Option<AccountView>>;
     /// How many people are pending in the tenant.
     async fn count_pending(&self, tenant: &TenantId) -> Result<i64>;
     /// Numbered events after `after`, at most `limit`, ascending.
     async fn events(&self, tenant: &TenantId, after: i64, limit: i64) -> Result<Vec<Event>>;
 
-    /// Creates or replaces a target by id.
+    /// Creates or replaces a target by id. What waits for a disabled target waits until it is enabled.
     async fn put_target(&self, target: &Target) -> Result<()>;
     /// The tenant's targets.
     async fn targets(&self, tenant: &TenantId) -> Result<Vec<Target>>;
-    /// Records how an attempt ended.
+    /// Records how an attempt ended; a delivery that has ended already is left as it is.
     async fn finish_delivery(&self, tenant: &TenantId, target: &str, event: &str, result: &DeliveryResult, at: Instant) -> Result<()>;
 }
 

@@ -73,3 +73,22 @@ pub enum Quirk {
     /// An unknown or SCIM 1 schema URN in `schemas` (OneLogin, Entra ID).
     UnknownSchema,
 }
+
+impl Quirk {
+    /// A stable word for it, in metrics and health pages.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::CapitalisedOp => "capitalised_op",
+            Self::BooleanText => "boolean_text",
+            Self::RemoveWithValue => "remove_with_value",
+            Self::DottedKeys => "dotted_keys",
+            Self::ScalarForComplex => "scalar_for_complex",
+            Self::WrappedScalar => "wrapped_scalar",
+            Self::ReadOnlyEcho => "read_only_echo",
+            Self::UnquotedText => "unquoted_text",
+            Self::ElementMade => "element_made",
+            Self::UnknownSchema => "unknown_schema",
+        }
+    }
+}

@@ -12,9 +12,18 @@ pub(super) const NESTING_LIMIT: usize = 32;
 /// The most operators in one policy, which bound the depth of its tree.
 pub(super) const OPERATORS_LIMIT: usize = 512;
 
-/// The range of each statement, from its first character to its semicolon.
-pub(super) fn statements(file: &str, text: &str) -> Result<Vec<Range<usize>>, Vec<Diagnostic>> {
-    let mut scan = Scan { file, text, found: Vec::new(), problems: Vec::new(), start: None, depth: 0, operators: 0 };
+/// A policy's place in its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Statement {
+    /// From its first character, annotations included, to its semicolon.
+    pub range: Range<usize>,
+    /// Where `permit` or `forbid` stands: what is marked when the policy as a whole is meant.
+    pub head: usize,
+}
+
+/// The statements in their order.
+pub(super) fn statements(file: &str, text: &str) -> Result<Vec<Statement>, Vec<Diagnostic>> {
+    let mut scan = Scan { file, text, found: Vec::new(), problems: Vec::new(), start: None, head: None, depth: 0, operators: 0 };
     scan.run();
     if scan.problems.is_empty() { Ok(scan.found) } else { Err(scan.problems) }
 }
@@ -22,9 +31,10 @@ pub(super) fn statements(file: &str, text: &str) -> Result<Vec<Range<usize>>, Ve
 struct Scan<'a> {
     file: &'a str,
     text: &'a str,
-    found: Vec<Range<usize>>,
+    found: Vec<Statement>,
     problems: Vec<Diagnostic>,
     start: Option<usize>,
+    head: Option<usize>,
     depth: usize,
     operators: usize,
 }
@@ -50,6 +60,9 @@ impl Scan<'_> {
             }
             if byte.is_ascii_alphabetic() {
                 let end = bytes[at..].iter().position(|b| !b.is_ascii_alphanumeric() && *b != b'_').map_or(bytes.len(), |n| at + n);
+                if self.depth == 0 && bytes.get(at.wrapping_sub(1)) != Some(&b'@') {
+                    self.head.get_or_insert(at);
+                }
                 self.operators += usize::from(matches!(&self.text[at..end], "in" | "has" | "like" | "is" | "if"));
                 at = end;
                 continue;
@@ -87,8 +100,8 @@ impl Scan<'_> {
             let help = "split it, or put the people into a group";
             self.problems.push(Diagnostic::at(self.file, self.text, start..end, message).with_help(help));
         }
-        self.found.push(start..end);
-        (self.start, self.depth, self.operators) = (None, 0, 0);
+        self.found.push(Statement { range: start..end, head: self.head.unwrap_or(start) });
+        (self.start, self.head, self.depth, self.operators) = (None, None, 0, 0);
     }
 }
 
@@ -112,8 +125,11 @@ mod tests {
     #[test]
     fn statements_end_at_semicolons_outside_strings_and_comments() {
         let text = "// permit(;\n@id(\"a;\\\";\") permit(x); // c;\n\nforbid(y) ";
-        let found: Vec<&str> = statements("f", text).unwrap_or_default().into_iter().map(|range| &text[range]).collect();
-        assert_eq!(found, ["@id(\"a;\\\";\") permit(x);", "forbid(y) "]);
+        let found = statements("f", text).unwrap_or_default();
+        let texts: Vec<&str> = found.iter().map(|statement| &text[statement.range.clone()]).collect();
+        assert_eq!(texts, ["@id(\"a;\\\";\") permit(x);", "forbid(y) "]);
+        let heads: Vec<&str> = found.iter().map(|statement| &text[statement.head..statement.head + 7]).collect();
+        assert_eq!(heads, ["permit(", "forbid("]);
     }
 
     #[test]
@@ -128,6 +144,6 @@ mod tests {
 
     #[test]
     fn unfinished_strings_end_with_the_text() {
-        assert_eq!(statements("f", "permit(\"abc\\"), Ok(vec![0..12]));
+        assert_eq!(statements("f", "permit(\"abc\\"), Ok(vec![Statement { range: 0..12, head: 0 }]));
     }
 }

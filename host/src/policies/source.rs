@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, ValidationWarning, Validator};
+use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationError, ValidationMode, ValidationWarning, Validator};
 use miette::Diagnostic as Labelled;
 
 use super::{POLICIES_LIMIT, Role, SCHEMA, rule, scan};
@@ -31,18 +31,19 @@ struct Placed<'a> {
     file: &'a str,
     text: &'a str,
     range: Range<usize>,
+    head: usize,
     policy: Policy,
 }
 
 impl Placed<'_> {
     fn problem(&self, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::at(self.file, self.text, self.range.clone(), message)
+        Diagnostic::at(self.file, self.text, self.head..self.range.end, message)
     }
 
     /// A problem at the first place in the policy where `needle` stands.
     fn problem_at(&self, needle: &str, message: impl Into<String>) -> Diagnostic {
         let found = self.text[self.range.clone()].find(needle).map(|at| self.range.start + at..self.range.start + at + needle.len());
-        Diagnostic::at(self.file, self.text, found.unwrap_or(self.range.clone()), message)
+        Diagnostic::at(self.file, self.text, found.unwrap_or(self.head..self.range.end), message)
     }
 }
 
@@ -91,12 +92,12 @@ fn parse<'a>(file: &'a str, text: &'a str) -> Result<Vec<Placed<'a>>, Vec<Diagno
     })?;
     let mut placed = Vec::new();
     let mut problems = Vec::new();
-    for (number, range) in statements.into_iter().enumerate() {
+    for (number, scan::Statement { range, head }) in statements.into_iter().enumerate() {
         // Cedar numbers a file's statements in their order.
         match set.policy(&PolicyId::new(format!("policy{number}"))) {
-            Some(policy) => placed.push(Placed { file, text, range, policy: policy.clone() }),
+            Some(policy) => placed.push(Placed { file, text, range, head, policy: policy.clone() }),
             None => problems.push(
-                Diagnostic::at(file, text, range, "templates are not allowed: a policy may not use `?principal` or `?resource`")
+                Diagnostic::at(file, text, head..range.end, "templates are not allowed: a policy may not use `?principal` or `?resource`")
                     .with_help("name the group or the role"),
             ),
         }
@@ -213,23 +214,50 @@ fn validate(placed: &[Placed<'_>]) -> Vec<Diagnostic> {
     };
     let by_id: BTreeMap<&PolicyId, &Placed<'_>> = placed.iter().map(|placed| (placed.policy.id(), placed)).collect();
     let result = VALIDATOR.validate_with_level(&set, ValidationMode::Strict, LEVEL);
-    let errors = result.validation_errors().map(|error| refusal(&by_id, error.policy_id(), error));
-    // A warning is a policy that can't mean what it says. Text in several scripts is what some organisations have.
-    let warnings = result.validation_warnings().filter(|warning| !matches!(warning, ValidationWarning::MixedScriptString(_)));
-    errors.chain(warnings.map(|warning| refusal(&by_id, warning.policy_id(), warning))).collect()
+    let mut problems = Vec::new();
+    let mut refused: BTreeSet<&PolicyId> = BTreeSet::new();
+    for error in result.validation_errors() {
+        refused.insert(error.policy_id());
+        let problem = refusal(&by_id, error.policy_id(), error);
+        problems.push(match error {
+            ValidationError::EntityDerefLevelViolation(_) => Diagnostic {
+                message: "a policy may read a person's own attributes, and not those of the manager".into(),
+                help: Some("name the manager, or the group, instead".into()),
+                ..problem
+            },
+            _ => problem,
+        });
+    }
+    // A warning is of a policy that can't mean what it says; where an error says why, that is enough. Text in several scripts is
+    // what some organisations have.
+    for warning in result.validation_warnings().filter(|warning| !matches!(warning, ValidationWarning::MixedScriptString(_))) {
+        if refused.insert(warning.policy_id()) {
+            let problem = refusal(&by_id, warning.policy_id(), warning);
+            let help = match warning {
+                ValidationWarning::ImpossiblePolicy(_) => Some("no person and role can ever satisfy it: change it, or take it out".into()),
+                ValidationWarning::InvalidActionApplication(_) => {
+                    Some("in the scope, the principal is a user, or in a group; the resource is a role, or in a role family".into())
+                }
+                _ => problem.help.clone(),
+            };
+            problems.push(Diagnostic { help, ..problem });
+        }
+    }
+    problems
 }
 
 fn refusal(by_id: &BTreeMap<&PolicyId, &Placed<'_>>, id: &PolicyId, error: &(impl Labelled + Display)) -> Diagnostic {
-    let message = error.to_string();
+    // The place says which policy is meant.
     let prefix = format!("for policy `{id}`");
-    let message = message.strip_prefix(&prefix).map_or(message.as_str(), |rest| rest.trim_start_matches([',', ':', ' '])).to_owned();
-    match by_id.get(id) {
-        None => Diagnostic::of_file("policies", message),
-        Some(placed) => {
-            let diagnostic = labelled(placed.file, placed.text, error, message.clone());
-            if diagnostic.line.is_some() { diagnostic } else { Diagnostic { help: diagnostic.help, ..placed.problem(message) } }
-        }
-    }
+    let bare = |text: &str| text.strip_prefix(&prefix).unwrap_or(text).trim_start_matches([',', ':', ' ']).to_owned();
+    let message = bare(&error.to_string());
+    let Some(placed) = by_id.get(id) else { return Diagnostic::of_file("policies", message) };
+    let found = labelled(placed.file, placed.text, error, message.clone());
+    // Cedar marks a whole policy from its annotations on.
+    let start = Diagnostic::at(placed.file, placed.text, placed.range.start..placed.range.start, "");
+    let whole = found.line.is_none() || (found.line, found.column) == (start.line, start.column);
+    let found = if whole { Diagnostic { help: found.help, ..placed.problem(message) } } else { found };
+    Diagnostic { help: found.help.map(|help| bare(&help)), ..found }
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! Compiled policies: what they decide, what they explain, and that slicing changes nothing.
 
-#![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
-
 use std::collections::BTreeSet;
 
 use cedar_policy::Entities;
@@ -214,7 +212,9 @@ fn privileged_roles_are_found_through_scope_and_through_conditions_on_the_role()
     assert_eq!(in_group("resource", "true"), ("g".into(), false));
     assert_eq!(in_group("resource in Rolecall::RoleFamily::\"birthright\"", "true"), (String::new(), false));
     assert_eq!(in_group("resource", "context.proposed && !resource.privileged"), (String::new(), false));
-    assert_eq!(in_group("resource", "context.proposed && resource.risk > 80"), ("g".into(), true));
+    assert_eq!(in_group("resource", "context.proposed && resource.risk > 80"), ("g".into(), false));
+    let anybody = r#"@id("p") @reason("r") permit(principal, action, resource) when { context.proposed };"#;
+    assert_eq!(found(anybody), (String::new(), true));
     assert_eq!(in_group("resource", "resource.privileged || principal in Rolecall::Group::\"h\""), ("g h".into(), false));
     assert_eq!(found(r#"@id("f") forbid(principal in Rolecall::Group::"g", action, resource);"#), (String::new(), false));
     assert_eq!(compile("").privileged().iter().collect::<Vec<_>>(), ["crm-admin"]);
@@ -391,5 +391,24 @@ proptest! {
             prop_assert_eq!(&explained.reasons, &grant.map(|grant| grant.reasons.clone()).unwrap_or_default());
             prop_assert_eq!(explained.decision == "error", decision.errors.iter().any(|error| error.role == role.id));
         }
+    }
+}
+
+#[test]
+fn nothing_beyond_the_person_and_the_role_can_be_looked_into() {
+    // Questions are asked with the person and the role alone, so what needs other entities must not be accepted.
+    for condition in [
+        "Rolecall::Role::\"mail\" in Rolecall::RoleFamily::\"birthright\"",
+        "Rolecall::Role::\"mail\".risk < 5",
+        "Rolecall::User::\"u2\" in Rolecall::Group::\"g\"",
+        "Rolecall::User::\"u2\".active",
+        "Rolecall::Group::\"a\" in Rolecall::Group::\"b\"",
+        "principal has manager && principal.manager in Rolecall::Group::\"g\"",
+        "principal has manager && principal.manager.active",
+        "(if context.proposed then Rolecall::Role::\"mail\" else resource).privileged",
+        "(if context.proposed then Rolecall::User::\"u2\" else principal).hasTag(\"t\")",
+    ] {
+        let text = format!("@id(\"p\") @reason(\"r\") permit(principal, action, resource) when {{ {condition} }};");
+        assert!(Policies::compile(&[("policies/a.cedar".into(), text)], &catalogue()).is_err(), "{condition}");
     }
 }

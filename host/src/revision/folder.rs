@@ -213,8 +213,6 @@ fn read_bounded(path: &Path, limit: usize) -> std::io::Result<Option<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
-
     use super::*;
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {

@@ -48,12 +48,17 @@ pub struct GoldenResult {
 #[serde(deny_unknown_fields)]
 struct Written {
     name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "instant")]
     as_of: Option<Instant>,
     user: Value,
     #[serde(default)]
     groups: Vec<String>,
     expect: Expected,
+}
+
+fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Instant>, D::Error> {
+    let expected = |_| D::Error::custom("expected an instant in RFC 3339, such as `2026-01-31T00:00:00Z`");
+    String::deserialize(deserializer)?.parse().map(|at: jiff::Timestamp| Some(Instant::from(at))).map_err(expected)
 }
 
 /// What a case expects: a word, or an object.

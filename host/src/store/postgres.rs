@@ -1,1 +1,169 @@
-//! Skeleton
+//! The store on PostgreSQL: how it is reached, the roles and settings that fence tenants off, and the words in which its SQL
+//! differs from SQLite's. What the two have in common is `shared.rs`, compiled once for each.
+//!
+//! Every connection works as `rolecall_app`, which owns no table and sees no row but those of the tenant that the present
+//! transaction names. What has to be found before a tenant is known is read as `rolecall_platform`. The migration says what each may see.
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{Connection as _, Executor as _};
+
+use super::keys::Keys;
+use super::{ACQUIRE_TIMEOUT, Result, STATEMENT_CACHE, Work, migrations};
+use crate::crypto::Keyring;
+use crate::model::{ConnectionId, TenantId};
+
+/// `id any_of!("$3")`: the id is in the [`TextList`] that is bound there.
+macro_rules! any_of {
+    ($parameter:literal) => {
+        concat!(" = ANY(", $parameter, ")")
+    };
+}
+/// The texts of a [`TextList`] as a table with one column, `item`, that compares as the tables' columns do.
+macro_rules! items_of {
+    ($parameter:literal) => {
+        concat!("(SELECT unnest(CAST(", $parameter, " AS TEXT[])) COLLATE \"C\" AS item)")
+    };
+}
+/// Locks the rows that a SELECT finds.
+macro_rules! for_update {
+    () => {
+        " FOR UPDATE"
+    };
+}
+/// The same, passing over rows that another host has locked.
+macro_rules! skip_locked {
+    () => {
+        " FOR UPDATE SKIP LOCKED"
+    };
+}
+
+#[path = "shared.rs"]
+#[expect(clippy::duplicate_mod, reason = "compiled once for each database: only the types and words above differ")]
+mod shared;
+
+/// The database's driver.
+pub(super) type Db = sqlx::Postgres;
+/// A connection in a transaction.
+pub(super) type Conn = PgConnection;
+/// A list of texts as one parameter.
+pub(super) type TextList = Vec<String>;
+
+/// Texts as one parameter: an array.
+pub(super) fn text_list<'t>(texts: impl IntoIterator<Item = &'t str>) -> TextList {
+    texts.into_iter().map(str::to_owned).collect()
+}
+
+/// What shows the plan of a statement.
+#[cfg(test)]
+pub(super) const EXPLAIN: &str = "EXPLAIN ";
+
+/// Connections of one host: PostgreSQL's default is 100 for all of them.
+const POOL: u32 = 16;
+/// The longest that one statement may take: deleting a large connection is the slowest.
+const STATEMENT_TIMEOUT: &str = "60s";
+/// The longest wait for a row that another transaction has locked.
+const LOCK_TIMEOUT: &str = "10s";
+/// The longest that a host may leave a transaction open without a word, before the server ends it and frees its locks.
+const IDLE_TIMEOUT: &str = "30s";
+
+/// First keys of the advisory locks, so that the two kinds can't be mistaken for one another.
+const REVISION_LOCK: i32 = 0x0052_4331;
+const STRUCTURE_LOCK: i32 = 0x0052_4332;
+
+/// The store on a PostgreSQL database.
+pub struct PostgresStore {
+    pool: PgPool,
+    keys: Arc<Keys>,
+}
+
+/// What `shared.rs` implements the traits for.
+pub(super) type Backend = PostgresStore;
+/// A transaction that reads.
+pub(super) type ReadTx = sqlx::Transaction<'static, Db>;
+
+impl PostgresStore {
+    /// Connects to the database that the URL names and applies the migrations as the user that it names.
+    ///
+    /// # Errors
+    /// `Unavailable` when it can't be reached.
+    pub async fn open(url: &str, keyring: Arc<Keyring>) -> Result<Self> {
+        let options = PgConnectOptions::from_str(url)?.application_name("rolecall").statement_cache_capacity(STATEMENT_CACHE);
+        let mut owner = PgConnection::connect_with(&options).await?;
+        migrations::run(&mut owner, migrations::POSTGRES).await?;
+        owner.close().await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(POOL)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(|conn, _| Box::pin(async move { conn.execute("SET ROLE rolecall_app").await.map(|_| ()) }))
+            .connect_with(options.options([
+                ("statement_timeout", STATEMENT_TIMEOUT),
+                ("lock_timeout", LOCK_TIMEOUT),
+                ("idle_in_transaction_session_timeout", IDLE_TIMEOUT),
+            ]))
+            .await?;
+        Ok(Self { pool, keys: Arc::new(Keys::new(keyring)) })
+    }
+
+    /// One snapshot of the tenant's rows.
+    pub(super) async fn read(&self, tenant: &TenantId) -> Result<ReadTx> {
+        let mut tx = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        enter(&mut tx, tenant).await?;
+        Ok(tx)
+    }
+
+    /// One snapshot of what may be seen across tenants.
+    pub(super) async fn read_platform(&self) -> Result<ReadTx> {
+        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ROLE rolecall_platform").await?)
+    }
+
+    /// One whole transaction on the tenant's rows, answered once it is durable.
+    pub(super) async fn write<T: Send + 'static>(&self, tenant: &TenantId, work: impl Work<Conn, T>) -> Result<T> {
+        // Another default isolation level would make locked rows look as they were before the wait.
+        let mut tx = self.pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
+        enter(&mut tx, tenant).await?;
+        let done = work(&mut tx).await?;
+        tx.commit().await?;
+        Ok(done)
+    }
+
+    /// One whole transaction over what belongs to no tenant.
+    pub(super) async fn write_platform<T: Send + 'static>(&self, work: impl Work<Conn, T>) -> Result<T> {
+        let mut tx = self.pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL ROLE rolecall_platform").await?;
+        let done = work(&mut tx).await?;
+        tx.commit().await?;
+        Ok(done)
+    }
+
+    pub(super) fn keys(&self) -> Arc<Keys> {
+        self.keys.clone()
+    }
+}
+
+/// Names the tenant whose rows this transaction sees.
+async fn enter(conn: &mut Conn, tenant: &TenantId) -> Result<()> {
+    sqlx::query("SELECT set_config('rolecall.tenant', $1, true)").bind(tenant.as_str()).execute(conn).await?;
+    Ok(())
+}
+
+/// Guards the tenant's active revision until the transaction ends: changes share it, an activation has it alone. So no result
+/// of the revision before can be committed after the activation has begun to look for such results.
+pub(super) async fn lock_revision(conn: &mut Conn, tenant: &TenantId, exclusive: bool) -> Result<()> {
+    advisory_lock(conn, REVISION_LOCK, tenant.as_str(), exclusive).await
+}
+
+/// Guards which group is in which, and which handle is whose, until the transaction ends: those who add people share it, those
+/// who change the structure have it alone.
+pub(super) async fn lock_structure(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, exclusive: bool) -> Result<()> {
+    advisory_lock(conn, STRUCTURE_LOCK, &format!("{tenant}/{connection}"), exclusive).await
+}
+
+/// Two names may share a lock by chance: then they wait for each other and nothing worse.
+async fn advisory_lock(conn: &mut Conn, kind: i32, name: &str, exclusive: bool) -> Result<()> {
+    let statement =
+        if exclusive { "SELECT pg_advisory_xact_lock($1, hashtext($2))" } else { "SELECT pg_advisory_xact_lock_shared($1, hashtext($2))" };
+    sqlx::query(statement).bind(kind).bind(name).execute(conn).await?;
+    Ok(())
+}

@@ -1,1 +1,138 @@
-//! Skeleton
+//! The store on SQLite: how the file is opened, how it is read, and the words in which its SQL differs from PostgreSQL's.
+//! What the two have in common is `shared.rs`, compiled once for each; how writes are grouped is `sqlite/writer.rs`.
+
+mod writer;
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+use self::writer::Writer;
+use super::keys::Keys;
+use super::{ACQUIRE_TIMEOUT, Result, STATEMENT_CACHE, StoreError, Work};
+use crate::crypto::Keyring;
+use crate::model::{ConnectionId, TenantId};
+
+/// `id any_of!("$3")`: the id is in the [`TextList`] that is bound there.
+macro_rules! any_of {
+    ($parameter:literal) => {
+        concat!(" IN (SELECT value FROM json_each(", $parameter, "))")
+    };
+}
+/// The texts of a [`TextList`] as a table with one column, `item`.
+macro_rules! items_of {
+    ($parameter:literal) => {
+        concat!("(SELECT value AS item FROM json_each(", $parameter, "))")
+    };
+}
+/// Locks the rows that a SELECT finds: nothing here, because there is one writer.
+macro_rules! for_update {
+    () => {
+        ""
+    };
+}
+/// The same, passing over rows that another host has locked.
+macro_rules! skip_locked {
+    () => {
+        ""
+    };
+}
+
+#[path = "shared.rs"]
+#[expect(clippy::duplicate_mod, reason = "compiled once for each database: only the types and words above differ")]
+mod shared;
+
+/// The database's driver.
+pub(super) type Db = sqlx::Sqlite;
+/// A connection in a transaction.
+pub(super) type Conn = sqlx::SqliteConnection;
+/// A list of texts as one parameter.
+pub(super) type TextList = String;
+
+/// Texts as one parameter: JSON.
+pub(super) fn text_list<'t>(texts: impl IntoIterator<Item = &'t str>) -> TextList {
+    serde_json::Value::from_iter(texts).to_string()
+}
+
+/// What shows the plan of a statement.
+#[cfg(test)]
+pub(super) const EXPLAIN: &str = "EXPLAIN QUERY PLAN ";
+
+/// How long a connection waits for a lock that another process holds on the file (a backup, the command line).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections that read. They never block each other or the writer; more than cores are of no use.
+const READERS: u32 = 8;
+
+/// The store on one SQLite file.
+pub struct SqliteStore {
+    readers: SqlitePool,
+    writer: Writer,
+    keys: Arc<Keys>,
+}
+
+/// What `shared.rs` implements the traits for.
+pub(super) type Backend = SqliteStore;
+/// A transaction that reads.
+pub(super) type ReadTx = sqlx::Transaction<'static, Db>;
+
+impl SqliteStore {
+    /// Opens the file that the URL names, making it if need be, and applies the migrations.
+    ///
+    /// # Errors
+    /// `Unavailable` when it can't be opened, `Missing` for a database in memory: nothing there is durable, and it can't be shared by connections.
+    pub async fn open(url: &str, keyring: Arc<Keyring>) -> Result<Self> {
+        let options = SqliteConnectOptions::from_str(url)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .statement_cache_capacity(STATEMENT_CACHE);
+        if url.contains(":memory:") || url.contains("mode=memory") {
+            return Err(StoreError::Missing("durable database in memory (name a file: `sqlite:rolecall.db`)"));
+        }
+        let writer = Writer::start(options.clone()).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options.create_if_missing(false).pragma("query_only", "ON"))
+            .await?;
+        Ok(Self { readers, writer, keys: Arc::new(Keys::new(keyring)) })
+    }
+
+    /// One snapshot. Every statement names the tenant itself; there is no second fence here as on PostgreSQL.
+    pub(super) async fn read(&self, _tenant: &TenantId) -> Result<ReadTx> {
+        Ok(self.readers.begin().await?)
+    }
+
+    /// One snapshot over all tenants.
+    pub(super) async fn read_platform(&self) -> Result<ReadTx> {
+        Ok(self.readers.begin().await?)
+    }
+
+    /// One whole transaction, answered once it is durable.
+    pub(super) async fn write<T: Send + 'static>(&self, _tenant: &TenantId, work: impl Work<Conn, T>) -> Result<T> {
+        self.writer.submit(work).await
+    }
+
+    /// One whole transaction over what belongs to no tenant.
+    pub(super) async fn write_platform<T: Send + 'static>(&self, work: impl Work<Conn, T>) -> Result<T> {
+        self.writer.submit(work).await
+    }
+
+    pub(super) fn keys(&self) -> Arc<Keys> {
+        self.keys.clone()
+    }
+}
+
+/// Nothing to do: with one writer no change overlaps an activation.
+pub(super) async fn lock_revision(_conn: &mut Conn, _tenant: &TenantId, _exclusive: bool) -> Result<()> {
+    Ok(())
+}
+
+/// Nothing to do: with one writer no two changes overlap.
+pub(super) async fn lock_structure(_conn: &mut Conn, _tenant: &TenantId, _connection: &ConnectionId, _exclusive: bool) -> Result<()> {
+    Ok(())
+}

@@ -1,0 +1,241 @@
+//! The command line: one file per command, in `cli/`. This file owns what they share: parsing, output, exit codes.
+//!
+//! Commands about a running server talk to it over HTTP (`client.rs`) and know nothing of its parts; `serve`, `dev`
+//! and `demo` build one; `tenant check` and `tenant test` need none.
+
+mod account;
+mod client;
+mod connection;
+pub mod demo;
+pub mod dev;
+mod event;
+mod handle;
+mod logging;
+mod render;
+pub mod serve;
+mod tenant;
+mod token;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use serde_json::Value;
+
+use crate::cli::client::ApiError;
+use crate::cli::render::Paint;
+use crate::config::ConfigError;
+
+/// What was asked for was looked at and found wrong: a broken folder, a failing case, a difference.
+const EXIT_FOUND: u8 = 1;
+/// The command line or the settings make no sense (clap uses the same).
+const EXIT_USAGE: u8 = 2;
+/// The server refused, or can't be reached.
+const EXIT_SERVER: u8 = 3;
+
+/// Rolecall: a SCIM 2.0 provisioning server in which every tenant brings its own logic.
+#[derive(Parser)]
+#[command(
+    name = "rolecall",
+    version,
+    after_help = "\
+First steps:
+  rolecall demo                        see it work, with invented people
+  rolecall dev                         a throw-away server to point a SCIM client at
+  rolecall serve                       the server
+  rolecall tenant check examples/tenants/acme
+
+Commands about a running server take its address from --server or ROLECALL_SERVER and
+their right from ROLECALL_TOKEN, --token-file or --token.
+
+Exit codes:
+  0  done
+  1  found wrong: a broken folder, a failing golden case, a difference, a server that ended
+  2  the command line or the settings make no sense
+  3  the server refused, or can't be reached"
+)]
+struct Cli {
+    /// Answer in JSON, for machines
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(Box<serve::Serve>),
+    Dev(dev::Dev),
+    Demo(demo::Demo),
+    #[command(subcommand)]
+    Tenant(tenant::Tenant),
+    #[command(subcommand)]
+    Connection(connection::Connection),
+    #[command(subcommand)]
+    Account(account::Account),
+    Explain(account::Explain),
+    Events(event::Events),
+    #[command(subcommand)]
+    Handle(handle::Handle),
+    #[command(subcommand)]
+    Token(token::Token),
+}
+
+/// Where a command's answer goes.
+#[derive(Clone, Copy)]
+pub struct Output {
+    json: bool,
+    paint: Paint,
+}
+
+impl Output {
+    /// Prints the answer: `value` for machines, what `text` makes for people.
+    fn show(self, value: &Value, text: impl FnOnce(Paint) -> anyhow::Result<String>) -> anyhow::Result<()> {
+        if self.json { self.print(&format!("{value:#}\n")) } else { self.print(&text(self.paint)?) }
+    }
+
+    /// Prints text as it is. A reader that has gone away is an error like any other, not a panic.
+    fn print(self, text: &str) -> anyhow::Result<()> {
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+        Ok(())
+    }
+}
+
+/// Runs the command that the process was started with.
+pub async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output { json: cli.json, paint: Paint::for_stdout() };
+    match run(cli.command, output).await {
+        Ok(code) => code,
+        Err(error) => report(&error, output),
+    }
+}
+
+async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(serve) => serve.run().await,
+        Command::Dev(dev) => dev.run().await,
+        Command::Demo(demo) => demo.run(output).await,
+        Command::Tenant(tenant) => tenant.run(output).await,
+        Command::Connection(connection) => connection.run(output).await,
+        Command::Account(account) => account.run(output).await,
+        Command::Explain(explain) => explain.run(output).await,
+        Command::Events(events) => events.run(output).await,
+        Command::Handle(handle) => handle.run(output).await,
+        Command::Token(token) => token.run(output).await,
+    }
+}
+
+/// Tells the person what failed; the exit code tells the script.
+fn report(error: &anyhow::Error, output: Output) -> ExitCode {
+    let gone = error.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe);
+    if gone {
+        return ExitCode::SUCCESS;
+    }
+    let api = error.chain().find_map(|cause| cause.downcast_ref::<ApiError>());
+    let details = api.map(ApiError::details).unwrap_or_default();
+    // Nothing can be done when standard error is closed too.
+    let _ = writeln!(std::io::stderr(), "{details}error: {}", chain(error));
+    if let (true, Some(ApiError::Refused { problem, .. })) = (output.json, api) {
+        let _ = output.print(&format!("{problem:#}\n"));
+    }
+    let usage = error.chain().any(|cause| cause.is::<ConfigError>());
+    ExitCode::from(match (usage, api) {
+        (true, _) => EXIT_USAGE,
+        (false, Some(_)) => EXIT_SERVER,
+        (false, None) => EXIT_FOUND,
+    })
+}
+
+/// The error and its causes on one line.
+fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Whether to do what can't be undone: `--yes`, or a person at a terminal says so.
+fn confirmed(yes: bool, question: &str) -> anyhow::Result<bool> {
+    if yes {
+        return Ok(true);
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(ConfigError::Invalid { key: "yes", problem: "is needed: without a terminal to ask at, give `--yes`".into() }.into());
+    }
+    let mut err = std::io::stderr();
+    write!(err, "{question} [y/N] ").and_then(|()| err.flush()).context("standard error is closed")?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).context("no answer could be read")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// What a person reads for a value that may be missing. Control characters come from outside and never reach the terminal.
+fn word(value: &Value) -> String {
+    let text = match value {
+        Value::Null => return "–".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// The entries of a listing.
+fn items<'a>(answer: &'a Value, key: &str) -> &'a [Value] {
+    answer[key].as_array().map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_never_shows_what_is_secret() {
+        // clap shows the values of environment variables in its help unless told not to.
+        fn check(command: &clap::Command) {
+            for arg in command.get_arguments() {
+                let secret = arg.get_env().is_some() && ["token", "database_url"].contains(&arg.get_id().as_str());
+                assert!(!secret || arg.is_hide_env_values_set(), "`{}` of `{}`", arg.get_id(), command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn every_command_and_option_says_what_it_is_for() {
+        fn check(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "`{}` has no description", command.get_name());
+            for arg in command.get_arguments() {
+                assert!(arg.get_help().is_some(), "`{}` of `{}` has no description", arg.get_id(), command.get_name());
+            }
+            command.get_subcommands().filter(|sub| sub.get_name() != "help").for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn names_from_outside_can_t_steer_the_terminal() {
+        assert_eq!(word(&Value::from("a\u{1b}[2Jb\n")), "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(word(&Value::Null), "–");
+        assert_eq!(word(&Value::from(3)), "3");
+    }
+
+    #[test]
+    fn exit_codes_tell_usage_server_and_findings_apart() {
+        let output = Output { json: false, paint: Paint::default() };
+        let usage = anyhow::Error::new(ConfigError::Invalid { key: "token", problem: "is missing".into() }).context("outer");
+        let server = anyhow::Error::new(ApiError::Refused { status: 403, problem: Value::Null }).context("outer");
+        let pipe = anyhow::Error::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
+        assert_eq!(report(&usage, output), ExitCode::from(EXIT_USAGE));
+        assert_eq!(report(&server, output), ExitCode::from(EXIT_SERVER));
+        assert_eq!(report(&anyhow::anyhow!("x"), output), ExitCode::from(EXIT_FOUND));
+        assert_eq!(report(&pipe, output), ExitCode::SUCCESS);
+    }
+}

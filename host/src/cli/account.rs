@@ -1,0 +1,206 @@
+//! `rolecall account` and `rolecall explain`: who somebody is here, which roles they hold, and why or why not.
+
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use crate::cli::connection::At;
+use crate::cli::render::{self, Paint};
+use crate::cli::{Output, items, word};
+
+/// One page: a terminal shows no more at once, and `--after` goes on.
+const DEFAULT_LIMIT: u32 = 100;
+
+/// Look at accounts.
+#[derive(clap::Subcommand)]
+pub enum Account {
+    /// List accounts with their roles
+    #[command(after_help = "Example:\n  rolecall account list --tenant acme --state active")]
+    List {
+        /// Only accounts in this state: active, suspended, held, out_of_scope, scheduled, removed
+        #[arg(long, value_name = "STATE")]
+        state: Option<String>,
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = DEFAULT_LIMIT)]
+        limit: u32,
+        /// Go on after this account id
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Show one account: attributes, where each came from, roles with their reasons
+    #[command(after_help = "Example:\n  rolecall account show --tenant acme ada.okonkwo@acme.example")]
+    Show {
+        /// Its id or login name
+        account: String,
+        #[command(flatten)]
+        at: At,
+    },
+}
+
+/// Say why an account holds a role, or why not.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  rolecall explain --tenant acme ada.okonkwo@acme.example deployer")]
+pub struct Explain {
+    /// The account's id or login name
+    account: String,
+    /// The role
+    role: String,
+    #[command(flatten)]
+    at: At,
+}
+
+impl Account {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn run(self, output: Output) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::List { state, limit, after, at } => list(state, limit, after, at, output).await?,
+            Self::Show { account, at } => {
+                let answer = at.remote.connect()?.get(&["tenants", &at.tenant, "accounts", &account], &[]).await?;
+                output.show(&answer, |paint| Ok(shown(&answer, paint)))?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn list(state: Option<String>, limit: u32, after: Option<String>, at: At, output: Output) -> anyhow::Result<()> {
+    let limit = limit.to_string();
+    let mut query = vec![("limit", limit.as_str())];
+    query.extend(state.as_deref().map(|state| ("state", state)));
+    query.extend(after.as_deref().map(|after| ("after", after)));
+    let answer = at.remote.connect()?.get(&["tenants", &at.tenant, "accounts"], &query).await?;
+    output.show(&answer, |_| {
+        let mut table = render::table(["id", "login name", "state", "roles", "pending"]);
+        for account in items(&answer, "accounts") {
+            table.add_row([
+                word(&account["id"]),
+                word(&account["user_name"]),
+                word(&account["state"]),
+                roles(&account["grants"]).join(", "),
+                word(&account["pending"]),
+            ]);
+        }
+        Ok(format!("{table}\n"))
+    })
+}
+
+/// The roles of an account with what is special about each.
+pub fn roles(grants: &Value) -> Vec<String> {
+    let shown = |grant: &Value| match grant["state"].as_str() {
+        None | Some("effective") => word(&grant["role"]),
+        Some(state) => format!("{} ({state})", word(&grant["role"])),
+    };
+    grants.as_array().map(|grants| grants.iter().map(shown).collect()).unwrap_or_default()
+}
+
+fn shown(account: &Value, paint: Paint) -> String {
+    let name = account["user_name"].as_str().map_or_else(|| word(&account["id"]), |_| word(&account["user_name"]));
+    let mut text = format!("{} ({}), id {}\n", paint.strong(&name), word(&account["state"]), word(&account["id"]));
+    if let Some(note) = account["note"]["message"].as_str() {
+        text += &format!("{} {}\n", paint.bad("note:"), word(&Value::from(note)));
+    }
+    if !account["pending"].is_null() && account["pending"] != false {
+        text += &format!("an evaluation is pending: {}\n", word(&account["pending"]));
+    }
+    let mut profile = render::table(["attribute", "value", "from"]);
+    for (key, value) in account["profile"].as_object().into_iter().flatten() {
+        profile.add_row([key.clone(), word(value), word(&account["provenance"][key])]);
+    }
+    let mut held = render::table(["role", "state", "because", "since"]);
+    for grant in account["grants"].as_array().into_iter().flatten() {
+        held.add_row([word(&grant["role"]), word(&grant["state"]), reasons(&grant["reasons"]).join("\n"), word(&grant["since"])]);
+    }
+    text + &format!("{profile}\n{held}\n")
+}
+
+/// Reasons, one sentence each: the policy, what it says, and the group that met it.
+pub fn reasons(reasons: &Value) -> Vec<String> {
+    reasons.as_array().into_iter().flatten().map(reason).collect()
+}
+
+fn reason(reason: &Value) -> String {
+    let mut text = format!("policy {}", word(&reason["policy"]));
+    if let Some(why) = reason["reason"].as_str() {
+        text += &format!(": {}", word(&Value::from(why)));
+    }
+    for chain in reason["groups"].as_array().into_iter().flatten() {
+        let path: Vec<String> = chain.as_array().into_iter().flatten().map(word).collect();
+        text += &format!("; group {}", path.join(" → "));
+    }
+    if reason["proposed"] == true {
+        text += "; nominated by the plugin";
+    }
+    text
+}
+
+impl Explain {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn run(self, output: Output) -> anyhow::Result<ExitCode> {
+        let path = ["tenants", &self.at.tenant, "accounts", &self.account, "explain"];
+        let answer = self.at.remote.connect()?.get(&path, &[("role", &self.role)]).await?;
+        output.show(&answer, |paint| Ok(explained(&self.account, &answer, paint)))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// An explanation in sentences.
+pub fn explained(account: &str, answer: &Value, paint: Paint) -> String {
+    let role = word(&answer["role"]);
+    let verdict = match answer["decision"].as_str() {
+        Some("allow") => paint.good(&format!("{account} may hold {role}")),
+        Some("deny") => paint.bad(&format!("{account} may not hold {role}: a policy forbids it")),
+        Some("no_permit") => paint.bad(&format!("{account} does not hold {role}: no policy gives it")),
+        Some("error") => paint.bad(&format!("{role} can't be decided for {account}: a policy fails, and nothing is granted on a doubt")),
+        _ => format!("{account}, {role}: {}", word(&answer["decision"])),
+    };
+    let mut text = verdict + "\n";
+    for (heading, list) in [("because", &answer["reasons"]), ("forbidden by", &answer["forbids"])] {
+        for sentence in reasons(list) {
+            text += &format!("  {heading} {sentence}\n");
+        }
+    }
+    for miss in answer["nearest"].as_array().into_iter().flatten() {
+        let why = miss["reason"].as_str().map(|why| format!(" ({})", word(&Value::from(why)))).unwrap_or_default();
+        text += &format!("  policy {}{why} would give it, but: {}\n", word(&miss["policy"]), word(&miss["unmet"]));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn reasons_name_policy_and_groups() {
+        let found = reasons(&json!([
+            {"policy": "eng-deploy", "reason": "engineers deploy", "groups": [["grp-a", "grp-b"]], "proposed": true},
+            {"policy": "everybody", "groups": [], "proposed": false},
+        ]));
+        let first = "policy eng-deploy: engineers deploy; group grp-a → grp-b; nominated by the plugin";
+        assert_eq!(found, [first, "policy everybody"]);
+        assert_eq!(reasons(&Value::Null), Vec::<String>::new());
+    }
+
+    #[test]
+    fn explanations_say_why_not() {
+        let answer = json!({"role": "deployer", "decision": "no_permit", "reasons": [], "forbids": [],
+            "nearest": [{"policy": "eng-deploy", "reason": null, "unmet": "not in group \"grp-eng\""}]});
+        let expected = "ada does not hold deployer: no policy gives it\n  policy eng-deploy would give it, but: not in group \"grp-eng\"\n";
+        assert_eq!(explained("ada", &answer, Paint::default()), expected);
+    }
+
+    #[test]
+    fn roles_that_are_not_simply_in_effect_say_so() {
+        let grants = json!([{"role": "a", "state": "effective"}, {"role": "b", "state": "pending"}]);
+        assert_eq!(roles(&grants), ["a", "b (pending)"]);
+    }
+}

@@ -1,0 +1,233 @@
+//! The command line as a client of a running server: address, token, and errors as the server words them.
+//! Knows the API's shapes only as JSON; each command reads what it shows.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use reqwest::{Method, Url};
+use serde::Deserialize as _;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::cli::word;
+use crate::config::ConfigError;
+use crate::diagnostic::{self, Diagnostic};
+
+/// Checking a revision compiles its plugins, which takes seconds for interpreted languages; no other call comes near.
+const TIMEOUT: Duration = Duration::from_secs(180);
+/// A token is one short line: a larger file is another file.
+const TOKEN_FILE_BYTES: u64 = 4 * 1024;
+/// Sent with every request, so that operators can tell the command line from other clients.
+const USER_AGENT: &str = concat!("rolecall/", env!("CARGO_PKG_VERSION"));
+
+/// Which server, and with what right.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Server")]
+pub struct Remote {
+    /// The server's address
+    #[arg(long, env = "ROLECALL_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    server: String,
+    /// An API token; better in the environment or a file, since others may see command lines
+    #[arg(long, env = "ROLECALL_TOKEN", hide_env_values = true, value_name = "TOKEN", conflicts_with = "token_file")]
+    token: Option<String>,
+    /// A file that holds an API token and nothing else
+    #[arg(long, env = "ROLECALL_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// The server refused, or could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// No answer.
+    #[error("the server at `{server}` can't be reached; is it running, and is `--server` right?")]
+    Unreachable {
+        /// Its address.
+        server: String,
+        /// Why.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The server's word: an RFC 9457 problem.
+    #[error("{}", refusal(*.status, .problem))]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The problem document, or null when the answer was none.
+        problem: Value,
+    },
+}
+
+impl ApiError {
+    /// What the server found in a tenant folder, for people: problems with line and caret, failing golden cases with their difference.
+    #[must_use]
+    pub fn details(&self) -> String {
+        let Self::Refused { problem, .. } = self else { return String::new() };
+        let problems: Vec<Diagnostic> = problem.get("problems").and_then(|list| Vec::deserialize(list).ok()).unwrap_or_default();
+        let mut text = if problems.is_empty() { String::new() } else { diagnostic::render(&problems, false) };
+        for case in problem.get("golden").and_then(Value::as_array).into_iter().flatten() {
+            text += &format!("FAIL {} {}\n{}", word(&case["name"]), word(&case["file"]), case["diff"].as_str().unwrap_or_default());
+        }
+        text
+    }
+}
+
+fn refusal(status: u16, problem: &Value) -> String {
+    let detail = problem.get("detail").or_else(|| problem.get("title")).and_then(Value::as_str);
+    match (status, detail) {
+        (401, _) => "the server refused the token (401): give a valid one with ROLECALL_TOKEN or `--token-file`".to_owned(),
+        (_, Some(detail)) => format!("the server refused ({status}): {detail}"),
+        (404, None) => "the server knows no such thing (404); is `--server` the address of a Rolecall server?".to_owned(),
+        (_, None) => format!("the server answered {status} without a reason"),
+    }
+}
+
+/// A connection to a server's API.
+pub struct Api {
+    http: reqwest::Client,
+    base: Url,
+    server: String,
+    token: Zeroizing<String>,
+}
+
+impl Remote {
+    /// The API that the options name.
+    ///
+    /// # Errors
+    /// When there is no token, or the address is none.
+    pub fn connect(self) -> anyhow::Result<Api> {
+        let token = match (self.token, self.token_file) {
+            (Some(token), _) => Zeroizing::new(token),
+            (None, Some(path)) => read_token(&path)?,
+            (None, None) => {
+                return Err(
+                    ConfigError::Invalid { key: "token", problem: "is missing: set ROLECALL_TOKEN or give `--token-file`".into() }.into()
+                );
+            }
+        };
+        Api::new(&self.server, token)
+    }
+}
+
+fn read_token(path: &std::path::Path) -> anyhow::Result<Zeroizing<String>> {
+    let shown = path.display();
+    let bytes = std::fs::metadata(path).with_context(|| format!("the token file `{shown}` can't be read"))?.len();
+    anyhow::ensure!(
+        bytes <= TOKEN_FILE_BYTES,
+        "the token file `{shown}` has more than {TOKEN_FILE_BYTES} bytes: it must hold a token and nothing else"
+    );
+    let text = Zeroizing::new(std::fs::read_to_string(path).with_context(|| format!("the token file `{shown}` can't be read"))?);
+    Ok(Zeroizing::new(text.trim().to_owned()))
+}
+
+impl Api {
+    /// The API of the server at `server`.
+    ///
+    /// # Errors
+    /// When the address is none.
+    pub fn new(server: &str, token: Zeroizing<String>) -> anyhow::Result<Self> {
+        super::serve::install_tls_provider();
+        let invalid = |problem: String| ConfigError::Invalid { key: "server", problem };
+        let base = Url::parse(server).map_err(|error| invalid(format!("is `{server}`, which is no address: {error}")))?;
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(invalid(format!("is `{server}`: it must begin with `http://` or `https://`")).into());
+        }
+        let mut builder = reqwest::Client::builder().timeout(TIMEOUT).user_agent(USER_AGENT);
+        if base.host_str().is_some_and(|host| matches!(host, "127.0.0.1" | "[::1]" | "localhost")) {
+            // A proxy for the outside world doesn't know what runs on this machine.
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().context("no HTTP client can be made")?;
+        Ok(Self { http, base, server: server.to_owned(), token })
+    }
+
+    /// GET of the path whose segments are given below `/api/v1`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn get(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Value, ApiError> {
+        self.send(Method::GET, segments, query, None).await
+    }
+
+    /// POST of a body to the path.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn post(&self, segments: &[&str], body: &Value) -> Result<Value, ApiError> {
+        self.send(Method::POST, segments, &[], Some(body)).await
+    }
+
+    /// DELETE of the path.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn delete(&self, segments: &[&str]) -> Result<Value, ApiError> {
+        self.send(Method::DELETE, segments, &[], None).await
+    }
+
+    async fn send(&self, method: Method, segments: &[&str], query: &[(&str, &str)], body: Option<&Value>) -> Result<Value, ApiError> {
+        let unreachable = |source: reqwest::Error| ApiError::Unreachable { server: self.server.clone(), source: source.without_url() };
+        let mut request = self.http.request(method, self.url(segments, query)).bearer_auth(&*self.token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await.map_err(unreachable)?;
+        let status = answer.status();
+        let bytes = answer.bytes().await.map_err(unreachable)?;
+        let value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        if status.is_success() { Ok(value) } else { Err(ApiError::Refused { status: status.as_u16(), problem: value }) }
+    }
+
+    fn url(&self, segments: &[&str], query: &[(&str, &str)]) -> Url {
+        let mut url = self.base.clone();
+        url.path_segments_mut().expect("an http address has a path").pop_if_empty().extend(["api", "v1"]).extend(segments);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn names_are_escaped_in_addresses() {
+        let api = Api::new("https://rolecall.example/base/", Zeroizing::new("t".into())).unwrap();
+        let url = api.url(&["tenants", "acme", "accounts", "a/b?c@é"], &[("role", "x&y")]);
+        assert_eq!(url.as_str(), "https://rolecall.example/base/api/v1/tenants/acme/accounts/a%2Fb%3Fc@%C3%A9?role=x%26y");
+        assert!(Api::new("rolecall.example:80", Zeroizing::new("t".into())).is_err());
+        assert!(Api::new("nonsense", Zeroizing::new("t".into())).is_err());
+    }
+
+    #[test]
+    fn refusals_say_what_the_server_said() {
+        let refused = |status, problem| ApiError::Refused { status, problem };
+        let error = refused(
+            422,
+            json!({"detail": "the revision has 1 problems", "problems": [{
+                "file": "tenant.toml", "line": 3, "column": 1, "length": 2, "source": "xy = 1", "message": "unknown key `xy`", "help": null,
+            }]}),
+        );
+        assert_eq!(error.to_string(), "the server refused (422): the revision has 1 problems");
+        assert!(error.details().contains("--> tenant.toml:3:1"));
+        let golden = refused(422, json!({"golden": [{"file": "tests/a.json", "name": "joiner", "diff": "-a\n+b\n"}]}));
+        assert_eq!(golden.details(), "FAIL joiner tests/a.json\n-a\n+b\n");
+        assert!(refused(401, Value::Null).to_string().contains("ROLECALL_TOKEN"));
+        assert_eq!(refused(500, Value::Null).to_string(), "the server answered 500 without a reason");
+        assert_eq!(refused(400, json!({"problems": 3, "golden": 4})).details(), "");
+    }
+
+    #[test]
+    fn a_token_file_is_one_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, "rc_abc\n").unwrap();
+        assert_eq!(*read_token(&path).unwrap(), "rc_abc");
+        std::fs::write(&path, "x".repeat(5_000)).unwrap();
+        assert!(read_token(&path).unwrap_err().to_string().contains("4096 bytes"));
+        assert!(read_token(&dir.path().join("none")).is_err());
+    }
+}

@@ -1,0 +1,175 @@
+//! `rolecall connection`: an identity provider's provisioning path into a tenant, made, watched and ended.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use crate::cli::client::{Api, Remote};
+use crate::cli::{Output, confirmed, items, render, word};
+
+/// How long the token before stays good after a rotation: a working day to put the new one into the identity provider.
+const DEFAULT_OVERLAP_HOURS: u32 = 24;
+
+/// Manage the connections of identity providers.
+#[derive(clap::Subcommand)]
+pub enum Connection {
+    /// Make a connection: prints the base URL and the token for the identity provider, once
+    #[command(after_help = "Example:\n  rolecall connection create --tenant acme entra-id")]
+    Create {
+        /// A name for people, unique in the tenant
+        name: String,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Issue another token; the one before stays good for a while
+    #[command(after_help = "Example:\n  rolecall connection rotate --tenant acme entra-id --overlap-hours 2")]
+    Rotate {
+        #[command(flatten)]
+        which: Which,
+        /// How long the token before stays good
+        #[arg(long, value_name = "HOURS", default_value_t = DEFAULT_OVERLAP_HOURS, value_parser = clap::value_parser!(u32).range(0..=720))]
+        overlap_hours: u32,
+        /// After how many days the new token ends [default: never]
+        #[arg(long, value_name = "DAYS")]
+        days: Option<u32>,
+    },
+    /// Grant nothing new until resumed; what takes access away still takes effect
+    Pause {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Take part again, and decide what waited
+    Resume {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// End a connection: its people lose their accounts as if each had been deleted
+    Delete {
+        #[command(flatten)]
+        which: Which,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// List a tenant's connections
+    List {
+        #[command(flatten)]
+        at: At,
+    },
+}
+
+/// A tenant on a server.
+#[derive(clap::Args)]
+pub struct At {
+    /// The tenant
+    #[arg(long, env = "ROLECALL_TENANT", value_name = "TENANT")]
+    pub tenant: String,
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// A connection of a tenant.
+#[derive(clap::Args)]
+pub struct Which {
+    /// The connection's name or id
+    connection: String,
+    #[command(flatten)]
+    at: At,
+}
+
+impl Which {
+    /// The API, the tenant and the connection's id.
+    async fn find(self) -> anyhow::Result<(Api, String, String)> {
+        let api = self.at.remote.connect()?;
+        let answer = api.get(&["tenants", &self.at.tenant, "connections"], &[]).await?;
+        let named = |known: &&Value| known["name"] == *self.connection || known["id"] == *self.connection;
+        let found = items(&answer, "connections").iter().find(named).and_then(|known| known["id"].as_str()).map(str::to_owned);
+        let missing =
+            || anyhow::anyhow!("tenant `{}` has no connection `{}`; see `rolecall connection list`", self.at.tenant, self.connection);
+        let id = found.ok_or_else(missing)?;
+        Ok((api, self.at.tenant, id))
+    }
+}
+
+impl Connection {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn run(self, output: Output) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Create { name, at } => create(&name, at, output).await?,
+            Self::Rotate { which, overlap_hours, days } => rotate(which, overlap_hours, days, output).await?,
+            Self::Pause { which } => turn(which, "pause", "is paused: nothing new is granted, leavers still leave", output).await?,
+            Self::Resume { which } => turn(which, "resume", "is active: what waited is being decided", output).await?,
+            Self::Delete { which, yes } => delete(which, yes, output).await?,
+            Self::List { at } => list(at, output).await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn create(name: &str, at: At, output: Output) -> anyhow::Result<()> {
+    let answer = at.remote.connect()?.post(&["tenants", &at.tenant, "connections"], &json!({"name": name})).await?;
+    output.show(&answer, |paint| {
+        let headline = paint.good(&format!("connection {name} of {} is made", at.tenant));
+        Ok(format!("{headline}\n{}The token is shown this once; put both into the identity provider.\n", credentials(&answer)))
+    })
+}
+
+fn credentials(answer: &Value) -> String {
+    format!("base URL  {}\ntoken     {}\n", word(&answer["base_url"]), word(&answer["token"]))
+}
+
+async fn rotate(which: Which, overlap_hours: u32, days: Option<u32>, output: Output) -> anyhow::Result<()> {
+    let (api, tenant, id) = which.find().await?;
+    let body = json!({
+        "overlap_seconds": i64::from(overlap_hours) * 3_600,
+        "lifetime_seconds": days.map(|days| i64::from(days) * 86_400),
+    });
+    let answer = api.post(&["tenants", &tenant, "connections", &id, "rotate"], &body).await?;
+    output.show(&answer, |_| {
+        let ends = word(&answer["expires"]);
+        Ok(format!("token    {}\nexpires  {ends}\nThe token before stays good for {overlap_hours} hours.\n", word(&answer["token"])))
+    })
+}
+
+async fn turn(which: Which, action: &str, done: &str, output: Output) -> anyhow::Result<()> {
+    let name = which.connection.clone();
+    let (api, tenant, id) = which.find().await?;
+    let answer = api.post(&["tenants", &tenant, "connections", &id, action], &json!({})).await?;
+    output.show(&answer, |paint| Ok(format!("{} {done}\n", paint.strong(&name))))
+}
+
+async fn delete(which: Which, yes: bool, output: Output) -> anyhow::Result<()> {
+    let question = format!(
+        "Delete connection `{}` of `{}`? Everybody that it provisioned loses their account and roles at once.",
+        which.connection, which.at.tenant
+    );
+    let name = which.connection.clone();
+    let (api, tenant, id) = which.find().await?;
+    if !confirmed(yes, &question)? {
+        return output.print("nothing was deleted\n");
+    }
+    api.delete(&["tenants", &tenant, "connections", &id]).await?;
+    output.show(&json!({"deleted": id}), |paint| Ok(format!("{} is deleted\n", paint.strong(&name))))
+}
+
+async fn list(at: At, output: Output) -> anyhow::Result<()> {
+    let answer = at.remote.connect()?.get(&["tenants", &at.tenant, "connections"], &[]).await?;
+    output.show(&answer, |_| {
+        let mut table = render::table(["name", "id", "state", "last seen", "wrong credentials", "tokens"]);
+        for known in items(&answer, "connections") {
+            let tokens = known["tokens"].as_array().map_or(0, Vec::len);
+            table.add_row([
+                word(&known["name"]),
+                word(&known["id"]),
+                word(&known["state"]),
+                word(&known["last_seen"]),
+                word(&known["wrong_credentials"]),
+                tokens.to_string(),
+            ]);
+        }
+        Ok(format!("{table}\n"))
+    })
+}

@@ -1,0 +1,350 @@
+//! `rolecall serve`: builds the parts of a server, loads tenant folders, serves until told to stop, and drains.
+//!
+//! [`start`] is what `serve`, `dev`, `demo` and the tests have in common. The only wiring of the process is here.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
+
+use crate::app::App;
+use crate::cli::logging;
+use crate::clock::{Clock, SystemClock};
+use crate::compute::Compute;
+use crate::config::{Config, Layer, MASTER_KEY_VARIABLE, MasterKey};
+use crate::crypto::Keyring;
+use crate::diagnostic::Diagnostic;
+use crate::model::{Actor, TenantId};
+use crate::plugins::{Sandbox, SandboxConfig};
+use crate::revision::{self, Files};
+use crate::store::{self, ApiScope, StoreError};
+use crate::tenancy::{self, TenancyError};
+use crate::{http, jobs};
+
+/// The owner of tenants that come from `--tenants`.
+const FOLDER_OWNER: &str = "folder";
+
+/// Run the server.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Settings are taken from flags, then from the environment, then from the file.
+ROLECALL_MASTER_KEY (64 hexadecimal digits) replaces the key file in the data directory.
+
+Examples:
+  rolecall serve
+  rolecall serve --config /etc/rolecall/rolecall.toml
+  rolecall serve --tenants examples/tenants --listen 0.0.0.0:8080 --log-format json
+  ROLECALL_DATABASE_URL=postgres://rolecall@db/rolecall rolecall serve")]
+pub struct Serve {
+    /// A TOML file with the settings below, named with `_` for `-`
+    #[arg(long, env = "ROLECALL_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Layer,
+}
+
+/// A server that is running.
+pub struct Running {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Its parts.
+    pub app: Arc<App>,
+    grace: Duration,
+    stop_serving: watch::Sender<bool>,
+    stop_jobs: watch::Sender<bool>,
+    server: JoinHandle<std::io::Result<()>>,
+    worker: JoinHandle<()>,
+}
+
+impl Running {
+    /// `http://ADDR`, or the public URL when one is set.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.app.public_url.clone().unwrap_or_else(|| format!("http://{}", self.addr))
+    }
+
+    /// Stops accepting, lets requests and then jobs finish, and gives up on what is left when the grace is over.
+    pub async fn stop(mut self) {
+        self.stop_serving.send_replace(true);
+        let drained = tokio::time::timeout(self.grace, async {
+            let served = (&mut self.server).await;
+            self.stop_jobs.send_replace(true);
+            self.app.wake.notify_waiters();
+            (served, (&mut self.worker).await)
+        })
+        .await;
+        match drained {
+            Ok((Ok(Ok(())), Ok(()))) => tracing::info!("stopped: every request and job has finished"),
+            Ok((served, worked)) => tracing::error!(server = ?served, worker = ?worked, "a part of the server failed while it stopped"),
+            Err(_) => {
+                tracing::warn!(grace_seconds = self.grace.as_secs(), "stopped before everything had finished; what is left is durable");
+                self.server.abort();
+                self.worker.abort();
+            }
+        }
+    }
+
+    /// Resolves when a part that should run for ever has ended by itself: never, unless there is a defect.
+    async fn failed(&mut self) -> anyhow::Error {
+        tokio::select! {
+            ended = &mut self.server => match ended {
+                Ok(Err(error)) => anyhow::Error::new(error).context("the server can't go on"),
+                ended => anyhow::anyhow!("the server has ended: {ended:?}"),
+            },
+            ended = &mut self.worker => anyhow::anyhow!("the worker has ended: {ended:?}"),
+        }
+    }
+}
+
+/// Starts a server. Port 0 takes a free port; see [`Running::addr`].
+///
+/// # Errors
+/// When the address is taken, the database is away, the master key is wrong or the sandbox can't be made.
+pub async fn start(config: &Config) -> anyhow::Result<Running> {
+    start_at(config, Arc::new(SystemClock)).await
+}
+
+/// As [`start`], with a clock of the caller's: for tests that move time.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_at(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
+    assemble(config, clock, true).await
+}
+
+/// As [`start_at`], without the worker: for tests that call [`jobs::run_until_idle`] and look at what stands before and after.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_idle(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
+    assemble(config, clock, false).await
+}
+
+async fn assemble(config: &Config, clock: Arc<dyn Clock>, work: bool) -> anyhow::Result<Running> {
+    install_tls_provider();
+    let listener = TcpListener::bind(&config.listen).await.with_context(|| format!("can't listen on `{}`", config.listen))?;
+    let addr = listener.local_addr().context("the listener has no address")?;
+    let app = build(config, clock).await?;
+    if let Some(dir) = &config.tenants {
+        load_folders(&app, dir).await?;
+    }
+    let (stop_serving, mut serving_stopped) = watch::channel(false);
+    let (stop_jobs, mut jobs_stopped) = watch::channel(false);
+    let router = http::router(Arc::clone(&app));
+    let server = tokio::spawn(async move {
+        let told = async move {
+            // An error means that the sender is gone, which is a stop too.
+            let _ = serving_stopped.wait_for(|stopped| *stopped).await;
+        };
+        axum::serve(listener, router).with_graceful_shutdown(told).await
+    });
+    let working = Arc::clone(&app);
+    let worker = tokio::spawn(async move {
+        if work {
+            jobs::run(working, jobs_stopped).await;
+        } else {
+            // As above: an error means that the sender is gone.
+            let _ = jobs_stopped.wait_for(|stopped| *stopped).await;
+        }
+    });
+    tracing::info!(%addr, "listening");
+    let grace = Duration::from_secs(config.shutdown_grace_seconds);
+    Ok(Running { addr, app, grace, stop_serving, stop_jobs, server, worker })
+}
+
+/// The TLS library of outgoing requests and of PostgreSQL, chosen once for the process.
+pub fn install_tls_provider() {
+    // An error means that another server in this process has already done it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+async fn build(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<App>> {
+    make_private_dir(&config.data_dir).with_context(|| format!("the data directory `{}` can't be made", config.data_dir.display()))?;
+    let keyring = Arc::new(match &config.master_key {
+        MasterKey::File(path) => Keyring::from_file(path)?,
+        MasterKey::Hex(key) => Keyring::from_hex(key)?,
+    });
+    let store = store::open(&config.database_url, Arc::clone(&keyring)).await.context("the database can't be opened")?;
+    let concurrency = u32::try_from(config.evaluation_threads).context("too many evaluation threads")?;
+    let sandbox = Sandbox::new(&SandboxConfig { concurrency, ..SandboxConfig::default() }).context("the sandbox can't be made")?;
+    let compute = Compute::new(config.evaluation_threads, config.evaluation_queue);
+    Ok(Arc::new(App::new(store, clock, keyring, sandbox, compute, config.public_url.clone())?))
+}
+
+fn make_private_dir(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// Why a folder's revision is not active. The tenant's last good one stays.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// The name of the folder can't be a tenant's.
+    #[error("the folder's name is not valid UTF-8")]
+    Name,
+    /// The folder can't be read.
+    #[error("the folder has {} problems", .0.len())]
+    Broken(Vec<Diagnostic>),
+    /// Its revision is refused.
+    #[error(transparent)]
+    Refused(#[from] TenancyError),
+}
+
+/// Loads each folder in `dir` as the tenant of that name. A broken folder is reported and stops no other.
+async fn load_folders(app: &Arc<App>, dir: &Path) -> anyhow::Result<()> {
+    let listing = || -> std::io::Result<Vec<PathBuf>> { std::fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect() };
+    let mut folders = listing().with_context(|| format!("the tenants' directory `{}` can't be read", dir.display()))?;
+    folders.retain(|path| path.join("tenant.toml").is_file());
+    folders.sort();
+    if folders.is_empty() {
+        tracing::warn!(dir = %dir.display(), "no folder here holds a `tenant.toml`: no tenant was loaded");
+    }
+    for folder in folders {
+        match load_folder(app, &folder).await {
+            Ok((tenant, changed)) => tracing::info!(%tenant, changed, "tenant folder loaded"),
+            // Nothing is decided well without the database: better not to start than to start half.
+            Err(FolderError::Refused(TenancyError::Store(error @ StoreError::Unavailable(_)))) => {
+                return Err(anyhow::Error::new(error).context("the tenants' folders can't be loaded"));
+            }
+            Err(error) => report_folder(&folder, &error),
+        }
+    }
+    Ok(())
+}
+
+/// Makes the folder's revision the active one of the tenant that it is named for. Says whether another was active before.
+///
+/// # Errors
+/// [`FolderError`]; the last good revision stays active.
+pub async fn load_folder(app: &Arc<App>, folder: &Path) -> Result<(TenantId, bool), FolderError> {
+    let name = folder.file_name().and_then(|name| name.to_str()).ok_or(FolderError::Name)?;
+    let path = folder.to_owned();
+    let files = tokio::task::spawn_blocking(move || revision::read_folder(&path))
+        .await
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+        .map_err(FolderError::Broken)?;
+    let tenant = TenantId::from(name);
+    let changed = load_files(app, &tenant, files, FOLDER_OWNER).await?;
+    Ok((tenant, changed))
+}
+
+/// Makes `files` the active revision of a tenant, which is made if it is missing. Says whether another was active before.
+///
+/// # Errors
+/// [`TenancyError`]; the last good revision stays active.
+pub async fn load_files(app: &Arc<App>, tenant: &TenantId, files: Files, owner: &str) -> Result<bool, TenancyError> {
+    let hash = revision::hash(&files);
+    let name = display_name(&files).unwrap_or_else(|| tenant.0.clone());
+    let standing = tenancy::ensure_tenant(app, tenant, &name, owner).await?;
+    if standing.active_revision.as_ref() == Some(&hash) {
+        return Ok(false);
+    }
+    let checked = tenancy::store_revision(app, tenant, files).await?;
+    let actor = Actor { kind: "startup".to_owned(), id: owner.to_owned() };
+    tenancy::activate(app, tenant, &checked.hash, standing.active_revision.as_ref(), owner, &actor).await?;
+    Ok(true)
+}
+
+/// The tenant's name for people, read before the folder is checked: a tenant has its name even while its first revision is broken.
+#[must_use]
+pub fn display_name(files: &Files) -> Option<String> {
+    let settings: toml::Table = toml::from_str(std::str::from_utf8(files.get("tenant.toml")?).ok()?).ok()?;
+    settings.get("name")?.as_str().map(str::to_owned)
+}
+
+fn report_folder(folder: &Path, error: &FolderError) {
+    let shown = folder.display();
+    tracing::error!(folder = %shown, %error, "the tenant folder is not loaded; its last good revision stays active");
+    match error {
+        FolderError::Broken(problems) | FolderError::Refused(TenancyError::Broken(problems)) => {
+            for problem in problems {
+                let Diagnostic { file, line, column, message, help, .. } = problem;
+                tracing::error!(folder = %shown, file, line, column, help, "{message}");
+            }
+        }
+        FolderError::Refused(TenancyError::Golden(cases)) => {
+            for case in cases.iter().filter(|case| case.diff.is_some()) {
+                tracing::error!(folder = %shown, file = case.file, "golden case `{}` fails: see `rolecall tenant test`", case.name);
+            }
+        }
+        FolderError::Name | FolderError::Refused(_) => {}
+    }
+}
+
+impl Serve {
+    /// Serves until SIGTERM or SIGINT.
+    ///
+    /// # Errors
+    /// As [`start`], and what ends a running server.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let master_key = std::env::var(MASTER_KEY_VARIABLE).ok().map(Zeroizing::new);
+        let config = Config::resolve(self.settings, self.config.as_deref(), master_key)?;
+        logging::init(config.log_format, &config.log_level)?;
+        let mut stop = Signals::new()?;
+        let mut running = start(&config).await?;
+        issue_first_token(&running).await?;
+        let failure = tokio::select! {
+            signal = stop.received() => {
+                tracing::info!(signal, "stopping");
+                None
+            }
+            failure = running.failed() => Some(failure),
+        };
+        match failure {
+            Some(failure) => Err(failure),
+            None => {
+                running.stop().await;
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+/// At the first start nobody could administer the server: one token is made and shown once, on standard output, never in the log.
+async fn issue_first_token(running: &Running) -> anyhow::Result<()> {
+    if running.app.store.count_api_tokens().await? > 0 {
+        return Ok(());
+    }
+    let scope = ApiScope { tenant: None, write: true };
+    let issued = tenancy::create_api_token(&running.app, scope, None).await?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "This is the first start. The operator token below may do everything; it is shown this once and stored nowhere:\n")?;
+    writeln!(out, "  {}\n", *issued.token)?;
+    writeln!(out, "Keep it in a secret store. Try: ROLECALL_TOKEN=… rolecall tenant list --server {}", running.url())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// The signals that mean: stop.
+pub struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn new() -> anyhow::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| signal(kind).context("signals can't be received");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// Resolves with the name of the first that comes.
+    pub async fn received(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! `rolecall tenant`: check and test a folder without a server; compare it with a running one; put it there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::cli::client::{Api, ApiError, Remote};
+use crate::cli::render::{self, Paint};
+use crate::cli::{EXIT_FOUND, Output, serve, word};
+use crate::config::ConfigError;
+use crate::crypto::sha256_hex;
+use crate::diagnostic::{self, Diagnostic};
+use crate::plugins::{Sandbox, SandboxConfig};
+use crate::revision::{self, Difference, FileDifference, Files, GoldenResult, Revision};
+
+/// How much of a plugin's hash is shown: enough to tell two apart.
+const HASH_CHARS_SHOWN: usize = 12;
+
+/// Work on a tenant's folder: plugin, policies, roles, tables, golden cases.
+#[derive(clap::Subcommand)]
+pub enum Tenant {
+    /// Say what is wrong with a folder, with file, line and caret. Needs no server
+    #[command(after_help = "Example:\n  rolecall tenant check examples/tenants/acme\n\nExit code 1 when something is wrong.")]
+    Check(Folder),
+    /// Check a folder and run its golden cases. Needs no server
+    #[command(after_help = "Example:\n  rolecall tenant test examples/tenants/acme\n\nExit code 1 when a case fails.")]
+    Test(Folder),
+    /// Compare a folder with the tenant's active revision
+    #[command(after_help = "Example:\n  rolecall tenant diff examples/tenants/acme --server https://rolecall.example\n\n\
+        Exit code 1 when they differ.")]
+    Diff(Deployed),
+    /// Make a folder the tenant's active revision; the tenant is made if it is missing
+    #[command(after_help = "Example:\n  rolecall tenant apply examples/tenants/acme --server https://rolecall.example\n\n\
+        The server checks the folder and runs its golden cases first: what is broken is never activated.")]
+    Apply(Deployed),
+    /// List the tenants
+    List(Listing),
+}
+
+/// A folder on this machine.
+#[derive(clap::Args)]
+pub struct Folder {
+    /// The tenant's folder (it holds `tenant.toml`)
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+}
+
+/// A folder and the server that it belongs on.
+#[derive(clap::Args)]
+pub struct Deployed {
+    #[command(flatten)]
+    folder: Folder,
+    /// The tenant [default: the folder's name]
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<String>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// A server.
+#[derive(clap::Args)]
+pub struct Listing {
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Tenant {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// What could not be read, and the server's.
+    pub async fn run(self, output: Output) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Check(folder) => check(&folder.dir, output),
+            Self::Test(folder) => test(&folder.dir, output),
+            Self::Diff(deployed) => diff(deployed, output).await,
+            Self::Apply(deployed) => apply(deployed, output).await,
+            Self::List(listing) => list(listing, output).await,
+        }
+    }
+}
+
+fn build(dir: &Path) -> anyhow::Result<Result<Revision, Vec<Diagnostic>>> {
+    let sandbox = Sandbox::new(&SandboxConfig::default()).context("the sandbox can't be made")?;
+    Ok(revision::read_folder(dir).and_then(|files| Revision::build(&files, &sandbox)))
+}
+
+fn check(dir: &Path, output: Output) -> anyhow::Result<ExitCode> {
+    let revision = match build(dir)? {
+        Ok(revision) => revision,
+        Err(problems) => return broken(dir, &problems, output),
+    };
+    let value = json!({"ok": true, "hash": revision.hash, "name": revision.name, "golden_cases": revision.tests.len(), "problems": []});
+    output.show(&value, |paint| {
+        let cases = revision.tests.len();
+        let roles = revision.policies.roles().len();
+        let headline = paint.good(&format!("{} is in order", dir.display()));
+        Ok(format!("{headline}: {roles} roles, {cases} golden cases (not run: see `rolecall tenant test`)\nrevision {}\n", revision.hash))
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn broken(dir: &Path, problems: &[Diagnostic], output: Output) -> anyhow::Result<ExitCode> {
+    output.show(&json!({"ok": false, "problems": problems}), |paint| {
+        Ok(format!("{} in {}\n", diagnostic::render(problems, paint.colours()).trim_end(), dir.display()))
+    })?;
+    Ok(ExitCode::from(EXIT_FOUND))
+}
+
+fn test(dir: &Path, output: Output) -> anyhow::Result<ExitCode> {
+    let revision = match build(dir)? {
+        Ok(revision) => revision,
+        Err(problems) => return broken(dir, &problems, output),
+    };
+    let cases = revision.run_tests();
+    let failed = cases.iter().filter(|case| case.diff.is_some()).count();
+    output.show(&json!({"ok": failed == 0, "hash": revision.hash, "cases": cases}), |paint| Ok(golden(&cases, failed, paint)))?;
+    Ok(ExitCode::from(if failed == 0 { 0 } else { EXIT_FOUND }))
+}
+
+fn golden(cases: &[GoldenResult], failed: usize, paint: Paint) -> String {
+    let mut text = String::new();
+    for case in cases {
+        let place = paint.faint(&case.file);
+        match &case.diff {
+            None => text += &format!("{} {} {place}\n", paint.good("pass"), case.name),
+            Some(diff) => text += &format!("{} {} {place}\n{}", paint.bad("FAIL"), case.name, render::diff(diff, paint)),
+        }
+    }
+    let passed = cases.len() - failed;
+    let summary = format!("{passed} passed, {failed} failed");
+    text + &if failed == 0 { paint.good(&summary) } else { paint.bad(&summary) } + "\n"
+}
+
+/// What this command reads of an active revision.
+#[derive(Deserialize)]
+struct Active {
+    hash: Option<String>,
+    files: BTreeMap<String, ActiveFile>,
+}
+
+/// A file of the active revision, as the server tells it: plugins are large, so only what tells them apart.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum ActiveFile {
+    Contents { base64: String },
+    Digest { sha256: String, bytes: usize },
+}
+
+/// The tenant, the files and the API; or the folder and what is wrong with it.
+type Opened = Result<(String, Files, Api), (PathBuf, Vec<Diagnostic>)>;
+
+impl Deployed {
+    fn open(self) -> anyhow::Result<Opened> {
+        let dir = self.folder.dir;
+        let named = || dir.canonicalize().ok()?.file_name()?.to_str().map(str::to_owned);
+        let tenant = self
+            .tenant
+            .or_else(named)
+            .ok_or(ConfigError::Invalid { key: "tenant", problem: "can't be told from the folder's name: give `--tenant`".into() })?;
+        let api = self.remote.connect()?;
+        Ok(match revision::read_folder(&dir) {
+            Ok(files) => Ok((tenant, files, api)),
+            Err(problems) => Err((dir, problems)),
+        })
+    }
+}
+
+async fn active(api: &Api, tenant: &str) -> anyhow::Result<Option<Active>> {
+    match api.get(&["tenants", tenant, "revisions", "active"], &[]).await {
+        Ok(value) => Ok(Some(serde_json::from_value(value).context("the server's answer can't be read")?)),
+        Err(ApiError::Refused { status: 404, .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn diff(deployed: Deployed, output: Output) -> anyhow::Result<ExitCode> {
+    let (tenant, files, api) = match deployed.open()? {
+        Ok(opened) => opened,
+        Err((dir, problems)) => return broken(&dir, &problems, output),
+    };
+    let local = revision::hash(&files);
+    let (before, there) = active(&api, &tenant).await?.map_or((None, BTreeMap::new()), |active| (active.hash, active.files));
+    let same = before.as_ref() == Some(&local.0);
+    let difference = difference(there, files)?;
+    let value = json!({"tenant": tenant, "active": before, "local": local, "same": same, "difference": difference});
+    output.show(&value, |paint| {
+        let text = render::diff(&difference.to_string(), paint);
+        Ok(format!("{text}\nactive {}\nfolder {local}\n", before.as_deref().unwrap_or("–")))
+    })?;
+    Ok(ExitCode::from(if same { 0 } else { EXIT_FOUND }))
+}
+
+/// What differs between the active revision and the folder. Plugins whose digests differ can't be compared further: they are told apart by that.
+fn difference(there: BTreeMap<String, ActiveFile>, mut here: Files) -> anyhow::Result<Difference> {
+    let mut comparable = Files::new();
+    let mut plugins = Vec::new();
+    for (path, file) in there {
+        match file {
+            ActiveFile::Contents { base64 } => {
+                comparable.insert(path, STANDARD.decode(base64).context("the server's answer can't be read")?);
+            }
+            ActiveFile::Digest { sha256, bytes } => {
+                let local = here.remove(&path);
+                let found = local.as_ref().map(|contents| sha256_hex(contents));
+                if found.as_ref() != Some(&sha256) {
+                    let now = local.map_or_else(|| "none".to_owned(), |contents| plugin(&sha256_hex(&contents), contents.len()));
+                    let diff = format!("--- a/{path}\n+++ b/{path}\n-{}\n+{now}\n", plugin(&sha256, bytes));
+                    plugins.push(FileDifference { path, diff });
+                }
+            }
+        }
+    }
+    let mut difference = revision::diff(&comparable, &here);
+    difference.files.extend(plugins);
+    difference.files.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(difference)
+}
+
+fn plugin(sha256: &str, bytes: usize) -> String {
+    let start: String = sha256.chars().take(HASH_CHARS_SHOWN).collect();
+    format!("{start} ({bytes} bytes)")
+}
+
+async fn apply(deployed: Deployed, output: Output) -> anyhow::Result<ExitCode> {
+    let (tenant, files, api) = match deployed.open()? {
+        Ok(opened) => opened,
+        Err((dir, problems)) => return broken(&dir, &problems, output),
+    };
+    let local = revision::hash(&files);
+    let before = match active(&api, &tenant).await? {
+        Some(active) => active.hash,
+        None => {
+            make_tenant(&api, &tenant, &files).await?;
+            None
+        }
+    };
+    let changed = before.as_ref() != Some(&local.0);
+    if changed {
+        let encoded: BTreeMap<&String, String> = files.iter().map(|(path, bytes)| (path, STANDARD.encode(bytes))).collect();
+        let body = json!({"files": encoded, "activate": true, "replaces": before});
+        api.post(&["tenants", &tenant, "revisions"], &body).await?;
+    }
+    output.show(&json!({"tenant": tenant, "before": before, "after": local, "changed": changed}), |paint| {
+        let done = if changed { "activated" } else { "already active" };
+        Ok(format!("{}\nbefore {}\nafter  {local}\n", paint.good(&format!("{tenant}: {done}")), before.as_deref().unwrap_or("–")))
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn make_tenant(api: &Api, tenant: &str, files: &Files) -> anyhow::Result<()> {
+    let name = serve::display_name(files).unwrap_or_else(|| tenant.to_owned());
+    api.post(&["tenants"], &json!({"id": tenant, "name": name})).await?;
+    Ok(())
+}
+
+async fn list(listing: Listing, output: Output) -> anyhow::Result<ExitCode> {
+    let answer = listing.remote.connect()?.get(&["tenants"], &[]).await?;
+    output.show(&answer, |_| {
+        let mut table = render::table(["tenant", "name", "managed by", "active revision"]);
+        for tenant in super::items(&answer, "tenants") {
+            let hash = word(&tenant["active_revision"]);
+            table.add_row([
+                word(&tenant["id"]),
+                word(&tenant["name"]),
+                word(&tenant["managed_by"]),
+                hash.chars().take(HASH_CHARS_SHOWN).collect(),
+            ]);
+        }
+        Ok(format!("{table}\n"))
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_found_by_file() {
+        let known = |text: &str| ActiveFile::Contents { base64: STANDARD.encode(text) };
+        let digest = |text: &str| ActiveFile::Digest { sha256: sha256_hex(text.as_bytes()), bytes: text.len() };
+        let there = || {
+            BTreeMap::from([
+                ("policies/a.cedar".to_owned(), known("// one\n// two\n")),
+                ("plugins/p.wasm".to_owned(), digest("plugin")),
+                ("plugins/q.wasm".to_owned(), digest("plugin")),
+                ("plugins/r.wasm".to_owned(), digest("plugin")),
+                ("tables/t.csv".to_owned(), known("same\n")),
+            ])
+        };
+        let here =
+            |pairs: &[(&str, &str)]| -> Files { pairs.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect() };
+        let changed = [
+            ("policies/a.cedar", "// one\n// 2\n"),
+            ("plugins/p.wasm", "plugin"),
+            ("plugins/q.wasm", "another"),
+            ("plugins/s.wasm", "new"),
+            ("tables/t.csv", "same\n"),
+        ];
+        let found = difference(there(), here(&changed)).unwrap();
+        let paths: Vec<&str> = found.files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, ["plugins/q.wasm", "plugins/r.wasm", "plugins/s.wasm", "policies/a.cedar"]);
+        assert!(found.files[0].diff.contains("(6 bytes)\n+") && found.files[0].diff.ends_with("(7 bytes)\n"), "{}", found.files[0].diff);
+        assert!(found.files[1].diff.ends_with("\n+none\n"), "{}", found.files[1].diff);
+        assert!(found.files[3].diff.contains("-// two\n+// 2\n"), "{}", found.files[3].diff);
+        let unreadable = BTreeMap::from([("a".to_owned(), ActiveFile::Contents { base64: "?".into() })]);
+        assert!(difference(unreadable, Files::new()).is_err());
+    }
+
+    #[test]
+    fn nothing_differs_where_everything_is_the_same() {
+        let there = BTreeMap::from([
+            ("plugins/p.wasm".to_owned(), ActiveFile::Digest { sha256: sha256_hex(b"plugin"), bytes: 6 }),
+            ("tables/t.csv".to_owned(), ActiveFile::Contents { base64: STANDARD.encode("same\n") }),
+        ]);
+        let here = Files::from([("plugins/p.wasm".to_owned(), b"plugin".to_vec()), ("tables/t.csv".to_owned(), b"same\n".to_vec())]);
+        assert_eq!(difference(there, here).unwrap().files, []);
+    }
+
+    #[test]
+    fn failing_cases_show_their_difference() {
+        let case =
+            |name: &str, diff: Option<&str>| GoldenResult { file: "tests/a.json".into(), name: name.into(), diff: diff.map(Into::into) };
+        let text = golden(&[case("joiner", None), case("mover", Some("-a\n+b\n"))], 1, Paint::default());
+        assert_eq!(text, "pass joiner tests/a.json\nFAIL mover tests/a.json\n-a\n+b\n1 passed, 1 failed\n");
+    }
+}

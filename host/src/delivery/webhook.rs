@@ -1,0 +1,124 @@
+//! The signed webhook target: one POST an event, as <https://www.standardwebhooks.com> describes it.
+//! Knows HTTP and signing; when and in which order events are due is the store's to say.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::json;
+
+use crate::crypto;
+use crate::model::Instant;
+use crate::store::{DeliveryResult, DueDelivery};
+
+/// How long a target may take to acknowledge.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// What a secret begins with, so that people and scanners recognise it.
+pub const SECRET_PREFIX: &str = "whsec_";
+/// Seconds until the next attempt, by how many were made: about three days in all, after which the delivery is given up.
+const RETRY_SECONDS: [i64; 12] = [1, 5, 30, 120, 600, 1_800, 7_200, 18_000, 36_000, 43_200, 64_800, 86_400];
+
+/// The HTTP client of all webhooks.
+pub struct Client(reqwest::Client);
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+#[error("the client for webhooks can't be made")]
+pub struct ClientError(#[source] reqwest::Error);
+
+/// A new secret: the text that the target's owner is shown once.
+#[must_use]
+pub fn new_secret() -> zeroize::Zeroizing<String> {
+    zeroize::Zeroizing::new(format!("{SECRET_PREFIX}{}", BASE64.encode(crypto::random_key_bytes())))
+}
+
+/// The `webhook-signature` of a message: HMAC-SHA-256 over `id.timestamp.body`. `None` when the secret is not `whsec_` and Base64.
+#[must_use]
+pub fn signature(secret: &str, id: &str, timestamp: i64, body: &str) -> Option<String> {
+    let key = zeroize::Zeroizing::new(BASE64.decode(secret.strip_prefix(SECRET_PREFIX)?).ok()?);
+    let signed = format!("{id}.{timestamp}.{body}");
+    Some(format!("v1,{}", BASE64.encode(crypto::hmac_sha256(&key, signed.as_bytes()))))
+}
+
+impl Client {
+    /// Makes the client: no redirects (a redirect could carry personal data elsewhere), bounded time.
+    ///
+    /// # Errors
+    /// When the TLS configuration can't be made (the process installs the TLS library at start-up).
+    pub fn new() -> Result<Self, ClientError> {
+        reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(TIMEOUT)
+            .user_agent(concat!("rolecall/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map(Self)
+            .map_err(ClientError)
+    }
+
+    /// Makes one attempt. `secret` is the opened secret of the target.
+    pub async fn deliver(&self, due: &DueDelivery, secret: &str, now: Instant) -> DeliveryResult {
+        let body = json!({"type": due.event.kind, "timestamp": due.event.at, "tenant": due.tenant, "data": due.event}).to_string();
+        let timestamp = now.timestamp().as_second();
+        let Some(signature) = signature(secret, &due.event.id, timestamp, &body) else {
+            return DeliveryResult::Dead("the target's secret is malformed: set the target again".into());
+        };
+        let sent = self
+            .0
+            .post(&due.target.url)
+            .header("content-type", "application/json")
+            .header("webhook-id", &due.event.id)
+            .header("webhook-timestamp", timestamp)
+            .header("webhook-signature", signature)
+            .body(body)
+            .send()
+            .await;
+        match sent {
+            Ok(answer) if answer.status().is_success() => DeliveryResult::Acknowledged,
+            // Standard Webhooks: 410 says that the receiver wants no more.
+            Ok(answer) if answer.status().as_u16() == 410 => DeliveryResult::Dead("the target answered 410".into()),
+            Ok(answer) => again(due.attempts, now, format!("the target answered {}", answer.status().as_u16())),
+            Err(error) => again(due.attempts, now, reason(&error).into()),
+        }
+    }
+}
+
+/// Never the error's own text: it holds the URL, whose query may hold a secret.
+fn reason(error: &reqwest::Error) -> &'static str {
+    if error.is_timeout() {
+        "the target did not answer in time"
+    } else if error.is_connect() {
+        "the target can't be reached"
+    } else {
+        "the request to the target failed"
+    }
+}
+
+fn again(attempts: i64, now: Instant, why: String) -> DeliveryResult {
+    let made = usize::try_from(attempts).unwrap_or(usize::MAX);
+    match RETRY_SECONDS.get(made) {
+        Some(seconds) => DeliveryResult::Retry(now.plus_seconds(*seconds), why),
+        None => DeliveryResult::Dead(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
+    use super::*;
+
+    /// The example of the Standard Webhooks specification.
+    #[test]
+    fn the_specifications_example_has_the_specifications_signature() {
+        let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        let body = r#"{"test": 2432232314}"#;
+        let signed = signature(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body).unwrap();
+        assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        assert!(signature("secret", "id", 0, body).is_none());
+    }
+
+    #[test]
+    fn attempts_end() {
+        assert!(matches!(again(0, Instant(0), String::new()), DeliveryResult::Retry(Instant(1_000_000), _)));
+        assert!(matches!(again(12, Instant(0), String::new()), DeliveryResult::Dead(_)));
+    }
+}

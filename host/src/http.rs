@@ -1,0 +1,68 @@
+//! Everything that speaks HTTP, made from one table: [`routes`].
+//!
+//! `routes` makes the router, the OpenAPI document and the list that tests walk; `guards` say who may
+//! call; `scim`, `api` and `operations` hold the handlers; `body`, `query` and `urls` read requests;
+//! `error` alone picks statuses; `frame` surrounds every request (id, time limit, log line, metrics,
+//! the form of errors). Nothing here decides what happens to people: that is provisioning's.
+
+pub mod api;
+pub mod body;
+pub mod error;
+pub mod frame;
+pub mod guards;
+pub mod openapi;
+pub mod operations;
+pub mod query;
+pub mod routes;
+pub mod scim;
+pub mod urls;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::Method;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::app::App;
+use error::Error;
+use guards::Access;
+
+/// A route, for tests that walk every one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteInfo {
+    /// The method.
+    pub method: Method,
+    /// The path, with `{parameters}`.
+    pub path: &'static str,
+    /// The operation's id in the OpenAPI document.
+    pub operation: &'static str,
+    /// Who may call it.
+    pub access: Access,
+}
+
+/// Every route that [`router`] serves. (`HEAD` is answered wherever `GET` is.)
+#[must_use]
+pub fn route_list() -> Vec<RouteInfo> {
+    routes::all()
+        .into_iter()
+        .map(|route| RouteInfo { method: route.method, path: route.path, operation: route.operation, access: route.access })
+        .collect()
+}
+
+/// The router over a running process's parts.
+pub fn router(app: Arc<App>) -> Router {
+    assemble(app, routes::all())
+}
+
+fn assemble(app: Arc<App>, table: Vec<routes::Route>) -> Router {
+    table
+        .into_iter()
+        .fold(Router::new(), |router, route| router.route(route.path, route.handler))
+        .method_not_allowed_fallback(async || Error::method_not_allowed())
+        .fallback(async || Error::not_found("such path"))
+        .layer(CatchPanicLayer::custom(error::of_panic))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), frame::surround))
+        .with_state(app)
+}
+
+mod tests;

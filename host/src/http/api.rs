@@ -1,0 +1,63 @@
+//! The API for the platform and its tools: `/api/v1`. One file for each kind of thing; answers are the domain's own types
+//! where those are fit to be read, and a struct beside the handler where they are not.
+
+pub mod accounts;
+pub mod connections;
+pub mod handles;
+pub mod revisions;
+pub mod targets;
+pub mod tenants;
+pub mod tokens;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::error::{Error, Result};
+use crate::model::Instant;
+use crate::tenancy::IssuedToken;
+
+/// The longest name for people, in characters.
+const NAME_CHARS_LIMIT: usize = 200;
+/// The longest life of a token, in seconds: ten years, so that an end can always be computed.
+const LIFETIME_SECONDS_LIMIT: i64 = 10 * 366 * 24 * 3600;
+
+/// A body without fields.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// A token that was just made: shown this once.
+#[derive(Serialize, JsonSchema)]
+pub struct TokenAnswer {
+    /// An id to name it by; not the secret.
+    token_id: String,
+    /// The secret, `rc_…`: it can't be shown again.
+    token: String,
+    /// When it stops being accepted; `null` for never.
+    expires: Option<Instant>,
+}
+
+impl From<IssuedToken> for TokenAnswer {
+    fn from(issued: IssuedToken) -> Self {
+        Self { token_id: issued.id, token: issued.token.to_string(), expires: issued.expires }
+    }
+}
+
+fn checked_name(name: &str) -> Result<&str> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > NAME_CHARS_LIMIT || name.chars().any(char::is_control) {
+        let detail = format!("`name` must have 1 to {NAME_CHARS_LIMIT} characters and no control characters");
+        return Err(Error::bad_request(detail, "a name is too long, empty or not printable"));
+    }
+    Ok(name)
+}
+
+fn checked_lifetime(seconds: Option<i64>) -> Result<Option<i64>> {
+    match seconds {
+        Some(seconds) if !(1..=LIFETIME_SECONDS_LIMIT).contains(&seconds) => {
+            let detail = format!("`lifetime_seconds` must be from 1 to {LIFETIME_SECONDS_LIMIT}, or left out for no end");
+            Err(Error::bad_request(detail, "a lifetime is out of range"))
+        }
+        fitting => Ok(fitting),
+    }
+}

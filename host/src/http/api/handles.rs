@@ -1,0 +1,48 @@
+//! Group handles: which group each stands for, and a person's yes to it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Nothing;
+use super::tenants::NoQuery;
+use crate::app::App;
+use crate::http::body::ApiBody;
+use crate::http::error::Result;
+use crate::http::guards::{TenantReader, TenantWriter};
+use crate::http::query::{ApiQuery, At};
+use crate::model::Handle;
+use crate::store::HandleBinding;
+
+/// The tenant's handles.
+#[derive(Serialize, JsonSchema)]
+pub struct HandleList {
+    /// By handle.
+    handles: Vec<HandleBinding>,
+}
+
+/// GET …/handles
+///
+/// # Errors
+/// The store's.
+pub async fn list(who: TenantReader, State(app): State<Arc<App>>, _: ApiQuery<NoQuery>) -> Result<Json<HandleList>> {
+    Ok(Json(HandleList { handles: app.store.handles(&who.tenant.id).await? }))
+}
+
+/// POST …/handles/{handle}/confirm
+///
+/// # Errors
+/// 404.
+pub async fn confirm(
+    who: TenantWriter,
+    State(app): State<Arc<App>>,
+    At((_, handle)): At<(String, Handle)>,
+    _: ApiBody<Nothing>,
+) -> Result<Json<HandleBinding>> {
+    let binding = app.store.confirm_handle(&who.tenant.id, &handle, &who.actor, app.clock.now()).await?;
+    app.wake.notify_one();
+    Ok(Json(binding))
+}

@@ -1,0 +1,155 @@
+//! Targets: downstream systems that are told of events.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Uri;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::tenants::NoQuery;
+use crate::app::App;
+use crate::crypto;
+use crate::http::body::ApiBody;
+use crate::http::error::{Error, Result};
+use crate::http::guards::{TenantReader, TenantWriter};
+use crate::http::query::{ApiQuery, At};
+use crate::store::Target;
+
+/// The longest URL of a target, in bytes: what common servers take.
+const URL_BYTES_LIMIT: usize = 2_048;
+/// The longest id of a target, in bytes.
+const ID_BYTES_LIMIT: usize = 63;
+/// How many bytes a signing secret may have (Standard Webhooks).
+const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+
+/// A target, without its secret.
+#[derive(Serialize, JsonSchema)]
+pub struct TargetAnswer {
+    /// Its id, chosen by whoever made it.
+    id: String,
+    /// Where events are sent.
+    url: String,
+    /// Whether deliveries are made.
+    enabled: bool,
+    /// The signing secret: in the answer that made it, and never again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+/// The tenant's targets.
+#[derive(Serialize, JsonSchema)]
+pub struct TargetList {
+    /// By id.
+    targets: Vec<TargetAnswer>,
+}
+
+/// What a target is to be.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TargetWrite {
+    /// `https://…` (or `http://…`), without user information.
+    url: String,
+    /// The signing secret, `whsec_` and 24 to 64 bytes in base64; one is made for a new target unless given, and kept for
+    /// an existing one.
+    secret: Option<String>,
+    /// Whether deliveries are made; `true` unless given.
+    enabled: Option<bool>,
+}
+
+impl From<Target> for TargetAnswer {
+    fn from(target: Target) -> Self {
+        Self { id: target.id, url: target.url, enabled: target.enabled, secret: None }
+    }
+}
+
+/// GET …/targets
+///
+/// # Errors
+/// The store's.
+pub async fn list(who: TenantReader, State(app): State<Arc<App>>, _: ApiQuery<NoQuery>) -> Result<Json<TargetList>> {
+    let targets = app.store.targets(&who.tenant.id).await?;
+    Ok(Json(TargetList { targets: targets.into_iter().map(Into::into).collect() }))
+}
+
+/// PUT …/targets/{target}
+///
+/// # Errors
+/// 400 for a malformed id, URL or secret.
+pub async fn put(
+    who: TenantWriter,
+    State(app): State<Arc<App>>,
+    At((_, id)): At<(String, String)>,
+    ApiBody(wanted): ApiBody<TargetWrite>,
+) -> Result<Json<TargetAnswer>> {
+    check_id(&id)?;
+    check_url(&wanted.url)?;
+    let tenant = who.tenant.id;
+    let known = app.store.targets(&tenant).await?.into_iter().find(|target| target.id == id);
+    let (sealed_secret, made) = match (wanted.secret.map(Zeroizing::new), known) {
+        (Some(secret), _) => (seal(&app, &tenant, &secret).await?, None),
+        (None, Some(known)) => (known.sealed_secret, None),
+        (None, None) => {
+            let secret = crypto::new_webhook_secret();
+            (seal(&app, &tenant, &secret).await?, Some(secret.to_string()))
+        }
+    };
+    let target = Target { id, tenant, url: wanted.url, sealed_secret, enabled: wanted.enabled.unwrap_or(true) };
+    app.store.put_target(&target).await?;
+    Ok(Json(TargetAnswer { secret: made, ..target.into() }))
+}
+
+async fn seal(app: &App, tenant: &crate::model::TenantId, secret: &str) -> Result<Vec<u8>> {
+    let bytes = secret.strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok()).map(Zeroizing::new);
+    if !bytes.is_some_and(|bytes| SECRET_BYTES.contains(&bytes.len())) {
+        return Err(Error::bad_request("`secret` must be `whsec_` and 24 to 64 bytes in base64", "a signing secret is malformed"));
+    }
+    Ok(app.store.seal_secret(tenant, secret.as_bytes()).await?)
+}
+
+fn check_id(id: &str) -> Result<()> {
+    let fits = (1..=ID_BYTES_LIMIT).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    let refused =
+        || Error::bad_request(format!("a target's id has 1 to {ID_BYTES_LIMIT} letters, digits and `-_.`"), "a target's id is malformed");
+    if fits { Ok(()) } else { Err(refused()) }
+}
+
+fn check_url(url: &str) -> Result<()> {
+    let fits = url.len() <= URL_BYTES_LIMIT
+        && !url.contains('#')
+        && url.parse::<Uri>().is_ok_and(|uri| {
+            let scheme = matches!(uri.scheme_str(), Some("https" | "http"));
+            scheme && uri.authority().is_some_and(|authority| !authority.as_str().contains('@') && !authority.host().is_empty())
+        });
+    let refused = || Error::bad_request("`url` must be an absolute `https://` URL without user information", "a target's URL is malformed");
+    if fits { Ok(()) } else { Err(refused()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_of_targets_are_absolute_and_name_no_user() {
+        for url in ["https://hooks.example.com/rolecall?x=1", "http://127.0.0.1:9/x"] {
+            assert!(check_url(url).is_ok(), "{url}");
+        }
+        let long = format!("https://example.com/{}", "x".repeat(URL_BYTES_LIMIT));
+        for url in ["", "/x", "example.com", "ftp://example.com", "https://u:p@example.com/", "https:///x", "https://example.com/#f", &long]
+        {
+            assert!(check_url(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn ids_of_targets_are_plain() {
+        assert!(check_id("crm-1.prod_x").is_ok());
+        for id in ["", "a b", "ä", &"x".repeat(64)] {
+            assert!(check_id(id).is_err(), "{id}");
+        }
+    }
+}

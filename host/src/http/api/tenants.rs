@@ -1,0 +1,112 @@
+//! Tenants.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::checked_name;
+use crate::app::App;
+use crate::http::body::ApiBody;
+use crate::http::error::Result;
+use crate::http::guards::{ApiCaller, PlatformWriter, TenantReader};
+use crate::http::query::ApiQuery;
+use crate::model::TenantId;
+use crate::store::Tenant;
+use crate::tenancy;
+
+/// The tenants that a token may see.
+#[derive(Serialize, JsonSchema)]
+pub struct TenantList {
+    /// By id.
+    tenants: Vec<Tenant>,
+}
+
+/// A tenant to be made.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTenant {
+    /// Lower-case letters, digits and hyphens, at most 63 characters.
+    id: TenantId,
+    /// For people; the id, unless given.
+    name: Option<String>,
+    /// Who alone may activate its revisions; the API, unless given.
+    #[serde(default)]
+    managed_by: Owner,
+}
+
+/// The one owner of a tenant's revisions.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// This API.
+    #[default]
+    Api,
+    /// The folder that the server was started with.
+    Folder,
+}
+
+impl Owner {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Folder => "folder",
+        }
+    }
+}
+
+/// A tenant and how it is doing.
+#[derive(Serialize, JsonSchema)]
+pub struct TenantAnswer {
+    /// The tenant.
+    #[serde(flatten)]
+    tenant: Tenant,
+    /// How many people's evaluations are due.
+    pending: i64,
+}
+
+/// No query parameters.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoQuery {}
+
+/// GET /api/v1/tenants
+///
+/// # Errors
+/// The store's.
+pub async fn list(ApiCaller(principal): ApiCaller, State(app): State<Arc<App>>, _: ApiQuery<NoQuery>) -> Result<Json<TenantList>> {
+    let tenants = match &principal.scope.tenant {
+        None => app.store.tenants().await?,
+        Some(own) => app.store.tenant(own).await?.into_iter().collect(),
+    };
+    Ok(Json(TenantList { tenants }))
+}
+
+/// POST /api/v1/tenants: 201, or 200 where the tenant is there already.
+///
+/// # Errors
+/// 422 for a malformed id.
+pub async fn create(
+    _: PlatformWriter,
+    State(app): State<Arc<App>>,
+    ApiBody(new): ApiBody<NewTenant>,
+) -> Result<(StatusCode, Json<Tenant>)> {
+    let name = new.name.as_deref().map(checked_name).transpose()?.unwrap_or(new.id.as_str());
+    // Before the look-up: what is no id must not reach the database.
+    let known = if new.id.as_str().contains('\0') { None } else { app.store.tenant(&new.id).await? };
+    let status = if known.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    let tenant = tenancy::ensure_tenant(&app, &new.id, name, new.managed_by.word()).await?;
+    Ok((status, Json(tenant)))
+}
+
+/// GET /api/v1/tenants/{tenant}
+///
+/// # Errors
+/// 404.
+pub async fn read(who: TenantReader, State(app): State<Arc<App>>, _: ApiQuery<NoQuery>) -> Result<Json<TenantAnswer>> {
+    let pending = app.store.count_pending(&who.tenant.id).await?;
+    Ok(Json(TenantAnswer { tenant: who.tenant, pending }))
+}

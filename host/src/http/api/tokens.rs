@@ -1,0 +1,52 @@
+//! API tokens.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{TokenAnswer, checked_lifetime};
+use crate::app::App;
+use crate::http::body::ApiBody;
+use crate::http::error::{Error, Result};
+use crate::http::guards::PlatformWriter;
+use crate::model::TenantId;
+use crate::store::ApiScope;
+use crate::tenancy;
+
+/// A token to be made.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    /// The only tenant that it is good for; the whole platform unless given.
+    tenant: Option<TenantId>,
+    /// Whether it may change anything.
+    #[serde(default)]
+    write: bool,
+    /// When it ends; never unless given.
+    lifetime_seconds: Option<i64>,
+}
+
+/// POST /api/v1/tokens
+///
+/// # Errors
+/// 404 for a tenant that does not exist.
+pub async fn create(
+    _: PlatformWriter,
+    State(app): State<Arc<App>>,
+    ApiBody(new): ApiBody<NewToken>,
+) -> Result<(StatusCode, Json<TokenAnswer>)> {
+    let lifetime = checked_lifetime(new.lifetime_seconds)?;
+    if let Some(tenant) = &new.tenant {
+        let known = !tenant.as_str().contains('\0') && app.store.tenant(tenant).await?.is_some();
+        if !known {
+            return Err(Error::not_found("such tenant"));
+        }
+    }
+    let scope = ApiScope { tenant: new.tenant, write: new.write };
+    let token = tenancy::create_api_token(&app, scope, lifetime).await?;
+    Ok((StatusCode::CREATED, Json(token.into())))
+}

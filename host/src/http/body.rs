@@ -1,0 +1,185 @@
+//! Request bodies, read: bounded in bytes and depth, UTF-8, JSON. Says nothing of what they mean.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, Request};
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use rolecall_scim::ScimError;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::error::{Error, Result};
+use super::scim::SCIM_JSON;
+use crate::app::App;
+
+/// The largest body over SCIM and the API: a group with 10,000 members is about 0.7 MB, a user a few KiB.
+pub const BODY_BYTES_LIMIT: usize = 1024 * 1024;
+/// The largest body of a revision: 48 MiB of files, as base64. JavaScript and Python plugins have 12 to 18 MB.
+pub const REVISION_BODY_BYTES_LIMIT: usize = 64 * 1024 * 1024;
+/// How deep arrays and objects may be nested: SCIM needs 4, a JSON Patch of extensions a few more; recursion costs stack.
+pub const BODY_DEPTH_LIMIT: usize = 32;
+
+/// How much of a body that is too large is still taken in and thrown away: a client that is cut off in the middle of sending
+/// sees a broken connection and not the answer that says why.
+const DISCARDED_BYTES_LIMIT: usize = 128 * 1024 * 1024;
+
+const JSON: &str = "application/json";
+
+/// The body of a SCIM request: a JSON object.
+pub struct ScimBody(pub Value);
+
+impl FromRequest<Arc<App>> for ScimBody {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self> {
+        let bytes = read(request, BODY_BYTES_LIMIT, SCIM_JSON).await?;
+        let text = checked(&bytes).map_err(ScimError::invalid_syntax)?;
+        let body: Value = serde_json::from_str(text).map_err(|e| ScimError::invalid_syntax(why(&e)))?;
+        if !body.is_object() {
+            return Err(ScimError::invalid_syntax("the body must be a JSON object").into());
+        }
+        Ok(Self(body))
+    }
+}
+
+/// The body of an API request as a type that refuses unknown fields; none at all counts as `{}`. No route that takes a
+/// body takes query parameters as well, so that those are refused here.
+pub struct ApiBody<T, const LIMIT: usize = BODY_BYTES_LIMIT>(pub T);
+
+impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Arc<App>> for ApiBody<T, LIMIT> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self> {
+        if request.uri().query().is_some_and(|query| !query.is_empty()) {
+            return Err(Error::bad_request("this route takes no query parameters: send them in the body", "an unknown query parameter"));
+        }
+        let bytes = read(request, LIMIT, JSON).await?;
+        let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
+        let text = checked(&bytes).map_err(|e| Error::bad_request(e, "the body is no JSON"))?;
+        let body = serde_json::from_str(text).map_err(|e| Error::bad_request(why(&e), "the body does not fit"))?;
+        Ok(Self(body))
+    }
+}
+
+async fn read(request: Request, limit: usize, expected: &str) -> Result<Bytes> {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let fits = is_json(request.headers());
+    let mut too_large = announced.is_some_and(|bytes| bytes > limit as u64);
+    if announced.is_some_and(|bytes| bytes > DISCARDED_BYTES_LIMIT as u64) {
+        return Err(Error::too_large(limit));
+    }
+    let (mut body, mut bytes, mut seen) = (request.into_body(), BytesMut::new(), 0_usize);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Error::bad_request("the body ended too early: send it again", "the body ended too early"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        seen = seen.saturating_add(data.len());
+        too_large |= seen > limit;
+        if seen > DISCARDED_BYTES_LIMIT {
+            break;
+        }
+        if !too_large {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    if too_large {
+        return Err(Error::too_large(limit));
+    }
+    if !fits && !bytes.is_empty() {
+        return Err(Error::unsupported_media_type(expected));
+    }
+    Ok(bytes.freeze())
+}
+
+/// Whether the content type is JSON or SCIM's JSON, with whatever parameters; a missing one is taken for JSON.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return true };
+    let essence = value.to_str().ok().and_then(|text| text.split(';').next()).unwrap_or("").trim();
+    [JSON, SCIM_JSON].iter().any(|known| essence.eq_ignore_ascii_case(known))
+}
+
+fn checked(bytes: &[u8]) -> Result<&str, String> {
+    if bytes.is_empty() {
+        return Err("the body is empty: send a JSON object".into());
+    }
+    let text = std::str::from_utf8(bytes).map_err(|e| format!("the body is not UTF-8 from byte {}", e.valid_up_to()))?;
+    if deeper_than(text, BODY_DEPTH_LIMIT) {
+        return Err(format!("the body is nested deeper than {BODY_DEPTH_LIMIT} levels"));
+    }
+    Ok(text)
+}
+
+/// Counted on the text, before anything recursive sees it.
+fn deeper_than(text: &str, limit: usize) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > limit {
+            return true;
+        }
+    }
+    false
+}
+
+/// What is wrong with the body, without the values that `serde_json` repeats.
+fn why(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let said = match (text.split_once(": "), text.rsplit_once(", expected ")) {
+        (Some((kind @ ("invalid type" | "invalid value"), _)), Some((_, expected))) => format!("{kind}, expected {expected}"),
+        _ => text,
+    };
+    format!("the body: {said}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_is_counted_outside_of_strings() {
+        assert!(!deeper_than(r#"{"a":["[[[[\"[[["]}"#, 2));
+        assert!(deeper_than("[[[", 2));
+        assert!(!deeper_than("[][][]", 1));
+        assert!(checked("[".repeat(100_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn errors_say_where_and_repeat_no_value() {
+        #[derive(serde::Deserialize, Debug)]
+        #[serde(deny_unknown_fields)]
+        struct Body {
+            #[expect(dead_code, reason = "only its type matters")]
+            count: i64,
+        }
+        let said = |text: &str| why(&serde_json::from_str::<Body>(text).unwrap_err());
+        assert_eq!(said(r#"{"count":"secret"}"#), "the body: invalid type, expected i64 at line 1 column 17");
+        assert!(said(r#"{"kount":1}"#).contains("unknown field `kount`, expected `count`"));
+        assert!(said(r#"{"count":"#).contains("line 1 column 9"));
+    }
+
+    #[test]
+    fn json_media_types_are_known_in_any_dress() {
+        for (value, known) in [
+            ("application/json", true),
+            ("Application/SCIM+JSON; charset=utf-8", true),
+            ("application/json;charset=UTF-8", true),
+            ("text/plain", false),
+            ("application/x-www-form-urlencoded", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, value.parse().unwrap());
+            assert_eq!(is_json(&headers), known, "{value}");
+        }
+        assert!(is_json(&HeaderMap::new()));
+    }
+}

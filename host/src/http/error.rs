@@ -1,0 +1,445 @@
+//! The one place that picks a status: every room's errors come here, are logged here once, and leave as a SCIM error
+//! (RFC 7644 §3.12) below `/scim` and as a problem (RFC 9457) everywhere else.
+
+use std::any::Any;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
+use rolecall_scim::{ScimError, ScimType};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::auth::Denied;
+use crate::compute::Overloaded;
+use crate::diagnostic::Diagnostic;
+use crate::provisioning::Failure;
+use crate::store::StoreError;
+use crate::tenancy::TenancyError;
+
+/// When a client should come back after an outage of the database, in seconds.
+const RETRY_OUTAGE_SECONDS: u16 = 5;
+/// When a client should come back after a lost race or a full queue, in seconds: the next turn will do.
+const RETRY_SOON_SECONDS: u16 = 1;
+/// How much of an identifier that a client sent is repeated in an error, in characters.
+const QUOTED_CHARS_LIMIT: usize = 128;
+/// The media type of a problem (RFC 9457).
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// What a handler returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An answer that is no success.
+#[derive(Debug)]
+pub struct Error(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    status: StatusCode,
+    scim_type: Option<ScimType>,
+    detail: String,
+    /// Said in the log instead of `detail`, where that repeats what a client sent.
+    logged: Option<&'static str>,
+    retry_after_seconds: Option<u16>,
+    problems: Vec<Diagnostic>,
+    golden: Vec<FailedCase>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// The body of an error outside SCIM (RFC 9457; the type is `about:blank`).
+#[derive(Serialize, JsonSchema)]
+pub struct Problem<'a> {
+    /// The status in words.
+    title: &'a str,
+    /// The status.
+    status: u16,
+    /// What failed, where, and what to do.
+    detail: &'a str,
+    /// The request, as in the `x-request-id` header and the server's logs.
+    request_id: &'a str,
+    /// What is wrong with a tenant's files.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    problems: &'a [Diagnostic],
+    /// The golden cases that fail.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    golden: &'a [FailedCase],
+}
+
+/// A golden case that fails.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FailedCase {
+    /// Its file in the tenant folder.
+    file: String,
+    /// Its name.
+    name: String,
+    /// What was expected and what came, as a unified diff.
+    diff: String,
+}
+
+/// The form in which an error leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Below `/scim`.
+    Scim,
+    /// Everywhere else.
+    Problem,
+}
+
+impl Format {
+    /// The form for a path.
+    #[must_use]
+    pub fn of(path: &str) -> Self {
+        let below = path.strip_prefix("/scim").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if below { Self::Scim } else { Self::Problem }
+    }
+}
+
+impl Error {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self(Box::new(Parts {
+            status,
+            scim_type: None,
+            detail: detail.into(),
+            logged: None,
+            retry_after_seconds: None,
+            problems: Vec::new(),
+            golden: Vec::new(),
+            source: None,
+        }))
+    }
+
+    fn retry_after(mut self, seconds: u16) -> Self {
+        self.0.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    fn logged_as(mut self, text: &'static str) -> Self {
+        self.0.logged = Some(text);
+        self
+    }
+
+    /// 400, where `logged` stands in the log for a detail that repeats what the client sent.
+    #[must_use]
+    pub fn bad_request(detail: impl Into<String>, logged: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail).logged_as(logged)
+    }
+
+    /// 401, the same for every reason.
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "send a good token for this URL as `Authorization: Bearer …`")
+    }
+
+    /// 403, with what would be needed.
+    #[must_use]
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    /// 404: `there is no …`.
+    #[must_use]
+    pub fn not_found(what: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("there is no {what}"))
+    }
+
+    /// 405; the router adds `Allow`.
+    #[must_use]
+    pub fn method_not_allowed() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method: see the `allow` header")
+    }
+
+    /// 412.
+    #[must_use]
+    pub fn precondition_failed() -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "the resource has another version than `If-Match` names: read it again")
+    }
+
+    /// 413.
+    #[must_use]
+    pub fn too_large(limit: usize) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than the limit of {limit} bytes: send less at once"))
+    }
+
+    /// 415.
+    #[must_use]
+    pub fn unsupported_media_type(expected: &str) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("send the body with `Content-Type: {expected}`"))
+    }
+
+    /// 500: a defect; the client isn't told more.
+    #[must_use]
+    pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here: the request id finds it in the server's log")
+            .caused_by(source)
+    }
+
+    /// 503: the request took too long.
+    #[must_use]
+    pub fn timed_out() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the request took too long: whether it was carried out shows when it is read again")
+            .retry_after(RETRY_OUTAGE_SECONDS)
+    }
+
+    /// Why a write was not done. With a version condition, a lost race is the condition's failure.
+    #[must_use]
+    pub fn of_write(failure: Failure, conditional: bool) -> Self {
+        match failure {
+            Failure::Store(StoreError::Conflict { what: "resource" }) if conditional => Self::precondition_failed(),
+            other => other.into(),
+        }
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// Writes the error into the answer that carries it, and logs it: the only place that does either.
+    pub fn render(&self, mut response: Response<Body>, format: Format, request_id: &str) -> Response<Body> {
+        self.log();
+        let parts = &*self.0;
+        let (content_type, body) = match format {
+            Format::Scim => {
+                let error = ScimError { status: parts.status.as_u16(), scim_type: parts.scim_type, detail: parts.detail.clone() };
+                (super::scim::SCIM_JSON, error.to_json().to_string())
+            }
+            Format::Problem => (PROBLEM_JSON, self.problem(request_id)),
+        };
+        *response.status_mut() = parts.status;
+        *response.body_mut() = Body::from(body);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if let Some(seconds) = parts.retry_after_seconds {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if parts.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+
+    fn problem(&self, request_id: &str) -> String {
+        let parts = &*self.0;
+        let problem = Problem {
+            title: parts.status.canonical_reason().unwrap_or("Error"),
+            status: parts.status.as_u16(),
+            detail: &parts.detail,
+            request_id,
+            problems: &parts.problems,
+            golden: &parts.golden,
+        };
+        serde_json::to_string(&problem).expect("texts and numbers are always JSON")
+    }
+
+    fn log(&self) {
+        let parts = &*self.0;
+        let status = parts.status.as_u16();
+        let said = parts.logged.unwrap_or(&parts.detail);
+        let error = parts.source.as_deref().map(|source| chain(source));
+        if parts.status.is_server_error() {
+            tracing::error!(status, detail = said, error, "the request failed");
+        } else {
+            tracing::info!(status, scim_type = parts.scim_type.map(ScimType::word), detail = said, error, "the request was refused");
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    /// A bare answer that carries the error to [`Error::render`].
+    fn into_response(self) -> Response<Body> {
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}
+
+/// The answer to a panic: a defect that ends its request alone.
+#[expect(clippy::needless_pass_by_value, reason = "the signature is the layer's")]
+pub fn of_panic(payload: Box<dyn Any + Send>) -> Response<Body> {
+    let message = payload.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| payload.downcast_ref::<String>().cloned());
+    Error::internal(format!("panicked: {}", message.as_deref().unwrap_or("without a message"))).into_response()
+}
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        write!(text, ": {source}").expect("writing to a string can't fail");
+        next = source.source();
+    }
+    text
+}
+
+fn quoted(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(QUOTED_CHARS_LIMIT).collect()
+}
+
+impl From<ScimError> for Error {
+    fn from(error: ScimError) -> Self {
+        let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
+        let mut made = Self::new(status, error.detail);
+        made.0.scim_type = error.scim_type;
+        made
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "the database is not available: try again")
+                .retry_after(RETRY_OUTAGE_SECONDS)
+                .caused_by(error),
+            StoreError::Conflict { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "too many changes of the same thing at once: try again")
+                    .retry_after(RETRY_SOON_SECONDS)
+                    .caused_by(error)
+            }
+            StoreError::Taken { attribute } => ScimError::uniqueness(attribute).into(),
+            StoreError::UnknownMember(id) => {
+                let detail = format!("`members`: there is no user or group `{}` on this connection: create it first", quoted(&id));
+                Self::from(ScimError::invalid_value(detail)).logged_as("a member is unknown")
+            }
+            StoreError::Nesting(id) => {
+                let detail = format!(
+                    "`members`: with `{}` the group would contain itself or nest more than {} deep: leave it out",
+                    quoted(&id),
+                    crate::store::GROUP_DEPTH_LIMIT
+                );
+                Self::from(ScimError::invalid_value(detail)).logged_as("the nesting would be circular or too deep")
+            }
+            StoreError::Missing(what) => Self::not_found(&format!("such {what}")),
+            StoreError::TooMany => {
+                ScimError::too_many(format!("{error}: filter by `id`, `externalId`, `userName`, `displayName` or an e-mail address")).into()
+            }
+            StoreError::Corrupt(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<Overloaded> for Error {
+    fn from(error: Overloaded) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("{error}: try again")).retry_after(RETRY_SOON_SECONDS)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            // A refusal by the tenant's mapping has the plugin's own sentence, which may name the person.
+            Failure::Scim(error) if error.scim_type == Some(ScimType::InvalidValue) => Self::from(error).logged_as("a value is refused"),
+            Failure::Scim(error) => error.into(),
+            Failure::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<TenancyError> for Error {
+    fn from(error: TenancyError) -> Self {
+        let detail = error.to_string();
+        match error {
+            TenancyError::Broken(problems) => {
+                let mut made = Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{detail}: see `problems`"));
+                made.0.problems = problems;
+                made
+            }
+            TenancyError::Golden(results) => {
+                let mut made = Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{detail}: see `golden`"));
+                made.0.golden = results
+                    .into_iter()
+                    .filter_map(|case| case.diff.map(|diff| FailedCase { file: case.file, name: case.name, diff }))
+                    .collect();
+                made
+            }
+            TenancyError::Refused(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
+            TenancyError::Store(StoreError::Conflict { what }) => {
+                Self::new(StatusCode::CONFLICT, format!("the {what} was changed meanwhile: read it again and repeat the request"))
+            }
+            TenancyError::Store(StoreError::Taken { attribute }) => {
+                Self::new(StatusCode::CONFLICT, format!("this {attribute} is taken: choose another"))
+            }
+            TenancyError::Store(error) => error.into(),
+            TenancyError::Overloaded(error) => error.into(),
+        }
+    }
+}
+
+impl From<Denied> for Error {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Unauthorized => Self::unauthorized(),
+            Denied::Store(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outage() -> StoreError {
+        StoreError::Unavailable(Box::new(std::io::Error::other("no route to the database")))
+    }
+
+    #[test]
+    fn every_failure_of_a_write_has_its_status_and_word() {
+        let cases = [
+            (outage().into(), false, 503, None, Some(5)),
+            (StoreError::Conflict { what: "resource" }.into(), false, 503, None, Some(1)),
+            (StoreError::Conflict { what: "resource" }.into(), true, 412, None, None),
+            (StoreError::Conflict { what: "revision" }.into(), true, 503, None, Some(1)),
+            (StoreError::Taken { attribute: "userName" }.into(), false, 409, Some(ScimType::Uniqueness), None),
+            (StoreError::UnknownMember("x".into()).into(), false, 400, Some(ScimType::InvalidValue), None),
+            (StoreError::Nesting("x".into()).into(), false, 400, Some(ScimType::InvalidValue), None),
+            (StoreError::Missing("user").into(), false, 404, None, None),
+            (StoreError::TooMany.into(), false, 400, Some(ScimType::TooMany), None),
+            (StoreError::Corrupt("row 1".into()).into(), false, 500, None, None),
+            (ScimError::no_target("x").into(), false, 400, Some(ScimType::NoTarget), None),
+        ];
+        for (failure, conditional, status, scim_type, retry) in cases {
+            let name = format!("{failure:?}");
+            let error = Error::of_write(failure, conditional);
+            assert_eq!((error.status().as_u16(), error.0.scim_type, error.0.retry_after_seconds), (status, scim_type, retry), "{name}");
+        }
+    }
+
+    #[test]
+    fn administration_tells_conflicts_from_outages() {
+        let conflict = Error::from(TenancyError::Store(StoreError::Conflict { what: "revision" }));
+        assert_eq!(conflict.status(), StatusCode::CONFLICT);
+        let broken = Error::from(TenancyError::Broken(Vec::new()));
+        assert_eq!(broken.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(Error::from(TenancyError::Store(outage())).status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[test]
+    fn a_client_never_sees_what_a_defect_said_and_the_chain_is_whole() {
+        let error = Error::internal(outage());
+        assert!(!error.problem("r").contains("route to the database"));
+        assert_eq!(chain(&outage()), "the database is not available: no route to the database");
+    }
+
+    #[test]
+    fn a_member_is_named_clipped_in_the_answer_and_not_in_the_log() {
+        let error = Error::from(StoreError::UnknownMember("m".repeat(5_000)));
+        assert!(error.0.detail.contains(&"m".repeat(QUOTED_CHARS_LIMIT)) && error.0.detail.len() < 300);
+        assert_eq!(error.0.logged, Some("a member is unknown"));
+    }
+
+    #[test]
+    fn the_form_is_the_paths() {
+        for (path, format) in
+            [("/scim", Format::Scim), ("/scim/c/v2/Users", Format::Scim), ("/scimx", Format::Problem), ("/api/v1", Format::Problem)]
+        {
+            assert_eq!(Format::of(path), format, "{path}");
+        }
+    }
+}

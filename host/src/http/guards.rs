@@ -1,0 +1,239 @@
+//! Who may call: every handler's first argument is a guard, and the route table takes each route's access from it, so
+//! that what is documented, what tests walk and what is enforced can't differ.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts};
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+
+use super::error::Error;
+use super::frame::RequestId;
+use super::urls::Urls;
+use crate::app::App;
+use crate::auth::{self, ApiPrincipal};
+use crate::model::{Actor, TenantId};
+use crate::provisioning::Caller;
+use crate::store::Tenant;
+
+/// What a route asks of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing.
+    Public,
+    /// A token of the connection in the path.
+    Connection,
+    /// Any API token.
+    Api,
+    /// An API token of the tenant in the path or of the platform.
+    TenantRead,
+    /// The same, with the right to write.
+    TenantWrite,
+    /// An API token of the platform, with the right to write.
+    PlatformWrite,
+}
+
+impl Access {
+    /// What is needed, for people.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Public => "nobody in particular",
+            Self::Connection => "a token of the connection",
+            Self::Api => "any API token",
+            Self::TenantRead => "an API token of the tenant or of the platform",
+            Self::TenantWrite => "an API token of the tenant or of the platform, with `write`",
+            Self::PlatformWrite => "an API token of the platform, with `write`",
+        }
+    }
+}
+
+/// An extractor that lets a caller pass or not.
+pub trait Guard {
+    /// What it asks.
+    const ACCESS: Access;
+}
+
+/// The arguments of a handler that begins with a guard, as axum's `Handler` names them.
+pub trait Guarded {
+    /// What the guard asks.
+    const ACCESS: Access;
+}
+
+macro_rules! guarded {
+    ($($argument:ident),*) => {
+        impl<M, G: Guard, $($argument),*> Guarded for (M, G, $($argument),*) {
+            const ACCESS: Access = G::ACCESS;
+        }
+    };
+}
+guarded!();
+guarded!(A);
+guarded!(A, B);
+guarded!(A, B, C);
+guarded!(A, B, C, D);
+guarded!(A, B, C, D, E);
+
+/// Everybody.
+pub struct Anyone;
+
+impl Guard for Anyone {
+    const ACCESS: Access = Access::Public;
+}
+
+impl FromRequestParts<Arc<App>> for Anyone {
+    type Rejection = Error;
+
+    async fn from_request_parts(_: &mut Parts, _: &Arc<App>) -> Result<Self, Error> {
+        Ok(Self)
+    }
+}
+
+/// An identity provider, on its connection.
+pub struct ScimCaller {
+    /// Who writes.
+    pub caller: Caller,
+    /// The connection's base URL.
+    pub base: String,
+}
+
+impl Guard for ScimCaller {
+    const ACCESS: Access = Access::Connection;
+}
+
+impl FromRequestParts<Arc<App>> for ScimCaller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        let path = segment(parts, "connection").ok_or_else(Error::unauthorized)?;
+        let known = auth::connection(app, path, bearer(parts)).await?;
+        let urls = Urls::from_request_parts(parts, app).await?;
+        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+        let base = urls.scim(&known.connection);
+        let caller = Caller { tenant: known.tenant, connection: known.connection, state: known.state, request_id };
+        Ok(Self { caller, base })
+    }
+}
+
+/// The bearer of any API token.
+pub struct ApiCaller(pub ApiPrincipal);
+
+impl Guard for ApiCaller {
+    const ACCESS: Access = Access::Api;
+}
+
+impl FromRequestParts<Arc<App>> for ApiCaller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        Ok(Self(auth::api(app, bearer(parts)).await?))
+    }
+}
+
+/// Somebody who may read the tenant in the path.
+pub struct TenantReader {
+    /// The tenant.
+    pub tenant: Tenant,
+}
+
+impl Guard for TenantReader {
+    const ACCESS: Access = Access::TenantRead;
+}
+
+impl FromRequestParts<Arc<App>> for TenantReader {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        let (_, tenant) = tenant_of(parts, app).await?;
+        Ok(Self { tenant })
+    }
+}
+
+/// Somebody who may change the tenant in the path.
+pub struct TenantWriter {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// Who it is, for events.
+    pub actor: Actor,
+}
+
+impl Guard for TenantWriter {
+    const ACCESS: Access = Access::TenantWrite;
+}
+
+impl FromRequestParts<Arc<App>> for TenantWriter {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        let (principal, tenant) = tenant_of(parts, app).await?;
+        if !principal.scope.write {
+            return Err(Error::forbidden("this token may read only: use one with `write`"));
+        }
+        Ok(Self { tenant, actor: principal.actor() })
+    }
+}
+
+/// Somebody who may change the platform.
+pub struct PlatformWriter {
+    /// Who it is, for events.
+    pub actor: Actor,
+}
+
+impl Guard for PlatformWriter {
+    const ACCESS: Access = Access::PlatformWrite;
+}
+
+impl FromRequestParts<Arc<App>> for PlatformWriter {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        let principal = auth::api(app, bearer(parts)).await?;
+        if principal.scope.tenant.is_some() || !principal.scope.write {
+            return Err(Error::forbidden("this needs a token of the platform with `write`"));
+        }
+        Ok(Self { actor: principal.actor() })
+    }
+}
+
+/// An operator who may read the whole platform. Optional: `None` for a request without a token.
+pub struct PlatformReader;
+
+impl OptionalFromRequestParts<Arc<App>> for PlatformReader {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Option<Self>, Error> {
+        if !parts.headers.contains_key(AUTHORIZATION) {
+            return Ok(None);
+        }
+        let principal = auth::api(app, bearer(parts)).await?;
+        match principal.scope.tenant {
+            None => Ok(Some(Self)),
+            Some(_) => Err(Error::forbidden("this needs a token of the platform, or none")),
+        }
+    }
+}
+
+/// The tenant in the path, if the caller may know of it: else exactly what a tenant that does not exist gives.
+async fn tenant_of(parts: &Parts, app: &Arc<App>) -> Result<(ApiPrincipal, Tenant), Error> {
+    let principal = auth::api(app, bearer(parts)).await?;
+    let missing = || Error::not_found("such tenant");
+    let id = segment(parts, "tenant").map(TenantId::from).ok_or_else(missing)?;
+    if principal.scope.tenant.as_ref().is_some_and(|own| *own != id) {
+        return Err(missing());
+    }
+    let tenant = app.store.tenant(&id).await?.ok_or_else(missing)?;
+    Ok((principal, tenant))
+}
+
+fn bearer(parts: &Parts) -> Option<&str> {
+    parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(auth::bearer)
+}
+
+/// A part of the path as it was sent, by its name in the route. Not through axum's `Path`, which gives nothing at all when
+/// any part of the path is not UTF-8: who may ask is decided before that is looked at. Ids of tenants and connections need no
+/// escapes, so that an escaped one is simply unknown.
+fn segment<'p>(parts: &'p Parts, name: &str) -> Option<&'p str> {
+    let route = parts.extensions.get::<MatchedPath>()?.as_str();
+    let is_named = |part: &str| part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) == Some(name);
+    route.split('/').zip(parts.uri.path().split('/')).find(|(part, _)| is_named(part)).map(|(_, text)| text)
+}

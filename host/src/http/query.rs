@@ -1,0 +1,162 @@
+//! Paths and query strings, read: strictly for the API, where an unknown parameter is a mistake to be told of, and
+//! leniently for SCIM, whose clients send dangling `&` and `?` (OneLogin) and parameters of their own.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
+use rolecall_scim::filter::Filter;
+use rolecall_scim::message::{PAGE_DEFAULT, PAGE_LIMIT};
+use rolecall_scim::projection::Projection;
+use rolecall_scim::schema::Schemas;
+use rolecall_scim::{ResourceKind, ScimError};
+use serde::de::DeserializeOwned;
+
+use super::error::{Error, Result};
+use crate::app::App;
+
+/// The longest identifier in a path, in bytes: user names may be e-mail addresses, which have at most 254.
+const SEGMENT_BYTES_LIMIT: usize = 512;
+
+/// Parts of the path as a type; 404 for what can't be one. NUL is in no identifier, and PostgreSQL's text can't hold it.
+pub struct At<T>(pub T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for At<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self> {
+        let missing = || Error::not_found("such path");
+        let Path(segments) =
+            <Path<Vec<(String, String)>> as FromRequestParts<()>>::from_request_parts(parts, &()).await.map_err(|_| missing())?;
+        if segments.iter().any(|(_, text)| text.contains('\0') || text.len() > SEGMENT_BYTES_LIMIT) {
+            return Err(missing());
+        }
+        let Path(value) = <Path<T> as FromRequestParts<()>>::from_request_parts(parts, &()).await.map_err(|_| missing())?;
+        Ok(Self(value))
+    }
+}
+
+/// The query string as a type that refuses unknown parameters.
+pub struct ApiQuery<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for ApiQuery<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self> {
+        let Query(value) = Query::<T>::try_from_uri(&parts.uri).map_err(|rejection| {
+            let why = std::error::Error::source(&rejection).map_or_else(|| rejection.to_string(), ToString::to_string);
+            Error::bad_request(format!("the query string: {why}"), "the query string does not fit")
+        })?;
+        Ok(Self(value))
+    }
+}
+
+/// A page of an API listing.
+#[must_use]
+pub fn page_limit(asked: Option<i64>) -> i64 {
+    asked.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_LIMIT)
+}
+
+/// The query parameters of a SCIM request, as sent.
+#[derive(Clone, Debug, Default)]
+pub struct ScimQuery(Vec<(String, String)>);
+
+/// Which part of a listing a client wants (RFC 7644 §3.4.2.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Counted from 1.
+    pub start_index: i64,
+    /// At most [`PAGE_LIMIT`].
+    pub count: i64,
+}
+
+impl ScimQuery {
+    /// The parameter's first value; an empty one counts as none.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let value = self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.trim());
+        value.filter(|value| !value.is_empty())
+    }
+
+    /// What the client wants to see.
+    ///
+    /// # Errors
+    /// 400 for contradictory parameters.
+    pub fn projection(&self, schemas: &Schemas, kind: ResourceKind) -> Result<Projection> {
+        Ok(Projection::parse(schemas, kind, self.get("attributes"), self.get("excludedAttributes"))?)
+    }
+
+    /// The filter.
+    ///
+    /// # Errors
+    /// 400 `invalidFilter`.
+    pub fn filter(&self, schemas: &Schemas, kind: ResourceKind) -> Result<Option<Filter>> {
+        Ok(self.get("filter").map(|text| Filter::parse(schemas, kind, text)).transpose()?)
+    }
+
+    /// The window: a start below 1 counts as 1, a negative count as 0.
+    ///
+    /// # Errors
+    /// 400 `invalidValue` for what is no integer.
+    pub fn window(&self) -> Result<Window> {
+        let start_index = self.integer("startIndex")?.unwrap_or(1).max(1);
+        let count = self.integer("count")?.unwrap_or(PAGE_DEFAULT).clamp(0, PAGE_LIMIT);
+        Ok(Window { start_index, count })
+    }
+
+    fn integer(&self, name: &str) -> Result<Option<i64>> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let number = text.parse().map_err(|_| ScimError::invalid_value(format!("`{name}` must be an integer of at most 63 bits")))?;
+        Ok(Some(number))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for ScimQuery {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self> {
+        Ok(Self::of(&parts.uri))
+    }
+}
+
+impl ScimQuery {
+    fn of(uri: &axum::http::Uri) -> Self {
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).unwrap_or_default();
+        // OneLogin puts a second `?` before the first parameter.
+        let pairs = pairs.into_iter().map(|(key, value)| (key.trim_start_matches('?').to_owned(), value));
+        Self(pairs.filter(|(key, _)| !key.is_empty()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(text: &str) -> ScimQuery {
+        ScimQuery::of(&format!("/Users{text}").parse().unwrap())
+    }
+
+    #[test]
+    fn dangling_separators_and_unknown_parameters_are_no_matter() {
+        let query = query("??filter=userName+eq+%22a%22&&frob=1&");
+        assert_eq!(query.get("filter"), Some("userName eq \"a\""));
+        assert_eq!(query.get("startIndex"), None);
+    }
+
+    #[test]
+    fn windows_are_bounded() {
+        for (text, start_index, count) in [
+            ("", 1, PAGE_DEFAULT),
+            ("?startIndex=0&count=-3", 1, 0),
+            ("?startIndex=-7&count=0", 1, 0),
+            ("?startIndex=5&count=2", 5, 2),
+            ("?startIndex=&count=", 1, PAGE_DEFAULT),
+            ("?count=99999999", 1, PAGE_LIMIT),
+        ] {
+            assert_eq!(query(text).window().unwrap(), Window { start_index, count }, "{text}");
+        }
+        for text in ["?count=many", "?startIndex=1.5", "?count=99999999999999999999"] {
+            assert_eq!(query(text).window().unwrap_err().status().as_u16(), 400, "{text}");
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! The one route table: the router, the OpenAPI document, the documentation and the tests that walk every route are made
+//! from it. Who may call a route is taken from its handler's guard and can't be written down wrongly here.
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
+use axum::http::{Method, StatusCode};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use super::api::{accounts, connections, handles, revisions, targets, tenants, tokens};
+use super::guards::{Access, Guarded};
+use super::openapi::{ScimList, ScimPatch, ScimResource};
+use super::scim::{self, Groups, Users, discovery};
+use super::{api, operations};
+use crate::app::App;
+use crate::policies::Explanation;
+use crate::store::{HandleBinding, Tenant};
+use crate::tenancy::Checked;
+
+/// Makes the schema of a type.
+pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// A row of the table.
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with `{parameters}`.
+    pub path: &'static str,
+    /// The operation's id.
+    pub operation: &'static str,
+    /// What it is for, in one line.
+    pub summary: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    /// The query parameters.
+    pub query: Option<SchemaOf>,
+    /// The body.
+    pub body: Option<SchemaOf>,
+    /// The status of success.
+    pub status: StatusCode,
+    /// The body of success; `None` for none.
+    pub answer: Option<SchemaOf>,
+    /// The handler.
+    pub(super) handler: MethodRouter<Arc<App>>,
+}
+
+impl Route {
+    fn query<T: JsonSchema>(mut self) -> Self {
+        self.query = Some(SchemaGenerator::root_schema_for::<T>);
+        self
+    }
+
+    fn body<T: JsonSchema>(mut self) -> Self {
+        self.body = Some(SchemaGenerator::subschema_for::<T>);
+        self
+    }
+
+    fn answers<T: JsonSchema>(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self.answer = Some(SchemaGenerator::subschema_for::<T>);
+        self
+    }
+}
+
+fn route<H, T>(method: Method, path: &'static str, operation: &'static str, summary: &'static str, handler: H) -> Route
+where
+    H: Handler<T, Arc<App>>,
+    T: Guarded + 'static,
+{
+    let filter = MethodFilter::try_from(method.clone()).expect("the table has methods that axum knows");
+    Route {
+        method,
+        path,
+        operation,
+        summary,
+        access: T::ACCESS,
+        query: None,
+        body: None,
+        status: StatusCode::NO_CONTENT,
+        answer: None,
+        // Bodies are bounded where they are read, each by its own limit.
+        handler: on(filter, handler).layer(DefaultBodyLimit::disable()),
+    }
+}
+
+pub(super) fn get<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
+    path: &'static str,
+    operation: &'static str,
+    summary: &'static str,
+    handler: H,
+) -> Route {
+    route(Method::GET, path, operation, summary, handler)
+}
+
+pub(super) fn post<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
+    path: &'static str,
+    operation: &'static str,
+    summary: &'static str,
+    handler: H,
+) -> Route {
+    route(Method::POST, path, operation, summary, handler)
+}
+
+fn put<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
+    path: &'static str,
+    operation: &'static str,
+    summary: &'static str,
+    handler: H,
+) -> Route {
+    route(Method::PUT, path, operation, summary, handler)
+}
+
+fn patch<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
+    path: &'static str,
+    operation: &'static str,
+    summary: &'static str,
+    handler: H,
+) -> Route {
+    route(Method::PATCH, path, operation, summary, handler)
+}
+
+fn delete<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
+    path: &'static str,
+    operation: &'static str,
+    summary: &'static str,
+    handler: H,
+) -> Route {
+    route(Method::DELETE, path, operation, summary, handler)
+}
+
+/// Every route.
+#[must_use]
+pub fn all() -> Vec<Route> {
+    [of_operations(), of_scim(), of_discovery(), of_tenants(), of_revisions(), of_accounts()].into_iter().flatten().collect()
+}
+
+fn of_operations() -> Vec<Route> {
+    use operations as o;
+    vec![
+        get("/healthz", "health", "Whether the process answers", o::health).answers::<o::Status>(StatusCode::OK),
+        get("/readyz", "ready", "Whether the database answers too", o::ready).answers::<o::Status>(StatusCode::OK),
+        get("/metrics", "metrics", "Metrics for Prometheus; of tenants with a platform token", o::metrics)
+            .answers::<String>(StatusCode::OK),
+        get("/api/openapi.json", "openapi", "This API as an OpenAPI 3.1 document", o::openapi).answers::<serde_json::Value>(StatusCode::OK),
+    ]
+}
+
+fn of_scim() -> Vec<Route> {
+    const USERS: &str = "/scim/{connection}/v2/Users";
+    const USER: &str = "/scim/{connection}/v2/Users/{id}";
+    const GROUPS: &str = "/scim/{connection}/v2/Groups";
+    const GROUP: &str = "/scim/{connection}/v2/Groups/{id}";
+    let (ok, created) = (StatusCode::OK, StatusCode::CREATED);
+    vec![
+        get(USERS, "list_users", "Users that match a filter", scim::list::<Users>).query::<ScimListQuery>().answers::<ScimList>(ok),
+        post(USERS, "create_user", "A new user", scim::create::<Users>)
+            .query::<ScimViewQuery>()
+            .body::<ScimResource>()
+            .answers::<ScimResource>(created),
+        get(USER, "read_user", "A user", scim::read::<Users>).query::<ScimViewQuery>().answers::<ScimResource>(ok),
+        put(USER, "replace_user", "Replaces a user", scim::replace::<Users>)
+            .query::<ScimViewQuery>()
+            .body::<ScimResource>()
+            .answers::<ScimResource>(ok),
+        patch(USER, "patch_user", "Changes parts of a user", scim::patch::<Users>)
+            .query::<ScimViewQuery>()
+            .body::<ScimPatch>()
+            .answers::<ScimResource>(ok),
+        delete(USER, "delete_user", "Deletes a user: the account loses every role at once", scim::delete::<Users>),
+        get(GROUPS, "list_groups", "Groups that match a filter", scim::list::<Groups>).query::<ScimListQuery>().answers::<ScimList>(ok),
+        post(GROUPS, "create_group", "A new group", scim::create::<Groups>)
+            .query::<ScimViewQuery>()
+            .body::<ScimResource>()
+            .answers::<ScimResource>(created),
+        get(GROUP, "read_group", "A group", scim::read::<Groups>).query::<ScimViewQuery>().answers::<ScimResource>(ok),
+        put(GROUP, "replace_group", "Replaces a group and its members", scim::replace::<Groups>)
+            .query::<ScimViewQuery>()
+            .body::<ScimResource>()
+            .answers::<ScimResource>(ok),
+        patch(GROUP, "patch_group", "Changes parts of a group; 200 with the group where `attributes` is given", scim::patch::<Groups>)
+            .query::<ScimViewQuery>()
+            .body::<ScimPatch>(),
+        delete(GROUP, "delete_group", "Deletes a group: its memberships end at once", scim::delete::<Groups>),
+    ]
+}
+
+fn of_discovery() -> Vec<Route> {
+    use discovery as d;
+    let ok = StatusCode::OK;
+    vec![
+        get(
+            "/scim/{connection}/v2/ServiceProviderConfig",
+            "service_provider_config",
+            "What the server supports",
+            d::service_provider_config,
+        )
+        .answers::<ScimResource>(ok),
+        get("/scim/{connection}/v2/ResourceTypes", "list_resource_types", "The types of resources", d::resource_types)
+            .answers::<ScimList>(ok),
+        get("/scim/{connection}/v2/ResourceTypes/{id}", "read_resource_type", "A type of resources", d::resource_type)
+            .answers::<ScimResource>(ok),
+        get("/scim/{connection}/v2/Schemas", "list_schemas", "The schemas, with the tenant's own", d::schema_list).answers::<ScimList>(ok),
+        get("/scim/{connection}/v2/Schemas/{id}", "read_schema", "A schema", d::schema).answers::<ScimResource>(ok),
+    ]
+}
+
+fn of_tenants() -> Vec<Route> {
+    const CONNECTIONS: &str = "/api/v1/tenants/{tenant}/connections";
+    use connections as c;
+    let (ok, created) = (StatusCode::OK, StatusCode::CREATED);
+    vec![
+        get("/api/v1/tenants", "list_tenants", "The tenants that the token may see", tenants::list).answers::<tenants::TenantList>(ok),
+        post("/api/v1/tenants", "create_tenant", "A new tenant; 200 where it is there already", tenants::create)
+            .body::<tenants::NewTenant>()
+            .answers::<Tenant>(created),
+        get("/api/v1/tenants/{tenant}", "read_tenant", "A tenant and how many people are pending", tenants::read)
+            .answers::<tenants::TenantAnswer>(ok),
+        get(CONNECTIONS, "list_connections", "The tenant's connections", c::list).answers::<c::ConnectionList>(ok),
+        post(CONNECTIONS, "create_connection", "A new connection with its first token", c::create)
+            .body::<c::NewConnection>()
+            .answers::<c::NewConnectionAnswer>(created),
+        delete(
+            "/api/v1/tenants/{tenant}/connections/{connection}",
+            "delete_connection",
+            "Deletes a connection and all its people",
+            c::delete,
+        ),
+        post(
+            "/api/v1/tenants/{tenant}/connections/{connection}/rotate",
+            "rotate_token",
+            "Another token; the one before stays good for a while",
+            c::rotate,
+        )
+        .body::<c::Rotation>()
+        .answers::<api::TokenAnswer>(created),
+        post(
+            "/api/v1/tenants/{tenant}/connections/{connection}/pause",
+            "pause_connection",
+            "Parks what the connection writes; removals of access go on",
+            c::pause,
+        ),
+        post(
+            "/api/v1/tenants/{tenant}/connections/{connection}/resume",
+            "resume_connection",
+            "Ends the pause and works off what was parked",
+            c::resume,
+        ),
+        post("/api/v1/tokens", "create_token", "A new API token", tokens::create)
+            .body::<tokens::NewToken>()
+            .answers::<api::TokenAnswer>(created),
+    ]
+}
+
+fn of_revisions() -> Vec<Route> {
+    use revisions as r;
+    let (ok, created) = (StatusCode::OK, StatusCode::CREATED);
+    vec![
+        post("/api/v1/tenants/{tenant}/revisions/check", "check_revision", "Checks a tenant folder's files and stores nothing", r::check)
+            .body::<r::Upload>()
+            .answers::<Checked>(ok),
+        post(
+            "/api/v1/tenants/{tenant}/revisions",
+            "create_revision",
+            "Stores a tenant folder's files, and activates them if asked",
+            r::create,
+        )
+        .body::<r::NewRevision>()
+        .answers::<r::RevisionAnswer>(created),
+        get("/api/v1/tenants/{tenant}/revisions/active", "read_active_revision", "The files of the active revision", r::active)
+            .answers::<r::ActiveRevision>(ok),
+        post(
+            "/api/v1/tenants/{tenant}/revisions/{revision}/activate",
+            "activate_revision",
+            "Activates a stored revision: forward, or back to an older one",
+            r::activate,
+        )
+        .body::<r::Activation>(),
+    ]
+}
+
+fn of_accounts() -> Vec<Route> {
+    use accounts as a;
+    let ok = StatusCode::OK;
+    vec![
+        get("/api/v1/tenants/{tenant}/accounts", "list_accounts", "Accounts with their roles and the reasons", a::list)
+            .query::<a::AccountQuery>()
+            .answers::<a::AccountList>(ok),
+        get("/api/v1/tenants/{tenant}/accounts/{account}", "read_account", "An account, by id or user name", a::read)
+            .answers::<a::AccountAnswer>(ok),
+        get("/api/v1/tenants/{tenant}/accounts/{account}/explain", "explain_role", "Why an account has a role or has not", a::explain)
+            .query::<a::ExplainQuery>()
+            .answers::<Explanation>(ok),
+        get("/api/v1/tenants/{tenant}/events", "list_events", "The tenant's history, in order and without gaps", a::events)
+            .query::<a::EventQuery>()
+            .answers::<a::EventList>(ok),
+        get("/api/v1/tenants/{tenant}/handles", "list_handles", "Which group each handle stands for", handles::list)
+            .answers::<handles::HandleList>(ok),
+        post("/api/v1/tenants/{tenant}/handles/{handle}/confirm", "confirm_handle", "Says yes to a handle's group", handles::confirm)
+            .answers::<HandleBinding>(ok),
+        get("/api/v1/tenants/{tenant}/targets", "list_targets", "The systems that are told of events", targets::list)
+            .answers::<targets::TargetList>(ok),
+        put(
+            "/api/v1/tenants/{tenant}/targets/{target}",
+            "put_target",
+            "Makes or changes a target; a new one's secret is shown once",
+            targets::put,
+        )
+        .body::<targets::TargetWrite>()
+        .answers::<targets::TargetAnswer>(ok),
+    ]
+}
+
+/// What a SCIM client may ask to see.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+#[expect(dead_code, reason = "documents query parameters that are read leniently, by name")]
+struct ScimViewQuery {
+    /// Only these attributes, separated by commas.
+    attributes: Option<String>,
+    /// All but these attributes, separated by commas.
+    excluded_attributes: Option<String>,
+}
+
+/// Which resources a SCIM client asks for.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+#[expect(dead_code, reason = "documents query parameters that are read leniently, by name")]
+struct ScimListQuery {
+    /// A filter (RFC 7644 §3.4.2.2).
+    filter: Option<String>,
+    /// The first match to return, from 1.
+    start_index: Option<i64>,
+    /// How many to return.
+    count: Option<i64>,
+    /// Only these attributes, separated by commas.
+    attributes: Option<String>,
+    /// All but these attributes, separated by commas.
+    excluded_attributes: Option<String>,
+}

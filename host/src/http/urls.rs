@@ -1,0 +1,73 @@
+//! Absolute URLs as clients see them: from the configured public URL, else from the `Host` header.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::HOST;
+use axum::http::request::Parts;
+use axum::http::uri::Authority;
+use rolecall_scim::ResourceKind;
+
+use super::error::Error;
+use crate::app::App;
+use crate::model::ConnectionId;
+
+/// The longest `Host` header that is believed, in bytes: a DNS name has at most 253.
+const HOST_BYTES_LIMIT: usize = 261;
+
+/// Scheme and authority, without a slash at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Urls {
+    root: String,
+}
+
+impl Urls {
+    /// The base URL of a connection.
+    #[must_use]
+    pub fn scim(&self, connection: &ConnectionId) -> String {
+        format!("{}/scim/{connection}/v2", self.root)
+    }
+}
+
+/// The URI of a resource under a connection's base URL.
+#[must_use]
+pub fn resource(base: &str, kind: ResourceKind, id: &str) -> String {
+    format!("{base}/{}/{id}", kind.endpoint())
+}
+
+impl FromRequestParts<Arc<App>> for Urls {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        if let Some(public) = &app.public_url {
+            return Ok(Self { root: public.trim_end_matches('/').to_owned() });
+        }
+        let host = parts.headers.get(HOST).and_then(|value| value.to_str().ok());
+        let host = host.or_else(|| parts.uri.authority().map(Authority::as_str));
+        let host = host
+            .filter(|host| is_host(host))
+            .ok_or_else(|| Error::bad_request("send a `Host` header with a host name", "no usable host header"))?;
+        Ok(Self { root: format!("http://{host}") })
+    }
+}
+
+/// What ends up in answers must be a name and a port, not whatever a client sent.
+fn is_host(host: &str) -> bool {
+    let safe = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
+    (1..=HOST_BYTES_LIMIT).contains(&host.len()) && host.bytes().all(safe) && host.parse::<Authority>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_hosts_are_hosts() {
+        for host in ["localhost", "127.0.0.1:8080", "[::1]:8080", "rolecall.example"] {
+            assert!(is_host(host), "{host}");
+        }
+        for host in ["", "a b", "user@rolecall.example", "a/b", "<script>", "a:b:c", &"x".repeat(300)] {
+            assert!(!is_host(host), "{host}");
+        }
+    }
+}

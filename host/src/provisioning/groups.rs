@@ -1,0 +1,343 @@
+//! Writes of Groups. Members are rows: a change is the difference, and the people whom it concerns are decided
+//! with the write itself up to [`INLINE_PEOPLE_LIMIT`]; beyond that the store marks them and the worker follows.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rolecall_scim::patch::{Done, MemberChange, Patch, member_matches};
+use rolecall_scim::resource::{self, Document};
+use rolecall_scim::schema::Schemas;
+use rolecall_scim::{Quirk, ResourceKind, ScimError};
+use serde_json::{Value, json};
+
+use super::people::{self, Case};
+use super::{Applied, Caller, Failure, check_version, new_resource_id, resource_event};
+use crate::app::App;
+use crate::model::{Cause, GroupMembership, Instant, NewEvent, ResourceId};
+use crate::store::{Change, Committed, HandleBinding, INLINE_PEOPLE_LIMIT, Person, ResourceWrite, Stale, StoreError, StoredResource};
+use crate::tenancy::{self, Active, handles};
+
+/// The most members that a request may add or name: one body of the largest size holds fewer.
+const MEMBERS_IN_REQUEST_LIMIT: usize = 20_000;
+/// The most members of a group that a PUT or a filtered removal compares with.
+const MEMBERS_COMPARED_LIMIT: i64 = 200_000;
+
+/// What a request asks of an existing group.
+struct Asked {
+    document: Document,
+    members: Vec<MemberChange>,
+    operations: Vec<Done>,
+    ignored: Vec<String>,
+    quirks: Vec<Quirk>,
+}
+
+/// Which memberships change.
+#[derive(Debug, Default)]
+struct Difference {
+    add: BTreeSet<String>,
+    remove: BTreeSet<String>,
+    /// Whether it was computed from the members as read: then the group's version must not move.
+    compared: bool,
+}
+
+/// POST.
+pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Result<Applied, Failure> {
+    let active = tenancy::active(app, &caller.tenant).await?;
+    let schemas = tenancy::schemas(&active);
+    let read = resource::read(&schemas, ResourceKind::Group, body, None)?;
+    let members = read.members.unwrap_or_default();
+    check_count(members.len())?;
+    let now = app.clock.now();
+    let id = new_resource_id(now);
+    let resource =
+        StoredResource { id: id.clone(), kind: ResourceKind::Group, document: read.document, version: 1, created: now, modified: now };
+    let binding = handles::binding_for(app, &caller.tenant, active.built.as_ref(), &caller.connection, &resource).await?;
+    let ids: Vec<ResourceId> = members.into_iter().map(ResourceId).collect();
+    let affected = people_within_limit(app, caller, &ids).await?;
+    // The group has no row yet: its own membership is all that these people gain.
+    let gained = binding
+        .as_ref()
+        .filter(|binding| binding.confirmed)
+        .map(|binding| GroupMembership { handle: binding.handle.0.clone(), chain: vec![binding.handle.0.clone()] });
+    let cases = affected.into_iter().map(|person| {
+        let groups = person.groups.iter().cloned().chain(gained.clone()).collect();
+        let document = person.resource.document.clone();
+        Case::of(person, document, groups)
+    });
+    let write = ResourceWrite::CreateGroup { id: id.clone(), document: resource.document.clone(), members: ids };
+    let event = resource_event("group.created", &id, &[Done::Applied], &read.ignored);
+    let committed = commit(app, caller, &active, cases.collect(), write, binding, event, now).await?;
+    let version = committed.version.unwrap_or(1);
+    Ok(Applied { resource: Some(StoredResource { version, ..resource }), operations: vec![Done::Applied], quirks: read.quirks })
+}
+
+/// PUT: the difference is written.
+pub(super) async fn replace(
+    app: &Arc<App>,
+    caller: &Caller,
+    id: &ResourceId,
+    if_match: Option<i64>,
+    body: &Value,
+) -> Result<Applied, Failure> {
+    let body = body.clone();
+    change(app, caller, id, if_match, move |schemas, before| {
+        let read = resource::read(schemas, ResourceKind::Group, &body, Some(before))?;
+        // RFC 7644 §3.5.1: what a PUT leaves out is removed.
+        let members = vec![MemberChange::Replace(read.members.unwrap_or_default())];
+        Ok(Asked { document: read.document, members, operations: vec![Done::Applied], ignored: read.ignored, quirks: read.quirks })
+    })
+    .await
+}
+
+/// PATCH.
+pub(super) async fn patch(
+    app: &Arc<App>,
+    caller: &Caller,
+    id: &ResourceId,
+    if_match: Option<i64>,
+    body: &Value,
+) -> Result<Applied, Failure> {
+    let body = body.clone();
+    change(app, caller, id, if_match, move |schemas, before| {
+        let patched = Patch::parse(schemas, ResourceKind::Group, &body)?.apply(schemas, before)?;
+        let (document, members, operations) = (patched.document, patched.members, patched.operations);
+        Ok(Asked { document, members, operations, ignored: patched.ignored, quirks: patched.quirks })
+    })
+    .await
+}
+
+async fn change(
+    app: &Arc<App>,
+    caller: &Caller,
+    id: &ResourceId,
+    if_match: Option<i64>,
+    ask: impl FnOnce(&Schemas, &Document) -> Result<Asked, ScimError>,
+) -> Result<Applied, Failure> {
+    let active = tenancy::active(app, &caller.tenant).await?;
+    let schemas = tenancy::schemas(&active);
+    let before = read_group(app, caller, id).await?;
+    check_version(if_match, &before)?;
+    let asked = ask(&schemas, &before.document)?;
+    let difference = difference(app, caller, &schemas, id, &asked.members).await?;
+    let candidates: Vec<ResourceId> = difference.add.union(&difference.remove).map(|id| ResourceId(id.clone())).collect();
+    check_count(candidates.len())?;
+    let present: BTreeSet<String> =
+        app.store.which_members(&caller.tenant, &caller.connection, id, &candidates).await?.into_iter().map(|member| member.id.0).collect();
+    let add: Vec<ResourceId> = difference.add.iter().filter(|id| !present.contains(*id)).cloned().map(ResourceId).collect();
+    let remove: Vec<ResourceId> = difference.remove.iter().filter(|id| present.contains(*id)).cloned().map(ResourceId).collect();
+    let document = (asked.document != before.document).then(|| asked.document.clone());
+    if add.is_empty() && remove.is_empty() && document.is_none() {
+        let operations = asked.operations.iter().map(|_| Done::NoOp).collect();
+        return Ok(Applied { resource: Some(before), operations, quirks: asked.quirks });
+    }
+    let now = app.clock.now();
+    let cases = difference_cases(app, caller, id, &add, &remove).await?;
+    // A document that was computed from what was read needs that version, and so do compared members; deltas commute.
+    let expected = (document.is_some() || difference.compared).then_some(before.version).or(if_match);
+    let renamed = document.as_ref().is_some_and(|next| next.text("displayName") != before.document.text("displayName"));
+    let write = ResourceWrite::UpdateGroup { id: id.clone(), expected, document: document.clone(), add, remove };
+    let event = resource_event("group.updated", id, &asked.operations, &asked.ignored);
+    let committed = commit(app, caller, &active, cases, write, None, event, now).await?;
+    if renamed {
+        // A handle is sticky; only a group that never got one may get one by its new name.
+        handles::bind_unbound(app, &caller.tenant, Some(id)).await?;
+    }
+    let version = committed.version.unwrap_or(before.version);
+    let resource = StoredResource { document: document.unwrap_or_else(|| before.document.clone()), version, modified: now, ..before };
+    Ok(Applied { resource: Some(resource), operations: asked.operations, quirks: asked.quirks })
+}
+
+/// DELETE.
+pub(super) async fn delete(app: &Arc<App>, caller: &Caller, id: &ResourceId, if_match: Option<i64>) -> Result<Applied, Failure> {
+    let active = tenancy::active(app, &caller.tenant).await?;
+    let before = read_group(app, caller, id).await?;
+    check_version(if_match, &before)?;
+    let (tenant, connection) = (&caller.tenant, &caller.connection);
+    let below = app.store.users_below(tenant, connection, std::slice::from_ref(id), INLINE_PEOPLE_LIMIT).await?.unwrap_or_default();
+    let people = app.store.people(tenant, connection, &below).await?;
+    let mut groups = app.store.memberships_if(tenant, connection, &below, &[], &[], Some(id)).await?;
+    let cases = people.into_iter().map(|person| {
+        let memberships = groups.remove(&person.resource.id).unwrap_or_default();
+        let document = person.resource.document.clone();
+        Case::of(person, document, memberships)
+    });
+    let now = app.clock.now();
+    let event = resource_event("group.deleted", id, &[Done::Applied], &[]);
+    let write = ResourceWrite::DeleteGroup { id: id.clone() };
+    commit(app, caller, &active, cases.collect(), write, None, event, now).await?;
+    Ok(Applied { resource: None, operations: vec![Done::Applied], quirks: Vec::new() })
+}
+
+async fn read_group(app: &App, caller: &Caller, id: &ResourceId) -> Result<StoredResource, Failure> {
+    let group = app.store.resource(&caller.tenant, &caller.connection, ResourceKind::Group, id).await?;
+    group.ok_or_else(|| ScimError::not_found("such group").into())
+}
+
+fn check_count(members: usize) -> Result<(), ScimError> {
+    if members > MEMBERS_IN_REQUEST_LIMIT {
+        let detail =
+            format!("a request may change at most {MEMBERS_IN_REQUEST_LIMIT} members, not {members}: send them in several requests");
+        return Err(ScimError::status(413, detail));
+    }
+    Ok(())
+}
+
+/// Folds the request's member changes, in their order, into one difference.
+async fn difference(
+    app: &App,
+    caller: &Caller,
+    schemas: &Schemas,
+    id: &ResourceId,
+    changes: &[MemberChange],
+) -> Result<Difference, Failure> {
+    let mut difference = Difference::default();
+    let mut stored: Option<Vec<Value>> = None;
+    for change in changes {
+        match change {
+            MemberChange::Add(ids) => difference.put(ids),
+            MemberChange::Remove(ids) => difference.take(ids),
+            MemberChange::Replace(_) | MemberChange::RemoveMatching(_) => {
+                if stored.is_none() {
+                    stored = Some(stored_members(app, caller, id).await?);
+                }
+                difference.compared = true;
+                let present = difference.present(stored.as_deref().unwrap_or_default());
+                match change {
+                    MemberChange::RemoveMatching(filter) => {
+                        let matching: Vec<String> =
+                            present.iter().filter(|member| member_matches(schemas, filter, member)).filter_map(member_id).collect();
+                        difference.take(&matching);
+                    }
+                    MemberChange::Replace(wanted) => {
+                        let all: Vec<String> = present.iter().filter_map(member_id).collect();
+                        difference.take(&all);
+                        difference.put(wanted);
+                    }
+                    MemberChange::Add(_) | MemberChange::Remove(_) => {}
+                }
+            }
+        }
+    }
+    Ok(difference)
+}
+
+impl Difference {
+    fn put(&mut self, ids: &[String]) {
+        for id in ids {
+            self.remove.remove(id);
+            self.add.insert(id.clone());
+        }
+    }
+
+    fn take(&mut self, ids: &[String]) {
+        for id in ids {
+            self.add.remove(id);
+            self.remove.insert(id.clone());
+        }
+    }
+
+    /// The stored members with the changes so far.
+    fn present(&self, stored: &[Value]) -> Vec<Value> {
+        let kept = stored.iter().filter(|member| member_id(member).is_none_or(|id| !self.remove.contains(&id)));
+        let added = self.add.iter().map(|id| json!({"value": id}));
+        kept.cloned().chain(added).collect()
+    }
+}
+
+fn member_id(member: &Value) -> Option<String> {
+    member.get("value").and_then(Value::as_str).map(str::to_owned)
+}
+
+async fn stored_members(app: &App, caller: &Caller, id: &ResourceId) -> Result<Vec<Value>, Failure> {
+    let groups = std::slice::from_ref(id);
+    let mut members = app.store.members(&caller.tenant, &caller.connection, groups, MEMBERS_COMPARED_LIMIT + 1).await?;
+    let members = members.remove(id).unwrap_or_default();
+    if i64::try_from(members.len()).unwrap_or(i64::MAX) > MEMBERS_COMPARED_LIMIT {
+        let detail = format!("the group has more than {MEMBERS_COMPARED_LIMIT} members: change them with PATCH add and remove");
+        return Err(ScimError::status(413, detail).into());
+    }
+    let as_json = |member: crate::store::StoredMember| json!({"value": member.id, "type": member.kind.name(), "display": member.display});
+    Ok(members.into_iter().map(as_json).collect())
+}
+
+/// The people among the ids, unless they are too many to be decided here: then the store marks them.
+async fn people_within_limit(app: &App, caller: &Caller, ids: &[ResourceId]) -> Result<Vec<Person>, Failure> {
+    if ids.len() > INLINE_PEOPLE_LIMIT {
+        return Ok(Vec::new());
+    }
+    Ok(app.store.people(&caller.tenant, &caller.connection, ids).await?)
+}
+
+async fn difference_cases(
+    app: &App,
+    caller: &Caller,
+    group: &ResourceId,
+    add: &[ResourceId],
+    remove: &[ResourceId],
+) -> Result<Vec<Case>, Failure> {
+    if add.len() + remove.len() > INLINE_PEOPLE_LIMIT {
+        return Ok(Vec::new());
+    }
+    let (tenant, connection) = (&caller.tenant, &caller.connection);
+    let group = std::slice::from_ref(group);
+    let mut cases = Vec::new();
+    for (ids, plus, minus) in [(add, group, &[][..]), (remove, &[][..], group)] {
+        if ids.is_empty() {
+            continue;
+        }
+        let people = app.store.people(tenant, connection, ids).await?;
+        let users: Vec<ResourceId> = people.iter().map(|person| person.resource.id.clone()).collect();
+        let mut groups = app.store.memberships_if(tenant, connection, &users, plus, minus, None).await?;
+        cases.extend(people.into_iter().map(|person| {
+            let memberships = groups.remove(&person.resource.id).unwrap_or_default();
+            let document = person.resource.document.clone();
+            Case::of(person, document, memberships)
+        }));
+    }
+    Ok(cases)
+}
+
+/// Decides the people and commits them with the write. Where an account's name turns out to be taken, the people are
+/// left to the worker, which finds the holder of each: the group's write is never refused over one of them.
+#[expect(clippy::too_many_arguments, reason = "the parts of one change, named where it is made")]
+async fn commit(
+    app: &Arc<App>,
+    caller: &Caller,
+    active: &Active,
+    cases: Vec<Case>,
+    write: ResourceWrite,
+    bind_handle: Option<HandleBinding>,
+    event: NewEvent,
+    now: Instant,
+) -> Result<Committed, Failure> {
+    let decided = people::decide(app, &caller.tenant, active, cases, caller.paused(), now).await;
+    let mut persons = Vec::new();
+    let mut events = vec![event];
+    for person in decided {
+        let (outcome, happened) = person.into_outcome(active, true);
+        persons.push(outcome);
+        events.extend(happened);
+    }
+    let change = Change {
+        connection: caller.connection.clone(),
+        at: now,
+        actor: caller.actor(),
+        request_id: Some(caller.request_id.clone()),
+        revision: active.hash.clone(),
+        write: Some(write),
+        persons,
+        stale: Stale::MarkPending(Cause::GroupChange),
+        fan_out: Vec::new(),
+        bind_handle,
+        events,
+    };
+    let committed = match app.store.commit(&caller.tenant, change.clone()).await {
+        Err(StoreError::Conflict { what: "account_name" }) => {
+            let events = change.events.iter().take(1).cloned().collect();
+            app.store.commit(&caller.tenant, Change { persons: Vec::new(), events, ..change }).await?
+        }
+        other => other?,
+    };
+    app.wake.notify_one();
+    Ok(committed)
+}

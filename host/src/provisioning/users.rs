@@ -1,0 +1,236 @@
+//! Writes of Users. Joiners, changes and leavers take the same line; a leaver's write is computed under
+//! the person's lock and runs no tenant code, so that nothing can stand in its way.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rolecall_scim::patch::{Done, Patch};
+use rolecall_scim::resource::{self, Document};
+use rolecall_scim::schema::Schemas;
+use rolecall_scim::{Quirk, ResourceKind, ScimError};
+use serde_json::Value;
+
+use super::people::{self, Case, Decided};
+use super::{Applied, Caller, Failure, check_version, new_resource_id, resource_event};
+use crate::app::App;
+use crate::evaluation::{self, Evaluation, Outcome};
+use crate::model::{Instant, NewEvent, OnReject, ResourceId};
+use crate::store::{Change, Person, ResourceWrite, Stale, StoreError, StoredResource};
+use crate::tenancy::{self, Active};
+
+/// How an existing user is to be changed.
+#[derive(Clone, Debug)]
+pub enum Update {
+    /// PUT: the body.
+    Replace(Value),
+    /// PATCH: the body.
+    Patch(Value),
+}
+
+/// What the protocol makes of a request, before any decision.
+struct Next {
+    document: Document,
+    operations: Vec<Done>,
+    ignored: Vec<String>,
+    quirks: Vec<Quirk>,
+}
+
+impl Update {
+    fn next(&self, schemas: &Schemas, before: &Document) -> Result<Next, ScimError> {
+        match self {
+            Self::Replace(body) => {
+                let read = resource::read(schemas, ResourceKind::User, body, Some(before))?;
+                let done = if read.document == *before { Done::NoOp } else { Done::Applied };
+                Ok(Next { document: read.document, operations: vec![done], ignored: read.ignored, quirks: read.quirks })
+            }
+            Self::Patch(body) => {
+                let patched = Patch::parse(schemas, ResourceKind::User, body)?.apply(schemas, before)?;
+                Ok(Next { document: patched.document, operations: patched.operations, ignored: patched.ignored, quirks: patched.quirks })
+            }
+        }
+    }
+}
+
+/// POST.
+pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Result<Applied, Failure> {
+    let active = tenancy::active(app, &caller.tenant).await?;
+    let schemas = tenancy::schemas(&active);
+    let read = resource::read(&schemas, ResourceKind::User, body, None)?;
+    let now = app.clock.now();
+    let id = new_resource_id(now);
+    let revived = match read.document.text("externalId") {
+        Some(external_id) => app.store.revivable(&caller.tenant, &caller.connection, external_id).await?,
+        None => None,
+    };
+    let case = Case::new(id.clone(), caller.connection.clone(), read.document.clone(), revived, now);
+    let event = resource_event("user.created", &id, &[Done::Applied], &read.ignored);
+    let write = ResourceWrite::CreateUser { id: id.clone(), document: read.document };
+    let (version, document) = commit_decided(app, caller, &active, case, write, event, now).await?;
+    let resource = StoredResource { id, kind: ResourceKind::User, document, version, created: now, modified: now };
+    Ok(Applied { resource: Some(resource), operations: vec![Done::Applied], quirks: read.quirks })
+}
+
+/// PUT and PATCH.
+pub(super) async fn update(
+    app: &Arc<App>,
+    caller: &Caller,
+    id: &ResourceId,
+    if_match: Option<i64>,
+    update: Update,
+) -> Result<Applied, Failure> {
+    let active = tenancy::active(app, &caller.tenant).await?;
+    let schemas = tenancy::schemas(&active);
+    let person = read_person(app, caller, id).await?;
+    check_version(if_match, &person.resource)?;
+    let next = update.next(&schemas, &person.resource.document)?;
+    if next.document == person.resource.document {
+        return Ok(Applied { resource: Some(person.resource), operations: next.operations, quirks: next.quirks });
+    }
+    if evaluation::is_active(&person.resource.document) && !evaluation::is_active(&next.document) {
+        return leave(app, caller, active, id, if_match, update).await;
+    }
+    let now = app.clock.now();
+    let before = person.resource.clone();
+    let groups = person.groups.clone();
+    let case = Case::of(person, next.document.clone(), groups);
+    let event = resource_event("user.updated", id, &next.operations, &next.ignored);
+    let write = ResourceWrite::UpdateUser { id: id.clone(), expected: before.version, document: next.document };
+    let (version, document) = commit_decided(app, caller, &active, case, write, event, now).await?;
+    let resource = StoredResource { document, version, modified: now, ..before };
+    Ok(Applied { resource: Some(resource), operations: next.operations, quirks: next.quirks })
+}
+
+/// DELETE: under the person's lock, without tenant code.
+pub(super) async fn delete(app: &Arc<App>, caller: &Caller, id: &ResourceId, if_match: Option<i64>) -> Result<Applied, Failure> {
+    let active = tenancy::active_if_loaded(app, &caller.tenant);
+    let (caller_, now) = (caller.clone(), app.clock.now());
+    let decide = move |person: &Person| {
+        check_version(if_match, &person.resource)?;
+        let case = Case::unchanged(person.clone());
+        let settled = people::settle_removal(&case, &active, now);
+        let event = resource_event("user.deleted", &person.resource.id, &[Done::Applied], &[]);
+        let write = ResourceWrite::DeleteUser { id: person.resource.id.clone() };
+        let evaluation = Evaluation::inactive();
+        Ok(change_of(&caller_, &active, Decided { case, evaluation, settled, as_of: now }, write, event, now))
+    };
+    match app.store.commit_locked(&caller.tenant, &caller.connection, id, Box::new(decide)).await {
+        Ok(committed) => committed?,
+        Err(StoreError::Missing(_)) => return Err(ScimError::not_found("such user").into()),
+        Err(other) => return Err(other.into()),
+    };
+    app.wake.notify_one();
+    Ok(Applied { resource: None, operations: vec![Done::Applied], quirks: Vec::new() })
+}
+
+/// A write that makes somebody inactive: computed again from what stands under the person's lock. It never loses a
+/// race, and neither plugin nor policy is asked.
+async fn leave(
+    app: &Arc<App>,
+    caller: &Caller,
+    active: Active,
+    id: &ResourceId,
+    if_match: Option<i64>,
+    update: Update,
+) -> Result<Applied, Failure> {
+    let now = app.clock.now();
+    let answer = Arc::new(Mutex::new(None));
+    let (caller_, answer_) = (caller.clone(), Arc::clone(&answer));
+    let decide = move |person: &Person| {
+        check_version(if_match, &person.resource)?;
+        let schemas = tenancy::schemas(&active);
+        let next = update.next(&schemas, &person.resource.document)?;
+        if evaluation::is_active(&next.document) {
+            return Err(ScimError::status(409, "the user was changed meanwhile: read it again and repeat the change"));
+        }
+        let case = Case::of(person.clone(), next.document.clone(), person.groups.clone());
+        let evaluation = Evaluation::inactive();
+        let settled = people::settle(&case, &evaluation, &active, caller_.paused(), now);
+        let event = resource_event("user.updated", &person.resource.id, &next.operations, &next.ignored);
+        let (id, expected, document) = (person.resource.id.clone(), person.resource.version, next.document.clone());
+        let write = ResourceWrite::UpdateUser { id, expected, document };
+        let decided = Decided { case, evaluation, settled, as_of: now };
+        let change = change_of(&caller_, &active, decided, write, event, now);
+        *answer_.lock().unwrap_or_else(PoisonError::into_inner) = Some((person.resource.clone(), next));
+        Ok(change)
+    };
+    let committed = match app.store.commit_locked(&caller.tenant, &caller.connection, id, Box::new(decide)).await {
+        Ok(committed) => committed?,
+        Err(StoreError::Missing(_)) => return Err(ScimError::not_found("such user").into()),
+        Err(other) => return Err(other.into()),
+    };
+    app.wake.notify_one();
+    let (before, next) = answer
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take()
+        .ok_or_else(|| StoreError::Corrupt("a change was committed that nobody computed".into()))?;
+    let version = committed.version.unwrap_or(before.version);
+    let resource = StoredResource { document: next.document, version, modified: now, ..before };
+    Ok(Applied { resource: Some(resource), operations: next.operations, quirks: next.quirks })
+}
+
+async fn read_person(app: &App, caller: &Caller, id: &ResourceId) -> Result<Person, Failure> {
+    let people = app.store.people(&caller.tenant, &caller.connection, std::slice::from_ref(id)).await?;
+    people.into_iter().next().ok_or_else(|| ScimError::not_found("such user").into())
+}
+
+/// Decides and commits one person's write; a name that is taken is found by the commit and decided once more.
+/// Returns the new version and the document as committed.
+async fn commit_decided(
+    app: &Arc<App>,
+    caller: &Caller,
+    active: &Active,
+    mut case: Case,
+    write: ResourceWrite,
+    event: NewEvent,
+    now: Instant,
+) -> Result<(i64, Document), Failure> {
+    let document = case.subject.document.clone();
+    let mut told_of_holder = false;
+    loop {
+        let mut verdicts = people::decide(app, &caller.tenant, active, vec![case.clone()], caller.paused(), now).await;
+        let decided = verdicts.pop().ok_or_else(|| StoreError::Corrupt("a person was not decided".into()))?;
+        refuse_if_asked(active, &decided.evaluation)?;
+        let change = change_of(caller, active, decided.clone(), write.clone(), event.clone(), now);
+        match app.store.commit(&caller.tenant, change).await {
+            Ok(committed) => {
+                app.wake.notify_one();
+                return Ok((committed.version.unwrap_or(1), document));
+            }
+            Err(StoreError::Conflict { what: "account_name" }) if !told_of_holder => {
+                case.subject.collision = people::name_holder(app, &caller.tenant, &decided).await?;
+                told_of_holder = true;
+            }
+            Err(other) => return Err(other.into()),
+        }
+    }
+}
+
+/// A refusal by the mapping answers 400 where the tenant chose that.
+fn refuse_if_asked(active: &Active, evaluation: &Evaluation) -> Result<(), ScimError> {
+    match (&evaluation.outcome, &active.built) {
+        (Outcome::Refused(note), Some(revision)) if revision.decisions.on_reject == OnReject::Refuse => {
+            let at = note.path.as_deref().map(|path| format!(" (at `{path}`)")).unwrap_or_default();
+            Err(ScimError::invalid_value(format!("the tenant's mapping refuses this user: {}{at}", note.message)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn change_of(caller: &Caller, active: &Active, decided: Decided, write: ResourceWrite, event: NewEvent, now: Instant) -> Change {
+    let event = NewEvent { account: Some(decided.case.account.id.clone()), ..event };
+    let inputs_changed = decided.case.input_version > 0;
+    let (outcome, events) = decided.into_outcome(active, inputs_changed);
+    Change {
+        connection: caller.connection.clone(),
+        at: now,
+        actor: caller.actor(),
+        request_id: Some(caller.request_id.clone()),
+        revision: active.hash.clone(),
+        write: Some(write),
+        persons: vec![outcome],
+        stale: Stale::Conflict,
+        fan_out: Vec::new(),
+        bind_handle: None,
+        events: std::iter::once(event).chain(events).collect(),
+    }
+}

@@ -1,0 +1,303 @@
+//! Filters as conditions on columns. Pure: from a SCIM filter to what an index or a column can tell.
+//!
+//! A filter that can't be told by columns compiles to a condition that every match fulfils (often "always"); the rest is
+//! then decided by [`Filter::matches`], which is the one meaning of a filter.
+
+use jiff::Timestamp;
+use rolecall_scim::ResourceKind;
+use rolecall_scim::filter::{Filter, Literal, Op, Test, fold};
+use rolecall_scim::path::AttrPath;
+use rolecall_scim::schema::{Resolved, Schemas};
+
+/// Microseconds in the millisecond that clients see: `meta` is shown in milliseconds and stored in microseconds.
+const SHOWN: i64 = 1_000;
+
+/// What the columns of a resource can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// Of every resource.
+    Always,
+    /// Of none.
+    Never,
+    /// Of what both are told of.
+    And(Box<Condition>, Box<Condition>),
+    /// Of what either is told of.
+    Or(Box<Condition>, Box<Condition>),
+    /// A text column has the value.
+    Text(TextColumn, String),
+    /// A text column has a value that is not empty (RFC 7644 §3.4.2.2, `pr`).
+    Present(TextColumn),
+    /// `active` was said to be that.
+    Active(bool),
+    /// An instant is in `from..until`.
+    Between(InstantColumn, i64, i64),
+    /// A user with that e-mail address (folded).
+    Email(String),
+    /// A group with that member.
+    HasMember(String),
+    /// A user below that group.
+    InGroup(String),
+}
+
+/// A column that holds a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TextColumn {
+    Id,
+    ExternalId,
+    UserName,
+    DisplayName,
+}
+
+impl TextColumn {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::ExternalId => "external_id",
+            Self::UserName => "user_name",
+            Self::DisplayName => "display_name",
+        }
+    }
+}
+
+/// A column that holds an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InstantColumn {
+    Created,
+    Modified,
+}
+
+impl InstantColumn {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Modified => "modified",
+        }
+    }
+}
+
+/// A filter as far as columns tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Compiled {
+    /// Fulfilled by every match.
+    pub(super) condition: Condition,
+    /// Whether fulfilling it is also enough.
+    pub(super) exact: bool,
+}
+
+impl Compiled {
+    fn exact(condition: Condition) -> Self {
+        Self { condition, exact: true }
+    }
+
+    /// Nothing is known: everything has to be looked at.
+    fn unknown() -> Self {
+        Self { condition: Condition::Always, exact: false }
+    }
+
+    fn necessary(self) -> Self {
+        Self { exact: false, ..self }
+    }
+}
+
+/// Compiles a filter on resources of a kind.
+pub(super) fn compile(schemas: &Schemas, kind: ResourceKind, filter: &Filter) -> Compiled {
+    match filter {
+        Filter::And(a, b) => {
+            let (a, b) = (compile(schemas, kind, a), compile(schemas, kind, b));
+            Compiled { exact: a.exact && b.exact, condition: and(a.condition, b.condition) }
+        }
+        Filter::Or(a, b) => {
+            let (a, b) = (compile(schemas, kind, a), compile(schemas, kind, b));
+            Compiled { exact: a.exact && b.exact, condition: or(a.condition, b.condition) }
+        }
+        // The complement of a necessary condition is no necessary condition of the complement.
+        Filter::Not(_) => Compiled::unknown(),
+        Filter::Test(path, test) => match schemas.resolve(kind, path) {
+            Some(resolved) => compile_test(kind, &resolved, test),
+            None => Compiled::unknown(),
+        },
+        Filter::Values { attribute, filter, then } => {
+            let Some(resolved) = schemas.resolve(kind, attribute) else { return Compiled::unknown() };
+            let behind = match then {
+                Some((sub, test)) if sub.eq_ignore_ascii_case("value") => compile_values(&resolved, test).necessary(),
+                _ => Compiled::unknown(),
+            };
+            let inside = compile_value_filter(&resolved, filter);
+            if then.is_none() { inside } else { Compiled { condition: and(inside.condition, behind.condition), exact: false } }
+        }
+    }
+}
+
+/// Whether deciding the filter in memory needs the rows beside the document: members of a group, groups of a user.
+pub(super) fn reads_rows(filter: &Filter) -> bool {
+    let is_row = |path: &AttrPath| ["members", "groups"].iter().any(|name| path.name.eq_ignore_ascii_case(name));
+    match filter {
+        Filter::And(a, b) | Filter::Or(a, b) => reads_rows(a) || reads_rows(b),
+        Filter::Not(inner) => reads_rows(inner),
+        Filter::Test(path, _) => is_row(path),
+        Filter::Values { attribute, .. } => is_row(attribute),
+    }
+}
+
+fn and(a: Condition, b: Condition) -> Condition {
+    match (a, b) {
+        (Condition::Never, _) | (_, Condition::Never) => Condition::Never,
+        (Condition::Always, other) | (other, Condition::Always) => other,
+        (a, b) => Condition::And(a.into(), b.into()),
+    }
+}
+
+fn or(a: Condition, b: Condition) -> Condition {
+    match (a, b) {
+        (Condition::Always, _) | (_, Condition::Always) => Condition::Always,
+        (Condition::Never, other) | (other, Condition::Never) => other,
+        (a, b) => Condition::Or(a.into(), b.into()),
+    }
+}
+
+fn compile_test(kind: ResourceKind, resolved: &Resolved<'_>, test: &Test) -> Compiled {
+    if resolved.extension.is_some() {
+        return Compiled::unknown();
+    }
+    let text = |column: TextColumn, folded: bool| match test {
+        Test::Present => Compiled::exact(Condition::Present(column)),
+        Test::Compare(Op::Eq, Literal::Text(value)) => {
+            text_condition(value, |value| Condition::Text(column, if folded { fold(value) } else { value.to_owned() }))
+        }
+        Test::Compare(..) => Compiled::unknown(),
+    };
+    match (kind, resolved.attribute.name.as_str(), resolved.sub.map(|sub| sub.name.as_str())) {
+        (_, "id", None) => text(TextColumn::Id, false),
+        (_, "externalId", None) => text(TextColumn::ExternalId, false),
+        (ResourceKind::User, "userName", None) => text(TextColumn::UserName, true),
+        (_, "displayName", None) => text(TextColumn::DisplayName, true),
+        (ResourceKind::User, "active", None) => match test {
+            Test::Present => Compiled::exact(or(Condition::Active(true), Condition::Active(false))),
+            Test::Compare(Op::Eq, Literal::Bool(value)) => Compiled::exact(Condition::Active(*value)),
+            Test::Compare(..) => Compiled::unknown(),
+        },
+        (_, "meta", Some("created")) => compile_instant(InstantColumn::Created, test),
+        (_, "meta", Some("lastModified")) => compile_instant(InstantColumn::Modified, test),
+        (_, _, Some("value")) => compile_values(resolved, test),
+        _ => Compiled::unknown(),
+    }
+}
+
+/// A text without NUL, which no stored text has (and which PostgreSQL refuses to be asked about).
+fn text_condition(value: &str, condition: impl FnOnce(&str) -> Condition) -> Compiled {
+    Compiled::exact(if value.contains('\0') { Condition::Never } else { condition(value) })
+}
+
+/// `emails.value eq`, `members.value eq`, `groups.value eq`: some value is that.
+fn compile_values(resolved: &Resolved<'_>, test: &Test) -> Compiled {
+    let Test::Compare(Op::Eq, Literal::Text(value)) = test else { return Compiled::unknown() };
+    match resolved.attribute.name.as_str() {
+        _ if resolved.extension.is_some() => Compiled::unknown(),
+        "emails" => text_condition(value, |value| Condition::Email(fold(value))),
+        "members" => text_condition(value, |value| Condition::HasMember(value.to_owned())),
+        "groups" => text_condition(value, |value| Condition::InGroup(value.to_owned())),
+        _ => Compiled::unknown(),
+    }
+}
+
+/// What is between the brackets of `emails[…]`: some value fulfils all of it.
+fn compile_value_filter(resolved: &Resolved<'_>, filter: &Filter) -> Compiled {
+    match filter {
+        Filter::Test(path, test) if path.urn.is_none() && path.sub.is_none() && path.name.eq_ignore_ascii_case("value") => {
+            compile_values(resolved, test)
+        }
+        // Two tests of one value: each is necessary, but different values could fulfil them.
+        Filter::And(a, b) => {
+            let (a, b) = (compile_value_filter(resolved, a), compile_value_filter(resolved, b));
+            Compiled { condition: and(a.condition, b.condition), exact: false }
+        }
+        Filter::Or(a, b) => {
+            let (a, b) = (compile_value_filter(resolved, a), compile_value_filter(resolved, b));
+            Compiled { exact: a.exact && b.exact, condition: or(a.condition, b.condition) }
+        }
+        _ => Compiled::unknown(),
+    }
+}
+
+/// Comparisons with what is *shown*: the stored microseconds cut to milliseconds.
+fn compile_instant(column: InstantColumn, test: &Test) -> Compiled {
+    let (op, text) = match test {
+        Test::Present => return Compiled::exact(Condition::Always),
+        Test::Compare(op, Literal::Text(text)) => (*op, text),
+        Test::Compare(..) => return Compiled::unknown(),
+    };
+    let Ok(at) = text.parse::<Timestamp>() else { return Compiled::unknown() };
+    let floor = |nanos: i128| i64::try_from(nanos.div_euclid(1_000 * i128::from(SHOWN))).unwrap_or(i64::MAX).saturating_mul(SHOWN);
+    let nanos = at.as_nanosecond();
+    let down = floor(nanos);
+    let is_shown = i128::from(down) * 1_000 == nanos;
+    let after = down.saturating_add(SHOWN);
+    let up = if is_shown { down } else { after };
+    match op {
+        Op::Gt => Compiled::exact(Condition::Between(column, after, i64::MAX)),
+        Op::Ge => Compiled::exact(Condition::Between(column, up, i64::MAX)),
+        Op::Lt => Compiled::exact(Condition::Between(column, i64::MIN, up)),
+        Op::Le => Compiled::exact(Condition::Between(column, i64::MIN, after)),
+        Op::Eq if is_shown => Compiled::exact(Condition::Between(column, down, after)),
+        Op::Eq => Compiled::exact(Condition::Never),
+        Op::Ne | Op::Contains | Op::StartsWith | Op::EndsWith => Compiled::unknown(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn test(path: &str, op: Op, value: Literal) -> Filter {
+        let (name, sub) = path.split_once('.').map_or((path, None), |(name, sub)| (name, Some(sub.to_owned())));
+        Filter::Test(AttrPath { urn: None, name: name.into(), sub }, Test::Compare(op, value))
+    }
+
+    fn eq(path: &str, value: &str) -> Filter {
+        test(path, Op::Eq, Literal::Text(value.into()))
+    }
+
+    fn check(filter: &Filter, expect: &str) {
+        let Compiled { condition, exact } = compile(&Schemas::default(), ResourceKind::User, filter);
+        assert_eq!(format!("{}{condition:?}", if exact { "= " } else { "⊆ " }), expect);
+    }
+
+    #[test]
+    fn columns_tell_what_they_can() {
+        check(&eq("USERNAME", "Ana"), r#"= Text(UserName, "ana")"#);
+        check(&eq("externalId", "Ana"), r#"= Text(ExternalId, "Ana")"#);
+        check(&eq("emails.value", "Ana@example.com"), r#"= Email("ana@example.com")"#);
+        check(&eq("nickName", "Ana"), "⊆ Always");
+        check(&eq("userName", "a\0"), "= Never");
+        check(&test("active", Op::Eq, Literal::Bool(false)), "= Active(false)");
+        check(&test("userName", Op::Eq, Literal::Bool(true)), "⊆ Always");
+        check(&Filter::Not(Box::new(eq("userName", "ana"))), "⊆ Always");
+        check(&Filter::And(eq("nickName", "x").into(), eq("userName", "ana").into()), r#"⊆ Text(UserName, "ana")"#);
+        check(&Filter::Or(eq("nickName", "x").into(), eq("userName", "ana").into()), "⊆ Always");
+    }
+
+    #[test]
+    fn value_paths_are_necessary_conditions() {
+        let emails = AttrPath { urn: None, name: "emails".into(), sub: None };
+        let values = |filter: Filter, then| Filter::Values { attribute: emails.clone(), filter: filter.into(), then };
+        check(&values(eq("value", "A@example.com"), None), r#"= Email("a@example.com")"#);
+        let work = Filter::And(eq("type", "work").into(), eq("value", "a@example.com").into());
+        check(&values(work, None), r#"⊆ Email("a@example.com")"#);
+        let then = Some(("value".to_owned(), Test::Compare(Op::Eq, Literal::Text("a@example.com".into()))));
+        check(&values(eq("type", "work"), then), r#"⊆ Email("a@example.com")"#);
+    }
+
+    #[test]
+    fn instants_are_compared_as_they_are_shown() {
+        let shown = |op| test("meta.lastModified", op, Literal::Text("1970-01-01T00:00:00.002Z".into()));
+        check(&shown(Op::Gt), "= Between(Modified, 3000, 9223372036854775807)");
+        check(&shown(Op::Ge), "= Between(Modified, 2000, 9223372036854775807)");
+        check(&shown(Op::Lt), "= Between(Modified, -9223372036854775808, 2000)");
+        check(&shown(Op::Le), "= Between(Modified, -9223372036854775808, 3000)");
+        check(&shown(Op::Eq), "= Between(Modified, 2000, 3000)");
+        let finer = |op| test("meta.created", op, Literal::Text("1970-01-01T00:00:00.0025Z".into()));
+        check(&finer(Op::Ge), "= Between(Created, 3000, 9223372036854775807)");
+        check(&finer(Op::Lt), "= Between(Created, -9223372036854775808, 3000)");
+        check(&finer(Op::Eq), "= Never");
+    }
+}

@@ -1,1 +1,0 @@
-//! The contract suite, stamped onto both databases.

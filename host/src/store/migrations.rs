@@ -1,0 +1,48 @@
+//! The migrations of both databases: the same numbers and names, applied once at opening. Knows files; knows no tables.
+
+use std::ops::Deref;
+
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+
+use super::{Result, StoreError};
+
+/// Number, name, statements.
+pub(super) type Script = (i64, &'static str, &'static str);
+
+/// SQLite's.
+pub(super) const SQLITE: &[Script] = &[(1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql"))];
+/// PostgreSQL's.
+pub(super) const POSTGRES: &[Script] = &[(1, "initial", include_str!("../../migrations/postgres/0001_initial.sql"))];
+
+/// Applies what is missing. Hosts that start at once wait for one another.
+pub(super) async fn run<C>(conn: &mut C, scripts: &'static [Script]) -> Result<()>
+where
+    C: Migrate + Send,
+    for<'c> &'c mut C: Deref<Target = C>,
+{
+    let migrations = scripts
+        .iter()
+        .map(|(number, name, statements)| Migration::new(*number, (*name).into(), MigrationType::Simple, statements.into_sql_str(), false))
+        .collect();
+    Migrator::with_migrations(migrations).run_direct(None, conn, false).await.map_err(|error| match error {
+        MigrateError::Execute(error) => error.into(),
+        MigrateError::ExecuteMigration(error, number) => match StoreError::from(error) {
+            StoreError::Corrupt(why) => StoreError::Corrupt(format!("migration {number} can't be applied: {why}")),
+            other => other,
+        },
+        other => StoreError::Corrupt(other.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_databases_have_the_same_migrations_in_the_same_order() {
+        let names = |scripts: &[Script]| scripts.iter().map(|(number, name, _)| (*number, *name)).collect::<Vec<_>>();
+        assert_eq!(names(SQLITE), names(POSTGRES));
+        assert!(SQLITE.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+}

@@ -1,0 +1,490 @@
+//! What the two databases have in common: the traits' methods, in SQL that both understand.
+//!
+//! This file and `shared/` are compiled twice, as a child of `sqlite.rs` and as a child of `postgres.rs`. What differs comes
+//! from the parent: the types [`Db`], [`Conn`], [`Backend`] and [`TextList`], the locks, and the macros `any_of!`, `items_of!`,
+//! `for_update!` and `skip_locked!` for the words in which the SQL differs. A method here opens a transaction and calls one
+//! function of `shared/`, which knows nothing of how transactions begin and end.
+
+#[macro_use]
+#[path = "shared/rows.rs"]
+mod rows;
+#[path = "shared/accounts.rs"]
+mod accounts;
+#[path = "shared/commit.rs"]
+mod commit;
+#[path = "shared/groups.rs"]
+mod groups;
+#[path = "shared/history.rs"]
+mod history;
+#[path = "shared/outbox.rs"]
+mod outbox;
+#[path = "shared/people.rs"]
+mod people;
+#[path = "shared/removal.rs"]
+mod removal;
+#[path = "shared/resources.rs"]
+mod resources;
+#[path = "shared/tenancy.rs"]
+mod tenancy;
+#[path = "shared/work.rs"]
+mod work;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rolecall_scim::ResourceKind;
+use zeroize::Zeroizing;
+
+use self::commit::RevisionCheck;
+use self::groups::WhatIf;
+use super::{Backend, Conn, Db, lock_revision, lock_structure, text_list};
+use crate::model::{
+    Account, AccountId, AccountState, Actor, ConnectionId, ConnectionState, Event, GroupMembership, Handle, Instant, ResourceId,
+    RevisionHash, TenantId,
+};
+use crate::store::failure::LOST_TO_OTHERS;
+use crate::store::keys::{Keys, secret_purpose, unsealable};
+use crate::store::{
+    AccountView, ApiCredential, ApiScope, Change, Committed, Connection, ConnectionCredential, DeliveryResult, DueDelivery, DuePerson,
+    HandleBinding, ListQuery, LockedDecision, NewToken, Page, Person, Platform, ResourceWrite, Result, Store, StoreError, StoredMember,
+    StoredResource, StoredRevision, Target, Tenant, UserGroup,
+};
+
+/// How often a change is tried again that the database gave up in favour of others (a deadlock).
+const ATTEMPTS: usize = 5;
+
+/// The tenant that a transaction is about, and the keys to what is sealed.
+#[derive(Clone)]
+struct Scope {
+    tenant: TenantId,
+    keys: Arc<Keys>,
+}
+
+impl Backend {
+    fn scope(&self, tenant: &TenantId) -> Scope {
+        Scope { tenant: tenant.clone(), keys: self.keys() }
+    }
+}
+
+/// Text from outside that no stored text equals, and that PostgreSQL refuses to be asked about.
+fn has_nul(text: &str) -> bool {
+    text.contains('\0')
+}
+
+#[async_trait]
+impl Platform for Backend {
+    async fn ping(&self) -> Result<()> {
+        sqlx::query("SELECT 1").execute(&mut *self.read_platform().await?).await?;
+        Ok(())
+    }
+
+    async fn find_connection(&self, connection: &ConnectionId) -> Result<Option<(TenantId, ConnectionState)>> {
+        if has_nul(connection.as_str()) {
+            return Ok(None);
+        }
+        tenancy::find_connection(&mut *self.read_platform().await?, connection).await
+    }
+
+    async fn find_connection_token(&self, hash: &str) -> Result<Option<ConnectionCredential>> {
+        tenancy::find_connection_token(&mut *self.read_platform().await?, hash).await
+    }
+
+    async fn find_api_token(&self, hash: &str) -> Result<Option<ApiCredential>> {
+        tenancy::find_api_token(&mut *self.read_platform().await?, hash).await
+    }
+
+    async fn create_api_token(&self, token: &NewToken, scope: &ApiScope) -> Result<()> {
+        let (token, scope) = (token.clone(), scope.clone());
+        self.write_platform(move |conn: &mut Conn| Box::pin(async move { tenancy::create_api_token(conn, &token, &scope).await })).await
+    }
+
+    async fn count_api_tokens(&self) -> Result<i64> {
+        tenancy::count_api_tokens(&mut *self.read_platform().await?).await
+    }
+
+    async fn tenants(&self) -> Result<Vec<Tenant>> {
+        tenancy::all(&mut *self.read_platform().await?).await
+    }
+
+    async fn expand_fan_outs(&self, now: Instant) -> Result<bool> {
+        let Some(tenant) = self.next_fan_out().await? else { return Ok(false) };
+        let scope = self.scope(&tenant);
+        self.write(&tenant, move |conn: &mut Conn| Box::pin(async move { work::expand(conn, &scope, now).await })).await?;
+        Ok(self.next_fan_out().await?.is_some())
+    }
+
+    async fn claim_due(&self, now: Instant, lease_until: Instant, limit: i64) -> Result<Vec<DuePerson>> {
+        let shares = work::claim_shares(&mut *self.read_platform().await?, now, limit).await?;
+        let mut due = Vec::new();
+        for (tenant, share) in shares {
+            let scope = self.scope(&tenant);
+            let claimed = self
+                .write(&tenant, move |conn: &mut Conn| Box::pin(async move { work::claim(conn, &scope, now, lease_until, share).await }))
+                .await?;
+            due.extend(claimed);
+        }
+        Ok(due)
+    }
+
+    async fn number_events(&self) -> Result<u64> {
+        let tenants: Vec<String> = sqlx::query_scalar(history::UNNUMBERED).fetch_all(&mut *self.read_platform().await?).await?;
+        let mut numbered = 0;
+        for tenant in tenants {
+            let scope = self.scope(&TenantId(tenant));
+            let tenant = scope.tenant.clone();
+            numbered += self.write(&tenant, move |conn: &mut Conn| Box::pin(async move { history::number(conn, &scope).await })).await?;
+        }
+        Ok(numbered)
+    }
+
+    async fn claim_deliveries(&self, now: Instant, lease_until: Instant, limit: i64) -> Result<Vec<DueDelivery>> {
+        let mut due: Vec<DueDelivery> = Vec::new();
+        for leavers in [true, false] {
+            let left = limit.saturating_sub(i64::try_from(due.len()).unwrap_or(i64::MAX));
+            if left <= 0 {
+                break;
+            }
+            let shares = outbox::claim_shares(&mut *self.read_platform().await?, leavers, now, left).await?;
+            for (tenant, share) in shares {
+                let scope = self.scope(&tenant);
+                let claimed = self
+                    .write(&tenant, move |conn: &mut Conn| {
+                        Box::pin(async move { outbox::claim(conn, &scope, leavers, now, lease_until, share).await })
+                    })
+                    .await?;
+                due.extend(claimed);
+            }
+        }
+        Ok(due)
+    }
+
+    async fn next_due(&self, now: Instant) -> Result<Option<Instant>> {
+        work::next_due(&mut *self.read_platform().await?, now).await
+    }
+}
+
+impl Backend {
+    async fn next_fan_out(&self) -> Result<Option<TenantId>> {
+        let tenant: Option<String> = sqlx::query_scalar(work::NEXT_FAN_OUT).fetch_optional(&mut *self.read_platform().await?).await?;
+        Ok(tenant.map(TenantId))
+    }
+}
+
+#[async_trait]
+impl Store for Backend {
+    async fn ensure_tenant(&self, tenant: &TenantId, name: &str, managed_by: &str, at: Instant) -> Result<Tenant> {
+        let (scope, name, managed_by) = (self.scope(tenant), name.to_owned(), managed_by.to_owned());
+        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { tenancy::ensure(conn, &scope, &name, &managed_by, at).await }))
+            .await
+    }
+
+    async fn tenant(&self, tenant: &TenantId) -> Result<Option<Tenant>> {
+        if has_nul(tenant.as_str()) {
+            return Ok(None);
+        }
+        tenancy::find(&mut *self.read(tenant).await?, tenant).await
+    }
+
+    async fn put_revision(&self, tenant: &TenantId, revision: &StoredRevision, at: Instant) -> Result<()> {
+        let (scope, revision) = (self.scope(tenant), revision.clone());
+        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { tenancy::put_revision(conn, &scope.tenant, &revision, at).await }))
+            .await
+    }
+
+    async fn revision(&self, tenant: &TenantId, hash: &RevisionHash) -> Result<Option<StoredRevision>> {
+        tenancy::revision(&mut *self.read(tenant).await?, tenant, hash).await
+    }
+
+    async fn activate(
+        &self,
+        tenant: &TenantId,
+        hash: &RevisionHash,
+        replaces: Option<&RevisionHash>,
+        actor: &Actor,
+        at: Instant,
+    ) -> Result<()> {
+        let (scope, hash, replaces, actor) = (self.scope(tenant), hash.clone(), replaces.cloned(), actor.clone());
+        self.write(tenant, move |conn: &mut Conn| {
+            Box::pin(async move { tenancy::activate(conn, &scope, &hash, replaces.as_ref(), &actor, at).await })
+        })
+        .await
+    }
+
+    async fn create_connection(&self, tenant: &TenantId, connection: &Connection, token: &NewToken, actor: &Actor) -> Result<()> {
+        let (scope, connection, token, actor) = (self.scope(tenant), connection.clone(), token.clone(), actor.clone());
+        self.write(tenant, move |conn: &mut Conn| {
+            Box::pin(async move { tenancy::create_connection(conn, &scope, &connection, &token, &actor).await })
+        })
+        .await
+    }
+
+    async fn connections(&self, tenant: &TenantId) -> Result<Vec<Connection>> {
+        tenancy::connections(&mut *self.read(tenant).await?, tenant).await
+    }
+
+    async fn rotate_token(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        token: &NewToken,
+        expire_others: Instant,
+        actor: &Actor,
+    ) -> Result<()> {
+        let (scope, connection, token, actor) = (self.scope(tenant), connection.clone(), token.clone(), actor.clone());
+        self.write(tenant, move |conn: &mut Conn| {
+            Box::pin(async move { tenancy::rotate_token(conn, &scope, &connection, &token, expire_others, &actor).await })
+        })
+        .await
+    }
+
+    async fn set_connection_state(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        state: ConnectionState,
+        actor: &Actor,
+        at: Instant,
+    ) -> Result<()> {
+        let (scope, connection, actor) = (self.scope(tenant), connection.clone(), actor.clone());
+        self.write(tenant, move |conn: &mut Conn| {
+            Box::pin(async move { tenancy::set_connection_state(conn, &scope, &connection, state, &actor, at).await })
+        })
+        .await
+    }
+
+    async fn delete_connection(&self, tenant: &TenantId, connection: &ConnectionId, actor: &Actor, at: Instant) -> Result<()> {
+        let (scope, connection, actor) = (self.scope(tenant), connection.clone(), actor.clone());
+        self.write(tenant, move |conn: &mut Conn| {
+            Box::pin(async move { removal::delete_connection(conn, &scope, &connection, &actor, at).await })
+        })
+        .await
+    }
+
+    async fn note_credential(&self, tenant: &TenantId, connection: &ConnectionId, token_id: Option<&str>, at: Instant) -> Result<()> {
+        if let Some(token_id) = token_id
+            && !tenancy::is_news(&mut *self.read(tenant).await?, tenant, connection, token_id, at).await?
+        {
+            return Ok(());
+        }
+        let (scope, connection, token_id) = (self.scope(tenant), connection.clone(), token_id.map(str::to_owned));
+        self.write(tenant, move |conn: &mut Conn| {
+            Box::pin(async move { tenancy::note_credential(conn, &scope.tenant, &connection, token_id.as_deref(), at).await })
+        })
+        .await
+    }
+
+    async fn people(&self, tenant: &TenantId, connection: &ConnectionId, users: &[ResourceId]) -> Result<Vec<Person>> {
+        people::read(&mut *self.read(tenant).await?, tenant, connection, &askable(users)).await
+    }
+
+    async fn revivable(&self, tenant: &TenantId, connection: &ConnectionId, external_id: &str) -> Result<Option<Account>> {
+        people::revivable(&mut *self.read(tenant).await?, tenant, connection, external_id).await
+    }
+
+    async fn name_holder(&self, tenant: &TenantId, name_key: &str, except: &AccountId) -> Result<Option<AccountId>> {
+        people::name_holder(&mut *self.read(tenant).await?, tenant, name_key, except).await
+    }
+
+    async fn resource(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        kind: ResourceKind,
+        id: &ResourceId,
+    ) -> Result<Option<StoredResource>> {
+        if has_nul(id.as_str()) {
+            return Ok(None);
+        }
+        resources::read(&mut *self.read(tenant).await?, tenant, connection, kind, id).await
+    }
+
+    async fn list(&self, tenant: &TenantId, connection: &ConnectionId, query: &ListQuery<'_>) -> Result<Page<StoredResource>> {
+        resources::list(&mut *self.read(tenant).await?, tenant, connection, query).await
+    }
+
+    async fn members(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        groups: &[ResourceId],
+        limit: i64,
+    ) -> Result<BTreeMap<ResourceId, Vec<StoredMember>>> {
+        groups::members(&mut *self.read(tenant).await?, tenant, connection, &askable(groups), limit).await
+    }
+
+    async fn which_members(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        group: &ResourceId,
+        candidates: &[ResourceId],
+    ) -> Result<Vec<StoredMember>> {
+        groups::which_members(&mut *self.read(tenant).await?, tenant, connection, group, &askable(candidates)).await
+    }
+
+    async fn groups_of(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        users: &[ResourceId],
+    ) -> Result<BTreeMap<ResourceId, Vec<UserGroup>>> {
+        groups::groups_of(&mut *self.read(tenant).await?, tenant, connection, &askable(users)).await
+    }
+
+    async fn users_below(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        groups: &[ResourceId],
+        limit: usize,
+    ) -> Result<Option<Vec<ResourceId>>> {
+        groups::users_below(&mut *self.read(tenant).await?, tenant, connection, &askable(groups), limit).await
+    }
+
+    async fn memberships_if(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        users: &[ResourceId],
+        plus: &[ResourceId],
+        minus: &[ResourceId],
+        gone: Option<&ResourceId>,
+    ) -> Result<BTreeMap<ResourceId, Vec<GroupMembership>>> {
+        let what_if = WhatIf { plus: &askable(plus), minus, gone };
+        groups::memberships_if(&mut *self.read(tenant).await?, tenant, connection, &askable(users), what_if).await
+    }
+
+    async fn unbound_groups(
+        &self,
+        tenant: &TenantId,
+        only: Option<&ResourceId>,
+        after: Option<&ResourceId>,
+        limit: i64,
+    ) -> Result<Vec<(ConnectionId, StoredResource)>> {
+        groups::unbound(&mut *self.read(tenant).await?, tenant, only, after, limit).await
+    }
+
+    async fn seal_secret(&self, tenant: &TenantId, plain: &[u8]) -> Result<Vec<u8>> {
+        let key = history::tenant_key(&mut *self.read(tenant).await?, &self.scope(tenant)).await?;
+        key.seal(&secret_purpose(tenant), plain).map_err(unsealable)
+    }
+
+    async fn open_secret(&self, tenant: &TenantId, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        let key = history::tenant_key(&mut *self.read(tenant).await?, &self.scope(tenant)).await?;
+        key.open(&secret_purpose(tenant), sealed).map_err(unsealable)
+    }
+
+    async fn commit(&self, tenant: &TenantId, mut change: Change) -> Result<Committed> {
+        check_ids(&mut change)?;
+        let mut attempt = 1;
+        loop {
+            let (scope, change) = (self.scope(tenant), change.clone());
+            let committed = self
+                .write(tenant, move |conn: &mut Conn| {
+                    Box::pin(async move { commit::commit(conn, &scope, change, RevisionCheck::Refuse).await })
+                })
+                .await;
+            match committed {
+                Err(StoreError::Conflict { what: LOST_TO_OTHERS }) if attempt < ATTEMPTS => attempt += 1,
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn commit_locked(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        user: &ResourceId,
+        decide: LockedDecision<'static>,
+    ) -> Result<std::result::Result<Committed, rolecall_scim::ScimError>> {
+        if has_nul(user.as_str()) {
+            return Err(StoreError::Missing("user"));
+        }
+        let (scope, connection, user) = (self.scope(tenant), connection.clone(), user.clone());
+        self.write(tenant, move |conn: &mut Conn| {
+            Box::pin(async move { commit::commit_locked(conn, &scope, &connection, &user, decide).await })
+        })
+        .await
+    }
+
+    async fn handle(&self, tenant: &TenantId, handle: &Handle) -> Result<Option<HandleBinding>> {
+        groups::handle(&mut *self.read(tenant).await?, tenant, handle).await
+    }
+
+    async fn confirm_handle(&self, tenant: &TenantId, handle: &Handle, actor: &Actor, at: Instant) -> Result<HandleBinding> {
+        if has_nul(handle.as_str()) {
+            return Err(StoreError::Missing("handle"));
+        }
+        let (scope, handle, actor) = (self.scope(tenant), handle.clone(), actor.clone());
+        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { groups::confirm_handle(conn, &scope, &handle, &actor, at).await }))
+            .await
+    }
+
+    async fn handles(&self, tenant: &TenantId) -> Result<Vec<HandleBinding>> {
+        groups::handles(&mut *self.read(tenant).await?, tenant).await
+    }
+
+    async fn accounts(
+        &self,
+        tenant: &TenantId,
+        state: Option<AccountState>,
+        after: Option<&AccountId>,
+        limit: i64,
+    ) -> Result<Vec<AccountView>> {
+        people::accounts(&mut *self.read(tenant).await?, tenant, state, after, limit).await
+    }
+
+    async fn account(&self, tenant: &TenantId, id_or_name: &str) -> Result<Option<AccountView>> {
+        if has_nul(id_or_name) {
+            return Ok(None);
+        }
+        people::account(&mut *self.read(tenant).await?, tenant, id_or_name).await
+    }
+
+    async fn count_pending(&self, tenant: &TenantId) -> Result<i64> {
+        people::count_pending(&mut *self.read(tenant).await?, tenant).await
+    }
+
+    async fn events(&self, tenant: &TenantId, after: i64, limit: i64) -> Result<Vec<Event>> {
+        let mut tx = self.read(tenant).await?;
+        history::after(&mut tx, &self.scope(tenant), after, limit).await
+    }
+
+    async fn put_target(&self, target: &Target) -> Result<()> {
+        let target = target.clone();
+        self.write(&target.tenant.clone(), move |conn: &mut Conn| Box::pin(async move { outbox::put_target(conn, &target).await })).await
+    }
+
+    async fn targets(&self, tenant: &TenantId) -> Result<Vec<Target>> {
+        outbox::targets(&mut *self.read(tenant).await?, tenant).await
+    }
+
+    async fn finish_delivery(&self, tenant: &TenantId, target: &str, event: &str, result: &DeliveryResult, at: Instant) -> Result<()> {
+        let (scope, target, event, result) = (self.scope(tenant), target.to_owned(), event.to_owned(), result.clone());
+        self.write(tenant, move |conn: &mut Conn| {
+            Box::pin(async move { outbox::finish(conn, &scope.tenant, &target, &event, &result, at).await })
+        })
+        .await
+    }
+}
+
+/// The ids that a database can be asked about.
+fn askable(ids: &[ResourceId]) -> Vec<ResourceId> {
+    ids.iter().filter(|id| !has_nul(id.as_str())).cloned().collect()
+}
+
+/// Refuses new members that no database can be asked about, and leaves out such ones to be removed.
+fn check_ids(change: &mut Change) -> Result<()> {
+    let added = match &mut change.write {
+        Some(ResourceWrite::CreateGroup { members, .. }) => members,
+        Some(ResourceWrite::UpdateGroup { add, remove, .. }) => {
+            remove.retain(|id| !has_nul(id.as_str()));
+            add
+        }
+        _ => return Ok(()),
+    };
+    let unknown = added.iter().find(|id| has_nul(id.as_str()));
+    unknown.map_or(Ok(()), |id| Err(StoreError::UnknownMember(id.0.clone())))
+}

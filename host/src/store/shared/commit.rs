@@ -1,0 +1,533 @@
+//! The one transaction of a change. Its steps, in the order in which everybody takes locks: the revision, the structure of
+//! groups, people by id, the resource, accounts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rolecall_scim::{ResourceKind, ScimError};
+
+use super::history::{self, Stamp};
+use super::rows::kind_of;
+use super::work::{Below, fan_out, mark, mark_waiting_for};
+use super::{Conn, Scope, accounts, groups, lock_revision, lock_structure, people, resources, text_list};
+use crate::model::{AccountId, Cause, ConnectionId, ResourceId, RevisionHash, TenantId};
+use crate::store::{
+    Change, Committed, HandleBinding, INLINE_PEOPLE_LIMIT, LockedDecision, PersonOutcome, ResourceWrite, Result, Stale, StoreError,
+};
+
+/// Whether another active revision than the change was computed under refuses the change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum RevisionCheck {
+    /// It does.
+    Refuse,
+    /// It leaves the people pending.
+    LeavePending,
+}
+
+/// Commits a change.
+pub(super) async fn commit(conn: &mut Conn, scope: &Scope, change: Change, check: RevisionCheck) -> Result<Committed> {
+    lock_revision(conn, &scope.tenant, false).await?;
+    let active = active_revision(conn, &scope.tenant, &change.connection).await?;
+    if check == RevisionCheck::Refuse && !change.persons.is_empty() && change.revision != active {
+        return Err(StoreError::Conflict { what: "revision" });
+    }
+    let mut work = Committing::new(conn, scope, change, active);
+    let write = work.change.write.take();
+    let writes_group =
+        matches!(write, Some(ResourceWrite::CreateGroup { .. } | ResourceWrite::UpdateGroup { .. } | ResourceWrite::DeleteGroup { .. }));
+    let members = work.look_up_members(write.as_ref()).await?;
+    work.lock_people(write.as_ref()).await?;
+    work.sort_out_stale(write.as_ref()).await?;
+    match write {
+        Some(ResourceWrite::CreateUser { id, document }) => work.create_user(id, &document).await?,
+        Some(ResourceWrite::UpdateUser { id, expected, document }) => {
+            let row = (ResourceKind::User, &id, &document);
+            work.out.version =
+                Some(resources::update(work.conn, work.tenant, &work.connection, row, Some(expected), work.change.at).await?);
+            work.mark_later(Cause::UserWrite, id);
+        }
+        Some(ResourceWrite::DeleteUser { id }) => work.delete_user(id).await?,
+        Some(ResourceWrite::CreateGroup { id, document, members: _ }) => work.create_group(&id, &document, members).await?,
+        Some(ResourceWrite::UpdateGroup { id, expected, document, add: _, remove }) => {
+            work.update_group(&id, expected, document.as_ref(), members, &remove).await?;
+        }
+        Some(ResourceWrite::DeleteGroup { id }) => work.delete_group(&id).await?,
+        None => {}
+    }
+    if let Some(binding) = work.change.bind_handle.take() {
+        work.bind_handle(&binding).await?;
+    }
+    if writes_group {
+        work.compare_groups().await?;
+    }
+    work.apply_outcomes().await?;
+    work.mark_others().await?;
+    work.finish().await
+}
+
+/// Locks the person, lets `decide` compute the change, and commits it.
+pub(super) async fn commit_locked(
+    conn: &mut Conn,
+    scope: &Scope,
+    connection: &ConnectionId,
+    user: &ResourceId,
+    decide: LockedDecision<'static>,
+) -> Result<Result<Committed, ScimError>> {
+    lock_revision(conn, &scope.tenant, false).await?;
+    lock_evaluations(conn, &scope.tenant, connection, [user.as_str()]).await?;
+    sqlx::query(concat!("SELECT 1 FROM resources WHERE tenant = $1 AND connection = $2 AND id = $3", for_update!()))
+        .bind(scope.tenant.as_str())
+        .bind(connection.as_str())
+        .bind(user.as_str())
+        .execute(&mut *conn)
+        .await?;
+    let person = people::read(conn, &scope.tenant, connection, std::slice::from_ref(user)).await?.pop();
+    match decide(&person.ok_or(StoreError::Missing("user"))?) {
+        Ok(change) => commit(conn, scope, change, RevisionCheck::LeavePending).await.map(Ok),
+        Err(refusal) => Ok(Err(refusal)),
+    }
+}
+
+async fn active_revision(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId) -> Result<Option<RevisionHash>> {
+    let active: Option<Option<String>> = sqlx::query_scalar(
+        "SELECT t.active_revision FROM tenants t JOIN connections c ON c.tenant = t.tenant WHERE t.tenant = $1 AND c.connection = $2",
+    )
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .fetch_optional(conn)
+    .await?;
+    Ok(active.ok_or(StoreError::Missing("connection"))?.map(RevisionHash))
+}
+
+/// Locks users in the order of their ids. Returns their `input_version` and account.
+async fn lock_evaluations<'u>(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    users: impl IntoIterator<Item = &'u str>,
+) -> Result<BTreeMap<ResourceId, (i64, AccountId)>> {
+    let locked: Vec<(String, i64)> = sqlx::query_as(concat!(
+        "SELECT resource, input_version FROM evaluations WHERE tenant = $1 AND connection = $2 AND resource",
+        any_of!("$3"),
+        " ORDER BY resource",
+        for_update!()
+    ))
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(text_list(users))
+    .fetch_all(&mut *conn)
+    .await?;
+    let links: Vec<(String, String)> =
+        sqlx::query_as(concat!("SELECT resource, account FROM links WHERE tenant = $1 AND connection = $2 AND resource", any_of!("$3")))
+            .bind(tenant.as_str())
+            .bind(connection.as_str())
+            .bind(text_list(locked.iter().map(|(user, _)| user.as_str())))
+            .fetch_all(conn)
+            .await?;
+    let mut accounts: BTreeMap<String, String> = links.into_iter().collect();
+    let locked = locked.into_iter().filter_map(|(user, version)| {
+        let account = AccountId(accounts.remove(&user)?);
+        Some((ResourceId(user), (version, account)))
+    });
+    Ok(locked.collect())
+}
+
+/// A change on its way through its steps.
+struct Committing<'a> {
+    conn: &'a mut Conn,
+    scope: &'a Scope,
+    tenant: &'a TenantId,
+    connection: ConnectionId,
+    /// What is left to do of the change.
+    change: Change,
+    active: Option<RevisionHash>,
+    /// The locked people.
+    locked: BTreeMap<ResourceId, (i64, AccountId)>,
+    /// The user that this change creates.
+    created: Option<ResourceId>,
+    /// The user that this change deletes.
+    deleted: Option<ResourceId>,
+    /// People to be marked, unless an outcome of theirs is applied.
+    to_mark: BTreeMap<ResourceId, Cause>,
+    /// Accounts whose events are dropped because their person was stale.
+    silenced: BTreeSet<AccountId>,
+    /// Names that nobody has any more.
+    freed: Vec<String>,
+    out: Committed,
+}
+
+impl<'a> Committing<'a> {
+    fn new(conn: &'a mut Conn, scope: &'a Scope, change: Change, active: Option<RevisionHash>) -> Self {
+        Self {
+            conn,
+            tenant: &scope.tenant,
+            scope,
+            connection: change.connection.clone(),
+            change,
+            active,
+            locked: BTreeMap::new(),
+            created: None,
+            deleted: None,
+            to_mark: BTreeMap::new(),
+            silenced: BTreeSet::new(),
+            freed: Vec::new(),
+            out: Committed::default(),
+        }
+    }
+
+    fn mark_later(&mut self, cause: Cause, user: ResourceId) {
+        self.to_mark.entry(user).or_insert(cause);
+    }
+
+    /// Who is named as a new member: those who exist, with their kinds. The deleted are counted, the unknown refused. Takes the
+    /// lock on the structure of groups: alone where groups are put into groups, or out of them.
+    async fn look_up_members(&mut self, write: Option<&ResourceWrite>) -> Result<Vec<(ResourceId, ResourceKind)>> {
+        let binds = self.change.bind_handle.is_some();
+        let (add, remove, alone) = match write {
+            // Nothing is above a new group yet.
+            Some(ResourceWrite::CreateGroup { members, .. }) => (members.as_slice(), &[][..], false),
+            Some(ResourceWrite::UpdateGroup { add, remove, .. }) => (add.as_slice(), remove.as_slice(), binds),
+            Some(ResourceWrite::DeleteGroup { .. }) => (&[][..], &[][..], true),
+            _ if binds => (&[][..], &[][..], true),
+            _ => return Ok(Vec::new()),
+        };
+        let named = self.kinds(add.iter().chain(remove)).await?;
+        let alone = alone || named.values().any(|kind| *kind == ResourceKind::Group);
+        lock_structure(self.conn, self.tenant, &self.connection, alone).await?;
+        let mut members = Vec::with_capacity(add.len());
+        let mut absent = Vec::new();
+        for id in add {
+            match named.get(id) {
+                Some(kind) => members.push((id.clone(), *kind)),
+                None => absent.push(id),
+            }
+        }
+        self.sort_out_absent(&absent).await?;
+        Ok(members)
+    }
+
+    async fn kinds(&mut self, ids: impl Iterator<Item = &ResourceId> + Send) -> Result<BTreeMap<ResourceId, ResourceKind>> {
+        let ids = text_list(ids.map(ResourceId::as_str));
+        let rows: Vec<(String, String)> =
+            sqlx::query_as(concat!("SELECT id, kind FROM resources WHERE tenant = $1 AND connection = $2 AND id", any_of!("$3")))
+                .bind(self.tenant.as_str())
+                .bind(self.connection.as_str())
+                .bind(ids)
+                .fetch_all(&mut *self.conn)
+                .await?;
+        rows.into_iter().map(|(id, kind)| Ok((ResourceId(id), kind_of(&kind)?))).collect()
+    }
+
+    /// Members that are not there: deleted ones are gone, others never were.
+    async fn sort_out_absent(&mut self, absent: &[&ResourceId]) -> Result<()> {
+        if absent.is_empty() {
+            return Ok(());
+        }
+        let deleted: Vec<String> =
+            sqlx::query_scalar(concat!("SELECT id FROM deleted_resources WHERE tenant = $1 AND connection = $2 AND id", any_of!("$3")))
+                .bind(self.tenant.as_str())
+                .bind(self.connection.as_str())
+                .bind(text_list(absent.iter().map(|id| id.as_str())))
+                .fetch_all(&mut *self.conn)
+                .await?;
+        let deleted: BTreeSet<String> = deleted.into_iter().collect();
+        for id in absent {
+            if !deleted.contains(id.as_str()) {
+                return Err(StoreError::UnknownMember(id.0.clone()));
+            }
+            self.out.gone.push((*id).clone());
+        }
+        Ok(())
+    }
+
+    /// Locks everybody whom the change names, before any group: that is the order in which deletions lock as well.
+    async fn lock_people(&mut self, write: Option<&ResourceWrite>) -> Result<()> {
+        let named: Vec<&ResourceId> = match write {
+            Some(ResourceWrite::CreateGroup { members, .. }) => members.iter().collect(),
+            Some(ResourceWrite::UpdateGroup { add, remove, .. }) => add.iter().chain(remove).collect(),
+            Some(ResourceWrite::UpdateUser { id, .. } | ResourceWrite::DeleteUser { id }) => vec![id],
+            Some(ResourceWrite::CreateUser { .. } | ResourceWrite::DeleteGroup { .. }) | None => Vec::new(),
+        };
+        let people: BTreeSet<&str> = self.change.persons.iter().map(|person| &person.user).chain(named).map(ResourceId::as_str).collect();
+        if !people.is_empty() {
+            self.locked = lock_evaluations(self.conn, self.tenant, &self.connection, people).await?;
+        }
+        Ok(())
+    }
+
+    /// Outcomes whose inputs have moved on since they were read.
+    async fn sort_out_stale(&mut self, write: Option<&ResourceWrite>) -> Result<()> {
+        let created = match write {
+            Some(ResourceWrite::CreateUser { id, .. }) => Some(id),
+            _ => None,
+        };
+        let is_current = |outcome: &PersonOutcome| match self.locked.get(&outcome.user) {
+            Some((version, _)) => *version == outcome.read_input_version,
+            None => created == Some(&outcome.user) && outcome.read_input_version == 0,
+        };
+        let stale: BTreeSet<ResourceId> =
+            self.change.persons.iter().filter(|outcome| !is_current(outcome)).map(|outcome| outcome.user.clone()).collect();
+        if let Some(ResourceWrite::DeleteUser { id }) = write
+            && stale.contains(id)
+        {
+            return Err(StoreError::Conflict { what: "person" });
+        }
+        self.drop_outcomes(stale)
+    }
+
+    /// Refuses the change over stale people, or drops their outcomes and events and marks them.
+    fn drop_outcomes(&mut self, stale: BTreeSet<ResourceId>) -> Result<()> {
+        let cause = match self.change.stale {
+            _ if stale.is_empty() => return Ok(()),
+            Stale::Conflict => return Err(StoreError::Conflict { what: "person" }),
+            Stale::MarkPending(cause) => cause,
+        };
+        for outcome in self.change.persons.extract_if(.., |outcome| stale.contains(&outcome.user)) {
+            self.silenced.extend(outcome.account.map(|account| account.id));
+            self.silenced.extend(self.locked.get(&outcome.user).map(|(_, account)| account.clone()));
+        }
+        for user in stale {
+            self.mark_later(cause, user);
+        }
+        Ok(())
+    }
+
+    async fn create_user(&mut self, id: ResourceId, document: &rolecall_scim::resource::Document) -> Result<()> {
+        let has_account = |outcome: &PersonOutcome| outcome.user == id && outcome.account.is_some();
+        if !self.change.persons.iter().any(has_account) {
+            return Err(StoreError::Corrupt("a user is created without an account".into()));
+        }
+        resources::insert(self.conn, self.tenant, &self.connection, (ResourceKind::User, &id, document), self.change.at).await?;
+        self.out.version = Some(1);
+        self.created = Some(id);
+        Ok(())
+    }
+
+    async fn delete_user(&mut self, id: ResourceId) -> Result<()> {
+        if !self.locked.contains_key(&id) {
+            return Err(StoreError::Missing("user"));
+        }
+        if !self.change.persons.iter().any(|outcome| outcome.user == id) {
+            return Err(StoreError::Corrupt("a user is deleted without an outcome".into()));
+        }
+        groups::leave_all(self.conn, self.tenant, &self.connection, &id, self.change.at).await?;
+        resources::delete(self.conn, self.tenant, &self.connection, ResourceKind::User, &id, self.change.at).await?;
+        self.deleted = Some(id);
+        Ok(())
+    }
+
+    async fn create_group(
+        &mut self,
+        id: &ResourceId,
+        document: &rolecall_scim::resource::Document,
+        members: Vec<(ResourceId, ResourceKind)>,
+    ) -> Result<()> {
+        resources::insert(self.conn, self.tenant, &self.connection, (ResourceKind::Group, id, document), self.change.at).await?;
+        self.out.version = Some(1);
+        self.change_members(id, members, &[]).await?;
+        Ok(())
+    }
+
+    async fn update_group(
+        &mut self,
+        id: &ResourceId,
+        expected: Option<i64>,
+        document: Option<&rolecall_scim::resource::Document>,
+        add: Vec<(ResourceId, ResourceKind)>,
+        remove: &[ResourceId],
+    ) -> Result<()> {
+        let version = resources::lock_group(self.conn, self.tenant, &self.connection, id).await?;
+        if expected.is_some_and(|expected| expected != version) {
+            return Err(StoreError::Conflict { what: "resource" });
+        }
+        let changed = self.change_members(id, add, remove).await?;
+        let at = self.change.at;
+        self.out.version = Some(match document {
+            Some(document) => {
+                let row = (ResourceKind::Group, id, document);
+                resources::update(self.conn, self.tenant, &self.connection, row, None, at).await?
+            }
+            None if changed => resources::touch(self.conn, self.tenant, &self.connection, id, at).await?,
+            None => version,
+        });
+        Ok(())
+    }
+
+    /// Applies the difference; everybody whom it touches is marked unless the change holds their outcome.
+    async fn change_members(&mut self, id: &ResourceId, add: Vec<(ResourceId, ResourceKind)>, remove: &[ResourceId]) -> Result<bool> {
+        let removed = groups::remove_members(self.conn, self.tenant, &self.connection, id, remove).await?;
+        for (child, kind) in &add {
+            if *kind == ResourceKind::Group {
+                groups::check_nesting(self.conn, self.tenant, &self.connection, id, child).await?;
+            }
+        }
+        // A user that was looked up before the locks may be gone by now.
+        let is_there = |(member, kind): &(ResourceId, ResourceKind)| *kind == ResourceKind::Group || self.locked.contains_key(member);
+        let (there, gone): (Vec<_>, Vec<_>) = add.into_iter().partition(is_there);
+        self.out.gone.extend(gone.into_iter().map(|(member, _)| member));
+        let there: Vec<ResourceId> = there.into_iter().map(|(member, _)| member).collect();
+        let added = groups::add_members(self.conn, self.tenant, &self.connection, id, &there).await?;
+        for (member, kind) in added.iter().chain(&removed) {
+            match kind {
+                ResourceKind::User => self.mark_later(Cause::GroupChange, member.clone()),
+                ResourceKind::Group => self.mark_below_later(member).await?,
+            }
+        }
+        let ids = |members: Vec<(ResourceId, ResourceKind)>| members.into_iter().map(|(member, _)| member).collect();
+        let changed = !added.is_empty() || !removed.is_empty();
+        (self.out.added, self.out.removed) = (ids(added), ids(removed));
+        Ok(changed)
+    }
+
+    /// Marks everybody below a group that was put into another, or taken out.
+    async fn mark_below_later(&mut self, group: &ResourceId) -> Result<()> {
+        match groups::users_below(self.conn, self.tenant, &self.connection, [group], INLINE_PEOPLE_LIMIT).await? {
+            Some(users) => users.into_iter().for_each(|user| self.mark_later(Cause::GroupChange, user)),
+            None => fan_out(self.conn, self.tenant, Below::Group(&self.connection, group), Cause::GroupChange, self.change.at).await?,
+        }
+        Ok(())
+    }
+
+    async fn delete_group(&mut self, id: &ResourceId) -> Result<()> {
+        resources::lock_group(self.conn, self.tenant, &self.connection, id).await?;
+        let at = self.change.at;
+        groups::leave_all(self.conn, self.tenant, &self.connection, id, at).await?;
+        groups::release_handles(self.conn, self.tenant, &self.connection, id).await?;
+        match groups::users_below(self.conn, self.tenant, &self.connection, [id], INLINE_PEOPLE_LIMIT).await? {
+            Some(users) => {
+                users.into_iter().for_each(|user| self.mark_later(Cause::GroupChange, user));
+                groups::remove_all_members(self.conn, self.tenant, &self.connection, id).await?;
+            }
+            None => fan_out(self.conn, self.tenant, Below::Purge(&self.connection, id), Cause::GroupChange, at).await?,
+        }
+        resources::delete(self.conn, self.tenant, &self.connection, ResourceKind::Group, id, at).await
+    }
+
+    async fn bind_handle(&mut self, binding: &HandleBinding) -> Result<()> {
+        let is_new = groups::bind_handle(self.conn, self.tenant, binding).await?;
+        let is_fanned_out = self.change.fan_out.iter().any(|(group, _)| group == &binding.group);
+        if is_new && binding.confirmed && !is_fanned_out {
+            match groups::users_below(self.conn, self.tenant, &binding.connection, [&binding.group], INLINE_PEOPLE_LIMIT).await? {
+                Some(users) => users.into_iter().for_each(|user| self.mark_later(Cause::HandleChange, user)),
+                None => {
+                    let below = Below::Group(&binding.connection, &binding.group);
+                    fan_out(self.conn, self.tenant, below, Cause::HandleChange, self.change.at).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Outcomes that were decided on other memberships than the change has made.
+    async fn compare_groups(&mut self) -> Result<()> {
+        let decided: BTreeMap<ResourceId, Vec<_>> = self
+            .change
+            .persons
+            .iter()
+            .map(|outcome| {
+                let mut groups = outcome.groups.clone();
+                groups.sort();
+                (outcome.user.clone(), groups)
+            })
+            .collect();
+        if decided.is_empty() {
+            return Ok(());
+        }
+        let users: Vec<ResourceId> = decided.keys().cloned().collect();
+        let made = groups::memberships_if(self.conn, self.tenant, &self.connection, &users, groups::WhatIf::default()).await?;
+        self.drop_outcomes(decided.into_iter().filter(|(user, groups)| made.get(user) != Some(groups)).map(|(user, _)| user).collect())
+    }
+
+    async fn apply_outcomes(&mut self) -> Result<()> {
+        let outcomes = std::mem::take(&mut self.change.persons);
+        let writes: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.account.as_ref()).collect();
+        let revived = self.created.as_ref().and_then(|created| outcomes.iter().find(|outcome| &outcome.user == created));
+        let revived = revived.and_then(|outcome| outcome.account.as_ref()).map(|account| &account.id);
+        self.freed = accounts::write(self.conn, self.tenant, &writes, revived, self.change.at).await?;
+        for outcome in outcomes {
+            let is_created = self.created.as_ref() == Some(&outcome.user);
+            let account = match (&outcome.account, self.locked.get(&outcome.user)) {
+                (_, Some((_, account))) => account.clone(),
+                (Some(account), None) => account.id.clone(),
+                // Neither locked nor created was stale, and is gone.
+                (None, None) => continue,
+            };
+            let standing = (&outcome.put_grants[..], &outcome.drop_grants[..]);
+            accounts::write_grants(self.conn, self.tenant, &account, standing).await?;
+            if is_created {
+                accounts::link(self.conn, self.tenant, &self.connection, &outcome.user, &account).await?;
+            }
+            if self.deleted.as_ref() != Some(&outcome.user) {
+                self.stamp(&outcome).await?;
+            }
+            self.to_mark.remove(&outcome.user);
+        }
+        Ok(())
+    }
+
+    /// Writes what the person was evaluated at. Whoever is not decided under the active revision stays pending.
+    async fn stamp(&mut self, outcome: &PersonOutcome) -> Result<()> {
+        let input_version = outcome.read_input_version + i64::from(outcome.inputs_changed);
+        let cause = outcome.still_pending.or_else(|| (outcome.revision != self.active).then_some(Cause::Activation));
+        let due = match (outcome.still_pending, cause) {
+            // Another revision became active: at once.
+            (None, Some(_)) => Some(self.change.at),
+            // Still pending without a date would be forgotten.
+            (Some(_), _) => Some(outcome.next_evaluation_at.unwrap_or(self.change.at)),
+            (None, None) => outcome.next_evaluation_at,
+        };
+        let is_verdict = outcome.still_pending.is_none();
+        sqlx::query(
+            "UPDATE evaluations SET input_version = $4, next_evaluation_at = $5, cause = $6, attempts = $7, due_at = $8,
+                 evaluated_version = CASE WHEN $9 THEN $4 ELSE evaluated_version END,
+                 evaluated_revision = CASE WHEN $9 THEN $10 ELSE evaluated_revision END,
+                 as_of = CASE WHEN $9 THEN $11 ELSE as_of END
+             WHERE tenant = $1 AND connection = $2 AND resource = $3",
+        )
+        .bind(self.tenant.as_str())
+        .bind(self.connection.as_str())
+        .bind(outcome.user.as_str())
+        .bind(input_version)
+        .bind(outcome.next_evaluation_at.map(|at| at.0))
+        .bind(cause.map(Cause::word))
+        .bind(outcome.attempts)
+        .bind(due.map(|at| at.0))
+        .bind(is_verdict)
+        .bind(outcome.revision.as_ref().map(RevisionHash::as_str))
+        .bind(outcome.as_of.0)
+        .execute(&mut *self.conn)
+        .await?;
+        if cause.is_some() {
+            self.out.pending.push(outcome.user.clone());
+        }
+        Ok(())
+    }
+
+    /// Marks everybody else whom the change affects.
+    async fn mark_others(&mut self) -> Result<()> {
+        let at = self.change.at;
+        let mut by_cause = BTreeMap::<Cause, Vec<ResourceId>>::new();
+        for (user, cause) in std::mem::take(&mut self.to_mark) {
+            by_cause.entry(cause).or_default().push(user);
+        }
+        for (cause, users) in by_cause {
+            let marked = mark(self.conn, self.tenant, &self.connection, &users, cause, at).await?;
+            self.out.pending.extend(marked);
+        }
+        let freed = std::mem::take(&mut self.freed);
+        self.out.pending.extend(mark_waiting_for(self.conn, self.tenant, &freed, at).await?);
+        for (group, cause) in std::mem::take(&mut self.change.fan_out) {
+            fan_out(self.conn, self.tenant, Below::Group(&self.connection, &group), cause, at).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<Committed> {
+        let silenced = std::mem::take(&mut self.silenced);
+        self.change.events.retain(|event| event.account.as_ref().is_none_or(|account| !silenced.contains(account)));
+        let stamp = Stamp { at: self.change.at, actor: &self.change.actor, request_id: self.change.request_id.as_deref() };
+        history::append(self.conn, self.scope, stamp, &self.change.events).await?;
+        self.out.pending.sort();
+        self.out.pending.dedup();
+        Ok(self.out)
+    }
+}

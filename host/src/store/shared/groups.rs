@@ -1,0 +1,552 @@
+//! Members as rows: who is in which group, directly and through nested groups. A deleted large group's rows may linger until
+//! its fan-out has cleared them away; they lead to no handle, no parent and no living group.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rolecall_scim::ResourceKind;
+use sqlx::Row as _;
+
+use super::rows::{kind_of, resource};
+use super::{Conn, Scope, text_list};
+use crate::model::{Actor, Cause, ConnectionId, GroupMembership, Handle, Instant, ResourceId, TenantId};
+use crate::store::nesting::Above;
+use crate::store::{GROUP_DEPTH_LIMIT, HandleBinding, INLINE_PEOPLE_LIMIT, Result, StoreError, StoredMember, StoredResource, UserGroup};
+
+/// Members of a group in the order of their ids.
+pub(super) const MEMBERS: &str = "SELECT m.member_id, m.member_kind, r.label FROM members m
+     JOIN resources r ON r.tenant = m.tenant AND r.connection = m.connection AND r.id = m.member_id
+     WHERE m.tenant = $1 AND m.connection = $2 AND m.group_id = $3 ORDER BY m.member_id LIMIT $4";
+
+/// The members of groups, at most `limit` a group.
+pub(super) async fn members(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    groups: &[ResourceId],
+    limit: i64,
+) -> Result<BTreeMap<ResourceId, Vec<StoredMember>>> {
+    let mut members = BTreeMap::new();
+    for group in groups {
+        let rows = sqlx::query_as(MEMBERS)
+            .bind(tenant.as_str())
+            .bind(connection.as_str())
+            .bind(group.as_str())
+            .bind(limit)
+            .fetch_all(&mut *conn)
+            .await?;
+        members.insert(group.clone(), rows.into_iter().map(member).collect::<Result<_>>()?);
+    }
+    Ok(members)
+}
+
+fn member((id, kind, display): (String, String, Option<String>)) -> Result<StoredMember> {
+    Ok(StoredMember { id: ResourceId(id), kind: kind_of(&kind)?, display })
+}
+
+/// Which of `candidates` are members of the group.
+pub(super) async fn which_members(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    group: &ResourceId,
+    candidates: &[ResourceId],
+) -> Result<Vec<StoredMember>> {
+    let rows = sqlx::query_as(concat!(
+        "SELECT m.member_id, m.member_kind, r.label FROM members m
+         JOIN resources r ON r.tenant = m.tenant AND r.connection = m.connection AND r.id = m.member_id
+         WHERE m.tenant = $1 AND m.connection = $2 AND m.group_id = $3 AND m.member_id",
+        any_of!("$4"),
+        " ORDER BY m.member_id"
+    ))
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(group.as_str())
+    .bind(text_list(candidates.iter().map(ResourceId::as_str)))
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(member).collect()
+}
+
+/// Which groups some resources are directly in.
+pub(super) const GROUPS_OF: &str =
+    concat!("SELECT member_id, group_id FROM members WHERE tenant = $1 AND connection = $2 AND member_id", any_of!("$3"));
+
+/// Which groups each of `members` is directly in.
+pub(super) async fn parents(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    members: impl IntoIterator<Item = &ResourceId>,
+) -> Result<BTreeMap<ResourceId, BTreeSet<ResourceId>>> {
+    let members: Vec<&str> = members.into_iter().map(ResourceId::as_str).collect();
+    if members.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows: Vec<(String, String)> =
+        sqlx::query_as(GROUPS_OF).bind(tenant.as_str()).bind(connection.as_str()).bind(text_list(members)).fetch_all(conn).await?;
+    let mut parents = BTreeMap::<ResourceId, BTreeSet<ResourceId>>::new();
+    for (member, group) in rows {
+        parents.entry(ResourceId(member)).or_default().insert(ResourceId(group));
+    }
+    Ok(parents)
+}
+
+/// What is above groups: their ancestors, and the confirmed handles of all of them.
+async fn above(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, groups: BTreeSet<ResourceId>) -> Result<Above> {
+    let mut above = Above::default();
+    let mut seen = groups.clone();
+    let mut level = groups;
+    // Ends by itself: no group is looked at twice.
+    while !level.is_empty() {
+        let parents = parents(conn, tenant, connection, &level).await?;
+        level = parents.values().flatten().filter(|parent| !seen.contains(*parent)).cloned().collect();
+        seen.extend(level.iter().cloned());
+        above.parents.extend(parents);
+    }
+    if seen.is_empty() {
+        return Ok(above);
+    }
+    let handles: Vec<(String, String)> = sqlx::query_as(concat!(
+        "SELECT group_id, handle FROM handles WHERE tenant = $1 AND connection = $2 AND confirmed = TRUE AND group_id",
+        any_of!("$3"),
+        // Of several handles of one group, the first by name stands in chains.
+        " ORDER BY handle DESC"
+    ))
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(text_list(seen.iter().map(ResourceId::as_str)))
+    .fetch_all(conn)
+    .await?;
+    above.handles = handles.into_iter().map(|(group, handle)| (ResourceId(group), handle)).collect();
+    Ok(above)
+}
+
+/// How groups would differ from what they are.
+#[derive(Clone, Copy, Default)]
+pub(super) struct WhatIf<'a> {
+    /// Groups that everybody asked about would also be in directly.
+    pub(super) plus: &'a [ResourceId],
+    /// Groups that they would not be in directly.
+    pub(super) minus: &'a [ResourceId],
+    /// A group that would not exist.
+    pub(super) gone: Option<&'a ResourceId>,
+}
+
+/// The handle memberships that users have, or would have.
+pub(super) async fn memberships_if(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    users: &[ResourceId],
+    what_if: WhatIf<'_>,
+) -> Result<BTreeMap<ResourceId, Vec<GroupMembership>>> {
+    let mut present = parents(conn, tenant, connection, users).await?;
+    let mut direct = BTreeMap::new();
+    for user in users {
+        let mut groups = present.remove(user).unwrap_or_default();
+        groups.extend(what_if.plus.iter().cloned());
+        groups.retain(|group| !what_if.minus.contains(group) && what_if.gone != Some(group));
+        direct.insert(user.clone(), groups);
+    }
+    let mut above = above(conn, tenant, connection, direct.values().flatten().cloned().collect()).await?;
+    if let Some(gone) = what_if.gone {
+        above.remove(gone);
+    }
+    Ok(direct.into_iter().map(|(user, groups)| (user, above.memberships(&groups))).collect())
+}
+
+/// The living groups of users, by id.
+pub(super) async fn groups_of(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    users: &[ResourceId],
+) -> Result<BTreeMap<ResourceId, Vec<UserGroup>>> {
+    let direct = parents(conn, tenant, connection, users).await?;
+    let above = above(conn, tenant, connection, direct.values().flatten().cloned().collect()).await?;
+    let all: BTreeMap<&ResourceId, BTreeSet<ResourceId>> = direct.iter().map(|(user, groups)| (user, above.groups(groups))).collect();
+    let ids: BTreeSet<&str> = all.values().flatten().map(ResourceId::as_str).collect();
+    let labels: Vec<(String, Option<String>)> = sqlx::query_as(concat!(
+        "SELECT id, label FROM resources WHERE tenant = $1 AND connection = $2 AND kind = 'group' AND id",
+        any_of!("$3")
+    ))
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(text_list(ids))
+    .fetch_all(conn)
+    .await?;
+    let labels: BTreeMap<String, Option<String>> = labels.into_iter().collect();
+    let mut groups_of: BTreeMap<ResourceId, Vec<UserGroup>> = users.iter().map(|user| (user.clone(), Vec::new())).collect();
+    for (user, groups) in &all {
+        let is_direct = |group: &ResourceId| direct.get(*user).is_some_and(|direct| direct.contains(group));
+        let living = groups.iter().filter_map(|group| {
+            let label = labels.get(group.as_str())?;
+            Some(UserGroup { id: group.clone(), display: label.clone().unwrap_or_default(), direct: is_direct(group) })
+        });
+        groups_of.insert((*user).clone(), living.collect());
+    }
+    Ok(groups_of)
+}
+
+/// The distinct users below groups, as the rows have them: also below a group that is deleted. Users are rows of the recursion
+/// like groups, so that both databases stop as soon as the limit is reached.
+pub(super) const USERS_BELOW: &str = concat!(
+    "WITH RECURSIVE below(id, is_user) AS (
+         SELECT item, FALSE FROM ",
+    items_of!("$3"),
+    " AS start
+         UNION
+         SELECT m.member_id, m.member_kind = 'user' FROM below JOIN members m ON m.group_id = below.id
+         WHERE m.tenant = $1 AND m.connection = $2 AND NOT below.is_user
+     )
+     SELECT id FROM below WHERE is_user LIMIT $4"
+);
+
+async fn below(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    groups: impl IntoIterator<Item = &ResourceId>,
+    limit: i64,
+) -> Result<Vec<ResourceId>> {
+    let mut users: Vec<String> = sqlx::query_scalar(USERS_BELOW)
+        .bind(tenant.as_str())
+        .bind(connection.as_str())
+        .bind(text_list(groups.into_iter().map(ResourceId::as_str)))
+        .bind(limit)
+        .fetch_all(conn)
+        .await?;
+    users.sort();
+    Ok(users.into_iter().map(ResourceId).collect())
+}
+
+/// Everybody below a group, living or not.
+pub(super) async fn users_of_rows_below(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    group: &ResourceId,
+) -> Result<Vec<ResourceId>> {
+    below(conn, tenant, connection, [group], i64::MAX).await
+}
+
+/// The distinct users below groups; `None` when more than `limit`.
+pub(super) async fn users_below<'g>(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    groups: impl IntoIterator<Item = &'g ResourceId>,
+    limit: usize,
+) -> Result<Option<Vec<ResourceId>>> {
+    let more = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+    let users = below(conn, tenant, connection, groups, more).await?;
+    Ok((users.len() <= limit).then_some(users))
+}
+
+/// Refuses to put `child` into `group` when the nesting would be circular or too deep.
+pub(super) async fn check_nesting(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    group: &ResourceId,
+    child: &ResourceId,
+) -> Result<()> {
+    let refused = || StoreError::Nesting(child.0.clone());
+    let (above, ancestors) = height(conn, tenant, connection, group, Direction::Up).await?;
+    let (below, _) = height(conn, tenant, connection, child, Direction::Down).await?;
+    if ancestors.contains(child) || above + below > GROUP_DEPTH_LIMIT { Err(refused()) } else { Ok(()) }
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    Up,
+    Down,
+}
+
+/// Groups inside groups.
+pub(super) const NESTED: &str = concat!(
+    "SELECT DISTINCT member_id FROM members WHERE tenant = $1 AND connection = $2 AND member_kind = 'group' AND group_id",
+    any_of!("$3")
+);
+
+/// The longest chain of groups from `start` (which counts) in a direction, at most one more than the limit, and all groups on such chains.
+async fn height(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    start: &ResourceId,
+    direction: Direction,
+) -> Result<(usize, BTreeSet<ResourceId>)> {
+    let mut seen = BTreeSet::new();
+    let mut level = BTreeSet::from([start.clone()]);
+    let mut levels = 0;
+    while !level.is_empty() && levels <= GROUP_DEPTH_LIMIT {
+        levels += 1;
+        seen.extend(level.iter().cloned());
+        // A group is looked at on every level that it is on: the longest chain counts.
+        level = match direction {
+            Direction::Up => parents(conn, tenant, connection, &level).await?.into_values().flatten().collect(),
+            Direction::Down => {
+                let nested: Vec<String> = sqlx::query_scalar(NESTED)
+                    .bind(tenant.as_str())
+                    .bind(connection.as_str())
+                    .bind(text_list(level.iter().map(ResourceId::as_str)))
+                    .fetch_all(&mut *conn)
+                    .await?;
+                nested.into_iter().map(ResourceId).collect()
+            }
+        };
+    }
+    Ok((levels, seen))
+}
+
+/// Puts members into a group: those that exist. Returns those that were not in it, with their kinds.
+pub(super) async fn add_members(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    group: &ResourceId,
+    members: &[ResourceId],
+) -> Result<Vec<(ResourceId, ResourceKind)>> {
+    if members.is_empty() {
+        return Ok(Vec::new());
+    }
+    let added: Vec<(String, String)> = sqlx::query_as(concat!(
+        "INSERT INTO members (tenant, connection, group_id, member_id, member_kind)
+         SELECT tenant, connection, $3, id, kind FROM resources WHERE tenant = $1 AND connection = $2 AND id",
+        any_of!("$4"),
+        " ON CONFLICT (tenant, connection, group_id, member_id) DO NOTHING RETURNING member_id, member_kind"
+    ))
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(group.as_str())
+    .bind(text_list(members.iter().map(ResourceId::as_str)))
+    .fetch_all(conn)
+    .await?;
+    with_kinds(added)
+}
+
+/// Takes members out of a group. Returns those that were in it, with their kinds.
+pub(super) async fn remove_members(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    group: &ResourceId,
+    members: &[ResourceId],
+) -> Result<Vec<(ResourceId, ResourceKind)>> {
+    if members.is_empty() {
+        return Ok(Vec::new());
+    }
+    let removed: Vec<(String, String)> = sqlx::query_as(concat!(
+        "DELETE FROM members WHERE tenant = $1 AND connection = $2 AND group_id = $3 AND member_id",
+        any_of!("$4"),
+        " RETURNING member_id, member_kind"
+    ))
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(group.as_str())
+    .bind(text_list(members.iter().map(ResourceId::as_str)))
+    .fetch_all(conn)
+    .await?;
+    with_kinds(removed)
+}
+
+fn with_kinds(rows: Vec<(String, String)>) -> Result<Vec<(ResourceId, ResourceKind)>> {
+    let mut members = rows.into_iter().map(|(id, kind)| Ok((ResourceId(id), kind_of(&kind)?))).collect::<Result<Vec<_>>>()?;
+    members.sort();
+    Ok(members)
+}
+
+/// Takes a resource out of every group that it is in, and counts that as a change of each.
+pub(super) async fn leave_all(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    member: &ResourceId,
+    at: Instant,
+) -> Result<()> {
+    let groups: Vec<String> =
+        sqlx::query_scalar("DELETE FROM members WHERE tenant = $1 AND connection = $2 AND member_id = $3 RETURNING group_id")
+            .bind(tenant.as_str())
+            .bind(connection.as_str())
+            .bind(member.as_str())
+            .fetch_all(&mut *conn)
+            .await?;
+    if groups.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(concat!(
+        "UPDATE resources SET version = version + 1, modified = $4 WHERE tenant = $1 AND connection = $2 AND id IN (
+             SELECT id FROM resources WHERE tenant = $1 AND connection = $2 AND id",
+        any_of!("$3"),
+        " ORDER BY id",
+        for_update!(),
+        ")"
+    ))
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(text_list(groups.iter().map(String::as_str)))
+    .bind(at.0)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The SELECT of [`binding`], with a condition to follow.
+macro_rules! bindings {
+    ($condition:literal) => {
+        concat!(
+            "SELECT h.handle, h.connection, h.group_id, h.external_id, h.confirmed, h.bound, r.label FROM handles h
+             JOIN resources r ON r.tenant = h.tenant AND r.connection = h.connection AND r.id = h.group_id WHERE h.tenant = $1",
+            $condition
+        )
+    };
+}
+
+/// What a handle is bound to.
+pub(super) async fn handle(conn: &mut Conn, tenant: &TenantId, handle: &Handle) -> Result<Option<HandleBinding>> {
+    let row = sqlx::query(bindings!(" AND h.handle = $2")).bind(tenant.as_str()).bind(handle.as_str()).fetch_optional(conn).await?;
+    row.as_ref().map(binding).transpose()
+}
+
+/// All bindings, by handle.
+pub(super) async fn handles(conn: &mut Conn, tenant: &TenantId) -> Result<Vec<HandleBinding>> {
+    let rows = sqlx::query(bindings!(" ORDER BY h.handle")).bind(tenant.as_str()).fetch_all(conn).await?;
+    rows.iter().map(binding).collect()
+}
+
+fn binding(row: &super::rows::Row) -> Result<HandleBinding> {
+    Ok(HandleBinding {
+        handle: Handle(row.try_get("handle")?),
+        connection: ConnectionId(row.try_get("connection")?),
+        group: ResourceId(row.try_get("group_id")?),
+        external_id: row.try_get("external_id")?,
+        display_name: row.try_get::<Option<String>, _>("label")?.unwrap_or_default(),
+        confirmed: row.try_get("confirmed")?,
+        bound: Instant(row.try_get("bound")?),
+    })
+}
+
+/// Living groups without a handle, by id. Through the connections, so that the key of `resources` leads to them.
+pub(super) async fn unbound(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    only: Option<&ResourceId>,
+    after: Option<&ResourceId>,
+    limit: i64,
+) -> Result<Vec<(ConnectionId, StoredResource)>> {
+    let statement = if only.is_some() { UNBOUND_GROUP } else { UNBOUND_GROUPS };
+    let mut query = sqlx::query(statement).bind(tenant.as_str()).bind(after.map_or("", ResourceId::as_str)).bind(limit);
+    if let Some(only) = only {
+        query = query.bind(only.as_str());
+    }
+    let rows = query.fetch_all(conn).await?;
+    rows.iter().map(|row| Ok((ConnectionId(row.try_get("connection")?), resource(row)?))).collect()
+}
+
+/// The SELECT of [`unbound`], with a condition on the id.
+macro_rules! unbound {
+    ($condition:literal) => {
+        concat!(
+            "SELECT r.connection, ",
+            resource_columns!(),
+            " FROM connections c JOIN resources r ON r.tenant = c.tenant AND r.connection = c.connection AND r.kind = 'group'
+             WHERE c.tenant = $1 AND r.id > $2",
+            $condition,
+            " AND NOT EXISTS (
+                 SELECT 1 FROM handles h WHERE h.tenant = r.tenant AND h.connection = r.connection AND h.group_id = r.id
+             ) ORDER BY r.id LIMIT $3"
+        )
+    };
+}
+
+/// Groups without a handle after an id.
+pub(super) const UNBOUND_GROUPS: &str = unbound!("");
+/// One group, if it has no handle.
+pub(super) const UNBOUND_GROUP: &str = unbound!(" AND r.id = $4");
+
+/// Binds a handle; `Conflict{handle}` when another group has it. Returns whether anything changed.
+pub(super) async fn bind_handle(conn: &mut Conn, tenant: &TenantId, binding: &HandleBinding) -> Result<bool> {
+    let bound = sqlx::query(
+        "INSERT INTO handles (tenant, handle, connection, group_id, external_id, confirmed, bound) VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (tenant, handle) DO NOTHING",
+    )
+    .bind(tenant.as_str())
+    .bind(binding.handle.as_str())
+    .bind(binding.connection.as_str())
+    .bind(binding.group.as_str())
+    .bind(&binding.external_id)
+    .bind(binding.confirmed)
+    .bind(binding.bound.0)
+    .execute(&mut *conn)
+    .await?;
+    if bound.rows_affected() == 1 {
+        return Ok(true);
+    }
+    let is_same = handle(conn, tenant, &binding.handle)
+        .await?
+        .is_some_and(|standing| standing.connection == binding.connection && standing.group == binding.group);
+    if is_same { Ok(false) } else { Err(StoreError::Conflict { what: "handle" }) }
+}
+
+/// Confirms a binding and marks the people below its group.
+pub(super) async fn confirm_handle(conn: &mut Conn, scope: &Scope, name: &Handle, actor: &Actor, at: Instant) -> Result<HandleBinding> {
+    let missing = || StoreError::Missing("handle");
+    let standing = handle(conn, &scope.tenant, name).await?.ok_or_else(missing)?;
+    super::lock_structure(conn, &scope.tenant, &standing.connection, true).await?;
+    // Read again: the group may have been deleted while this waited for the lock.
+    let standing = handle(conn, &scope.tenant, name).await?.ok_or_else(missing)?;
+    if standing.confirmed {
+        return Ok(standing);
+    }
+    sqlx::query("UPDATE handles SET confirmed = TRUE WHERE tenant = $1 AND handle = $2")
+        .bind(scope.tenant.as_str())
+        .bind(name.as_str())
+        .execute(&mut *conn)
+        .await?;
+    mark_below(conn, &scope.tenant, &standing.connection, &standing.group, Cause::HandleChange, &BTreeSet::new(), at).await?;
+    let data = serde_json::json!({"handle": name, "connection": standing.connection, "group": standing.group});
+    super::tenancy::record(conn, scope, actor, at, "handle.confirmed", data).await?;
+    Ok(HandleBinding { confirmed: true, ..standing })
+}
+
+/// Marks everybody below a group but `except`: at once, or in the background when they are many. Returns those marked at once.
+pub(super) async fn mark_below(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    group: &ResourceId,
+    cause: Cause,
+    except: &BTreeSet<ResourceId>,
+    at: Instant,
+) -> Result<Vec<ResourceId>> {
+    match users_below(conn, tenant, connection, [group], INLINE_PEOPLE_LIMIT).await? {
+        Some(users) => super::work::mark(conn, tenant, connection, users.iter().filter(|user| !except.contains(*user)), cause, at).await,
+        None => {
+            super::work::fan_out(conn, tenant, super::work::Below::Group(connection, group), cause, at).await?;
+            Ok(Vec::new())
+        }
+    }
+}
+
+/// Frees the handles of a group that is deleted.
+pub(super) async fn release_handles(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, group: &ResourceId) -> Result<()> {
+    sqlx::query("DELETE FROM handles WHERE tenant = $1 AND connection = $2 AND group_id = $3")
+        .bind(tenant.as_str())
+        .bind(connection.as_str())
+        .bind(group.as_str())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Clears away the member rows of a group.
+pub(super) async fn remove_all_members(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, group: &ResourceId) -> Result<()> {
+    sqlx::query("DELETE FROM members WHERE tenant = $1 AND connection = $2 AND group_id = $3")
+        .bind(tenant.as_str())
+        .bind(connection.as_str())
+        .bind(group.as_str())
+        .execute(conn)
+        .await?;
+    Ok(())
+}

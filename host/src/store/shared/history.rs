@@ -1,0 +1,224 @@
+//! History: events as they are appended, sealed, numbered and read.
+
+use std::collections::BTreeMap;
+
+use sqlx::{QueryBuilder, Row as _};
+
+use super::rows::{Row, json, json_text};
+use super::{Conn, Db, Scope, text_list};
+use crate::crypto::{SecretKey, random_id};
+use crate::model::{AccountId, Actor, Event, Instant, NewEvent};
+use crate::store::keys::{event_purpose, person_purpose, unsealable};
+use crate::store::{Result, StoreError};
+
+/// Events of one tenant that are numbered at once: bounds how long the tenant's head is locked.
+const NUMBERING_BATCH: i64 = 2_000;
+/// Rows of one INSERT: far below both databases' limits on parameters.
+const INSERT_BATCH: usize = 500;
+
+/// What the events of one change have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Stamp<'a> {
+    pub(super) at: Instant,
+    pub(super) actor: &'a Actor,
+    pub(super) request_id: Option<&'a str>,
+}
+
+/// Appends events in order, and their deliveries. Call it last in a transaction: the order of one person's events is that of
+/// the transactions that locked the person.
+pub(super) async fn append(conn: &mut Conn, scope: &Scope, stamp: Stamp<'_>, events: &[NewEvent]) -> Result<()> {
+    let keys = person_keys_for(conn, scope, events).await?;
+    for chunk in events.chunks(INSERT_BATCH) {
+        let mut rows = Vec::with_capacity(chunk.len());
+        for event in chunk {
+            let id = random_id();
+            let personal = seal(scope, &keys, &id, event)?;
+            rows.push((id, json_text(&event.data, "an event")?, personal, event));
+        }
+        let mut insert = QueryBuilder::<Db>::new(
+            "INSERT INTO events (tenant, id, at, kind, actor_kind, actor_id, request_id, account, data, personal) ",
+        );
+        insert.push_values(&rows, |mut row, (id, data, personal, event)| {
+            row.push_bind(scope.tenant.as_str())
+                .push_bind(id)
+                .push_bind(stamp.at.0)
+                .push_bind(event.kind)
+                .push_bind(&stamp.actor.kind)
+                .push_bind(&stamp.actor.id)
+                .push_bind(stamp.request_id)
+                .push_bind(event.account.as_ref().map(AccountId::as_str))
+                .push_bind(data)
+                .push_bind(personal);
+        });
+        insert.push(" RETURNING id, position");
+        let positions: BTreeMap<String, i64> = insert.build_query_as().fetch_all(&mut *conn).await?.into_iter().collect();
+        let mut appended = Vec::with_capacity(rows.len());
+        for (id, _, _, event) in rows {
+            let position = positions.get(&id).copied().ok_or_else(|| StoreError::Corrupt("an event was not appended".into()))?;
+            appended.push(super::outbox::Appended { lane: lane(event, &id), id, position, leaver: event.leaver });
+        }
+        super::outbox::enqueue(conn, scope, stamp.at, &appended).await?;
+    }
+    Ok(())
+}
+
+/// What an event is kept in order with: the events of its person; one about nobody stands alone.
+fn lane(event: &NewEvent, id: &str) -> String {
+    event.account.as_ref().map_or_else(|| id.to_owned(), |account| account.0.clone())
+}
+
+fn seal(scope: &Scope, keys: &BTreeMap<AccountId, SecretKey>, id: &str, event: &NewEvent) -> Result<Option<Vec<u8>>> {
+    let Some(personal) = &event.personal else { return Ok(None) };
+    let key = event.account.as_ref().and_then(|account| keys.get(account));
+    let key = key.ok_or_else(|| StoreError::Corrupt(format!("event `{}` has personal values of nobody", event.kind)))?;
+    let plain = json_text(personal, "an event's personal values")?;
+    key.seal(&event_purpose(&scope.tenant, id), plain.as_bytes()).map(Some).map_err(unsealable)
+}
+
+/// The keys of everybody whom the events hold personal values of, made where there is none.
+async fn person_keys_for(conn: &mut Conn, scope: &Scope, events: &[NewEvent]) -> Result<BTreeMap<AccountId, SecretKey>> {
+    let people = || events.iter().filter(|event| event.personal.is_some()).filter_map(|event| event.account.as_ref());
+    let mut keys = person_keys(conn, scope, people()).await?;
+    for person in people() {
+        if keys.contains_key(person) {
+            continue;
+        }
+        let (key, sealed) = tenant_key(conn, scope).await?.new_sealed_key(&person_purpose(&scope.tenant, person)).map_err(unsealable)?;
+        let made = sqlx::query(
+            "INSERT INTO person_keys (tenant, account, sealed_key) VALUES ($1, $2, $3) ON CONFLICT (tenant, account) DO NOTHING",
+        )
+        .bind(scope.tenant.as_str())
+        .bind(person.as_str())
+        .bind(sealed)
+        .execute(&mut *conn)
+        .await?;
+        if made.rows_affected() == 1 {
+            keys.insert(person.clone(), key);
+        } else {
+            keys.extend(person_keys(conn, scope, [person].into_iter()).await?);
+        }
+    }
+    Ok(keys)
+}
+
+/// The keys of people, as far as they have one (an erased person has none).
+async fn person_keys(
+    conn: &mut Conn,
+    scope: &Scope,
+    people: impl Iterator<Item = &AccountId> + Send,
+) -> Result<BTreeMap<AccountId, SecretKey>> {
+    let people: std::collections::BTreeSet<&str> = people.map(AccountId::as_str).collect();
+    if people.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let sealed: Vec<(String, Vec<u8>)> =
+        sqlx::query_as(concat!("SELECT account, sealed_key FROM person_keys WHERE tenant = $1 AND account", any_of!("$2")))
+            .bind(scope.tenant.as_str())
+            .bind(text_list(people))
+            .fetch_all(&mut *conn)
+            .await?;
+    let tenant_key = tenant_key(conn, scope).await?;
+    let open = |(account, sealed): (String, Vec<u8>)| {
+        let account = AccountId(account);
+        let key = tenant_key.open_key(&person_purpose(&scope.tenant, &account), &sealed).map_err(unsealable)?;
+        Ok((account, key))
+    };
+    sealed.into_iter().map(open).collect()
+}
+
+/// The tenant's key.
+pub(super) async fn tenant_key(conn: &mut Conn, scope: &Scope) -> Result<SecretKey> {
+    if let Some(key) = scope.keys.opened(&scope.tenant) {
+        return Ok(key);
+    }
+    let sealed: Option<Vec<u8>> = sqlx::query_scalar("SELECT sealed_key FROM tenants WHERE tenant = $1")
+        .bind(scope.tenant.as_str())
+        .fetch_optional(&mut *conn)
+        .await?;
+    scope.keys.open(&scope.tenant, &sealed.ok_or(StoreError::Missing("tenant"))?)
+}
+
+/// Gives the oldest unnumbered events of a tenant their public numbers. Only committed events are seen here, and the head is
+/// locked first, so numbers are dense and nothing appears below a number that was read already.
+pub(super) async fn number(conn: &mut Conn, scope: &Scope) -> Result<u64> {
+    let head: i64 = sqlx::query_scalar(concat!("SELECT last_seq FROM event_heads WHERE tenant = $1", for_update!()))
+        .bind(scope.tenant.as_str())
+        .fetch_one(&mut *conn)
+        .await?;
+    let numbered = sqlx::query(
+        "UPDATE events SET seq = numbered.seq FROM (
+             SELECT position AS place, $2 + row_number() OVER (ORDER BY position) AS seq
+             FROM (SELECT position FROM events WHERE tenant = $1 AND seq IS NULL ORDER BY position LIMIT $3) AS oldest
+         ) AS numbered WHERE tenant = $1 AND position = numbered.place",
+    )
+    .bind(scope.tenant.as_str())
+    .bind(head)
+    .bind(NUMBERING_BATCH)
+    .execute(&mut *conn)
+    .await?
+    .rows_affected();
+    sqlx::query("UPDATE event_heads SET last_seq = $2 WHERE tenant = $1")
+        .bind(scope.tenant.as_str())
+        .bind(head.saturating_add_unsigned(numbered))
+        .execute(&mut *conn)
+        .await?;
+    Ok(numbered)
+}
+
+/// Tenants with unnumbered events.
+pub(super) const UNNUMBERED: &str =
+    "SELECT tenant FROM tenants t WHERE EXISTS (SELECT 1 FROM events e WHERE e.tenant = t.tenant AND e.seq IS NULL) ORDER BY tenant";
+
+/// Numbered events after a number.
+pub(super) const AFTER: &str = "SELECT id, seq, at, kind, actor_kind, actor_id, request_id, account, data, personal FROM events \
+                                WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+
+/// Numbered events after `after`, ascending.
+pub(super) async fn after(conn: &mut Conn, scope: &Scope, after: i64, limit: i64) -> Result<Vec<Event>> {
+    let rows = sqlx::query(AFTER).bind(scope.tenant.as_str()).bind(after).bind(limit).fetch_all(&mut *conn).await?;
+    read(conn, scope, &rows).await
+}
+
+/// Events by id, where they are numbered.
+pub(super) async fn by_ids(conn: &mut Conn, scope: &Scope, ids: &[String]) -> Result<Vec<Event>> {
+    let rows = sqlx::query(concat!(
+        "SELECT id, seq, at, kind, actor_kind, actor_id, request_id, account, data, personal FROM events
+         WHERE tenant = $1 AND seq IS NOT NULL AND id",
+        any_of!("$2")
+    ))
+    .bind(scope.tenant.as_str())
+    .bind(text_list(ids.iter().map(String::as_str)))
+    .fetch_all(&mut *conn)
+    .await?;
+    read(conn, scope, &rows).await
+}
+
+async fn read(conn: &mut Conn, scope: &Scope, rows: &[Row]) -> Result<Vec<Event>> {
+    let mut events = rows.iter().map(plain).collect::<Result<Vec<_>>>()?;
+    let keys = person_keys(conn, scope, events.iter().filter_map(|event| event.account.as_ref())).await?;
+    for (event, row) in events.iter_mut().zip(rows) {
+        let sealed: Option<Vec<u8>> = row.try_get("personal")?;
+        let key = event.account.as_ref().and_then(|account| keys.get(account));
+        if let (Some(sealed), Some(key)) = (sealed, key) {
+            let plain = key.open(&event_purpose(&scope.tenant, &event.id), &sealed).map_err(unsealable)?;
+            let plain = std::str::from_utf8(&plain).map_err(|_| StoreError::Corrupt("an event's personal values".into()))?;
+            event.personal = Some(json(plain, "an event's personal values")?);
+        }
+    }
+    Ok(events)
+}
+
+/// All but the personal values.
+fn plain(row: &Row) -> Result<Event> {
+    Ok(Event {
+        seq: row.try_get("seq")?,
+        id: row.try_get("id")?,
+        at: Instant(row.try_get("at")?),
+        kind: row.try_get("kind")?,
+        actor: Actor { kind: row.try_get("actor_kind")?, id: row.try_get("actor_id")? },
+        request_id: row.try_get("request_id")?,
+        account: row.try_get::<Option<String>, _>("account")?.map(AccountId),
+        data: json(row.try_get("data")?, "an event")?,
+        personal: None,
+    })
+}

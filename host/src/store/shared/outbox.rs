@@ -1,0 +1,250 @@
+//! The outbox: targets, and events on their way to them. One lane for each person and target keeps the order; lanes with a
+//! leaver's event go first.
+
+use std::collections::BTreeMap;
+
+use sqlx::QueryBuilder;
+
+use super::history;
+use super::work::shares;
+use super::{Conn, Db, Scope};
+use crate::model::{Instant, TenantId};
+use crate::store::{DeliveryResult, DueDelivery, Result, Target};
+
+/// Rows of one INSERT: far below both databases' limits on parameters.
+const INSERT_BATCH: usize = 500;
+
+/// An event that was appended in this transaction.
+pub(super) struct Appended {
+    pub(super) id: String,
+    pub(super) position: i64,
+    pub(super) lane: String,
+    pub(super) leaver: bool,
+}
+
+/// Queues events for every target of the tenant.
+pub(super) async fn enqueue(conn: &mut Conn, scope: &Scope, at: Instant, events: &[Appended]) -> Result<()> {
+    let targets: Vec<(String, bool)> = sqlx::query_as("SELECT target, enabled FROM targets WHERE tenant = $1 ORDER BY target")
+        .bind(scope.tenant.as_str())
+        .fetch_all(&mut *conn)
+        .await?;
+    for (target, enabled) in &targets {
+        for chunk in events.chunks(INSERT_BATCH) {
+            let mut insert =
+                QueryBuilder::<Db>::new("INSERT INTO deliveries (tenant, target, event, lane, position, leaver, state, attempts) ");
+            insert.push_values(chunk, |mut row, event| {
+                row.push_bind(scope.tenant.as_str())
+                    .push_bind(target)
+                    .push_bind(&event.id)
+                    .push_bind(&event.lane)
+                    .push_bind(event.position)
+                    .push_bind(event.leaver)
+                    .push("'waiting', 0");
+            });
+            insert.build().execute(&mut *conn).await?;
+        }
+        // In the order of their names, as everybody locks them.
+        let mut lanes = BTreeMap::<&str, bool>::new();
+        for event in events {
+            *lanes.entry(&event.lane).or_default() |= event.leaver;
+        }
+        for (lane, leaver) in lanes {
+            sqlx::query(
+                "INSERT INTO delivery_lanes (tenant, target, lane, leaver, next_at) VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (tenant, target, lane) DO UPDATE SET leaver = delivery_lanes.leaver OR excluded.leaver",
+            )
+            .bind(scope.tenant.as_str())
+            .bind(target)
+            .bind(lane)
+            .bind(leaver)
+            .bind(enabled.then_some(at.0))
+            .execute(&mut *conn)
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Creates or replaces a target.
+pub(super) async fn put_target(conn: &mut Conn, target: &Target) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO targets (tenant, target, url, sealed_secret, enabled) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (tenant, target) DO UPDATE
+         SET url = excluded.url, sealed_secret = excluded.sealed_secret, enabled = excluded.enabled",
+    )
+    .bind(target.tenant.as_str())
+    .bind(&target.id)
+    .bind(&target.url)
+    .bind(&target.sealed_secret)
+    .bind(target.enabled)
+    .execute(&mut *conn)
+    .await?;
+    // 0 is past for every clock: what waited for the target to be enabled is due.
+    let waits = if target.enabled {
+        "UPDATE delivery_lanes SET next_at = 0 WHERE tenant = $1 AND target = $2 AND next_at IS NULL"
+    } else {
+        "UPDATE delivery_lanes SET next_at = NULL WHERE tenant = $1 AND target = $2"
+    };
+    sqlx::query(waits).bind(target.tenant.as_str()).bind(&target.id).execute(&mut *conn).await?;
+    Ok(())
+}
+
+/// The tenant's targets, by id.
+pub(super) async fn targets(conn: &mut Conn, tenant: &TenantId) -> Result<Vec<Target>> {
+    let rows: Vec<(String, String, Vec<u8>, bool)> =
+        sqlx::query_as("SELECT target, url, sealed_secret, enabled FROM targets WHERE tenant = $1 ORDER BY target")
+            .bind(tenant.as_str())
+            .fetch_all(conn)
+            .await?;
+    let target = |(id, url, sealed_secret, enabled)| Target { id, tenant: tenant.clone(), url, sealed_secret, enabled };
+    Ok(rows.into_iter().map(target).collect())
+}
+
+/// Tenants with due lanes of leavers (or of others), the longest waiting first.
+pub(super) const DUE_TENANTS: &str = "SELECT tenant FROM (
+         SELECT t.tenant, (SELECT min(l.next_at) FROM delivery_lanes l
+                           WHERE l.tenant = t.tenant AND l.leaver = $2 AND l.next_at IS NOT NULL) AS due FROM tenants t
+     ) AS waiting WHERE due <= $1 ORDER BY due, tenant LIMIT $3";
+
+/// A tenant's due lanes of leavers (or of others). A lane whose oldest event has no public number yet is passed over.
+pub(super) const DUE_LANES: &str = concat!(
+    "SELECT target, lane FROM delivery_lanes l
+     WHERE tenant = $1 AND leaver = $2 AND next_at <= $3 AND EXISTS (
+         SELECT 1 FROM events e WHERE e.tenant = l.tenant AND e.seq IS NOT NULL AND e.position = (
+             SELECT min(d.position) FROM deliveries d
+             WHERE d.tenant = l.tenant AND d.target = l.target AND d.lane = l.lane AND d.state = 'waiting'
+         )
+     )
+     ORDER BY next_at, target, lane LIMIT $4",
+    skip_locked!()
+);
+
+/// The oldest waiting delivery of a lane.
+pub(super) const HEAD: &str = "SELECT event, attempts FROM deliveries WHERE tenant = $1 AND target = $2 AND lane = $3 AND state = 'waiting'
+     ORDER BY position LIMIT 1";
+
+/// Claims due lanes of a tenant and reads the first delivery of each.
+pub(super) async fn claim(
+    conn: &mut Conn,
+    scope: &Scope,
+    leavers: bool,
+    now: Instant,
+    lease_until: Instant,
+    limit: i64,
+) -> Result<Vec<DueDelivery>> {
+    let lanes: Vec<(String, String)> =
+        sqlx::query_as(DUE_LANES).bind(scope.tenant.as_str()).bind(leavers).bind(now.0).bind(limit).fetch_all(&mut *conn).await?;
+    let mut heads = BTreeMap::new();
+    for (target, lane) in lanes {
+        sqlx::query("UPDATE delivery_lanes SET next_at = $4 WHERE tenant = $1 AND target = $2 AND lane = $3")
+            .bind(scope.tenant.as_str())
+            .bind(&target)
+            .bind(&lane)
+            .bind(lease_until.0)
+            .execute(&mut *conn)
+            .await?;
+        let head: Option<(String, i64)> =
+            sqlx::query_as(HEAD).bind(scope.tenant.as_str()).bind(&target).bind(&lane).fetch_optional(&mut *conn).await?;
+        if let Some((event, attempts)) = head {
+            heads.insert((target, event), attempts);
+        }
+    }
+    let targets: BTreeMap<String, Target> =
+        targets(conn, &scope.tenant).await?.into_iter().map(|target| (target.id.clone(), target)).collect();
+    let ids: Vec<String> = heads.keys().map(|(_, event)| event.clone()).collect();
+    let events: BTreeMap<String, _> =
+        history::by_ids(conn, scope, &ids).await?.into_iter().map(|event| (event.id.clone(), event)).collect();
+    let mut due: Vec<DueDelivery> = heads
+        .into_iter()
+        .filter_map(|((target, event), attempts)| {
+            let (target, event) = (targets.get(&target)?.clone(), events.get(&event)?.clone());
+            Some(DueDelivery { tenant: scope.tenant.clone(), target, event, attempts })
+        })
+        .collect();
+    due.sort_by_key(|delivery| delivery.event.seq);
+    Ok(due)
+}
+
+/// How many deliveries each tenant may claim of the leavers' lanes or of the others'.
+pub(super) async fn claim_shares(conn: &mut Conn, leavers: bool, now: Instant, limit: i64) -> Result<Vec<(TenantId, i64)>> {
+    let tenants: Vec<String> = sqlx::query_scalar(DUE_TENANTS).bind(now.0).bind(leavers).bind(limit).fetch_all(conn).await?;
+    Ok(shares(tenants, limit))
+}
+
+/// Records how an attempt ended and makes the next one of the lane due.
+pub(super) async fn finish(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    target: &str,
+    event: &str,
+    result: &DeliveryResult,
+    at: Instant,
+) -> Result<()> {
+    let lane: Option<String> =
+        sqlx::query_scalar("SELECT lane FROM deliveries WHERE tenant = $1 AND target = $2 AND event = $3 AND state = 'waiting'")
+            .bind(tenant.as_str())
+            .bind(target)
+            .bind(event)
+            .fetch_optional(&mut *conn)
+            .await?;
+    let Some(lane) = lane else { return Ok(()) };
+    // The lane's lock is what a commit waits for that adds an event to it.
+    sqlx::query(concat!("SELECT 1 FROM delivery_lanes WHERE tenant = $1 AND target = $2 AND lane = $3", for_update!()))
+        .bind(tenant.as_str())
+        .bind(target)
+        .bind(&lane)
+        .execute(&mut *conn)
+        .await?;
+    let (state, problem, next_at) = match result {
+        DeliveryResult::Acknowledged => ("acknowledged", None, at),
+        DeliveryResult::Retry(next, problem) => ("waiting", Some(problem), *next),
+        DeliveryResult::Dead(problem) => ("dead", Some(problem), at),
+    };
+    let finished = (state != "waiting").then_some(at.0);
+    let ended = sqlx::query(
+        "UPDATE deliveries SET state = $4, attempts = attempts + 1, problem = $5, finished = $6
+         WHERE tenant = $1 AND target = $2 AND event = $3 AND state = 'waiting'",
+    )
+    .bind(tenant.as_str())
+    .bind(target)
+    .bind(event)
+    .bind(state)
+    .bind(problem)
+    .bind(finished)
+    .execute(&mut *conn)
+    .await?;
+    if ended.rows_affected() == 1 {
+        move_on(conn, tenant, target, &lane, next_at).await?;
+    }
+    Ok(())
+}
+
+/// The lane waits until `next_at` for its next event; without one it ends.
+async fn move_on(conn: &mut Conn, tenant: &TenantId, target: &str, lane: &str, next_at: Instant) -> Result<()> {
+    let leavers: Vec<bool> =
+        sqlx::query_scalar("SELECT DISTINCT leaver FROM deliveries WHERE tenant = $1 AND target = $2 AND lane = $3 AND state = 'waiting'")
+            .bind(tenant.as_str())
+            .bind(target)
+            .bind(lane)
+            .fetch_all(&mut *conn)
+            .await?;
+    let statement = if leavers.is_empty() {
+        sqlx::query("DELETE FROM delivery_lanes WHERE tenant = $1 AND target = $2 AND lane = $3")
+            .bind(tenant.as_str())
+            .bind(target)
+            .bind(lane)
+    } else {
+        // NULL stays NULL: the target was disabled while the attempt was made.
+        sqlx::query(
+            "UPDATE delivery_lanes SET leaver = $4, next_at = CASE WHEN next_at IS NULL THEN NULL ELSE $5 END
+             WHERE tenant = $1 AND target = $2 AND lane = $3",
+        )
+        .bind(tenant.as_str())
+        .bind(target)
+        .bind(lane)
+        .bind(leavers.contains(&true))
+        .bind(next_at.0)
+    };
+    statement.execute(conn).await?;
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! People as the write path sees them, accounts and their grants.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rolecall_scim::filter::fold;
+use sqlx::Row as _;
+
+use super::groups;
+use super::rows::{self, Row};
+use super::{Conn, text_list};
+use crate::model::{Account, AccountId, AccountState, ConnectionId, Grant, ResourceId, TenantId};
+use crate::store::{AccountView, Person, Result};
+
+/// People with all that evaluation reads, in the order of their ids.
+pub(super) async fn read(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, users: &[ResourceId]) -> Result<Vec<Person>> {
+    let found = sqlx::query(concat!(
+        "SELECT ",
+        resource_columns!(),
+        ", ",
+        account_columns!(),
+        ", ",
+        evaluation_columns!(),
+        " FROM resources r
+         JOIN evaluations e ON e.tenant = r.tenant AND e.connection = r.connection AND e.resource = r.id
+         JOIN links l ON l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id
+         JOIN accounts a ON a.tenant = l.tenant AND a.account = l.account
+         JOIN tenants t ON t.tenant = r.tenant
+         WHERE r.tenant = $1 AND r.connection = $2 AND r.id",
+        any_of!("$3"),
+        " ORDER BY r.id"
+    ))
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(text_list(users.iter().map(ResourceId::as_str)))
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut people = Vec::with_capacity(found.len());
+    for row in &found {
+        people.push(Person {
+            connection: connection.clone(),
+            resource: rows::resource(row)?,
+            evaluation: rows::evaluation(row)?,
+            account: rows::account(row)?,
+            grants: Vec::new(),
+            groups: Vec::new(),
+        });
+    }
+    let accounts: Vec<&str> = people.iter().map(|person| person.account.id.as_str()).collect();
+    let mut grants = grants_of(conn, tenant, &accounts).await?;
+    let ids: Vec<ResourceId> = people.iter().map(|person| person.resource.id.clone()).collect();
+    let mut groups = groups::memberships_if(conn, tenant, connection, &ids, groups::WhatIf::default()).await?;
+    for person in &mut people {
+        person.grants = grants.remove(&person.account.id).unwrap_or_default();
+        person.groups = groups.remove(&person.resource.id).unwrap_or_default();
+    }
+    Ok(people)
+}
+
+/// The grants of accounts, by role.
+async fn grants_of(conn: &mut Conn, tenant: &TenantId, accounts: &[&str]) -> Result<BTreeMap<AccountId, Vec<Grant>>> {
+    let found = sqlx::query(concat!(
+        "SELECT account, role, state, reasons, since, deadline, revision FROM grants WHERE tenant = $1 AND account",
+        any_of!("$2"),
+        " ORDER BY account, role"
+    ))
+    .bind(tenant.as_str())
+    .bind(text_list(accounts.iter().copied()))
+    .fetch_all(conn)
+    .await?;
+    let mut grants = BTreeMap::<AccountId, Vec<Grant>>::new();
+    for row in &found {
+        grants.entry(AccountId(row.try_get("account")?)).or_default().push(rows::grant(row)?);
+    }
+    Ok(grants)
+}
+
+/// The removed account of whoever had that external id last.
+pub(super) async fn revivable(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, external_id: &str) -> Result<Option<Account>> {
+    let row = sqlx::query(concat!(
+        "SELECT ",
+        account_columns!(),
+        " FROM deleted_resources d JOIN accounts a ON a.tenant = d.tenant AND a.account = d.account
+         WHERE d.tenant = $1 AND d.connection = $2 AND d.external_id = $3 AND a.state = 'removed'
+         ORDER BY d.deleted DESC, d.id DESC LIMIT 1"
+    ))
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(external_id)
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(rows::account).transpose()
+}
+
+/// The account, other than `except`, that has the name.
+pub(super) async fn name_holder(conn: &mut Conn, tenant: &TenantId, name_key: &str, except: &AccountId) -> Result<Option<AccountId>> {
+    let holder: Option<String> = sqlx::query_scalar("SELECT account FROM accounts WHERE tenant = $1 AND name_key = $2 AND account <> $3")
+        .bind(tenant.as_str())
+        .bind(name_key)
+        .bind(except.as_str())
+        .fetch_optional(conn)
+        .await?;
+    Ok(holder.map(AccountId))
+}
+
+/// The SELECT that [`views`] reads, with a condition to follow.
+macro_rules! view {
+    ($condition:literal) => {
+        concat!(
+            "SELECT l.connection, l.resource, ",
+            account_columns!(),
+            ", ",
+            evaluation_columns!(),
+            " FROM accounts a
+             JOIN tenants t ON t.tenant = a.tenant
+             LEFT JOIN links l ON l.tenant = a.tenant AND l.account = a.account
+             LEFT JOIN evaluations e ON e.tenant = l.tenant AND e.connection = l.connection AND e.resource = l.resource
+             WHERE a.tenant = $1 AND ",
+            $condition
+        )
+    };
+}
+
+/// Accounts after an id.
+pub(super) const ACCOUNTS: &str = view!("a.account > $2 ORDER BY a.account LIMIT $3");
+/// Accounts in a state after an id.
+pub(super) const ACCOUNTS_IN_STATE: &str = view!("a.state = $4 AND a.account > $2 ORDER BY a.account LIMIT $3");
+/// Accounts by folded user name: whoever has the name first.
+pub(super) const ACCOUNT_BY_NAME: &str = view!("a.user_name_folded = $2 ORDER BY a.name_key IS NULL, a.modified DESC, a.account LIMIT 1");
+
+/// Accounts by id, after `after`, optionally in one state.
+pub(super) async fn accounts(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    state: Option<AccountState>,
+    after: Option<&AccountId>,
+    limit: i64,
+) -> Result<Vec<AccountView>> {
+    let statement = if state.is_some() { ACCOUNTS_IN_STATE } else { ACCOUNTS };
+    let mut query = sqlx::query(statement).bind(tenant.as_str()).bind(after.map_or("", AccountId::as_str)).bind(limit);
+    if let Some(state) = state {
+        query = query.bind(state.word());
+    }
+    let found = query.fetch_all(&mut *conn).await?;
+    views(conn, tenant, &found).await
+}
+
+/// An account by id, else by folded user name.
+pub(super) async fn account(conn: &mut Conn, tenant: &TenantId, id_or_name: &str) -> Result<Option<AccountView>> {
+    let by_id = sqlx::query(view!("a.account = $2")).bind(tenant.as_str()).bind(id_or_name).fetch_optional(&mut *conn).await?;
+    let found = match by_id {
+        Some(row) => Some(row),
+        None => sqlx::query(ACCOUNT_BY_NAME).bind(tenant.as_str()).bind(fold(id_or_name)).fetch_optional(&mut *conn).await?,
+    };
+    Ok(views(conn, tenant, found.as_slice()).await?.pop())
+}
+
+async fn views(conn: &mut Conn, tenant: &TenantId, found: &[Row]) -> Result<Vec<AccountView>> {
+    let mut views = Vec::with_capacity(found.len());
+    for row in found {
+        let source: (Option<String>, Option<String>) = (row.try_get("connection")?, row.try_get("resource")?);
+        let source = source.0.zip(source.1).map(|(connection, resource)| (ConnectionId(connection), ResourceId(resource)));
+        let evaluation = source.is_some().then(|| rows::evaluation(row)).transpose()?;
+        views.push(AccountView { account: rows::account(row)?, grants: Vec::new(), source, evaluation });
+    }
+    let accounts: Vec<&str> = views.iter().map(|view| view.account.id.as_str()).collect();
+    let mut grants = grants_of(conn, tenant, &accounts).await?;
+    for view in &mut views {
+        view.grants = grants.remove(&view.account.id).unwrap_or_default();
+    }
+    Ok(views)
+}
+
+/// People with a mark.
+pub(super) const PENDING: &str = "SELECT connection, resource FROM evaluations WHERE tenant = $1 AND cause IS NOT NULL";
+
+/// How many people are pending: the marked ones, and those whom a fan-out has yet to mark.
+pub(super) async fn count_pending(conn: &mut Conn, tenant: &TenantId) -> Result<i64> {
+    let fan_outs: Vec<(Option<String>, Option<String>)> =
+        sqlx::query_as("SELECT DISTINCT connection, group_id FROM fan_outs WHERE tenant = $1")
+            .bind(tenant.as_str())
+            .fetch_all(&mut *conn)
+            .await?;
+    if fan_outs.is_empty() {
+        return Ok(sqlx::query_scalar("SELECT count(*) FROM evaluations WHERE tenant = $1 AND cause IS NOT NULL")
+            .bind(tenant.as_str())
+            .fetch_one(conn)
+            .await?);
+    }
+    let marked: Vec<(String, String)> = sqlx::query_as(PENDING).bind(tenant.as_str()).fetch_all(&mut *conn).await?;
+    let mut pending: BTreeSet<(String, String)> = marked.into_iter().collect();
+    for (connection, group) in fan_outs {
+        let more: Vec<(String, String)> = match (connection, group) {
+            (Some(connection), Some(group)) => {
+                let users = groups::users_of_rows_below(conn, tenant, &ConnectionId(connection.clone()), &ResourceId(group)).await?;
+                users.into_iter().map(|user| (connection.clone(), user.0)).collect()
+            }
+            (Some(connection), None) => {
+                sqlx::query_as("SELECT connection, resource FROM evaluations WHERE tenant = $1 AND connection = $2")
+                    .bind(tenant.as_str())
+                    .bind(connection)
+                    .fetch_all(&mut *conn)
+                    .await?
+            }
+            (None, _) => {
+                sqlx::query_as(
+                    "SELECT e.connection, e.resource FROM evaluations e JOIN tenants t ON t.tenant = e.tenant
+                     WHERE e.tenant = $1 AND e.evaluated_revision IS DISTINCT FROM t.active_revision",
+                )
+                .bind(tenant.as_str())
+                .fetch_all(&mut *conn)
+                .await?
+            }
+        };
+        pending.extend(more);
+    }
+    Ok(i64::try_from(pending.len()).unwrap_or(i64::MAX))
+}

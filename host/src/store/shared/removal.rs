@@ -1,0 +1,114 @@
+//! The end of a whole connection: as if each of its people had been deleted, in one transaction and bounded memory.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use sqlx::Row as _;
+
+use super::history::{self, Stamp};
+use super::rows;
+use super::work::mark_waiting_for;
+use super::{Conn, Scope, lock_revision, tenancy, text_list};
+use crate::model::{AccountId, AccountState, Actor, ConnectionId, Grant, Instant, NewEvent};
+use crate::store::Result;
+
+/// People whose accounts are removed at once: bounds what is in memory.
+const BATCH: i64 = 500;
+
+/// An account that is about to be removed.
+struct Leaver {
+    resource: String,
+    account: AccountId,
+    state: AccountState,
+    name_key: Option<String>,
+}
+
+/// Deletes a connection.
+pub(super) async fn delete_connection(conn: &mut Conn, scope: &Scope, connection: &ConnectionId, actor: &Actor, at: Instant) -> Result<()> {
+    // Alone: no change of the connection's people is under way when this has begun.
+    lock_revision(conn, &scope.tenant, true).await?;
+    let name = tenancy::lock_connection(conn, &scope.tenant, connection).await?;
+    let stamp = Stamp { at, actor, request_id: None };
+    let mut after = String::new();
+    let mut people = 0_usize;
+    loop {
+        let batch = leavers(conn, scope, connection, &after).await?;
+        let Some(last) = batch.last() else { break };
+        after.clone_from(&last.resource);
+        people += batch.len();
+        remove_accounts(conn, scope, stamp, &batch).await?;
+    }
+    // Rows that refer to resources first; the rest goes with the connection.
+    for statement in [
+        "DELETE FROM members WHERE tenant = $1 AND connection = $2",
+        "DELETE FROM handles WHERE tenant = $1 AND connection = $2",
+        "DELETE FROM fan_outs WHERE tenant = $1 AND connection = $2",
+        "DELETE FROM connections WHERE tenant = $1 AND connection = $2",
+    ] {
+        sqlx::query(statement).bind(scope.tenant.as_str()).bind(connection.as_str()).execute(&mut *conn).await?;
+    }
+    let data = json!({"connection": connection, "name": name, "people": people});
+    tenancy::record(conn, scope, actor, at, "connection.deleted", data).await
+}
+
+async fn leavers(conn: &mut Conn, scope: &Scope, connection: &ConnectionId, after: &str) -> Result<Vec<Leaver>> {
+    let found: Vec<(String, String, String, Option<String>)> = sqlx::query_as(
+        "SELECT l.resource, a.account, a.state, a.name_key FROM links l JOIN accounts a ON a.tenant = l.tenant AND a.account = l.account
+         WHERE l.tenant = $1 AND l.connection = $2 AND l.resource > $3 ORDER BY l.resource LIMIT $4",
+    )
+    .bind(scope.tenant.as_str())
+    .bind(connection.as_str())
+    .bind(after)
+    .bind(BATCH)
+    .fetch_all(conn)
+    .await?;
+    let leaver = |(resource, account, state, name_key): (String, String, String, Option<String>)| {
+        Ok(Leaver { resource, account: AccountId(account), state: rows::word(&state, AccountState::from_word)?, name_key })
+    };
+    found.into_iter().map(leaver).collect()
+}
+
+async fn remove_accounts(conn: &mut Conn, scope: &Scope, stamp: Stamp<'_>, leavers: &[Leaver]) -> Result<()> {
+    let ids = || text_list(leavers.iter().map(|leaver| leaver.account.as_str()));
+    let dropped = sqlx::query(concat!(
+        "DELETE FROM grants WHERE tenant = $1 AND account",
+        any_of!("$2"),
+        " RETURNING account, role, state, reasons, since, deadline, revision"
+    ))
+    .bind(scope.tenant.as_str())
+    .bind(ids())
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut grants = BTreeMap::<AccountId, Vec<Grant>>::new();
+    for row in &dropped {
+        grants.entry(AccountId(row.try_get("account")?)).or_default().push(rows::grant(row)?);
+    }
+    sqlx::query(concat!(
+        "UPDATE accounts SET state = 'removed', name_key = NULL, wanted_key = NULL, note = NULL, modified = $3
+         WHERE tenant = $1 AND account",
+        any_of!("$2")
+    ))
+    .bind(scope.tenant.as_str())
+    .bind(ids())
+    .bind(stamp.at.0)
+    .execute(&mut *conn)
+    .await?;
+    let mut events = Vec::new();
+    for leaver in leavers {
+        for grant in grants.remove(&leaver.account).unwrap_or_default() {
+            let data = json!({"role": grant.role, "was": grant.state, "why": "connection_deleted", "reasons": grant.reasons,
+                              "revision": grant.revision});
+            events.push(leave(&leaver.account, "grant.removed", data));
+        }
+        let data = json!({"state": AccountState::Removed, "before": leaver.state, "why": "connection_deleted"});
+        events.push(leave(&leaver.account, "account.removed", data));
+    }
+    history::append(conn, scope, stamp, &events).await?;
+    let freed: Vec<String> = leavers.iter().filter_map(|leaver| leaver.name_key.clone()).collect();
+    mark_waiting_for(conn, &scope.tenant, &freed, stamp.at).await?;
+    Ok(())
+}
+
+fn leave(account: &AccountId, kind: &'static str, data: serde_json::Value) -> NewEvent {
+    NewEvent { kind, account: Some(account.clone()), data, personal: None, leaver: true }
+}

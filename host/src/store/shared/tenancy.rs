@@ -1,0 +1,424 @@
+//! Tenants, their revisions, connections and tokens: what is administered, and what finds the tenant of a request.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use sqlx::Row as _;
+
+use super::history::{self, Stamp};
+use super::rows::word;
+use super::work::{Below, fan_out};
+use super::{Conn, Scope, lock_revision};
+use crate::model::{Actor, Cause, ConnectionId, ConnectionState, Instant, NewEvent, RevisionHash, TenantId};
+use crate::store::{
+    ApiCredential, ApiScope, Connection, ConnectionCredential, NewToken, Result, StoreError, StoredRevision, Tenant, TokenInfo,
+};
+
+/// Uses of a token and sights of a connection are kept to the minute: a write for each request would cost more than it tells.
+const SEEN_GRANULARITY_SECONDS: i64 = 60;
+
+const TENANT: &str = "SELECT tenant, name, active_revision, managed_by, created FROM tenants WHERE tenant = $1";
+
+type TenantRow = (String, String, Option<String>, String, i64);
+
+fn tenant_of((id, name, active_revision, managed_by, created): TenantRow) -> Tenant {
+    let active_revision = active_revision.map(RevisionHash);
+    Tenant { id: TenantId(id), name, active_revision, managed_by, created: Instant(created) }
+}
+
+/// Creates the tenant, with its key, if it is not there.
+pub(super) async fn ensure(conn: &mut Conn, scope: &Scope, name: &str, managed_by: &str, at: Instant) -> Result<Tenant> {
+    let sealed_key = scope.keys.new_tenant_key(&scope.tenant)?;
+    let made = sqlx::query(
+        "INSERT INTO tenants (tenant, name, managed_by, sealed_key, created) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant) DO NOTHING",
+    )
+    .bind(scope.tenant.as_str())
+    .bind(name)
+    .bind(managed_by)
+    .bind(sealed_key)
+    .bind(at.0)
+    .execute(&mut *conn)
+    .await?;
+    if made.rows_affected() == 1 {
+        sqlx::query("INSERT INTO event_heads (tenant, last_seq) VALUES ($1, 0)").bind(scope.tenant.as_str()).execute(&mut *conn).await?;
+    }
+    find(conn, &scope.tenant).await?.ok_or(StoreError::Missing("tenant"))
+}
+
+/// The tenant, or `None`.
+pub(super) async fn find(conn: &mut Conn, tenant: &TenantId) -> Result<Option<Tenant>> {
+    let row: Option<TenantRow> = sqlx::query_as(TENANT).bind(tenant.as_str()).fetch_optional(conn).await?;
+    Ok(row.map(tenant_of))
+}
+
+/// All tenants, by id.
+pub(super) async fn all(conn: &mut Conn) -> Result<Vec<Tenant>> {
+    let rows: Vec<TenantRow> =
+        sqlx::query_as("SELECT tenant, name, active_revision, managed_by, created FROM tenants ORDER BY tenant").fetch_all(conn).await?;
+    Ok(rows.into_iter().map(tenant_of).collect())
+}
+
+/// Stores a revision's files; the same hash again is a no-op.
+pub(super) async fn put_revision(conn: &mut Conn, tenant: &TenantId, revision: &StoredRevision, at: Instant) -> Result<()> {
+    if find(conn, tenant).await?.is_none() {
+        return Err(StoreError::Missing("tenant"));
+    }
+    let made = sqlx::query("INSERT INTO revisions (tenant, hash, created) VALUES ($1, $2, $3) ON CONFLICT (tenant, hash) DO NOTHING")
+        .bind(tenant.as_str())
+        .bind(revision.hash.as_str())
+        .bind(at.0)
+        .execute(&mut *conn)
+        .await?;
+    if made.rows_affected() == 0 {
+        return Ok(());
+    }
+    for (path, contents) in &revision.files {
+        sqlx::query("INSERT INTO revision_files (tenant, hash, path, contents) VALUES ($1, $2, $3, $4)")
+            .bind(tenant.as_str())
+            .bind(revision.hash.as_str())
+            .bind(path)
+            .bind(contents)
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(())
+}
+
+/// A stored revision.
+pub(super) async fn revision(conn: &mut Conn, tenant: &TenantId, hash: &RevisionHash) -> Result<Option<StoredRevision>> {
+    if !has_revision(conn, tenant, hash).await? {
+        return Ok(None);
+    }
+    let files: Vec<(String, Vec<u8>)> = sqlx::query_as("SELECT path, contents FROM revision_files WHERE tenant = $1 AND hash = $2")
+        .bind(tenant.as_str())
+        .bind(hash.as_str())
+        .fetch_all(conn)
+        .await?;
+    Ok(Some(StoredRevision { hash: hash.clone(), files: files.into_iter().collect() }))
+}
+
+async fn has_revision(conn: &mut Conn, tenant: &TenantId, hash: &RevisionHash) -> Result<bool> {
+    let found = sqlx::query("SELECT 1 FROM revisions WHERE tenant = $1 AND hash = $2")
+        .bind(tenant.as_str())
+        .bind(hash.as_str())
+        .fetch_optional(conn)
+        .await?;
+    Ok(found.is_some())
+}
+
+/// Swaps the active revision and leaves marking everybody to the job.
+pub(super) async fn activate(
+    conn: &mut Conn,
+    scope: &Scope,
+    hash: &RevisionHash,
+    replaces: Option<&RevisionHash>,
+    actor: &Actor,
+    at: Instant,
+) -> Result<()> {
+    lock_revision(conn, &scope.tenant, true).await?;
+    let tenant = find(conn, &scope.tenant).await?.ok_or(StoreError::Missing("tenant"))?;
+    if !has_revision(conn, &scope.tenant, hash).await? {
+        return Err(StoreError::Missing("revision"));
+    }
+    if tenant.active_revision.as_ref() != replaces {
+        return Err(StoreError::Conflict { what: "revision" });
+    }
+    if replaces == Some(hash) {
+        return Ok(());
+    }
+    sqlx::query("UPDATE tenants SET active_revision = $2 WHERE tenant = $1")
+        .bind(scope.tenant.as_str())
+        .bind(hash.as_str())
+        .execute(&mut *conn)
+        .await?;
+    fan_out(conn, &scope.tenant, Below::Tenant, Cause::Activation, at).await?;
+    record(conn, scope, actor, at, "revision.activated", json!({"revision": hash, "replaces": replaces})).await
+}
+
+/// An event about nobody in particular.
+pub(super) async fn record(
+    conn: &mut Conn,
+    scope: &Scope,
+    actor: &Actor,
+    at: Instant,
+    kind: &'static str,
+    data: serde_json::Value,
+) -> Result<()> {
+    let event = NewEvent { kind, account: None, data, personal: None, leaver: false };
+    history::append(conn, scope, Stamp { at, actor, request_id: None }, &[event]).await
+}
+
+/// Creates a connection with its first token.
+pub(super) async fn create_connection(
+    conn: &mut Conn,
+    scope: &Scope,
+    connection: &Connection,
+    token: &NewToken,
+    actor: &Actor,
+) -> Result<()> {
+    if find(conn, &scope.tenant).await?.is_none() {
+        return Err(StoreError::Missing("tenant"));
+    }
+    sqlx::query(
+        "INSERT INTO connections (tenant, connection, name, state, created, last_seen, wrong_credentials)
+         VALUES ($1, $2, $3, $4, $5, NULL, 0)",
+    )
+    .bind(scope.tenant.as_str())
+    .bind(connection.id.as_str())
+    .bind(&connection.name)
+    .bind(connection.state.word())
+    .bind(connection.created.0)
+    .execute(&mut *conn)
+    .await?;
+    insert_token(conn, &scope.tenant, &connection.id, token).await?;
+    let data = json!({"connection": connection.id, "name": connection.name});
+    record(conn, scope, actor, connection.created, "connection.created", data).await
+}
+
+async fn insert_token(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, token: &NewToken) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO connection_tokens (tenant, connection, token_id, hash, created, expires, last_used)
+         VALUES ($1, $2, $3, $4, $5, $6, NULL)",
+    )
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(&token.id)
+    .bind(&token.hash)
+    .bind(token.created.0)
+    .bind(token.expires.map(|at| at.0))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// All connections, by name.
+pub(super) async fn connections(conn: &mut Conn, tenant: &TenantId) -> Result<Vec<Connection>> {
+    let tokens: Vec<(String, String, i64, Option<i64>, Option<i64>)> = sqlx::query_as(
+        "SELECT connection, token_id, created, expires, last_used FROM connection_tokens
+         WHERE tenant = $1 ORDER BY created DESC, token_id DESC",
+    )
+    .bind(tenant.as_str())
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut by_connection = BTreeMap::<String, Vec<TokenInfo>>::new();
+    for (connection, id, created, expires, last_used) in tokens {
+        let token = TokenInfo { id, created: Instant(created), expires: expires.map(Instant), last_used: last_used.map(Instant) };
+        by_connection.entry(connection).or_default().push(token);
+    }
+    let rows = sqlx::query(
+        "SELECT connection, name, state, created, last_seen, wrong_credentials FROM connections WHERE tenant = $1 ORDER BY name",
+    )
+    .bind(tenant.as_str())
+    .fetch_all(conn)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let id: String = row.try_get("connection")?;
+            Ok(Connection {
+                tokens: by_connection.remove(&id).unwrap_or_default(),
+                id: ConnectionId(id),
+                name: row.try_get("name")?,
+                state: word(row.try_get("state")?, ConnectionState::from_word)?,
+                created: Instant(row.try_get("created")?),
+                last_seen: row.try_get::<Option<i64>, _>("last_seen")?.map(Instant),
+                wrong_credentials: row.try_get("wrong_credentials")?,
+            })
+        })
+        .collect()
+}
+
+/// The name of a connection, locked until the transaction ends; `Missing` when it is not the tenant's.
+pub(super) async fn lock_connection(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId) -> Result<String> {
+    let name: Option<String> =
+        sqlx::query_scalar(concat!("SELECT name FROM connections WHERE tenant = $1 AND connection = $2", for_update!()))
+            .bind(tenant.as_str())
+            .bind(connection.as_str())
+            .fetch_optional(conn)
+            .await?;
+    name.ok_or(StoreError::Missing("connection"))
+}
+
+/// Adds a token; the newest one before it ends at `expire_others` at the latest, older ones go.
+pub(super) async fn rotate_token(
+    conn: &mut Conn,
+    scope: &Scope,
+    connection: &ConnectionId,
+    token: &NewToken,
+    expire_others: Instant,
+    actor: &Actor,
+) -> Result<()> {
+    lock_connection(conn, &scope.tenant, connection).await?;
+    let live: Vec<String> = sqlx::query_scalar(
+        "SELECT token_id FROM connection_tokens WHERE tenant = $1 AND connection = $2 AND (expires IS NULL OR expires > $3)
+         ORDER BY created DESC, token_id DESC",
+    )
+    .bind(scope.tenant.as_str())
+    .bind(connection.as_str())
+    .bind(token.created.0)
+    .fetch_all(&mut *conn)
+    .await?;
+    let kept = live.first().map_or("", String::as_str);
+    sqlx::query("DELETE FROM connection_tokens WHERE tenant = $1 AND connection = $2 AND token_id <> $3")
+        .bind(scope.tenant.as_str())
+        .bind(connection.as_str())
+        .bind(kept)
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query("UPDATE connection_tokens SET expires = $3 WHERE tenant = $1 AND connection = $2 AND (expires IS NULL OR expires > $3)")
+        .bind(scope.tenant.as_str())
+        .bind(connection.as_str())
+        .bind(expire_others.0)
+        .execute(&mut *conn)
+        .await?;
+    insert_token(conn, &scope.tenant, connection, token).await?;
+    let data = json!({"connection": connection, "token": token.id, "others_end": expire_others});
+    record(conn, scope, actor, token.created, "connection.token_rotated", data).await
+}
+
+/// Pauses or resumes; resuming marks everybody of the connection, in the background.
+pub(super) async fn set_connection_state(
+    conn: &mut Conn,
+    scope: &Scope,
+    connection: &ConnectionId,
+    state: ConnectionState,
+    actor: &Actor,
+    at: Instant,
+) -> Result<()> {
+    let name = lock_connection(conn, &scope.tenant, connection).await?;
+    let changed = sqlx::query("UPDATE connections SET state = $3 WHERE tenant = $1 AND connection = $2 AND state <> $3")
+        .bind(scope.tenant.as_str())
+        .bind(connection.as_str())
+        .bind(state.word())
+        .execute(&mut *conn)
+        .await?;
+    if changed.rows_affected() == 0 {
+        return Ok(());
+    }
+    let kind = match state {
+        ConnectionState::Active => {
+            fan_out(conn, &scope.tenant, Below::Connection(connection), Cause::Resumed, at).await?;
+            "connection.resumed"
+        }
+        ConnectionState::Paused => "connection.paused",
+    };
+    record(conn, scope, actor, at, kind, json!({"connection": connection, "name": name})).await
+}
+
+/// Whether noting a use of a token would change anything: most requests need no write.
+pub(super) async fn is_news(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, token_id: &str, at: Instant) -> Result<bool> {
+    let seen: Option<(Option<i64>, Option<i64>)> = sqlx::query_as(
+        "SELECT c.last_seen, t.last_used FROM connections c
+         JOIN connection_tokens t ON t.tenant = c.tenant AND t.connection = c.connection
+         WHERE c.tenant = $1 AND c.connection = $2 AND t.token_id = $3",
+    )
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(token_id)
+    .fetch_optional(conn)
+    .await?;
+    let before = at.plus_seconds(-SEEN_GRANULARITY_SECONDS).0;
+    let is_old = |seen: Option<i64>| seen.is_none_or(|seen| seen <= before);
+    Ok(seen.is_some_and(|(connection, token)| is_old(connection) || is_old(token)))
+}
+
+/// Notes a use of a good token, or counts a wrong credential.
+pub(super) async fn note_credential(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    token_id: Option<&str>,
+    at: Instant,
+) -> Result<()> {
+    let Some(token_id) = token_id else {
+        sqlx::query("UPDATE connections SET wrong_credentials = wrong_credentials + 1 WHERE tenant = $1 AND connection = $2")
+            .bind(tenant.as_str())
+            .bind(connection.as_str())
+            .execute(conn)
+            .await?;
+        return Ok(());
+    };
+    let before = at.plus_seconds(-SEEN_GRANULARITY_SECONDS);
+    sqlx::query("UPDATE connections SET last_seen = $3 WHERE tenant = $1 AND connection = $2 AND (last_seen IS NULL OR last_seen <= $4)")
+        .bind(tenant.as_str())
+        .bind(connection.as_str())
+        .bind(at.0)
+        .bind(before.0)
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query(
+        "UPDATE connection_tokens SET last_used = $4
+         WHERE tenant = $1 AND connection = $2 AND token_id = $3 AND (last_used IS NULL OR last_used <= $5)",
+    )
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(token_id)
+    .bind(at.0)
+    .bind(before.0)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The tenant and state of a connection.
+pub(super) async fn find_connection(conn: &mut Conn, connection: &ConnectionId) -> Result<Option<(TenantId, ConnectionState)>> {
+    let row: Option<(String, String)> = sqlx::query_as("SELECT tenant, state FROM connections WHERE connection = $1")
+        .bind(connection.as_str())
+        .fetch_optional(conn)
+        .await?;
+    row.map(|(tenant, state)| Ok((TenantId(tenant), word(&state, ConnectionState::from_word)?))).transpose()
+}
+
+/// What a connection token stands for.
+pub(super) const CONNECTION_TOKEN: &str = "SELECT t.tenant, t.connection, c.state, t.token_id, t.hash, t.expires, t.last_used
+     FROM connection_tokens t JOIN connections c ON c.tenant = t.tenant AND c.connection = t.connection WHERE t.hash = $1";
+
+/// What a connection token stands for.
+pub(super) async fn find_connection_token(conn: &mut Conn, hash: &str) -> Result<Option<ConnectionCredential>> {
+    let row = sqlx::query(CONNECTION_TOKEN).bind(hash).fetch_optional(conn).await?;
+    row.map(|row| {
+        Ok(ConnectionCredential {
+            tenant: TenantId(row.try_get("tenant")?),
+            connection: ConnectionId(row.try_get("connection")?),
+            state: word(row.try_get("state")?, ConnectionState::from_word)?,
+            token_id: row.try_get("token_id")?,
+            hash: row.try_get("hash")?,
+            expires: row.try_get::<Option<i64>, _>("expires")?.map(Instant),
+            last_used: row.try_get::<Option<i64>, _>("last_used")?.map(Instant),
+        })
+    })
+    .transpose()
+}
+
+/// What an API token stands for.
+pub(super) const API_TOKEN: &str = "SELECT token_id, hash, tenant, may_write, expires FROM api_tokens WHERE hash = $1";
+
+/// What an API token stands for.
+pub(super) async fn find_api_token(conn: &mut Conn, hash: &str) -> Result<Option<ApiCredential>> {
+    let row: Option<(String, String, Option<String>, bool, Option<i64>)> =
+        sqlx::query_as(API_TOKEN).bind(hash).fetch_optional(conn).await?;
+    Ok(row.map(|(token_id, hash, tenant, write, expires)| ApiCredential {
+        token_id,
+        hash,
+        scope: ApiScope { tenant: tenant.map(TenantId), write },
+        expires: expires.map(Instant),
+    }))
+}
+
+/// Stores an API token.
+pub(super) async fn create_api_token(conn: &mut Conn, token: &NewToken, scope: &ApiScope) -> Result<()> {
+    sqlx::query("INSERT INTO api_tokens (token_id, hash, tenant, may_write, created, expires) VALUES ($1, $2, $3, $4, $5, $6)")
+        .bind(&token.id)
+        .bind(&token.hash)
+        .bind(scope.tenant.as_ref().map(TenantId::as_str))
+        .bind(scope.write)
+        .bind(token.created.0)
+        .bind(token.expires.map(|at| at.0))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// How many API tokens exist.
+pub(super) async fn count_api_tokens(conn: &mut Conn) -> Result<i64> {
+    Ok(sqlx::query_scalar("SELECT count(*) FROM api_tokens").fetch_one(conn).await?)
+}

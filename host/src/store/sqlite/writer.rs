@@ -1,0 +1,159 @@
+//! The one writer of a SQLite file. It commits in groups: changes that wait share one transaction, a savepoint each, and
+//! one fsync; nobody is answered before it. Knows jobs and savepoints; knows no tables.
+//!
+//! A failed savepoint rollback means that SQLite itself has ended the transaction (a full disk, `OR ROLLBACK`): later
+//! statements would commit on their own. Then the connection is dropped, so that nothing of the group stays, and the whole
+//! group fails.
+
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::store::{ACQUIRE_TIMEOUT, Pending, Result, StoreError, Work, migrations};
+
+/// The most changes that share a transaction: past this the fsync is noise, and the first would wait for too long.
+const GROUP_LIMIT: usize = 256;
+/// The most changes that wait for the writer: a fraction of a second of work. More wait outside until [`ACQUIRE_TIMEOUT`].
+const QUEUE_LIMIT: usize = 1_024;
+/// The pause before the file is opened again after that failed, so that a missing disk is not hammered.
+const REOPEN_PAUSE: Duration = Duration::from_millis(100);
+
+/// The way to the writer's task; the task ends when this is dropped and the queue is empty.
+pub(super) struct Writer {
+    queue: mpsc::Sender<Box<dyn Job>>,
+}
+
+impl Writer {
+    /// Opens the file for writing, applies the migrations and starts the task.
+    pub(super) async fn start(options: SqliteConnectOptions) -> Result<Self> {
+        let mut conn = SqliteConnection::connect_with(&options).await?;
+        migrations::run(&mut conn, migrations::SQLITE).await?;
+        let (queue, waiting) = mpsc::channel(QUEUE_LIMIT);
+        tokio::spawn(write(options, conn, waiting));
+        Ok(Self { queue })
+    }
+
+    /// Has the work done in a transaction, and answers once it is durable. The work is finished even if nobody waits for it any more.
+    pub(super) async fn submit<T: Send + 'static>(&self, work: impl Work<SqliteConnection, T>) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Task { work: Some(work), result: None, reply: Some(reply) });
+        self.queue.send_timeout(job, ACQUIRE_TIMEOUT).await.map_err(|_| unavailable("the writer has too much to do"))?;
+        answer.await.map_err(|_| unavailable("the writer stopped"))?
+    }
+}
+
+fn unavailable(why: &'static str) -> StoreError {
+    StoreError::Unavailable(why.into())
+}
+
+/// A change on its way through the writer, whatever its result's type.
+trait Job: Send {
+    /// Does the work. `false`: it refused, and what it wrote must be undone.
+    fn run<'c>(&'c mut self, conn: &'c mut SqliteConnection) -> Pending<'c, bool>;
+    /// Tells the result: the work's own, or that nothing was committed.
+    fn answer(self: Box<Self>, committed: bool);
+}
+
+struct Task<W, T> {
+    work: Option<W>,
+    result: Option<Result<T>>,
+    reply: Option<oneshot::Sender<Result<T>>>,
+}
+
+impl<W: Work<SqliteConnection, T>, T: Send> Job for Task<W, T> {
+    fn run<'c>(&'c mut self, conn: &'c mut SqliteConnection) -> Pending<'c, bool> {
+        Box::pin(async move {
+            let work = self.work.take().expect("a job runs once");
+            let result = work(conn).await;
+            let kept = result.is_ok();
+            self.result = Some(result);
+            kept
+        })
+    }
+
+    fn answer(mut self: Box<Self>, committed: bool) {
+        let result = self.result.take().filter(|result| committed || result.is_err());
+        let result = result.unwrap_or_else(|| Err(unavailable("the transaction could not be completed")));
+        if let Some(reply) = self.reply.take() {
+            // Whoever asked may be gone; the change stands all the same.
+            let _ = reply.send(result);
+        }
+    }
+}
+
+/// Works off the queue, a group at a time, until nobody can ask any more.
+async fn write(options: SqliteConnectOptions, conn: SqliteConnection, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
+    let mut open = Some(conn);
+    while let Some(first) = waiting.recv().await {
+        let conn = match open.take() {
+            Some(conn) => Ok(conn),
+            None => SqliteConnection::connect_with(&options).await,
+        };
+        let mut group = vec![first];
+        let committed = match conn {
+            Ok(mut conn) => {
+                let done = commit_group(&mut conn, &mut group, &mut waiting).await;
+                match &done {
+                    Ok(()) => open = Some(conn),
+                    // Dropping the connection rolls back whatever is still open.
+                    Err(error) => {
+                        tracing::error!(error = error as &dyn std::error::Error, changes = group.len(), "a group of changes failed")
+                    }
+                }
+                done.is_ok()
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the database can't be opened for writing");
+                tokio::time::sleep(REOPEN_PAUSE).await;
+                false
+            }
+        };
+        for job in group {
+            job.answer(committed);
+        }
+    }
+}
+
+/// Runs what waits in one transaction and commits it. `group` then holds every job that took part.
+async fn commit_group(
+    conn: &mut SqliteConnection,
+    group: &mut Vec<Box<dyn Job>>,
+    waiting: &mut mpsc::Receiver<Box<dyn Job>>,
+) -> std::result::Result<(), sqlx::Error> {
+    // Plain statements, not sqlx's transactions: those count depth on their own and would not notice a rollback by SQLite.
+    execute(conn, "BEGIN IMMEDIATE").await?;
+    let mut next = 0;
+    while let Some(job) = group.get_mut(next) {
+        execute(conn, "SAVEPOINT job").await?;
+        if !run_caught(job.as_mut(), conn).await? {
+            execute(conn, "ROLLBACK TO job").await?;
+        }
+        execute(conn, "RELEASE job").await?;
+        next += 1;
+        if next < GROUP_LIMIT
+            && let Ok(another) = waiting.try_recv()
+        {
+            group.push(another);
+        }
+    }
+    execute(conn, "COMMIT").await
+}
+
+/// Runs a job. A panic in it is a defect that must cost this group, not the writer.
+async fn run_caught(job: &mut dyn Job, conn: &mut SqliteConnection) -> std::result::Result<bool, sqlx::Error> {
+    let mut running = job.run(conn);
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))) {
+        Ok(poll) => poll.map(Ok),
+        Err(_) => Poll::Ready(Err(sqlx::Error::WorkerCrashed)),
+    })
+    .await
+}
+
+async fn execute(conn: &mut SqliteConnection, statement: &'static str) -> std::result::Result<(), sqlx::Error> {
+    sqlx::query(statement).execute(conn).await.map(|_| ())
+}

@@ -1,0 +1,167 @@
+//! Whole requests through the router, with a tenant's plugins and policies on and off.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use rolecall::revision::{self, Files};
+use rolecall_tests::tenant::{patch, text, user};
+use rolecall_tests::{Connection, Database, Kind, Server};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tower::ServiceExt as _;
+
+use crate::report::{ROUNDS, Report};
+
+/// How many requests are under way at once, as from a few busy identity providers.
+pub const CONCURRENT: usize = 32;
+/// How many requests a round has.
+const REQUESTS: usize = 640;
+/// Groups whose members change.
+const GROUPS: usize = 16;
+
+/// A tenant with its connection and the people that are there already.
+struct Side {
+    connection: Connection,
+    router: Router,
+    next: AtomicUsize,
+    people: Vec<String>,
+    groups: Vec<String>,
+}
+
+/// The example tenant Acme as it is: two plugins, eleven policies, twelve and more roles, lookup tables.
+fn everything() -> Files {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/tenants/acme");
+    revision::read_folder(&folder).unwrap_or_else(|problems| panic!("build the plugins first: {problems:?}"))
+}
+
+/// Names of groups as Acme's convention has them, so that the nominating plugin has something to say.
+fn group_name(number: usize) -> String {
+    let team = ["payments", "data"][number % 2];
+    let environment = ["dev", "test", "stage", "prod"][number / 2 % 4];
+    let level = ["ro", "rw"][number / 8 % 2];
+    format!("grp-{team}-{environment}-{level}")
+}
+
+/// A person as Acme's directory sends one.
+fn person(name: &str, number: usize) -> Value {
+    user(
+        name,
+        json!({
+            "displayName": "Mara Winter", "name": {"givenName": "Mara", "familyName": "Winter"}, "title": "Pilot",
+            "emails": [{"value": name, "type": "work", "primary": true}],
+            "urn:acme:params:scim:schemas:extension:hr:1.0:User": {"dept": "Sales", "costCentre": "CC-210"},
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"employeeNumber": format!("H-{number}")},
+        }),
+    )
+}
+
+impl Side {
+    async fn new(server: &Server, id: &str, files: Files) -> Arc<Self> {
+        let tenant = server.tenant(id).create_empty().await;
+        tenant.activate(server, files).await;
+        let connection = tenant.connection(server, "Entra ID").await;
+        let router = rolecall::http::router(Arc::clone(server.app()));
+        let mut groups = Vec::new();
+        for number in 0..GROUPS {
+            groups.push(connection.group(&group_name(number), &[]).await);
+        }
+        let mut side = Self { connection, router, next: AtomicUsize::new(0), people: Vec::new(), groups };
+        for number in 0..REQUESTS {
+            let body = person(&format!("member-{number}@acme.example"), number);
+            side.people.push(text(&side.connection.scim.post("/Users", body).await.expect(201)["id"]));
+        }
+        Arc::new(side)
+    }
+
+    async fn send(&self, method: &str, path: &str, body: &Value) -> (u16, Vec<u8>) {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/scim/{}/v2{path}", self.connection.id))
+            .header("host", "rolecall.example")
+            .header("content-type", "application/scim+json")
+            .header("authorization", format!("Bearer {}", self.connection.scim.token.as_deref().unwrap_or_default()))
+            .body(Body::from(body.to_string()))
+            .expect("the request is well formed");
+        let answer = self.router.clone().oneshot(request).await.expect("the router answers");
+        let status = answer.status().as_u16();
+        let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.expect("the body is whole");
+        (status, body.to_vec())
+    }
+
+    async fn create(&self) {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let name = format!("person-{number}@acme.example");
+        let (status, body) = self.send("POST", "/Users", &person(&name, number)).await;
+        assert_eq!(status, 201, "{}", String::from_utf8_lossy(&body));
+    }
+
+    /// Adds a member in even rounds and removes the same in odd ones.
+    async fn change_member(&self, number: usize, round: usize) {
+        let (person, group) = (&self.people[number], &self.groups[number % GROUPS]);
+        let operation = if round.is_multiple_of(2) {
+            json!({"op": "add", "path": "members", "value": [{"value": person}]})
+        } else {
+            json!({"op": "remove", "path": format!("members[value eq \"{person}\"]")})
+        };
+        let (status, body) = self.send("PATCH", &format!("/Groups/{group}"), &patch(json!([operation]))).await;
+        assert!([200, 204].contains(&status), "{}", String::from_utf8_lossy(&body));
+    }
+}
+
+/// Requests a second, [`CONCURRENT`] at a time.
+async fn rate(side: &Arc<Side>, what: What, round: usize) -> f64 {
+    let started = Instant::now();
+    let mut workers = JoinSet::new();
+    for worker in 0..CONCURRENT {
+        let side = Arc::clone(side);
+        workers.spawn(async move {
+            for number in (worker..REQUESTS).step_by(CONCURRENT) {
+                match what {
+                    What::Create => side.create().await,
+                    What::Member => side.change_member(number, round).await,
+                }
+            }
+        });
+    }
+    workers.join_all().await;
+    #[expect(clippy::cast_precision_loss, reason = "a few hundred requests")]
+    let requests = REQUESTS as f64;
+    requests / started.elapsed().as_secs_f64()
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    Create,
+    Member,
+}
+
+/// Creates and member changes, on and off; gives the rates of creation with everything on.
+pub async fn measure(report: &mut Report) -> Vec<f64> {
+    let database = Database::create(Kind::Sqlite).await;
+    let server = Server::start(&database).await;
+    let off = Files::from([("tenant.toml".to_owned(), b"name = \"Off\"\n".to_vec())]);
+    let (on, off) = (Side::new(&server, "on", everything()).await, Side::new(&server, "off", off).await);
+    let accounts = server.existing("on").api.get("/accounts?state=active&limit=1").await.expect(200);
+    assert!(accounts["accounts"][0]["grants"].as_array().is_some_and(|grants| !grants.is_empty()), "nobody has a role: {accounts}");
+    let mut creates = Vec::new();
+    for (name, what) in [("SCIM create", What::Create), ("member PATCH", What::Member)] {
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        for round in 0..ROUNDS {
+            with.push(rate(&on, what, round).await);
+            without.push(rate(&off, what, round).await);
+            // Pending work of one round is not the next one's.
+            server.settle().await;
+        }
+        if matches!(what, What::Create) {
+            creates.clone_from(&with);
+        }
+        report.add(name, "requests a second", ("plugin and Cedar", with), ("off", without));
+    }
+    server.stop().await;
+    creates
+}

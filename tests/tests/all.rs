@@ -1,0 +1,40 @@
+//! Black-box tests of Rolecall over HTTP, each on SQLite and on PostgreSQL.
+//!
+//! One binary, so that it is linked once. A module a subject; none knows what another does.
+
+#[path = "all/bad_input.rs"]
+mod bad_input;
+#[path = "all/cases.rs"]
+mod cases;
+#[path = "all/collisions.rs"]
+mod collisions;
+#[path = "all/connections.rs"]
+mod connections;
+#[path = "all/crashes.rs"]
+mod crashes;
+#[path = "all/dev.rs"]
+mod dev;
+#[path = "all/doubts.rs"]
+mod doubts;
+#[path = "all/folders.rs"]
+mod folders;
+#[path = "all/handles.rs"]
+mod handles;
+#[path = "all/hostile.rs"]
+mod hostile;
+#[path = "all/leavers.rs"]
+mod leavers;
+#[path = "all/one_decision.rs"]
+mod one_decision;
+#[path = "all/outage.rs"]
+mod outage;
+#[path = "all/people.rs"]
+mod people;
+#[path = "all/races.rs"]
+mod races;
+#[path = "all/routes.rs"]
+mod routes;
+#[path = "all/tenants.rs"]
+mod tenants;
+#[path = "all/webhooks.rs"]
+mod webhooks;
