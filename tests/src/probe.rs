@@ -220,7 +220,6 @@ fn shell(data: &Data, describe: u32, start: &str, transform: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
     use std::sync::Arc;
 
     use rolecall::mapping::Mapping;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ pub struct Delivery {
 struct Inbox {
     deliveries: Mutex<Vec<Delivery>>,
     answers: Mutex<VecDeque<StatusCode>>,
+    failing: AtomicBool,
     came: Notify,
 }
 
@@ -60,6 +62,11 @@ impl Receiver {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/hook", self.addr)
+    }
+
+    /// From now on everything is answered with 500, or not any more.
+    pub fn set_failing(&self, failing: bool) {
+        self.inbox.failing.store(failing, Ordering::SeqCst);
     }
 
     /// What has come so far.
@@ -97,7 +104,9 @@ impl Drop for Receiver {
 }
 
 async fn receive(State(inbox): State<Arc<Inbox>>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let answered = inbox.answers.lock().unwrap_or_else(PoisonError::into_inner).pop_front().unwrap_or(StatusCode::NO_CONTENT);
+    let planned = inbox.answers.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let failing = inbox.failing.load(Ordering::SeqCst).then_some(StatusCode::INTERNAL_SERVER_ERROR);
+    let answered = failing.or(planned).unwrap_or(StatusCode::NO_CONTENT);
     inbox.deliveries.lock().unwrap_or_else(PoisonError::into_inner).push(Delivery { headers, body, answered });
     inbox.came.notify_waiters();
     answered

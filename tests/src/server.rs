@@ -47,7 +47,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server on the database.
+    /// Starts a server on the database. What runs without a request runs in [`Server::settle`] alone, so that a test sees
+    /// what stands before and after it.
     pub async fn start(database: &Database) -> Self {
         Self::start_with(database, |_| {}).await
     }
@@ -57,7 +58,18 @@ impl Server {
         let mut config = Self::config(database);
         change(&mut config);
         let clock = Arc::new(ShiftedClock::default());
-        let running = serve::start_at(&config, Arc::<ShiftedClock>::clone(&clock)).await.expect("the server starts");
+        let running = serve::start_idle(&config, Arc::<ShiftedClock>::clone(&clock)).await.expect("the server starts");
+        Self::of(running, clock).await
+    }
+
+    /// Starts a server whose worker runs by itself, as in production.
+    pub async fn start_working(database: &Database) -> Self {
+        let clock = Arc::new(ShiftedClock::default());
+        let running = serve::start_at(&Self::config(database), Arc::<ShiftedClock>::clone(&clock)).await.expect("the server starts");
+        Self::of(running, clock).await
+    }
+
+    async fn of(running: Running, clock: Arc<ShiftedClock>) -> Self {
         let scope = ApiScope { tenant: None, write: true };
         let issued = tenancy::create_api_token(&running.app, scope, None).await.expect("a token can be made");
         let operator = Client::new(format!("http://{}/api/v1", running.addr), Some(issued.token.to_string()));

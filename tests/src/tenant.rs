@@ -122,8 +122,8 @@ impl<'a> TenantBuilder<'a> {
         }
         let mut files = Files::from([("policies/roles.cedar".to_owned(), self.policies.clone().into_bytes())]);
         if let Some(plugin) = &self.plugin {
-            settings.push_str("\n[plugins.transform]\nfile = \"plugin.wasm\"\n");
-            files.insert("plugin.wasm".to_owned(), plugin.clone());
+            settings.push_str("\n[plugins.transform]\nfile = \"plugins/plugin.wasm\"\n");
+            files.insert("plugins/plugin.wasm".to_owned(), plugin.clone());
         }
         files.insert("tenant.toml".to_owned(), settings.into_bytes());
         files

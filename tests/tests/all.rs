@@ -16,6 +16,8 @@ mod crashes;
 mod dev;
 #[path = "all/doubts.rs"]
 mod doubts;
+#[path = "all/folders.rs"]
+mod folders;
 #[path = "all/handles.rs"]
 mod handles;
 #[path = "all/hostile.rs"]

@@ -117,6 +117,18 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
 /// # Errors
 /// As [`start`].
 pub async fn start_at(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
+    assemble(config, clock, true).await
+}
+
+/// As [`start_at`], without the worker: for tests that call [`jobs::run_until_idle`] and look at what stands before and after.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_idle(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
+    assemble(config, clock, false).await
+}
+
+async fn assemble(config: &Config, clock: Arc<dyn Clock>, work: bool) -> anyhow::Result<Running> {
     install_tls_provider();
     let listener = TcpListener::bind(&config.listen).await.with_context(|| format!("can't listen on `{}`", config.listen))?;
     let addr = listener.local_addr().context("the listener has no address")?;
@@ -125,7 +137,7 @@ pub async fn start_at(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<
         load_folders(&app, dir).await?;
     }
     let (stop_serving, mut serving_stopped) = watch::channel(false);
-    let (stop_jobs, jobs_stopped) = watch::channel(false);
+    let (stop_jobs, mut jobs_stopped) = watch::channel(false);
     let router = http::router(Arc::clone(&app));
     let server = tokio::spawn(async move {
         let told = async move {
@@ -134,7 +146,15 @@ pub async fn start_at(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<
         };
         axum::serve(listener, router).with_graceful_shutdown(told).await
     });
-    let worker = tokio::spawn(jobs::run(Arc::clone(&app), jobs_stopped));
+    let working = Arc::clone(&app);
+    let worker = tokio::spawn(async move {
+        if work {
+            jobs::run(working, jobs_stopped).await;
+        } else {
+            // As above: an error means that the sender is gone.
+            let _ = jobs_stopped.wait_for(|stopped| *stopped).await;
+        }
+    });
     tracing::info!(%addr, "listening");
     let grace = Duration::from_secs(config.shutdown_grace_seconds);
     Ok(Running { addr, app, grace, stop_serving, stop_jobs, server, worker })

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use rolecall_scim::ScimError;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -21,6 +21,10 @@ pub const BODY_BYTES_LIMIT: usize = 1024 * 1024;
 pub const REVISION_BODY_BYTES_LIMIT: usize = 64 * 1024 * 1024;
 /// How deep arrays and objects may be nested: SCIM needs 4, a JSON Patch of extensions a few more; recursion costs stack.
 pub const BODY_DEPTH_LIMIT: usize = 32;
+
+/// How much of a body that is too large is still taken in and thrown away: a client that is cut off in the middle of sending
+/// sees a broken connection and not the answer that says why.
+const DISCARDED_BYTES_LIMIT: usize = 128 * 1024 * 1024;
 
 const JSON: &str = "application/json";
 
@@ -62,19 +66,31 @@ impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Arc<App>> for ApiBody<
 
 async fn read(request: Request, limit: usize, expected: &str) -> Result<Bytes> {
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|bytes| bytes > limit as u64) {
+    let fits = is_json(request.headers());
+    let mut too_large = announced.is_some_and(|bytes| bytes > limit as u64);
+    if announced.is_some_and(|bytes| bytes > DISCARDED_BYTES_LIMIT as u64) {
         return Err(Error::too_large(limit));
     }
-    let fits = is_json(request.headers());
-    let bytes = match Limited::new(request.into_body(), limit).collect().await {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => return Err(Error::too_large(limit)),
-        Err(_) => return Err(Error::bad_request("the body ended too early: send it again", "the body ended too early")),
-    };
+    let (mut body, mut bytes, mut seen) = (request.into_body(), BytesMut::new(), 0_usize);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Error::bad_request("the body ended too early: send it again", "the body ended too early"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        seen = seen.saturating_add(data.len());
+        too_large |= seen > limit;
+        if seen > DISCARDED_BYTES_LIMIT {
+            break;
+        }
+        if !too_large {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    if too_large {
+        return Err(Error::too_large(limit));
+    }
     if !fits && !bytes.is_empty() {
         return Err(Error::unsupported_media_type(expected));
     }
-    Ok(bytes)
+    Ok(bytes.freeze())
 }
 
 /// Whether the content type is JSON or SCIM's JSON, with whatever parameters; a missing one is taken for JSON.

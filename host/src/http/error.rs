@@ -244,17 +244,11 @@ impl Error {
         let parts = &*self.0;
         let status = parts.status.as_u16();
         let said = parts.logged.unwrap_or(&parts.detail);
-        let chain = parts.source.as_deref().map(|source| chain(source)).unwrap_or_default();
+        let error = parts.source.as_deref().map(|source| chain(source));
         if parts.status.is_server_error() {
-            tracing::error!(status, detail = said, error = chain, "the request failed");
+            tracing::error!(status, detail = said, error, "the request failed");
         } else {
-            tracing::info!(
-                status,
-                scim_type = parts.scim_type.map(ScimType::word),
-                detail = said,
-                error = chain,
-                "the request was refused"
-            );
+            tracing::info!(status, scim_type = parts.scim_type.map(ScimType::word), detail = said, error, "the request was refused");
         }
     }
 }

@@ -172,7 +172,7 @@ async fn schemas(app: &Arc<App>, tenant: &TenantId) -> Result<Arc<Schemas>> {
 
 async fn find<E: Endpoint>(app: &App, caller: &Caller, id: &ResourceId) -> Result<StoredResource> {
     let found = app.store.resource(&caller.tenant, &caller.connection, E::KIND, id).await?;
-    found.ok_or_else(|| Error::not_found(&format!("such {}", E::KIND.name())))
+    found.ok_or_else(|| Error::not_found(&format!("such {}", E::KIND.name().to_lowercase())))
 }
 
 /// The version that the request's `If-Match` lets it change. One tag is left to the write itself to compare.

@@ -1,10 +1,11 @@
 //! Decisions: the sliced one that counts, and the one that asks everything and holds it to account.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use cedar_policy::{Context, Decision as Word, Entities, EntityUid, Request, Response};
+use cedar_policy::{Context, Decision as Word, Entities, Entity, EntityUid, PolicySet, Request};
 
-use super::rule::{Rule, Who};
+use super::rule::{Conjunct, Rest, Rule, Who};
 use super::{Decision, Policies, PolicyFailure, Principal, RoleDecision, entity};
 use crate::model::{GroupMembership, Reason};
 
@@ -16,72 +17,86 @@ pub(super) enum Verdict {
     Failed(String),
 }
 
-/// One person who is asked about, with what was answered already.
+/// One person who is asked about. What a question needs is made when the first one needs it: most people are decided by few.
 pub(super) struct Asking<'a> {
     policies: &'a Policies,
+    principal: &'a Principal<'a>,
+    as_of: jiff::Timestamp,
     user: EntityUid,
-    /// The person and the roles concerned.
-    known: Entities,
+    /// The person alone.
+    person: OnceCell<Result<Entities, String>>,
+    /// The person and one role, for conditions that read the role.
+    with_role: BTreeMap<usize, Result<Entities, String>>,
     /// Not nominated, nominated.
-    contexts: [Context; 2],
+    contexts: [OnceCell<Result<Context, String>>; 2],
     /// Answers by policy, role where the policy reads it, nomination where the policy reads it.
     answers: BTreeMap<(usize, Option<usize>, Option<bool>), Verdict>,
 }
 
 impl<'a> Asking<'a> {
-    pub(super) fn about(
-        policies: &'a Policies,
-        principal: &Principal<'_>,
-        roles: impl Iterator<Item = usize>,
-        as_of: jiff::Timestamp,
-    ) -> Result<Self, String> {
-        let roles = roles.map(|role| policies.index.entities[role].clone());
-        let entities = roles.chain([entity::person(principal)?]);
-        Ok(Self {
+    pub(super) fn about(policies: &'a Policies, principal: &'a Principal<'a>, as_of: jiff::Timestamp) -> Self {
+        Self {
             policies,
+            principal,
+            as_of,
             user: entity::uid("User", principal.user),
-            known: Entities::from_entities(entities, None).map_err(|error| error.to_string())?,
-            contexts: [entity::context(as_of, false)?, entity::context(as_of, true)?],
+            person: OnceCell::new(),
+            with_role: BTreeMap::new(),
+            contexts: [OnceCell::new(), OnceCell::new()],
             answers: BTreeMap::new(),
-        })
+        }
     }
 
-    fn request(&self, role: usize, proposed: bool) -> Result<Request, String> {
-        let resource = entity::uid("Role", &self.policies.roles[role].id);
-        let context = self.contexts[usize::from(proposed)].clone();
-        Request::new(self.user.clone(), entity::hold(), resource, context, None).map_err(|error| error.to_string())
-    }
-
-    /// What a policy, whose scope has the role in it, says.
-    pub(super) fn verdict(&mut self, rule: usize, role: usize, proposed: bool) -> Verdict {
-        let asked = &self.policies.rules[rule];
-        let key = (rule, asked.reads_role.then_some(role), asked.reads_proposed.then_some(proposed));
+    /// What a policy says whose scope matches, and that [`super::index::Index`] has among those that concern the role.
+    fn verdict(&mut self, rule: usize, role: usize, nominated: bool) -> Verdict {
+        let Some(rest) = self.policies.index.rest(rule, nominated) else { return Verdict::Unsatisfied };
+        let key = (rule, rest.reads_role.then_some(role), rest.reads_proposed.then_some(nominated));
         if let Some(verdict) = self.answers.get(&key) {
             return verdict.clone();
         }
-        let verdict = self.ask(&asked.alone, asked.permits, role, proposed);
+        let verdict = self.condition(rest, role, nominated);
         self.answers.insert(key, verdict.clone());
         verdict
     }
 
-    /// What a set of one policy says.
-    pub(super) fn ask(&self, alone: &cedar_policy::PolicySet, permits: bool, role: usize, proposed: bool) -> Verdict {
-        let request = match self.request(role, proposed) {
-            Ok(request) => request,
-            Err(message) => return Verdict::Failed(message),
-        };
-        let response = self.policies.authorizer.is_authorized(&request, alone, &self.known);
-        if let Some(error) = response.diagnostics().errors().next() {
-            return Verdict::Failed(error.to_string());
+    /// Whether a condition holds.
+    pub(super) fn condition(&mut self, rest: &Rest, role: usize, nominated: bool) -> Verdict {
+        match &rest.set {
+            None => Verdict::Satisfied,
+            Some(set) => self.ask(set, role, nominated, rest.reads_role, rest.reads_context).unwrap_or_else(Verdict::Failed),
         }
-        let satisfied = if permits { response.decision() == Word::Allow } else { response.diagnostics().reason().next().is_some() };
-        if satisfied { Verdict::Satisfied } else { Verdict::Unsatisfied }
     }
 
-    fn everything(&self, role: usize, proposed: bool) -> Result<Response, String> {
-        let request = self.request(role, proposed)?;
-        Ok(self.policies.authorizer.is_authorized(&request, &self.policies.everything, &self.known))
+    /// Whether a part of a condition holds.
+    pub(super) fn part(&mut self, part: &Conjunct, role: usize, nominated: bool) -> bool {
+        self.ask(&part.alone, role, nominated, true, true) == Ok(Verdict::Satisfied)
     }
+
+    /// What a `permit` without a scope says.
+    fn ask(&mut self, set: &PolicySet, role: usize, nominated: bool, with_role: bool, with_context: bool) -> Result<Verdict, String> {
+        let entities = if with_role {
+            let both = || known([entity::person(self.principal)?, self.policies.index.entities[role].clone()]);
+            self.with_role.entry(role).or_insert_with(both).as_ref()?
+        } else {
+            self.person.get_or_init(|| known([entity::person(self.principal)?])).as_ref()?
+        };
+        let context = if with_context {
+            self.contexts[usize::from(nominated)].get_or_init(|| entity::context(self.as_of, nominated)).as_ref()?.clone()
+        } else {
+            Context::empty()
+        };
+        let request = self.policies.request(&self.user, role, context)?;
+        let response = self.policies.authorizer.is_authorized(&request, set, entities);
+        Ok(match response.diagnostics().errors().next() {
+            Some(error) => Verdict::Failed(error.to_string()),
+            None if response.decision() == Word::Allow => Verdict::Satisfied,
+            None => Verdict::Unsatisfied,
+        })
+    }
+}
+
+fn known<const N: usize>(entities: [Entity; N]) -> Result<Entities, String> {
+    Entities::from_entities(entities, None).map_err(|error| error.to_string())
 }
 
 impl Who {
@@ -101,10 +116,7 @@ impl Policies {
     pub fn decide(&self, principal: &Principal<'_>, proposed: &BTreeSet<String>, as_of: jiff::Timestamp) -> Decision {
         let candidates = self.index.candidates(principal, proposed);
         let next_change = self.next_change(principal, as_of);
-        let mut asking = match Asking::about(self, principal, candidates.keys().copied(), as_of) {
-            Ok(asking) => asking,
-            Err(message) => return self.undecided(candidates.into_keys(), &message, next_change),
-        };
+        let mut asking = Asking::about(self, principal, as_of);
         let mut decision = Decision { next_change, ..Decision::default() };
         for (role, permits) in candidates {
             let nominated = proposed.contains(&self.roles[role].id);
@@ -128,16 +140,22 @@ impl Policies {
     #[must_use]
     pub fn decide_unsliced(&self, principal: &Principal<'_>, proposed: &BTreeSet<String>, as_of: jiff::Timestamp) -> Decision {
         let next_change = self.next_change(principal, as_of);
-        let asking = match Asking::about(self, principal, 0..self.roles.len(), as_of) {
-            Ok(asking) => asking,
+        let user = entity::uid("User", principal.user);
+        let made = entity::person(principal).and_then(|person| {
+            let everything = self.index.entities.iter().cloned().chain([person]);
+            let entities = Entities::from_entities(everything, None).map_err(|error| error.to_string())?;
+            Ok((entities, [entity::context(as_of, false)?, entity::context(as_of, true)?]))
+        });
+        let (entities, contexts) = match made {
+            Ok(made) => made,
             Err(message) => return self.undecided(0..self.roles.len(), &message, next_change),
         };
         let mut decision = Decision { next_change, ..Decision::default() };
         let numbers: BTreeMap<&str, usize> = self.rules.iter().enumerate().map(|(number, rule)| (rule.id.as_str(), number)).collect();
         for role in 0..self.roles.len() {
             let nominated = proposed.contains(&self.roles[role].id);
-            let response = match asking.everything(role, nominated) {
-                Ok(response) => response,
+            let response = match self.request(&user, role, contexts[usize::from(nominated)].clone()) {
+                Ok(request) => self.authorizer.is_authorized(&request, &self.everything, &entities),
                 Err(message) => {
                     decision.errors.extend(self.undecided([role], &message, None).errors);
                     continue;
@@ -159,6 +177,11 @@ impl Policies {
             self.settle(role, found, principal, nominated, &mut decision);
         }
         decision.sorted()
+    }
+
+    fn request(&self, user: &EntityUid, role: usize, context: Context) -> Result<Request, String> {
+        let resource = entity::uid("Role", &self.roles[role].id);
+        Request::new(user.clone(), entity::hold(), resource, context, None).map_err(|error| error.to_string())
     }
 
     /// From what the policies said to a grant, an error or nothing.

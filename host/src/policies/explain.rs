@@ -20,14 +20,7 @@ impl Policies {
             forbids: Vec::new(),
             nearest: Vec::new(),
         };
-        let mut asking = match Asking::about(self, principal, [number].into_iter(), as_of) {
-            Ok(asking) => asking,
-            Err(message) => {
-                explanation.decision = "error".into();
-                explanation.nearest.push(NearMiss { policy: String::new(), reason: None, unmet: message });
-                return Some(explanation);
-            }
-        };
+        let mut asking = Asking::about(self, principal, as_of);
         let mut found = Found::default();
         let mut near = Vec::new();
         for (at, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.what.matches(&self.roles[number])) {
@@ -35,7 +28,7 @@ impl Policies {
                 near.extend(outside(rule).map(|unmet| (false, rule, unmet)));
                 continue;
             }
-            let verdict = asking.verdict(at, number, proposed);
+            let verdict = asking.condition(&rule.whole, number, proposed);
             match &verdict {
                 Verdict::Failed(message) => explanation.nearest.push(near_miss(rule, format!("the policy failed: {message}"))),
                 Verdict::Unsatisfied if rule.permits => near.push((true, rule, asking.first_unmet(rule, number, proposed))),
@@ -71,10 +64,10 @@ impl Outcome {
 
 impl Asking<'_> {
     /// The first part of a permit's condition that does not hold.
-    fn first_unmet(&self, rule: &Rule, role: usize, proposed: bool) -> String {
-        let unmet = rule.conjuncts.iter().find(|part| self.ask(&part.alone, true, role, proposed) != Verdict::Satisfied);
+    fn first_unmet(&mut self, rule: &Rule, role: usize, proposed: bool) -> String {
+        let unmet = rule.conjuncts.iter().find(|part| !self.part(part, role, proposed));
         match unmet {
-            Some(part) if part.is_proposed => "the tenant's plugin does not nominate the role for this person".into(),
+            Some(part) if part.is_proposed() => "the tenant's plugin does not nominate the role for this person".into(),
             Some(part) => format!("the condition `{}` is false", part.text()),
             None => "its condition is false".into(),
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{Authorizer, Context, Decision, Entities, Entity, Request};
 
-use super::rule::{Rule, Who};
+use super::rule::{Conjunct, Rest, Rule, Who};
 use super::{Principal, Role, entity};
 
 /// Numbers in `Policies::rules`.
@@ -28,15 +28,16 @@ pub(super) struct Index {
     roles_by_id: BTreeMap<String, RoleNumber>,
 }
 
-/// The roles that a rule can concern.
-#[derive(Default)]
+/// The roles that a rule can concern, and what is left to ask about them.
 struct Reach {
-    /// Those whose answer is not known from the role alone, sorted.
+    /// Those that the scope matches and that no part at the beginning of the condition rules out, sorted.
     roles: Vec<RoleNumber>,
     /// Those that it could be satisfied for, whichever part of the condition says so.
     can_give: Vec<RoleNumber>,
     /// Whether it concerns only roles that the plugin nominates.
     nominated_only: bool,
+    /// The condition without the parts at its beginning that hold for all of `roles` and, where it is nominated only, for nominees.
+    rest: Rest,
 }
 
 impl Index {
@@ -98,6 +99,12 @@ impl Index {
         &self.concerns[rule].can_give
     }
 
+    /// What is left to ask about a role that the rule concerns; `None` when the rule is about nominees and this is none.
+    pub(super) fn rest(&self, rule: RuleNumber, nominated: bool) -> Option<&Rest> {
+        let reach = &self.concerns[rule];
+        (nominated || !reach.nominated_only).then_some(&reach.rest)
+    }
+
     /// Whether the rule concerns any role at all.
     pub(super) fn concerns_any(&self, rule: RuleNumber) -> bool {
         !self.concerns[rule].roles.is_empty()
@@ -116,44 +123,53 @@ struct Oracle<'a> {
 
 impl Oracle<'_> {
     fn reach(&self, rule: &Rule, roles: &[Role]) -> Result<Reach, String> {
-        let mut reach = Reach::default();
-        // The conditions that are decided before anything that could fail for another reason.
-        let leading = rule.conjuncts.iter().take_while(|part| part.of_role || part.is_proposed).count();
-        let mut leading_fails = false;
+        // The parts that are decided before anything that could fail for another reason.
+        let leading = rule.conjuncts.iter().take_while(|part| part.of_role() || part.is_proposed()).count();
+        let (mut concerned, mut can_give, mut fails) = (Vec::new(), Vec::new(), false);
         for (number, role) in roles.iter().enumerate().filter(|(_, role)| rule.what.matches(role)) {
-            let (mut concerned, mut possible, mut sure) = (true, true, true);
-            for (at, part) in rule.conjuncts.iter().enumerate().filter(|(_, part)| part.of_role) {
-                match self.holds(part, role)? {
-                    Some(true) => {}
-                    Some(false) => {
-                        possible = false;
-                        concerned &= !(at < leading && sure);
-                    }
-                    None => {
-                        sure = false;
-                        leading_fails |= at < leading;
-                    }
-                }
+            let answers = rule.conjuncts.iter().map(|part| self.holds(part, role)).collect::<Result<Vec<_>, _>>()?;
+            // Behind a part that fails nothing is evaluated.
+            let first = answers[..leading].iter().find(|answer| matches!(answer, Answer::No | Answer::Fails));
+            if first != Some(&Answer::No) {
+                concerned.push(number);
             }
-            if concerned {
-                reach.roles.push(number);
-            }
-            if possible {
-                reach.can_give.push(number);
+            fails |= first == Some(&Answer::Fails);
+            if !answers.contains(&Answer::No) {
+                can_give.push(number);
             }
         }
-        reach.nominated_only = !leading_fails && rule.conjuncts[..leading].iter().any(|part| part.is_proposed);
-        Ok(reach)
+        let known = if fails { 0 } else { leading };
+        Ok(Reach {
+            roles: concerned,
+            can_give,
+            nominated_only: rule.conjuncts[..known].iter().any(Conjunct::is_proposed),
+            rest: rule.after(known)?,
+        })
     }
 
-    /// Whether the part holds for the role; `None` when it fails.
-    fn holds(&self, part: &super::rule::Conjunct, role: &Role) -> Result<Option<bool>, String> {
+    fn holds(&self, part: &Conjunct, role: &Role) -> Result<Answer, String> {
+        if !part.of_role() {
+            return Ok(Answer::Open);
+        }
         let request = Request::new(entity::uid("User", ""), entity::hold(), entity::uid("Role", &role.id), Context::empty(), None)
             .map_err(|error| error.to_string())?;
         let response = self.authorizer.is_authorized(&request, &part.alone, &self.known);
-        let fails = response.diagnostics().errors().next().is_some();
-        Ok((!fails).then(|| response.decision() == Decision::Allow))
+        Ok(match response.decision() {
+            _ if response.diagnostics().errors().next().is_some() => Answer::Fails,
+            Decision::Allow => Answer::Yes,
+            Decision::Deny => Answer::No,
+        })
     }
+}
+
+/// What the role alone says of a part of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Yes,
+    No,
+    Fails,
+    /// It is not the role's to say.
+    Open,
 }
 
 #[cfg(test)]

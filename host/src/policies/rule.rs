@@ -42,12 +42,22 @@ impl What {
 
 /// A part of a condition: the condition holds when every part does, in order, and the first that does not ends it.
 pub(super) struct Conjunct {
+    part: Value,
+    names: Names,
     /// The part as a policy of its own, for everybody and everything.
     pub alone: PolicySet,
-    /// Whether it reads the role and neither person nor context.
-    pub of_role: bool,
-    /// Whether it is `context.proposed` itself.
-    pub is_proposed: bool,
+}
+
+/// The condition of a policy from some part on, without its scope: what there is to ask once the scope is known to match.
+pub(super) struct Rest {
+    /// A `permit` for everybody and everything under that condition; `None` when nothing is left to ask.
+    pub set: Option<PolicySet>,
+    /// Whether it reads the role: else its answer is the same for every role that the scope matches.
+    pub reads_role: bool,
+    /// Whether it reads the context.
+    pub reads_context: bool,
+    /// Whether it reads `context.proposed`.
+    pub reads_proposed: bool,
 }
 
 /// One policy.
@@ -58,19 +68,17 @@ pub(super) struct Rule {
     pub reason: Option<String>,
     /// `permit`, else `forbid`.
     pub permits: bool,
-    /// The policy alone: it is asked by itself.
-    pub alone: PolicySet,
     pub who: Who,
     pub what: What,
     /// The groups that it names, in scope or condition.
     pub handles: BTreeSet<String>,
-    /// Whether its condition reads the role: else its answer is the same for every role that its scope matches.
-    pub reads_role: bool,
     /// Whether its condition reads `context.proposed`.
     pub reads_proposed: bool,
     /// The instants at which its answer may turn, sorted.
     pub turns: Vec<jiff::Timestamp>,
     pub conjuncts: Vec<Conjunct>,
+    /// Its whole condition.
+    pub whole: Rest,
 }
 
 impl Rule {
@@ -98,33 +106,61 @@ impl Rule {
         Ok(Self {
             reason: policy.annotation("reason").map(str::to_owned),
             permits: policy.effect() == Effect::Permit,
-            alone: PolicySet::from_policies([policy.clone()]).map_err(|error| unreadable(&error.to_string()))?,
             who: who(&policy.principal_constraint()),
             what: what(&policy.resource_constraint()),
             handles,
-            reads_role: names.role,
             reads_proposed: names.proposed,
             turns,
+            whole: Rest::of(&id, &conjuncts).map_err(|error| unreadable(&error))?,
             conjuncts,
             id,
         })
     }
+
+    /// The condition without its first `known` parts.
+    pub(super) fn after(&self, known: usize) -> Result<Rest, String> {
+        Rest::of(&self.id, &self.conjuncts[known..])
+    }
+}
+
+impl Rest {
+    fn of(id: &str, conjuncts: &[Conjunct]) -> Result<Self, String> {
+        let any = |reads: fn(&Names) -> bool| conjuncts.iter().any(|part| reads(&part.names));
+        let set = if conjuncts.is_empty() { None } else { Some(unscoped(id, conjuncts.iter().map(|part| &part.part))?) };
+        Ok(Self {
+            set,
+            reads_role: any(|names| names.role),
+            reads_context: any(|names| names.context),
+            reads_proposed: any(|names| names.proposed),
+        })
+    }
+}
+
+/// A `permit` for everybody and everything under the conditions, in their order. It fails under the policy's own id.
+fn unscoped<'a>(id: &str, parts: impl Iterator<Item = &'a Value>) -> Result<PolicySet, String> {
+    let scope = json!({"op": "All"});
+    let conditions: Vec<Value> = parts.map(|part| json!({"kind": "when", "body": part})).collect();
+    let policy = json!({"effect": "permit", "principal": scope, "action": scope, "resource": scope, "conditions": conditions});
+    let policy = Policy::from_json(Some(PolicyId::new(id)), policy).map_err(|error| error.to_string())?;
+    PolicySet::from_policies([policy]).map_err(|error| error.to_string())
 }
 
 impl Conjunct {
     fn of(part: Value) -> Result<Self, String> {
         let mut names = Names::default();
         names.walk(&part);
-        let is_proposed = part == json!({".": {"left": {"Var": "context"}, "attr": "proposed"}});
-        let of_role = names.role && !names.person && !names.context;
-        let scope = json!({"op": "All"});
-        let policy = json!({
-            "effect": "permit", "principal": scope, "action": scope, "resource": scope,
-            "conditions": [{"kind": "when", "body": part}],
-        });
-        let policy = Policy::from_json(Some(PolicyId::new("part")), policy).map_err(|error| error.to_string())?;
-        let alone = PolicySet::from_policies([policy]).map_err(|error| error.to_string())?;
-        Ok(Self { alone, of_role, is_proposed })
+        let alone = unscoped("part", [&part].into_iter())?;
+        Ok(Self { part, names, alone })
+    }
+
+    /// Whether it reads the role and neither person nor context.
+    pub(super) fn of_role(&self) -> bool {
+        self.names.role && !self.names.person && !self.names.context
+    }
+
+    /// Whether it is `context.proposed` itself.
+    pub(super) fn is_proposed(&self) -> bool {
+        self.part == json!({".": {"left": {"Var": "context"}, "attr": "proposed"}})
     }
 
     /// The part as Cedar text, on one line.

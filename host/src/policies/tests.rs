@@ -393,3 +393,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn nothing_beyond_the_person_and_the_role_can_be_looked_into() {
+    // Questions are asked with the person and the role alone, so what needs other entities must not be accepted.
+    for condition in [
+        "Rolecall::Role::\"mail\" in Rolecall::RoleFamily::\"birthright\"",
+        "Rolecall::Role::\"mail\".risk < 5",
+        "Rolecall::User::\"u2\" in Rolecall::Group::\"g\"",
+        "Rolecall::User::\"u2\".active",
+        "Rolecall::Group::\"a\" in Rolecall::Group::\"b\"",
+        "principal has manager && principal.manager in Rolecall::Group::\"g\"",
+        "principal has manager && principal.manager.active",
+        "(if context.proposed then Rolecall::Role::\"mail\" else resource).privileged",
+        "(if context.proposed then Rolecall::User::\"u2\" else principal).hasTag(\"t\")",
+    ] {
+        let text = format!("@id(\"p\") @reason(\"r\") permit(principal, action, resource) when {{ {condition} }};");
+        assert!(Policies::compile(&[("policies/a.cedar".into(), text)], &catalogue()).is_err(), "{condition}");
+    }
+}

@@ -60,12 +60,19 @@ fn wrong_values() -> Vec<Bad> {
     vec![
         bad("no user name", "POST", "/Users", with_secret(&json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"]})), 400, value),
         bad("an empty user name", "POST", "/Users", with_secret(&user("", json!({}))), 400, value),
-        bad("a number as user name", "POST", "/Users", with_secret(&json!({"userName": 7})), 400, value),
-        bad("an object as user name", "POST", "/Users", with_secret(&json!({"userName": {"a": SECRET}})), 400, value),
+        bad("a number as user name", "POST", "/Users", with_secret(&user("x", json!({"userName": 7}))), 400, value),
+        bad("an object as user name", "POST", "/Users", with_secret(&user("x", json!({"userName": {"a": SECRET}}))), 400, value),
         bad("a word for active", "POST", "/Users", with_secret(&user("x@acme.example", json!({"active": "perhaps"}))), 400, value),
         bad("a text for name", "POST", "/Users", with_secret(&user("x@acme.example", json!({"name": "Ada"}))), 400, value),
         bad("a text for emails", "POST", "/Users", with_secret(&user("x@acme.example", json!({"emails": "a@acme.example"}))), 400, value),
-        bad("a group without a name", "POST", "/Groups", with_secret(&json!({"members": []})), 400, value),
+        bad(
+            "a group without a name",
+            "POST",
+            "/Groups",
+            with_secret(&json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "members": []})),
+            400,
+            value,
+        ),
         bad("a member that never was", "POST", "/Groups", with_secret(&rolecall_tests::tenant::group("G", &["never-was"])), 400, value),
     ]
 }
@@ -84,13 +91,14 @@ fn wrong_patches(id: &str) -> Vec<Bad> {
             400,
             Some("invalidSyntax"),
         ),
+        bad("no path at all", "PATCH", &path, with(json!([{"op": "replace", "path": "..", "value": SECRET}])), 400, Some("invalidPath")),
         bad(
             "a malformed path",
             "PATCH",
             &path,
             with(json!([{"op": "replace", "path": "emails[type eq", "value": SECRET}])),
             400,
-            Some("invalidPath"),
+            Some("invalidFilter"),
         ),
         bad(
             "a filter that is too deep",
@@ -98,7 +106,7 @@ fn wrong_patches(id: &str) -> Vec<Bad> {
             &path,
             with(json!([{"op": "remove", "path": format!("emails[{deep}]")}])),
             400,
-            Some("invalidPath"),
+            Some("invalidFilter"),
         ),
         bad("a removal without a path", "PATCH", &path, with(json!([{"op": "remove"}])), 400, Some("noTarget")),
         bad(
@@ -109,7 +117,7 @@ fn wrong_patches(id: &str) -> Vec<Bad> {
             400,
             Some("invalidValue"),
         ),
-        bad("no user name left", "PATCH", &path, with(json!([{"op": "remove", "path": "userName"}])), 400, Some("invalidValue")),
+        bad("no user name left", "PATCH", &path, with(json!([{"op": "remove", "path": "userName"}])), 400, Some("mutability")),
         bad(
             "more operations than the limit",
             "PATCH",

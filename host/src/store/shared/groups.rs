@@ -191,15 +191,15 @@ pub(super) async fn groups_of(
 /// The distinct users below groups, as the rows have them: also below a group that is deleted. Users are rows of the recursion
 /// like groups, so that both databases stop as soon as the limit is reached.
 pub(super) const USERS_BELOW: &str = concat!(
-    "WITH RECURSIVE below(id, kind) AS (
-         SELECT item, 'group' FROM ",
+    "WITH RECURSIVE below(id, is_user) AS (
+         SELECT item, FALSE FROM ",
     items_of!("$3"),
     " AS start
          UNION
-         SELECT m.member_id, m.member_kind FROM below JOIN members m ON m.group_id = below.id
-         WHERE m.tenant = $1 AND m.connection = $2 AND below.kind = 'group'
+         SELECT m.member_id, m.member_kind = 'user' FROM below JOIN members m ON m.group_id = below.id
+         WHERE m.tenant = $1 AND m.connection = $2 AND NOT below.is_user
      )
-     SELECT id FROM below WHERE kind = 'user' LIMIT $4"
+     SELECT id FROM below WHERE is_user LIMIT $4"
 );
 
 async fn below(

@@ -300,12 +300,12 @@ fn push_ids(query: &mut QueryBuilder<Db>, place: Place<'_>, start: &str, column:
 
 /// The users below a living group.
 fn push_below(query: &mut QueryBuilder<Db>, place: Place<'_>, group: &str) {
-    query.push("r.id IN (WITH RECURSIVE below(id, kind) AS (SELECT g.id, g.kind FROM resources g WHERE g.tenant = ");
+    query.push("r.id IN (WITH RECURSIVE below(id, is_user) AS (SELECT g.id, FALSE FROM resources g WHERE g.tenant = ");
     query.push_bind(place.tenant.as_str()).push(" AND g.connection = ").push_bind(place.connection.as_str());
     query.push(" AND g.kind = 'group' AND g.id = ").push_bind(group);
-    query.push(" UNION SELECT m.member_id, m.member_kind FROM below JOIN members m ON m.group_id = below.id WHERE m.tenant = ");
+    query.push(" UNION SELECT m.member_id, m.member_kind = 'user' FROM below JOIN members m ON m.group_id = below.id WHERE m.tenant = ");
     query.push_bind(place.tenant.as_str()).push(" AND m.connection = ").push_bind(place.connection.as_str());
-    query.push(" AND below.kind = 'group') SELECT id FROM below WHERE kind = 'user')");
+    query.push(" AND NOT below.is_user) SELECT id FROM below WHERE is_user)");
 }
 
 const COLUMNS: &str = concat!("SELECT ", resource_columns!());

@@ -1,0 +1,207 @@
+//! Events and their way out: numbers, personal values, lanes.
+
+use std::sync::Arc;
+
+use rolecall::model::{Instant, NewEvent};
+use rolecall::store::{Change, DeliveryResult, Store, Target};
+use serde_json::json;
+
+use crate::fixture::{Fixture, START, account, keyring, personal_event};
+
+store_contract_suite!(
+    events_are_numbered_without_gaps_in_order,
+    numbers_are_dense_while_others_commit,
+    personal_values_come_back_with_their_person,
+    another_master_key_opens_nothing,
+    deliveries_are_ordered_for_each_person,
+    leavers_go_first,
+    a_failed_delivery_waits_and_a_dead_one_is_passed_over,
+    a_disabled_target_waits,
+    a_delivery_waits_for_its_number,
+);
+
+fn event(kind: &'static str, person: Option<&str>, leaver: bool) -> NewEvent {
+    NewEvent { kind, account: person.map(|name| account(name).id), data: json!({"kind": kind}), personal: None, leaver }
+}
+
+async fn append(fixture: &Fixture, events: Vec<NewEvent>) {
+    let here = fixture.here();
+    here.commit(Change { events, ..here.change() }).await.unwrap();
+}
+
+async fn put_target(fixture: &Fixture, enabled: bool) {
+    let target = Target {
+        id: "hook".into(),
+        tenant: fixture.tenant.clone(),
+        url: "https://hook.example/".into(),
+        sealed_secret: vec![1, 2, 3],
+        enabled,
+    };
+    fixture.store.put_target(&target).await.unwrap();
+    assert_eq!(fixture.store.targets(&fixture.tenant).await.unwrap(), [target]);
+}
+
+/// Claims once, as `kind person`, and acknowledges what was claimed.
+async fn deliver(fixture: &Fixture, now: Instant, limit: i64) -> Vec<String> {
+    while fixture.store.number_events().await.unwrap() > 0 {}
+    let due = fixture.store.claim_deliveries(now, now.plus_seconds(60), limit).await.unwrap();
+    let mut said = Vec::new();
+    for delivery in due {
+        let person = delivery.event.account.as_ref().map_or("", |account| account.as_str().trim_start_matches("account-"));
+        said.push(format!("{} {person}", delivery.event.kind).trim_end().to_owned());
+        finish(fixture, &delivery.event.id, DeliveryResult::Acknowledged, now).await;
+    }
+    said
+}
+
+async fn finish(fixture: &Fixture, event: &str, result: DeliveryResult, at: Instant) {
+    fixture.store.finish_delivery(&fixture.tenant, "hook", event, &result, at).await.unwrap();
+}
+
+async fn events_are_numbered_without_gaps_in_order(fixture: Fixture) {
+    append(&fixture, vec![event("a", None, false), event("b", None, false)]).await;
+    assert!(fixture.store.events(&fixture.tenant, 0, 10).await.unwrap().is_empty(), "nobody sees what has no number");
+    assert_eq!(fixture.store.number_events().await.unwrap(), 3);
+    assert_eq!(fixture.store.number_events().await.unwrap(), 0);
+    append(&fixture, vec![event("c", None, false)]).await;
+    assert_eq!(fixture.store.number_events().await.unwrap(), 1);
+    let events = fixture.store.events(&fixture.tenant, 1, 2).await.unwrap();
+    assert_eq!(events.iter().map(|event| (event.seq, event.kind.as_str())).collect::<Vec<_>>(), [(2, "a"), (3, "b")]);
+    let first = &events[0];
+    assert_eq!((first.at, first.actor.id.as_str(), first.request_id.as_deref()), (START, "test", Some("request-1")));
+    assert_eq!(first.data, json!({"kind": "a"}));
+    assert_eq!(fixture.store.events(&fixture.tenant, 3, 10).await.unwrap()[0].kind, "c");
+}
+
+async fn numbers_are_dense_while_others_commit(fixture: Fixture) {
+    const WRITERS: usize = 8;
+    const CHANGES: usize = 10;
+    let fixture = Arc::new(fixture);
+    let writers = (0..WRITERS).map(|_| {
+        let fixture = Arc::clone(&fixture);
+        tokio::spawn(async move {
+            for _ in 0..CHANGES {
+                append(&fixture, vec![event("x", None, false), event("y", None, false)]).await;
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    let total = i64::try_from(WRITERS * CHANGES * 2 + 1).unwrap();
+    let mut last = 0;
+    while last < total {
+        // Two hosts number at once.
+        let (one, two) = tokio::join!(fixture.store.number_events(), fixture.store.number_events());
+        one.unwrap();
+        two.unwrap();
+        let next = fixture.store.events(&fixture.tenant, last, 1_000).await.unwrap();
+        for event in next {
+            assert_eq!(event.seq, last + 1, "no gap, and nothing appears below what was read");
+            last = event.seq;
+        }
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+}
+
+async fn personal_values_come_back_with_their_person(fixture: Fixture) {
+    let events = ["ana", "bob", "ana"].map(|name| personal_event("account.changed", &account(name).id, name));
+    append(&fixture, events.into()).await;
+    fixture.event_kinds().await;
+    let host = fixture.another_host().await;
+    let events = host.events(&fixture.tenant, 1, 10).await.unwrap();
+    let names: Vec<_> = events.into_iter().map(|event| event.personal).collect();
+    assert_eq!(names, [Some(json!({"name": "ana"})), Some(json!({"name": "bob"})), Some(json!({"name": "ana"}))]);
+    let nobody = NewEvent { personal: Some(json!({"name": "eve"})), ..event("odd", None, false) };
+    let refused = fixture.here().commit(Change { events: vec![nobody], ..fixture.here().change() }).await;
+    assert!(refused.is_err(), "personal values of nobody could never be erased");
+}
+
+async fn another_master_key_opens_nothing(fixture: Fixture) {
+    append(&fixture, vec![personal_event("account.changed", &account("ana").id, "ana")]).await;
+    fixture.event_kinds().await;
+    let other = rolecall::crypto::Keyring::new(rolecall::crypto::SecretKey::random());
+    let stranger: Arc<dyn Store> = rolecall::store::open(&fixture.url, Arc::new(other)).await.unwrap();
+    let refused = stranger.events(&fixture.tenant, 0, 10).await.unwrap_err().to_string();
+    assert!(refused.contains("master key"), "{refused}");
+    let friend = rolecall::store::open(&fixture.url, keyring()).await.unwrap();
+    assert_eq!(friend.events(&fixture.tenant, 0, 10).await.unwrap().len(), 2);
+}
+
+async fn deliveries_are_ordered_for_each_person(fixture: Fixture) {
+    put_target(&fixture, true).await;
+    let events = [("one", Some("ana")), ("two", Some("ana")), ("one", Some("bob")), ("alone", None), ("also", None)];
+    append(&fixture, events.map(|(kind, person)| event(kind, person, false)).into()).await;
+    append(&fixture, vec![event("three", Some("ana"), false)]).await;
+    assert_eq!(deliver(&fixture, START, 10).await, ["one ana", "one bob", "alone", "also"]);
+    assert_eq!(deliver(&fixture, START, 10).await, ["two ana"]);
+    assert_eq!(deliver(&fixture, START, 10).await, ["three ana"]);
+    assert!(deliver(&fixture, START, 10).await.is_empty());
+    assert_eq!(fixture.store.next_due(START).await.unwrap(), None);
+    append(&fixture, vec![event("four", Some("ana"), false)]).await;
+    assert_eq!(deliver(&fixture, START, 10).await, ["four ana"]);
+}
+
+async fn leavers_go_first(fixture: Fixture) {
+    put_target(&fixture, true).await;
+    for name in ["joiner1", "joiner2", "joiner3"] {
+        append(&fixture, vec![event("created", Some(name), false)]).await;
+    }
+    append(&fixture, vec![event("created", Some("leaver"), false)]).await;
+    append(&fixture, vec![event("removed", Some("leaver"), true)]).await;
+    // A leaver's earlier events come with the leaver: the order of one person is kept.
+    assert_eq!(deliver(&fixture, START, 1).await, ["created leaver"]);
+    assert_eq!(deliver(&fixture, START, 1).await, ["removed leaver"]);
+    assert_eq!(deliver(&fixture, START, 1).await, ["created joiner1"]);
+    append(&fixture, vec![event("created", Some("leaver"), false)]).await;
+    assert_eq!(deliver(&fixture, START, 1).await, ["created joiner2"], "the leaver's lane is an ordinary one again");
+}
+
+async fn a_failed_delivery_waits_and_a_dead_one_is_passed_over(fixture: Fixture) {
+    put_target(&fixture, true).await;
+    append(&fixture, vec![event("one", Some("ana"), false), event("two", Some("ana"), false), event("three", Some("ana"), false)]).await;
+    fixture.event_kinds().await;
+    let store = &fixture.store;
+    let claim = async |now: Instant| store.claim_deliveries(now, now.plus_seconds(60), 10).await.unwrap();
+    let due = claim(START).await.remove(0);
+    assert_eq!((due.event.kind.as_str(), due.attempts, due.target.url.as_str()), ("one", 0, "https://hook.example/"));
+    assert!(claim(START.plus_seconds(59)).await.is_empty(), "leased");
+    let retry = START.plus_seconds(300);
+    finish(&fixture, &due.event.id, DeliveryResult::Retry(retry, "status 500".into()), START).await;
+    assert!(claim(START.plus_seconds(299)).await.is_empty());
+    assert_eq!(store.next_due(START).await.unwrap(), Some(retry));
+    let due = claim(retry).await.remove(0);
+    assert_eq!((due.event.kind.as_str(), due.attempts), ("one", 1));
+    finish(&fixture, &due.event.id, DeliveryResult::Dead("gone".into()), retry).await;
+    // A late answer of the first attempt changes nothing.
+    finish(&fixture, &due.event.id, DeliveryResult::Retry(START, "late".into()), retry).await;
+    assert_eq!(deliver(&fixture, retry, 10).await, ["two ana"]);
+    assert_eq!(deliver(&fixture, retry, 10).await, ["three ana"]);
+}
+
+async fn a_disabled_target_waits(fixture: Fixture) {
+    put_target(&fixture, false).await;
+    append(&fixture, vec![event("one", Some("ana"), false)]).await;
+    assert!(deliver(&fixture, START, 10).await.is_empty());
+    put_target(&fixture, true).await;
+    append(&fixture, vec![event("two", Some("ana"), false)]).await;
+    while fixture.store.number_events().await.unwrap() > 0 {}
+    let due = fixture.store.claim_deliveries(START, START.plus_seconds(60), 10).await.unwrap();
+    assert_eq!(due.iter().map(|due| due.event.kind.as_str()).collect::<Vec<_>>(), ["one"]);
+    // Disabled while the attempt is made.
+    put_target(&fixture, false).await;
+    finish(&fixture, &due[0].event.id, DeliveryResult::Acknowledged, START).await;
+    assert!(deliver(&fixture, START.plus_seconds(1_000), 10).await.is_empty());
+    put_target(&fixture, true).await;
+    assert_eq!(deliver(&fixture, START, 10).await, ["two ana"]);
+}
+
+async fn a_delivery_waits_for_its_number(fixture: Fixture) {
+    put_target(&fixture, true).await;
+    append(&fixture, vec![event("one", Some("ana"), true)]).await;
+    let claim = async || fixture.store.claim_deliveries(START, START.plus_seconds(60), 10).await.unwrap();
+    assert!(claim().await.is_empty());
+    fixture.event_kinds().await;
+    let due = claim().await;
+    assert_eq!((due.len(), due[0].event.seq), (1, 2));
+}

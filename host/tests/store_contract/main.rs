@@ -1,0 +1,35 @@
+//! The store's contract, black box through its traits, stamped onto both databases. What only one database has (roles and
+//! row-level security, the file) stands in `postgres_only.rs` and `sqlite_only.rs`.
+
+#![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
+
+/// Stamps test functions that take a [`fixture::Fixture`] onto SQLite and PostgreSQL.
+macro_rules! store_contract_suite {
+    ($($case:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case(crate::fixture::Fixture::on_sqlite().await).await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case(crate::fixture::Fixture::on_postgres().await).await;
+            })+
+        }
+    };
+}
+
+mod fixture;
+mod groups;
+mod history;
+mod listing;
+mod names;
+mod postgres_only;
+mod races;
+mod removal;
+mod sqlite_only;
+mod tenancy;
+mod users;
+mod work;

@@ -1,0 +1,173 @@
+//! What only PostgreSQL has: roles, row-level security, a server that goes away.
+
+use rolecall::store::{self, StoreError};
+use rolecall_scim::ResourceKind;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
+
+use crate::fixture::{Fixture, keyring};
+
+/// Tables without rows of a tenant.
+const WITHOUT_TENANT: &[&str] = &["_sqlx_migrations", "api_tokens"];
+
+async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
+    let fixture = Fixture::on_postgres().await;
+    fixture.new_tenant("globex", "conn-globex").await;
+    fixture.activate("r1").await;
+    let here = fixture.here();
+    let (ana, bob) = (here.create_user("ana").await, here.create_user("bob").await);
+    let target = store::Target {
+        id: "hook".into(),
+        tenant: fixture.tenant.clone(),
+        url: "https://hook.example".into(),
+        sealed_secret: vec![1],
+        enabled: true,
+    };
+    fixture.store.put_target(&target).await.unwrap();
+    let group = here.create_group("eng", &[&ana]).await;
+    let bind_handle = Some(store::HandleBinding {
+        handle: "eng".into(),
+        connection: here.connection.clone(),
+        group,
+        external_id: None,
+        display_name: "eng".into(),
+        confirmed: true,
+        bound: crate::fixture::START,
+    });
+    let revision = Some("r1".into());
+    let version = here.person(&ana).await.evaluation.input_version;
+    let granted = store::PersonOutcome {
+        put_grants: vec![crate::fixture::grant("dev")],
+        revision: revision.clone(),
+        ..crate::fixture::outcome(&ana, version)
+    };
+    let events = vec![crate::fixture::personal_event("account.changed", &"account-ana".into(), "ana")];
+    here.commit(store::Change { bind_handle, persons: vec![granted], revision, events, ..here.change() }).await.unwrap();
+    here.delete_user(&bob).await;
+    let owner = PgConnection::connect(&fixture.url).await.unwrap();
+    (fixture, owner)
+}
+
+async fn tables(owner: &mut PgConnection) -> Vec<String> {
+    let all: Vec<String> =
+        sqlx::query_scalar("SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1")
+            .fetch_all(owner)
+            .await
+            .unwrap();
+    all.into_iter().filter(|table| !WITHOUT_TENANT.contains(&table.as_str())).collect()
+}
+
+async fn count(conn: &mut PgConnection, table: &str) -> i64 {
+    sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {table}"))).fetch_one(conn).await.unwrap()
+}
+
+#[tokio::test]
+async fn every_table_is_fenced_for_its_owner_too() {
+    let (_fixture, mut owner) = fixture_with_rows_everywhere().await;
+    let open: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+         AND relname <> '_sqlx_migrations' AND NOT (relrowsecurity AND relforcerowsecurity)",
+    )
+    .fetch_all(&mut owner)
+    .await
+    .unwrap();
+    assert!(open.is_empty(), "without row-level security: {open:?}");
+    let owned: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM pg_class JOIN pg_roles r ON r.oid = relowner WHERE rolname LIKE 'rolecall\\_%'")
+            .fetch_one(&mut owner)
+            .await
+            .unwrap();
+    assert_eq!(owned, 0, "the roles that work own nothing");
+}
+
+#[tokio::test]
+async fn no_tenant_or_another_tenant_sees_no_row_of_any_table() {
+    let (fixture, mut conn) = fixture_with_rows_everywhere().await;
+    let tables = tables(&mut conn).await;
+    assert!(tables.len() > 20, "{tables:?}");
+    conn.execute("SET ROLE rolecall_app").await.unwrap();
+    for table in &tables {
+        // As a connection is when it comes from the pool.
+        conn.execute("SELECT set_config('rolecall.tenant', '', false)").await.unwrap();
+        assert_eq!(count(&mut conn, table).await, 0, "`{table}` without a tenant");
+        conn.execute("SELECT set_config('rolecall.tenant', 'nobody', false)").await.unwrap();
+        assert_eq!(count(&mut conn, table).await, 0, "`{table}` with another tenant");
+        conn.execute("SELECT set_config('rolecall.tenant', 'acme', false)").await.unwrap();
+        let own: i64 = count(&mut conn, table).await;
+        let all: i64 = sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {table} WHERE tenant = 'acme'")))
+            .fetch_one(&mut conn)
+            .await
+            .unwrap();
+        assert_eq!(own, all, "`{table}` shows rows of others");
+        assert!(own > 0 || table == "fan_outs", "`{table}` has no row, so this proves nothing for it");
+    }
+    // Nor can a row be written for, or moved to, another tenant.
+    for statement in [
+        "INSERT INTO event_heads (tenant, last_seq) VALUES ('globex', 9)",
+        "UPDATE accounts SET tenant = 'globex'",
+        "INSERT INTO fan_outs (tenant, id, cause, purge, cursor_connection, cursor_resource, touched)
+         VALUES ('globex', 'x', 'activation', false, '', '', 0)",
+    ] {
+        let refused = conn.execute(statement).await.unwrap_err().to_string();
+        assert!(refused.contains("row-level security"), "{refused}");
+    }
+    assert_eq!(conn.execute("DELETE FROM connections WHERE tenant = 'globex'").await.unwrap().rows_affected(), 0);
+    assert!(fixture.store.find_connection(&"conn-globex".into()).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn the_platform_role_sees_listed_columns_only() {
+    let (_fixture, mut conn) = fixture_with_rows_everywhere().await;
+    let tables = tables(&mut conn).await;
+    conn.execute("SET ROLE rolecall_platform").await.unwrap();
+    for statement in ["SELECT tenant, due_at FROM evaluations", "SELECT tenant, seq FROM events", "SELECT tenant, state FROM connections"] {
+        conn.execute(statement).await.unwrap();
+    }
+    let readable: &[&str] = &["connection_tokens"];
+    for table in tables.iter().filter(|table| !readable.contains(&table.as_str())) {
+        let refused = conn.execute(AssertSqlSafe(format!("SELECT * FROM {table}"))).await;
+        assert!(refused.is_err_and(|error| error.to_string().contains("permission denied")), "`{table}` can be read across tenants");
+        let refused = conn.execute(AssertSqlSafe(format!("DELETE FROM {table}"))).await;
+        assert!(refused.is_err_and(|error| error.to_string().contains("permission denied")), "`{table}` can be written across tenants");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_connections_are_made_again() {
+    let fixture = Fixture::on_postgres().await;
+    let ana = fixture.here().create_user("ana").await;
+    let mut owner = PgConnection::connect(&fixture.url).await.unwrap();
+    let ended: i64 = sqlx::query_scalar(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    .fetch_one(&mut owner)
+    .await
+    .unwrap();
+    assert!(ended > 0);
+    assert_eq!(fixture.here().version(ResourceKind::User, &ana).await, Some(1));
+    fixture.here().create_user("bob").await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_unavailable() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let refused = store::open(&format!("postgres://rolecall@127.0.0.1:{port}/rolecall"), keyring()).await.err().unwrap();
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn personal_values_are_sealed_and_die_with_their_key() {
+    let (fixture, mut owner) = fixture_with_rows_everywhere().await;
+    fixture.event_kinds().await;
+    let sealed: Vec<Vec<u8>> =
+        sqlx::query_scalar("SELECT personal FROM events WHERE personal IS NOT NULL").fetch_all(&mut owner).await.unwrap();
+    assert!(sealed.len() > 2);
+    assert!(sealed.iter().all(|bytes| !bytes.windows(3).any(|part| part == b"ana")));
+    sqlx::query("DELETE FROM person_keys WHERE account = 'account-ana'").execute(&mut owner).await.unwrap();
+    let events = fixture.store.events(&fixture.tenant, 0, 100).await.unwrap();
+    for event in events.iter().filter(|event| event.account.is_some()) {
+        let erased = event.account == Some("account-ana".into());
+        assert_eq!(event.personal.is_none(), erased, "{}", event.kind);
+    }
+}
