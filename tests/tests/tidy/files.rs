@@ -86,7 +86,6 @@ fn nothing_names_a_machine_or_a_registry_host() {
         ["/ro", "ot/"].concat(),
         ["/ho", "me/"].concat(),
         ["/wo", "rk/"].concat(),
-        ["/tm", "p/"].concat(),
         ["index.", "crates.io"].concat(),
         ["static.", "crates.io"].concat(),
         ["registry.", "npmjs"].concat(),
