@@ -1,6 +1,7 @@
 //! The account that a mapping shapes, with where each value came from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
@@ -58,70 +59,106 @@ attributes! {
     Locale = "locale",
 }
 
+/// The longest text in an account, in bytes: longer ones are cut, but for the login name.
+pub const TEXT_BYTES_LIMIT: usize = 1_024;
+
 /// A local account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    texts: BTreeMap<Attribute, String>,
-    tags: BTreeMap<String, BTreeSet<String>>,
-    provenance: BTreeMap<String, String>,
+    // Few and short lists: looking through them costs less than keeping trees of them.
+    texts: [Option<String>; Attribute::ALL.len()],
+    tags: Vec<(String, Vec<String>)>,
+    provenance: Vec<(Cow<'static, str>, String)>,
 }
 
 impl Account {
     /// An account with a login name.
     #[must_use]
     pub fn new(user_name: Value<'_>) -> Self {
-        let mut account = Self { texts: BTreeMap::new(), tags: BTreeMap::new(), provenance: BTreeMap::new() };
-        account.set(Attribute::UserName, user_name);
+        let mut account = Self::default();
+        let (text, source) = user_name.into_parts();
+        account.texts[Attribute::UserName as usize] = Some(text);
+        account.provenance.push((Cow::Borrowed(Attribute::UserName.name()), source));
         account
     }
 
-    /// Sets an attribute, if there is a value.
+    /// Sets an attribute, if there is a value. Control characters become spaces, and what is longer than [`TEXT_BYTES_LIMIT`] is cut.
     pub fn set<'a>(&mut self, attribute: Attribute, value: impl Into<Option<Value<'a>>>) -> &mut Self {
-        if let Some(value) = value.into() {
-            let (text, source) = value.into_parts();
-            self.texts.insert(attribute, text);
-            self.provenance.insert(attribute.name().to_owned(), source);
+        if let Some((text, source)) = value.into().and_then(fitted) {
+            self.texts[attribute as usize] = Some(text);
+            self.record(Cow::Borrowed(attribute.name()), source);
         }
         self
     }
 
-    /// Adds a text to the tag of that name: policies read `principal.getTag("name")`.
+    /// Adds a text to the tag of that name, which policies can read. Fitted as in [`Account::set`].
     pub fn tag<'a>(&mut self, name: &str, value: impl Into<Option<Value<'a>>>) -> &mut Self {
-        if let Some(value) = value.into() {
-            let (text, source) = value.into_parts();
-            self.tags.entry(name.to_owned()).or_default().insert(text);
-            self.provenance.insert(format!("tags.{name}"), source);
+        if let Some((text, source)) = value.into().and_then(fitted) {
+            match self.tags.iter_mut().find(|(tag, _)| tag == name) {
+                Some((_, texts)) if texts.contains(&text) => {}
+                Some((_, texts)) => texts.push(text),
+                None => self.tags.push((name.to_owned(), vec![text])),
+            }
+            self.record(Cow::Owned(["tags.", name].concat()), source);
         }
         self
+    }
+
+    fn record(&mut self, attribute: Cow<'static, str>, source: String) {
+        match self.provenance.iter_mut().find(|(recorded, _)| *recorded == attribute) {
+            Some((_, recorded)) => *recorded = source,
+            None => self.provenance.push((attribute, source)),
+        }
     }
 
     /// An attribute.
     #[must_use]
     pub fn get(&self, attribute: Attribute) -> Option<&str> {
-        self.texts.get(&attribute).map(String::as_str)
+        self.texts[attribute as usize].as_deref()
     }
 
-    /// The tags: sets of texts by name.
+    /// The texts of a tag.
     #[must_use]
-    pub fn tags(&self) -> &BTreeMap<String, BTreeSet<String>> {
-        &self.tags
+    pub fn tagged(&self, name: &str) -> &[String] {
+        self.tags.iter().find(|(tag, _)| tag == name).map_or(&[], |(_, texts)| texts)
     }
 
     /// For each attribute and tag (`tags.name`), where its value came from. Empty for an account that Rolecall handed over.
-    #[must_use]
-    pub fn provenance(&self) -> &BTreeMap<String, String> {
-        &self.provenance
+    pub fn provenance(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.provenance.iter().map(|(attribute, source)| (attribute.as_ref(), source.as_str()))
     }
+
+    pub(crate) fn into_provenance(self) -> Vec<(String, String)> {
+        self.provenance.into_iter().map(|(attribute, source)| (attribute.into_owned(), source)).collect()
+    }
+}
+
+/// A text as an account may have it.
+fn fitted(value: Value<'_>) -> Option<(String, String)> {
+    let (mut text, source) = value.into_parts();
+    if text.bytes().any(|byte| byte < 0x20 || byte == 0x7f || byte == 0xc2) {
+        text = text.replace(char::is_control, " ").trim().to_owned();
+    }
+    text.truncate(text.floor_char_boundary(TEXT_BYTES_LIMIT));
+    (!text.is_empty()).then_some((text, source))
 }
 
 impl Serialize for Account {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Tags<'a>(&'a [(String, Vec<String>)]);
+        impl Serialize for Tags<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_map(self.0.iter().map(|(name, texts)| (name, texts)))
+            }
+        }
         let mut map = serializer.serialize_map(None)?;
-        for (attribute, text) in &self.texts {
-            map.serialize_entry(attribute.name(), text)?;
+        for (attribute, text) in Attribute::ALL.iter().zip(&self.texts) {
+            if let Some(text) = text {
+                map.serialize_entry(attribute.name(), text)?;
+            }
         }
         if !self.tags.is_empty() {
-            map.serialize_entry("tags", &self.tags)?;
+            map.serialize_entry("tags", &Tags(&self.tags))?;
         }
         map.end()
     }
@@ -136,18 +173,18 @@ impl<'de> Deserialize<'de> for Account {
                 f.write_str("an account")
             }
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Account, M::Error> {
-                let mut account = Account { texts: BTreeMap::new(), tags: BTreeMap::new(), provenance: BTreeMap::new() };
+                let mut account = Account::default();
                 while let Some(key) = map.next_key::<String>()? {
                     if key == "tags" {
-                        account.tags = map.next_value()?;
+                        account.tags = map.next_value::<BTreeMap<String, Vec<String>>>()?.into_iter().collect();
                     } else if let Some(attribute) = Attribute::ALL.iter().find(|attribute| attribute.name() == key) {
-                        account.texts.insert(*attribute, map.next_value()?);
+                        account.texts[*attribute as usize] = Some(map.next_value()?);
                     } else {
                         // A newer Rolecall may know more attributes than this plugin was built with.
                         map.next_value::<serde::de::IgnoredAny>()?;
                     }
                 }
-                if !account.texts.contains_key(&Attribute::UserName) {
+                if account.get(Attribute::UserName).is_none() {
                     return Err(M::Error::missing_field("user_name"));
                 }
                 Ok(account)
@@ -166,13 +203,29 @@ mod tests {
     fn an_account_survives_its_json_and_keeps_where_values_came_from() {
         let mut account = Account::new(Value::new("jose", "userName"));
         account.set(Attribute::Title, None).set(Attribute::Email, Value::new("jose@acme.example", "emails.value"));
-        account.tag("site", Value::new("Ghent", "rule-a")).tag("site", Value::new("Lille", "rule-b"));
+        account
+            .tag("site", Value::new("Ghent", "rule-a"))
+            .tag("site", Value::new("Lille", "rule-b"))
+            .tag("site", Value::new("Lille", "rule-c"));
         let json = serde_json::to_string(&account).unwrap();
         assert_eq!(json, r#"{"user_name":"jose","email":"jose@acme.example","tags":{"site":["Ghent","Lille"]}}"#);
         let read: Account = serde_json::from_str(&json).unwrap();
-        assert_eq!((read.texts, read.tags), (account.texts.clone(), account.tags.clone()));
-        assert_eq!(account.provenance()["tags.site"], "rule-b");
-        assert!(!account.provenance().contains_key("title"));
+        assert_eq!((&read.texts, &read.tags), (&account.texts, &account.tags));
+        assert_eq!(read.provenance().count(), 0);
+        let provenance: Vec<_> = account.provenance().collect();
+        assert_eq!(provenance, [("user_name", "userName"), ("email", "emails.value"), ("tags.site", "rule-c")]);
+        assert_eq!((account.get(Attribute::Title), account.tagged("site").len(), account.tagged("team").len()), (None, 2, 0));
+    }
+
+    #[test]
+    fn texts_are_made_to_fit() {
+        let mut account = Account::new(Value::new("x", "userName"));
+        account.set(Attribute::Title, Value::new("\tLead\u{85}of\nthe lab ", "title"));
+        account.set(Attribute::Division, Value::new("é".repeat(600), "division"));
+        account.set(Attribute::Locale, Value::new("\u{7f}", "locale")).tag("site", Value::new("", "site"));
+        assert_eq!(account.get(Attribute::Title), Some("Lead of the lab"));
+        assert_eq!(account.get(Attribute::Division).map(str::len), Some(TEXT_BYTES_LIMIT));
+        assert_eq!((account.get(Attribute::Locale), account.tagged("site").len()), (None, 0));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use crate::run::{Question, Reply};
-use crate::{Host, Level, Plugin, Propose, Proposal, Refusal, Row, Transform};
+use crate::{Host, Level, Plugin, Proposal, Propose, Refusal, Row, Transform};
 
 // One set of bindings for each exported interface, and not for each of the contract's worlds: the bindings' macros would have the same
 // names in several worlds. Whatever a plugin exports is put together into its world when the module becomes a component.

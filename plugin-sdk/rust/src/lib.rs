@@ -8,11 +8,13 @@ mod account;
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 pub mod guest;
+#[cfg(target_family = "wasm")]
+mod memory;
 pub mod run;
 mod text;
 mod user;
 
-pub use account::{Account, Attribute};
+pub use account::{Account, Attribute, TEXT_BYTES_LIMIT};
 pub use text::Value;
 pub use user::{Email, Extension, User};
 

@@ -1,6 +1,6 @@
 //! A plugin's hooks over the contract's texts: what the sandbox calls, and what unit tests and benchmarks call natively.
 
-use crate::{Account, Answer, Call, Host, Plugin, Propose, Proposal, Refusal, Transform, User};
+use crate::{Account, Answer, Call, Host, Plugin, Proposal, Propose, Refusal, Transform, User};
 
 /// A question as it crosses the contract.
 #[derive(Clone, Debug, Default)]
@@ -54,8 +54,7 @@ pub fn transform<P: Transform>(question: &Question, host: &dyn Host) -> Result<R
         Answer::OutOfScope(reason) => Ok(Reply::OutOfScope(reason)),
         Answer::Account(account) => {
             let json = serde_json::to_string(&account).expect("an account has texts for keys and can't fail to serialise");
-            let provenance = account.provenance().iter().map(|(attribute, source)| (attribute.clone(), source.clone())).collect();
-            Ok(Reply::Account { json, provenance })
+            Ok(Reply::Account { json, provenance: account.into_provenance() })
         }
     }
 }

@@ -35,8 +35,7 @@ impl Plugin for GroupRoles {
     type Settings = Settings;
 
     fn check(settings: &Settings) -> Result<(), Refusal> {
-        for (path, text) in
-            [("prefix", &settings.prefix), ("teams_table", &settings.teams_table), ("levels_table", &settings.levels_table)]
+        for (path, text) in [("prefix", &settings.prefix), ("teams_table", &settings.teams_table), ("levels_table", &settings.levels_table)]
         {
             if text.is_empty() {
                 return Err(Refusal::new("settings_invalid", "this can't be empty; leave it out for the default").at(path));
@@ -115,7 +114,8 @@ mod tests {
     #[test]
     fn groups_of_the_convention_nominate_roles() {
         let host = Tables::default();
-        let found = roles(&["grp-data-science-test-ro", "grp-eng-prod-rw", "grp-eng-prod-rw", "everyone", "grp-eng", "grp--prod-rw"], &host);
+        let found =
+            roles(&["grp-data-science-test-ro", "grp-eng-prod-rw", "grp-eng-prod-rw", "everyone", "grp-eng", "grp--prod-rw"], &host);
         let ids: Vec<_> = found.iter().map(|proposal| proposal.role.as_str()).collect();
         assert_eq!(ids, ["billing-prod-deployer", "lake-test-viewer"]);
         assert_eq!(found[0].because.as_deref(), Some("group `grp-eng-prod-rw`: team `eng` runs `billing`, level `rw` is `deployer`"));

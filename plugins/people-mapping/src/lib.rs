@@ -68,7 +68,10 @@ impl Plugin for PeopleMapping {
             return refuse("extension", "expected the URN of an extension, such as `urn:ietf:params:scim:schemas:extension:acme:2.0:User`");
         }
         if settings.contractor_email_suffixes.iter().any(|suffix| !suffix.contains('@')) {
-            return refuse("contractor_email_suffixes", "a suffix has an `@` in it, such as `@contractors.acme.example`: others match too many people");
+            return refuse(
+                "contractor_email_suffixes",
+                "a suffix has an `@` in it, such as `@contractors.acme.example`: others match too many people",
+            );
         }
         if settings.login_domain.as_ref().is_some_and(|domain| domain.is_empty() || domain.contains('@') || !domain.is_ascii()) {
             return refuse("login_domain", "expected an ASCII domain without `@`, such as `acme.example`");

@@ -75,8 +75,10 @@ impl Guest {
 
     /// Code that answers with an account of this JSON and this provenance.
     pub fn account(&mut self, json: &[u8], provenance: &[(&str, &str)]) -> String {
-        let pairs: Vec<u32> =
-            provenance.iter().flat_map(|(attribute, source)| [self.text(attribute.as_bytes()), self.text(source.as_bytes())].concat()).collect();
+        let pairs: Vec<u32> = provenance
+            .iter()
+            .flat_map(|(attribute, source)| [self.text(attribute.as_bytes()), self.text(source.as_bytes())].concat())
+            .collect();
         let pairs = self.words(&pairs);
         let [json, json_len] = self.text(json);
         answer(&[0, 0, json, json_len, pairs, u32::try_from(provenance.len()).unwrap()])

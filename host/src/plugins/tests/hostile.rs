@@ -1,7 +1,9 @@
 //! Plugins that mean harm, or act as if: each call ends with a typed fault, and the sandbox goes on.
 
 use super::guest::{Guest, IMPORT_LOG, IMPORT_LOOKUP, answer};
-use super::limits::{FUEL_LIMIT, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, MEMORY_BYTES_LIMIT, OUTPUT_BYTES_LIMIT, STACK_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT};
+use super::limits::{
+    FUEL_LIMIT, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, MEMORY_BYTES_LIMIT, OUTPUT_BYTES_LIMIT, STACK_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT,
+};
 use super::*;
 
 fn guest(body: &str) -> Guest {
@@ -48,7 +50,8 @@ fn memory_is_bounded() {
 
 #[test]
 fn tables_are_bounded() {
-    let mut grows = guest("(loop $more (br_if $more (i32.ne (table.grow $t (ref.null func) (i32.const 1000)) (i32.const -1)))) unreachable");
+    let mut grows =
+        guest("(loop $more (br_if $more (i32.ne (table.grow $t (ref.null func) (i32.const 1000)) (i32.const -1)))) unreachable");
     grows.items = "(table $t 1 funcref)".into();
     let PluginFault::Table { used, allowed } = fault(&grows) else { panic!("not the table") };
     assert!(allowed == TABLE_ELEMENTS_LIMIT as u64 && used > allowed);
@@ -67,7 +70,8 @@ fn a_trap_names_the_function() {
 #[test]
 fn deep_recursion_uses_the_stack_up() {
     let mut recurses = guest("(call $deeper (i64.const 0)) drop unreachable");
-    recurses.items = "(func $deeper (param i64) (result i64) (i64.add (call $deeper (i64.add (local.get 0) (i64.const 1))) (local.get 0)))".into();
+    recurses.items =
+        "(func $deeper (param i64) (result i64) (i64.add (call $deeper (i64.add (local.get 0) (i64.const 1))) (local.get 0)))".into();
     let PluginFault::Stack { allowed, at } = fault(&recurses) else { panic!("not the stack") };
     assert_eq!((allowed, at.as_deref()), (STACK_BYTES_LIMIT as u64, Some("deeper")));
 }

@@ -90,7 +90,10 @@ fn an_import_that_is_not_given_is_named_with_the_fix() {
         let mut guest = Guest::transformer();
         guest.imports = format!(r#"(import "{import}" "do_it" (func))"#);
         let error = refused(&with_contract(&guest.core(), "transformer"));
-        assert!(matches!(&error, PluginError::UnknownImport { import: named, fix: told } if *named == format!("{import}.do_it") && told.contains(fix)), "{error}");
+        assert!(
+            matches!(&error, PluginError::UnknownImport { import: named, fix: told } if *named == format!("{import}.do_it") && told.contains(fix)),
+            "{error}"
+        );
     }
     let component = wat(r#"(component (import "wasi:cli/environment@0.2.0" (instance)))"#);
     assert!(matches!(refused(&component), PluginError::UnknownImport { import, .. } if import == "wasi:cli/environment@0.2.0"));
