@@ -123,8 +123,8 @@ fn wrong_patches(id: &str) -> Vec<Bad> {
             "PATCH",
             &path,
             with(Value::Array(vec![json!({"op": "replace", "path": "title", "value": "x"}); 1_001])),
-            400,
-            Some("tooMany"),
+            413,
+            None,
         ),
     ]
 }
