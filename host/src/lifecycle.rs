@@ -329,7 +329,6 @@ fn rests_on(grant: &Grant, groups: &[GroupMembership]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
     use super::*;
     use crate::evaluation::{Fault, Undecided};
     use crate::model::Reason;

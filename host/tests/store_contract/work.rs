@@ -1,8 +1,8 @@
 //! Work that waits: claims and leases, dates, activations, resumed connections.
 
-use std::collections::BTreeSet;
 use rolecall::model::{Cause, ConnectionState, Instant, ResourceId};
 use rolecall::store::{Change, PersonOutcome};
+use std::collections::BTreeSet;
 
 use crate::fixture::{Fixture, START, actor, claim_all, outcome};
 
