@@ -1,13 +1,21 @@
 //! PATCH (RFC 7644 §3.5.2), pure, with what each operation did.
 
+mod apply;
+mod parse;
+mod values;
+
 use serde_json::Value;
 
-use crate::filter::Filter;
+use crate::filter::{Filter, value_matches};
 use crate::resource::Document;
+use crate::resource::value::Parts;
 use crate::schema::Schemas;
-use crate::{Quirk, ScimError};
+use crate::{Quirk, ResourceKind, ScimError};
 
-/// The most operations in one PATCH.
+/// The message's schema.
+pub const PATCH_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+
+/// The most operations in one PATCH: identity providers send a few dozen, and each walks its attribute's values.
 pub const OPERATIONS_LIMIT: usize = 1_000;
 
 /// A parsed PATCH request; opaque outside this module but for its quirks.
@@ -15,6 +23,62 @@ pub const OPERATIONS_LIMIT: usize = 1_000;
 pub struct Patch {
     /// Client quirks that were met while parsing.
     pub quirks: Vec<Quirk>,
+    kind: ResourceKind,
+    operations: Vec<Operation>,
+    ignored: Vec<String>,
+}
+
+/// What an operation does (RFC 7644 §3.5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Add,
+    Replace,
+    Remove,
+}
+
+/// One entry of `Operations`; without a path it takes a step for each attribute.
+#[derive(Clone, Debug)]
+struct Operation {
+    verb: Verb,
+    steps: Vec<Step>,
+}
+
+/// A change of one attribute, ready to be applied.
+#[derive(Clone, Debug)]
+enum Step {
+    /// An attribute of the document.
+    Attribute(Box<Target>),
+    /// A whole extension goes.
+    RemoveExtension(String),
+    /// These URNs are named in `schemas`.
+    Schemas(Vec<String>),
+    /// The members, which are rows.
+    Members(MemberChange),
+}
+
+/// An attribute by the schemas' names, and what it becomes.
+#[derive(Clone, Debug)]
+struct Target {
+    extension: Option<String>,
+    attribute: String,
+    part: Option<String>,
+    filter: Option<Filter>,
+    /// Whether a value that the filter describes is made when none matches.
+    makes_value: bool,
+    change: Change,
+}
+
+/// What becomes of the target. Values are in normal form.
+#[derive(Clone, Debug)]
+enum Change {
+    /// It loses its value.
+    Unassign,
+    /// It gets this value.
+    Set(Value),
+    /// A complex value gets these parts and keeps the others.
+    Merge(Parts),
+    /// A multi-valued attribute gains, has only, or loses these values.
+    Values(Vec<Value>),
 }
 
 /// What an operation did.
@@ -55,28 +119,32 @@ pub struct Patched {
 }
 
 impl Patch {
-    /// Parses the body of a PATCH.
+    /// Parses the body of a PATCH: everything that does not depend on the resource is checked.
     ///
     /// # Errors
-    /// 400 `invalidSyntax`, `invalidPath`, `invalidValue` …, naming the operation by its number.
-    pub fn parse(schemas: &Schemas, kind: crate::ResourceKind, body: &Value) -> Result<Self, ScimError> {
-        let _ = (schemas, kind, body);
-        unimplemented!()
+    /// 400 `invalidSyntax`, `invalidPath`, `invalidFilter`, `invalidValue`, `noTarget` or `mutability`, naming the
+    /// operation by its number; 413 for more than [`OPERATIONS_LIMIT`].
+    pub fn parse(schemas: &Schemas, kind: ResourceKind, body: &Value) -> Result<Self, ScimError> {
+        parse::parse(schemas, kind, body)
     }
 
-    /// Applies it to a document: all of it or an error.
+    /// Applies it to a document: all of it or an error. `schemas` are those that it was parsed with.
     ///
     /// # Errors
     /// 400 `noTarget`, `mutability`, `invalidValue` …, naming the operation by its number.
     pub fn apply(&self, schemas: &Schemas, document: &Document) -> Result<Patched, ScimError> {
-        let _ = (schemas, document);
-        unimplemented!()
+        apply::apply(self, schemas, document)
     }
 }
 
 /// Whether a member, as a JSON object, matches the filter of [`MemberChange::RemoveMatching`].
 #[must_use]
 pub fn member_matches(schemas: &Schemas, filter: &Filter, member: &Value) -> bool {
-    let _ = (schemas, filter, member);
-    unimplemented!()
+    let members = schemas.core(ResourceKind::Group).attribute("members");
+    members.is_some_and(|members| value_matches(filter, members, member))
+}
+
+/// An error that says which operation it is about, counted from 1.
+fn in_operation(index: usize, error: ScimError) -> ScimError {
+    ScimError { detail: format!("operation {}: {}", index + 1, error.detail), ..error }
 }

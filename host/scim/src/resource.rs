@@ -1,14 +1,20 @@
 //! Resources in normal form: what a client wrote, checked against the schemas and cleaned.
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+pub(crate) mod body;
+pub(crate) mod value;
 
-use crate::schema::Schemas;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+pub use self::body::DEPTH_LIMIT;
+pub use self::value::VALUES_LIMIT;
+use crate::schema::{GROUP, Schemas, USER};
 use crate::{ResourceKind, ScimError};
 
 /// A resource as the client wrote it, in normal form: attribute names in the schema's case, booleans
-/// as booleans, no password, no NUL, no nulls, no read-only attributes, no members, nothing undefined.
-/// `schemas` stays as the client wrote it plus the extensions that are used.
+/// as booleans, no password, no NUL, no nulls, no empty arrays, no read-only attributes, no members, nothing
+/// undefined. Texts and the order of attributes and values stay as the client wrote them.
+/// `schemas` stays as the client wrote it, without what is unknown, plus the core schema and the extensions that are used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Document(pub(crate) Map<String, Value>);
@@ -34,7 +40,7 @@ impl Document {
     pub fn to_value(&self) -> Value {
         Value::Object(self.0.clone())
     }
-    /// What was stored as JSON text by this crate's own serialisation. Not for clients' bodies: see [`read`].
+    /// What was stored as JSON text by this crate's own serialisation. Not for clients' bodies: see [`read()`].
     ///
     /// # Errors
     /// When the text is no JSON object.
@@ -56,13 +62,13 @@ pub struct Read {
     pub quirks: Vec<crate::Quirk>,
 }
 
-/// Reads the body of a POST or a PUT. With `previous` (PUT), immutable attributes may not change.
+/// Reads the body of a POST or a PUT. With `previous` (PUT), immutable attributes may not change and stay
+/// when they are left out; so does `active` when it was false (RFC 7644 §3.5.1 leaves that to the server).
 ///
 /// # Errors
 /// 400 `invalidSyntax` / `invalidValue` / `mutability`, naming the attribute.
 pub fn read(schemas: &Schemas, kind: ResourceKind, body: &Value, previous: Option<&Document>) -> Result<Read, ScimError> {
-    let _ = (schemas, kind, body, previous);
-    unimplemented!()
+    body::read(schemas, kind, body, previous)
 }
 
 /// What the server adds to a document for clients: `id`, `meta`, and the rows that are kept beside it.
@@ -85,6 +91,21 @@ pub struct Extras<'a> {
 /// The whole resource as clients see it, before projection.
 #[must_use]
 pub fn view(kind: ResourceKind, document: &Document, extras: Extras<'_>) -> Map<String, Value> {
-    let _ = (kind, document, extras);
-    unimplemented!()
+    let (core, rows_name) = match kind {
+        ResourceKind::User => (USER, "groups"),
+        ResourceKind::Group => (GROUP, "members"),
+    };
+    let Extras { id, created, last_modified, location, version, rows } = extras;
+    let mut resource = Map::with_capacity(document.0.len() + 3);
+    resource.insert("schemas".into(), document.get("schemas").cloned().unwrap_or_else(|| json!([core])));
+    resource.insert("id".into(), id.into());
+    resource.extend(document.0.iter().filter(|(name, _)| *name != "schemas").map(|(name, value)| (name.clone(), value.clone())));
+    if let Some(rows) = rows {
+        resource.insert(rows_name.into(), rows.into());
+    }
+    let meta = json!({
+        "resourceType": kind.name(), "created": created, "lastModified": last_modified, "location": location, "version": version,
+    });
+    resource.insert("meta".into(), meta);
+    resource
 }

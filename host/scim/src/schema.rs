@@ -171,7 +171,9 @@ pub struct Schema {
 }
 
 impl Schema {
-    fn attribute(&self, name: &str) -> Option<&Attribute> {
+    /// The attribute with that name, in any case.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&Attribute> {
         self.attributes.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(name))
     }
 }
@@ -214,22 +216,26 @@ impl Schemas {
     /// The standard schemas and a tenant's own extensions of User.
     ///
     /// # Errors
-    /// A sentence when an extension's URN is malformed or taken, or an attribute is named twice.
+    /// A sentence when an extension's URN is malformed or taken, an attribute is named twice or malformed,
+    /// or parts stand where there can be none.
     pub fn with_extensions(extensions: Vec<Schema>) -> Result<Self, String> {
         let mut schemas = Self::default();
         for extension in extensions {
-            if !extension.id.to_ascii_lowercase().starts_with("urn:") {
-                return Err(format!("schema id `{}` must be a URN", extension.id));
+            let id = &extension.id;
+            if !id.to_ascii_lowercase().starts_with("urn:") || id.ends_with(':') || !id.chars().all(is_urn_char) {
+                return Err(format!("schema id `{id}` must be a URN"));
             }
-            if schemas.all().any(|known| known.id.eq_ignore_ascii_case(&extension.id)) {
-                return Err(format!("schema `{}` is there already", extension.id));
+            if schemas.all().any(|known| known.id.eq_ignore_ascii_case(id)) {
+                return Err(format!("schema `{id}` is there already"));
             }
-            for (i, attribute) in extension.attributes.iter().enumerate() {
-                if attribute.name.is_empty() || !attribute.name.chars().all(|c| c.is_ascii_alphanumeric() || "_-$".contains(c)) {
-                    return Err(format!("schema `{}`: `{}` is no attribute name", extension.id, attribute.name));
-                }
-                if extension.attributes[..i].iter().any(|other| other.name.eq_ignore_ascii_case(&attribute.name)) {
-                    return Err(format!("schema `{}` names `{}` twice", extension.id, attribute.name));
+            check_names(id, &extension.attributes)?;
+            for attribute in &extension.attributes {
+                check_names(id, &attribute.sub_attributes)?;
+                // RFC 7643 §2.3.8: a complex attribute has parts, which are not complex themselves.
+                let complex = attribute.kind == Complex;
+                let nested = attribute.sub_attributes.iter().any(|part| part.kind == Complex || !part.sub_attributes.is_empty());
+                if nested || complex == attribute.sub_attributes.is_empty() {
+                    return Err(format!("schema `{id}`: `{}` needs parts exactly if it is complex, and parts have none", attribute.name));
                 }
             }
             schemas.extensions.push(extension);
@@ -285,11 +291,21 @@ impl Schemas {
         self.core(kind).attribute(name).or_else(|| self.common.iter().find(|a| a.name.eq_ignore_ascii_case(name)))
     }
 
-    /// What a path means for a kind of resource; `None` when it names nothing.
+    /// The one extension attribute with that name: RFC 7644 §3.10 only recommends the URN in front of it.
+    fn extended(&self, kind: ResourceKind, name: &str) -> Option<(&str, &Attribute)> {
+        let mut found = self.extensions(kind).iter().filter_map(|schema| Some((schema.id.as_str(), schema.attribute(name)?)));
+        found.next().filter(|_| found.next().is_none())
+    }
+
+    /// What a path means for a kind of resource; `None` when it names nothing. An extension's attribute
+    /// is found without its URN where the name is unambiguous.
     #[must_use]
     pub fn resolve(&self, kind: ResourceKind, path: &AttrPath) -> Option<Resolved<'_>> {
         let (extension, attribute) = match &path.urn {
-            None => (None, self.attribute(kind, &path.name)?),
+            None => match self.attribute(kind, &path.name) {
+                Some(attribute) => (None, attribute),
+                None => self.extended(kind, &path.name).map(|(urn, attribute)| (Some(urn), attribute))?,
+            },
             Some(urn) if urn.eq_ignore_ascii_case(&self.core(kind).id) => (None, self.attribute(kind, &path.name)?),
             Some(urn) => {
                 let schema = self.extension(kind, urn)?;
@@ -302,6 +318,23 @@ impl Schemas {
         };
         Some(Resolved { extension, attribute, sub })
     }
+}
+
+/// Characters of a URN that no filter or path gives a meaning.
+fn is_urn_char(c: char) -> bool {
+    c.is_ascii_graphic() && !"()[]\"\\".contains(c)
+}
+
+fn check_names(schema: &str, attributes: &[Attribute]) -> Result<(), String> {
+    for (i, attribute) in attributes.iter().enumerate() {
+        if !crate::path::is_name(&attribute.name) {
+            return Err(format!("schema `{schema}`: `{}` is no attribute name", attribute.name));
+        }
+        if attributes[..i].iter().any(|other| other.name.eq_ignore_ascii_case(&attribute.name)) {
+            return Err(format!("schema `{schema}` names `{}` twice", attribute.name));
+        }
+    }
+    Ok(())
 }
 
 use Type::{Binary, Boolean, Complex, DateTime, Reference, String as Text};

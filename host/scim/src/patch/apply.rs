@@ -1,0 +1,167 @@
+//! Steps on a document: all of them or none. Knows nothing of how they were written.
+
+use serde_json::{Map, Value};
+
+use super::values::{Context, next};
+use super::{Done, MemberChange, Operation, Patch, Patched, Step, Target, in_operation};
+use crate::path::AttrPath;
+use crate::resource::Document;
+use crate::resource::body::{check_required, set_schemas};
+use crate::resource::value::Reader;
+use crate::schema::{Attribute, Mutability, Schemas};
+use crate::{ResourceKind, ScimError};
+
+pub(super) fn apply(patch: &Patch, schemas: &Schemas, document: &Document) -> Result<Patched, ScimError> {
+    let mut work = Work {
+        schemas,
+        kind: patch.kind,
+        document: document.0.clone(),
+        members: Vec::new(),
+        reader: Reader { ignored: patch.ignored.clone(), quirks: patch.quirks.clone(), patch: true },
+    };
+    let mut operations = Vec::with_capacity(patch.operations.len());
+    for (index, operation) in patch.operations.iter().enumerate() {
+        operations.push(work.operation(operation).map_err(|error| in_operation(index, error))?);
+    }
+    let Work { document: next, members, reader, .. } = work;
+    // What was incomplete before (its schema changed, say) may stay so: that must not keep a leaver active.
+    if check_required(schemas, patch.kind, &document.0).is_ok() {
+        check_required(schemas, patch.kind, &next)?;
+    }
+    Ok(Patched { document: Document(next), members, operations, ignored: reader.ignored, quirks: reader.quirks })
+}
+
+struct Work<'a> {
+    schemas: &'a Schemas,
+    kind: ResourceKind,
+    document: Map<String, Value>,
+    members: Vec<MemberChange>,
+    reader: Reader,
+}
+
+impl Work<'_> {
+    fn operation(&mut self, operation: &Operation) -> Result<Done, ScimError> {
+        let mut changed = false;
+        for step in &operation.steps {
+            changed |= match step {
+                Step::Attribute(target) => self.attribute(operation, target)?,
+                Step::RemoveExtension(urn) => self.remove_extension(urn)?,
+                Step::Schemas(urns) => self.name_schemas(urns),
+                Step::Members(change) => {
+                    self.members.push(change.clone());
+                    !matches!(change, MemberChange::Add(ids) | MemberChange::Remove(ids) if ids.is_empty())
+                }
+            };
+        }
+        Ok(if changed { Done::Applied } else { Done::NoOp })
+    }
+
+    fn attribute(&mut self, operation: &Operation, target: &Target) -> Result<bool, ScimError> {
+        let path = AttrPath { urn: target.extension.clone(), name: target.attribute.clone(), sub: target.part.clone() };
+        let place = path.to_string();
+        let resolved = self.schemas.resolve(self.kind, &path);
+        let resolved = resolved.ok_or_else(|| ScimError::invalid_path(format!("there is no attribute `{place}` any more")))?;
+        let owner = match &target.extension {
+            None => Some(&self.document),
+            Some(urn) => self.document.get(urn).and_then(Value::as_object),
+        };
+        let before = owner.and_then(|owner| owner.get(&target.attribute)).cloned();
+        let mut context = Context {
+            attribute: resolved.attribute,
+            part: resolved.sub,
+            place: &place,
+            verb: operation.verb,
+            makes_value: target.makes_value,
+            filter: target.filter.as_ref(),
+            reader: &mut self.reader,
+        };
+        let after = next(&mut context, &target.change, before.clone())?;
+        if after == before {
+            return Ok(false);
+        }
+        check_change(resolved.attribute, &place, before.as_ref(), after.as_ref())?;
+        self.store(target.extension.as_deref(), &target.attribute, after);
+        Ok(true)
+    }
+
+    fn store(&mut self, extension: Option<&str>, name: &str, value: Option<Value>) {
+        let Some(urn) = extension else { return put(&mut self.document, name, value) };
+        let mut owner = match self.document.get_mut(urn).map(Value::take) {
+            Some(Value::Object(owner)) => owner,
+            _ => Map::new(),
+        };
+        put(&mut owner, name, value);
+        let used = !owner.is_empty();
+        put(&mut self.document, urn, used.then_some(Value::Object(owner)));
+        self.update_schemas(urn, used);
+    }
+
+    fn remove_extension(&mut self, urn: &str) -> Result<bool, ScimError> {
+        let Some(owner) = self.document.get(urn).and_then(Value::as_object) else { return Ok(false) };
+        let extension = self.schemas.extension(self.kind, urn);
+        for attribute in extension.into_iter().flat_map(|extension| &extension.attributes) {
+            // Without its last attribute the extension itself is gone, so that nothing is required of it.
+            if attribute.mutability == Mutability::Immutable && owner.contains_key(&attribute.name) {
+                return Err(ScimError::mutability(format!("`{urn}:{}` is immutable", attribute.name)));
+            }
+        }
+        self.document.shift_remove(urn);
+        self.update_schemas(urn, false);
+        Ok(true)
+    }
+
+    fn listed(&self) -> Vec<String> {
+        let listed = self.document.get("schemas").and_then(Value::as_array);
+        listed.into_iter().flatten().filter_map(Value::as_str).map(Into::into).collect()
+    }
+
+    /// `schemas` names the extensions that are used.
+    fn update_schemas(&mut self, urn: &str, used: bool) {
+        let mut listed = self.listed();
+        if !used {
+            listed.retain(|known| known != urn);
+        }
+        set_schemas(self.schemas, self.kind, &mut self.document, listed);
+    }
+
+    fn name_schemas(&mut self, urns: &[String]) -> bool {
+        let mut listed = self.listed();
+        let before = listed.len();
+        for urn in urns {
+            if !listed.contains(urn) {
+                listed.push(urn.clone());
+            }
+        }
+        let grew = listed.len() > before;
+        if grew {
+            set_schemas(self.schemas, self.kind, &mut self.document, listed);
+        }
+        grew
+    }
+}
+
+/// Puts a value where the attribute was, so that the order of attributes stays.
+fn put(owner: &mut Map<String, Value>, name: &str, value: Option<Value>) {
+    match value {
+        Some(value) => {
+            owner.insert(name.into(), value);
+        }
+        None => {
+            owner.shift_remove(name);
+        }
+    }
+}
+
+fn check_change(attribute: &Attribute, place: &str, before: Option<&Value>, after: Option<&Value>) -> Result<(), ScimError> {
+    if attribute.mutability == Mutability::Immutable && before.is_some() {
+        return Err(ScimError::mutability(format!("`{place}` is immutable and has a value already")));
+    }
+    match after {
+        // RFC 7644 §3.5.2.2: a required attribute that becomes unassigned is an error of mutability.
+        None if attribute.required => Err(ScimError::mutability(format!("`{place}` is required: replace it"))),
+        Some(Value::String(text)) if attribute.required && text.trim().is_empty() => {
+            Err(ScimError::invalid_value(format!("`{place}` is required and must not be empty")))
+        }
+        _ => Ok(()),
+    }
+}

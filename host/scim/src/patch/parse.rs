@@ -1,0 +1,343 @@
+//! The body of a PATCH, to steps on attributes of the schemas. Knows nothing of the resource that they will change.
+
+use serde_json::{Map, Value};
+
+use super::{Change, MemberChange, OPERATIONS_LIMIT, Operation, PATCH_SCHEMA, Patch, Step, Target, Verb, in_operation};
+use crate::filter::{Filter, Literal, Op, Test};
+use crate::path::{AttrPath, Path, shown};
+use crate::resource::body::{check_depth, ignore_unknown, is_members, member_ids, urns, without_filter};
+use crate::resource::value::Reader;
+use crate::schema::{Attribute, Mutability, Resolved, Schemas, Type};
+use crate::{Quirk, ResourceKind, ScimError};
+
+pub(super) fn parse(schemas: &Schemas, kind: ResourceKind, body: &Value) -> Result<Patch, ScimError> {
+    let Value::Object(body) = body else {
+        return Err(ScimError::invalid_syntax("the body must be a JSON object: a PatchOp message"));
+    };
+    check_depth(body)?;
+    let mut reading = Reading { schemas, kind, entra: false, reader: Reader { patch: true, ..Reader::default() } };
+    urns(&mut reading.reader, schemas, kind, Some(PATCH_SCHEMA), member(body, "schemas"))?;
+    let operations = match member(body, "Operations") {
+        Some(Value::Array(operations)) if !operations.is_empty() => operations,
+        _ => return Err(ScimError::invalid_syntax("`Operations` must be an array with at least one operation")),
+    };
+    if operations.len() > OPERATIONS_LIMIT {
+        return Err(ScimError::status(413, format!("more than {OPERATIONS_LIMIT} operations: send them in several requests")));
+    }
+    let operations = operations.iter().enumerate();
+    let operations = operations
+        .map(|(index, operation)| reading.operation(operation).map_err(|error| in_operation(index, error)))
+        .collect::<Result<_, _>>()?;
+    Ok(Patch { quirks: reading.reader.quirks, kind, operations, ignored: reading.reader.ignored })
+}
+
+/// A member of a message, its name in any case (RFC 7643 §2.1).
+fn member<'v>(body: &'v Map<String, Value>, name: &str) -> Option<&'v Value> {
+    body.get(name).or_else(|| body.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
+}
+
+struct Reading<'a> {
+    schemas: &'a Schemas,
+    kind: ResourceKind,
+    /// The operation at hand is in Entra ID's dialect, whose `Replace` means "make it so".
+    entra: bool,
+    reader: Reader,
+}
+
+impl<'a> Reading<'a> {
+    fn operation(&mut self, operation: &Value) -> Result<Operation, ScimError> {
+        let operation = operation.as_object().ok_or_else(|| ScimError::invalid_syntax("it must be an object"))?;
+        let (verb, capitalised) = verb(member(operation, "op"))?;
+        self.entra = capitalised;
+        if capitalised {
+            self.reader.quirk(Quirk::CapitalisedOp);
+        }
+        let value = member(operation, "value");
+        let steps = match (member(operation, "path"), verb) {
+            (None | Some(Value::Null), Verb::Remove) => {
+                return Err(ScimError::no_target("`remove` needs a `path` (RFC 7644 §3.5.2.2)"));
+            }
+            (None | Some(Value::Null), _) => self.pathless(verb, value.ok_or_else(|| no_value(verb))?)?,
+            (Some(Value::String(text)), _) => {
+                let (path, quirks) = Path::parse_for(self.schemas, &[self.kind], text)?;
+                quirks.into_iter().for_each(|quirk| self.reader.quirk(quirk));
+                self.at_path(verb, &path, value)?
+            }
+            _ => return Err(ScimError::invalid_path("`path` must be a text")),
+        };
+        Ok(Operation { verb, steps })
+    }
+
+    fn at_path(&mut self, verb: Verb, path: &Path, value: Option<&Value>) -> Result<Vec<Step>, ScimError> {
+        if verb != Verb::Remove && value.is_none() {
+            return Err(no_value(verb));
+        }
+        match path {
+            Path::Extension(urn) => self.extension(verb, urn, value),
+            Path::Attribute(attribute) => {
+                let target = self.resolve(attribute)?;
+                self.step(verb, target, None, value).map(|step| step.into_iter().collect())
+            }
+            Path::Values { attribute, filter, sub } => {
+                let mut full = attribute.clone();
+                full.sub.clone_from(sub);
+                let target = self.resolve(&full)?;
+                self.step(verb, target, Some(filter), value).map(|step| step.into_iter().collect())
+            }
+        }
+    }
+
+    fn resolve(&self, path: &AttrPath) -> Result<Resolved<'a>, ScimError> {
+        self.schemas
+            .resolve(self.kind, path)
+            .ok_or_else(|| ScimError::invalid_path(format!("a {} has no attribute `{}`", self.kind.name(), shown(&path.to_string()))))
+    }
+
+    /// A path that is a schema's URN.
+    fn extension(&mut self, verb: Verb, urn: &str, value: Option<&Value>) -> Result<Vec<Step>, ScimError> {
+        let core = urn.eq_ignore_ascii_case(&self.schemas.core(self.kind).id);
+        let extension = self.schemas.extension(self.kind, urn);
+        match (verb, extension) {
+            (Verb::Add | Verb::Replace, _) if core => self.pathless(verb, value.unwrap_or(&Value::Null)),
+            (_, None) if core => Err(ScimError::no_target("`remove` of a core schema would leave nothing: name an attribute")),
+            (_, None) => Err(ScimError::invalid_path(format!("a {} has no extension `{}`", self.kind.name(), shown(urn)))),
+            (Verb::Remove, Some(extension)) => Ok(vec![Step::RemoveExtension(extension.id.clone())]),
+            (_, Some(extension)) => {
+                let Some(value) = value.filter(|value| !value.is_null()) else {
+                    return Ok(vec![Step::RemoveExtension(extension.id.clone())]);
+                };
+                let id = &extension.id;
+                let body = value.as_object().ok_or_else(|| ScimError::invalid_value(format!("`{id}` must be an object")))?;
+                let mut steps = Vec::new();
+                for (key, value) in body {
+                    let place = format!("{id}:{key}");
+                    match extension.attribute(key) {
+                        Some(attribute) => {
+                            steps.extend(self.echoed(verb, Resolved { extension: Some(id), attribute, sub: None }, value)?)
+                        }
+                        None if value.is_null() => {}
+                        None => self.reader.ignore(&place),
+                    }
+                }
+                Ok(steps)
+            }
+        }
+    }
+
+    /// An operation whose value is a part of the resource (RFC 7644 §3.5.2.1, §3.5.2.3).
+    fn pathless(&mut self, verb: Verb, value: &Value) -> Result<Vec<Step>, ScimError> {
+        let body = value
+            .as_object()
+            .ok_or_else(|| ScimError::invalid_value("without a `path`, `value` must be an object with the attributes to change"))?;
+        let mut steps = Vec::new();
+        let mut strange = None;
+        let mut known = false;
+        for (key, value) in body {
+            if key.eq_ignore_ascii_case("schemas") {
+                let listed = urns(&mut self.reader, self.schemas, self.kind, None, Some(value))?;
+                steps.push(Step::Schemas(listed));
+            } else if self.schemas.leading_urn(key).is_some_and(|(_, rest)| rest.is_empty()) {
+                match self.extension(verb, key, Some(value)) {
+                    Ok(more) => steps.extend(more),
+                    // The schema of another kind of resource.
+                    Err(_) if self.schemas.extension(self.kind, key).is_none() => {
+                        ignore_unknown(&mut self.reader, key, value);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
+            } else if let Some((target, filter)) = self.key(key) {
+                // Only Entra ID writes paths as keys.
+                self.entra |= filter.is_some();
+                match filter {
+                    None => steps.extend(self.echoed(verb, target, value)?),
+                    Some(filter) => steps.extend(self.step(verb, target, Some(&filter), Some(value))?),
+                }
+            } else {
+                ignore_unknown(&mut self.reader, key, value);
+                if !key.contains(':') {
+                    strange.get_or_insert(key);
+                    continue;
+                }
+            }
+            known = true;
+        }
+        match strange {
+            // Unknown attributes beside known ones are reported as ignored. An operation that holds nothing
+            // else would answer "done" for doing nothing.
+            Some(key) if !known => {
+                Err(ScimError::invalid_path(format!("a {} has no attribute `{}`", self.kind.name(), shown(without_filter(key)))))
+            }
+            _ => Ok(steps),
+        }
+    }
+
+    /// What a key of a value without a path names: an attribute or, as Entra ID writes them, a path.
+    fn key(&mut self, key: &str) -> Option<(Resolved<'a>, Option<Filter>)> {
+        let (path, quirks) = Path::parse_for(self.schemas, &[self.kind], key).ok()?;
+        let (full, filter) = match path {
+            Path::Attribute(path) => (path, None),
+            Path::Values { attribute, filter, sub } => (AttrPath { sub, ..attribute }, Some(filter)),
+            Path::Extension(_) => return None,
+        };
+        let target = self.schemas.resolve(self.kind, &full)?;
+        quirks.into_iter().for_each(|quirk| self.reader.quirk(quirk));
+        if full.urn.is_some() || full.sub.is_some() || filter.is_some() {
+            self.reader.quirk(Quirk::DottedKeys);
+        }
+        Some((target, filter))
+    }
+
+    /// A step from a value without a path: there, read-only attributes are echoes of what the client read.
+    fn echoed(&mut self, verb: Verb, target: Resolved<'a>, value: &Value) -> Result<Option<Step>, ScimError> {
+        if is_read_only(&target) {
+            self.reader.quirk(Quirk::ReadOnlyEcho);
+            self.reader.ignore(&place(&target));
+            return Ok(None);
+        }
+        self.step(verb, target, None, Some(value))
+    }
+
+    fn step(
+        &mut self,
+        verb: Verb,
+        target: Resolved<'a>,
+        filter: Option<&Filter>,
+        value: Option<&Value>,
+    ) -> Result<Option<Step>, ScimError> {
+        let place = place(&target);
+        if is_read_only(&target) {
+            return Err(ScimError::mutability(format!("`{place}` is read-only")));
+        }
+        if target.attribute.mutability == Mutability::WriteOnly {
+            // A password: never kept, so nothing changes whatever the operation says.
+            self.reader.ignore(&place);
+            return Ok(None);
+        }
+        if target.extension.is_none() && target.attribute.name == "schemas" {
+            return match verb {
+                Verb::Remove => Err(ScimError::mutability("`schemas` is required")),
+                _ => urns(&mut self.reader, self.schemas, self.kind, None, value).map(Step::Schemas).map(Some),
+            };
+        }
+        if target.extension.is_none() && is_members(self.kind, &target.attribute.name) {
+            return self.members(verb, target.sub, filter, value).map(Some);
+        }
+        if filter.is_some() && !target.attribute.multi_valued && target.attribute.kind != Type::Complex {
+            return Err(ScimError::invalid_path(format!("`{place}` has one value: leave the filter out")));
+        }
+        let change = match (verb, filter) {
+            (Verb::Remove, None) => self.removal(&target, &place, value)?,
+            (Verb::Remove, Some(_)) => Change::Unassign,
+            _ => self.change(verb, &target, &place, filter.is_some(), value.unwrap_or(&Value::Null))?,
+        };
+        Ok(Some(Step::Attribute(Box::new(Target {
+            extension: target.extension.map(Into::into),
+            attribute: target.attribute.name.clone(),
+            part: target.sub.map(|part| part.name.clone()),
+            filter: filter.cloned(),
+            // RFC 7644 §3.5.2.1 adds what is not there, §3.5.2.3 wants `noTarget` from a replace.
+            makes_value: verb == Verb::Add || self.entra,
+            change,
+        }))))
+    }
+
+    /// A removal without a filter. A value array says what goes (Entra ID): without it, all would.
+    fn removal(&mut self, target: &Resolved<'_>, place: &str, value: Option<&Value>) -> Result<Change, ScimError> {
+        match value {
+            Some(value @ (Value::Array(_) | Value::Object(_))) if target.attribute.multi_valued && target.sub.is_none() => {
+                self.reader.quirk(Quirk::RemoveWithValue);
+                self.reader.values(target.attribute, place, value).map(Change::Values)
+            }
+            _ => Ok(Change::Unassign),
+        }
+    }
+
+    fn change(&mut self, verb: Verb, target: &Resolved<'_>, place: &str, filtered: bool, value: &Value) -> Result<Change, ScimError> {
+        let attribute = target.attribute;
+        if let Some(part) = target.sub {
+            return Ok(self.reader.attribute(part, place, value)?.map_or(Change::Unassign, Change::Set));
+        }
+        if attribute.multi_valued && !filtered {
+            return self.reader.values(attribute, place, value).map(Change::Values);
+        }
+        let mut value = value;
+        if attribute.kind == Type::Complex && value.as_array().is_some_and(|values| !values.is_empty()) {
+            value = self.reader.unwrapped(attribute, place, value)?;
+        }
+        match value {
+            // A replaced value of a multi-valued attribute keeps nothing; a complex attribute keeps the parts
+            // that are not named (RFC 7644 §3.5.2.3).
+            Value::Object(parts) if attribute.kind == Type::Complex && !(filtered && attribute.multi_valued && verb == Verb::Replace) => {
+                self.reader.parts(attribute, place, parts).map(Change::Merge)
+            }
+            value => Ok(self.reader.single(attribute, place, value)?.map_or(Change::Unassign, Change::Set)),
+        }
+    }
+
+    fn members(&mut self, verb: Verb, part: Option<&Attribute>, filter: Option<&Filter>, value: Option<&Value>) -> Result<Step, ScimError> {
+        if let Some(part) = part {
+            let name = &part.name;
+            return Err(ScimError::mutability(format!("`members.{name}` can't be changed: add and remove members")));
+        }
+        let one = |value: &Value| member_ids(&Value::Array(vec![value.clone()]));
+        let ids = |value: &Value| if value.is_object() { one(value) } else { member_ids(value) };
+        let change = match (verb, filter, value) {
+            (Verb::Add, None, value) => MemberChange::Add(ids(value.unwrap_or(&Value::Null))?),
+            (Verb::Replace, None, value) => MemberChange::Replace(ids(value.unwrap_or(&Value::Null))?),
+            (Verb::Remove, None, None | Some(Value::Null)) => MemberChange::Replace(Vec::new()),
+            (Verb::Remove, None, Some(value)) => {
+                self.reader.quirk(Quirk::RemoveWithValue);
+                MemberChange::Remove(ids(value)?)
+            }
+            (Verb::Remove, Some(filter), _) => {
+                named_ids(filter).map_or_else(|| MemberChange::RemoveMatching(filter.clone()), MemberChange::Remove)
+            }
+            (_, Some(_), _) => return Err(ScimError::mutability("a member can't be changed: add and remove members")),
+        };
+        Ok(Step::Members(change))
+    }
+}
+
+fn verb(op: Option<&Value>) -> Result<(Verb, bool), ScimError> {
+    let word = op.and_then(Value::as_str).unwrap_or_default();
+    let known = [("add", Verb::Add), ("replace", Verb::Replace), ("remove", Verb::Remove)];
+    let found = known.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(word));
+    let (known, verb) = found.ok_or_else(|| ScimError::invalid_syntax("`op` must be add, replace or remove"))?;
+    Ok((verb, known != word))
+}
+
+fn no_value(verb: Verb) -> ScimError {
+    ScimError::invalid_value(format!("`{}` needs a `value`", if verb == Verb::Add { "add" } else { "replace" }))
+}
+
+fn is_read_only(target: &Resolved<'_>) -> bool {
+    target.attribute.mutability == Mutability::ReadOnly || target.sub.is_some_and(|part| part.mutability == Mutability::ReadOnly)
+}
+
+/// The path of a target, for people.
+fn place(target: &Resolved<'_>) -> String {
+    let path = AttrPath {
+        urn: target.extension.map(Into::into),
+        name: target.attribute.name.clone(),
+        sub: target.sub.map(|part| part.name.clone()),
+    };
+    path.to_string()
+}
+
+/// The ids that a filter of members names, when it does nothing else: ids are case exact.
+fn named_ids(filter: &Filter) -> Option<Vec<String>> {
+    match filter {
+        Filter::Test(path, Test::Compare(Op::Eq, Literal::Text(id))) if path.name.eq_ignore_ascii_case("value") => Some(vec![id.clone()]),
+        Filter::Or(left, right) => {
+            let mut ids = named_ids(left)?;
+            for id in named_ids(right)? {
+                if !ids.contains(&id) {
+                    ids.push(id);
+                }
+            }
+            Some(ids)
+        }
+        _ => None,
+    }
+}

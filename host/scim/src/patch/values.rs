@@ -1,0 +1,303 @@
+//! What an operation makes of one attribute's value. Knows nothing of the document around it.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value};
+
+use super::{Change, Verb};
+use crate::filter::{Filter, Literal, Op, Test, value_matches};
+use crate::path::AttrPath;
+use crate::resource::VALUES_LIMIT;
+use crate::resource::body::{keep_immutable, keep_immutable_parts};
+use crate::resource::value::{Parts, Reader, is_primary};
+use crate::schema::{Attribute, Mutability, Type};
+use crate::{Quirk, ScimError};
+
+/// What an operation aims at.
+pub(super) struct Context<'a> {
+    pub(super) attribute: &'a Attribute,
+    pub(super) part: Option<&'a Attribute>,
+    pub(super) place: &'a str,
+    pub(super) verb: Verb,
+    pub(super) makes_value: bool,
+    pub(super) filter: Option<&'a Filter>,
+    pub(super) reader: &'a mut Reader,
+}
+
+/// The attribute's value after the operation; `None` is unassigned.
+pub(super) fn next(context: &mut Context<'_>, change: &Change, before: Option<Value>) -> Result<Option<Value>, ScimError> {
+    if context.attribute.multi_valued {
+        let immutable = context.attribute.sub_attributes.iter().any(|part| part.mutability == Mutability::Immutable);
+        let kept = before.clone().filter(|_| immutable);
+        let values = match before {
+            Some(Value::Array(values)) => values,
+            _ => Vec::new(),
+        };
+        let mut values = if context.filter.is_none() && context.part.is_none() {
+            whole_values(context, change, values)?
+        } else {
+            some_values(context, change, values)?
+        };
+        if let Some(kept) = kept {
+            keep_immutable_parts(context.attribute, "", &kept, &mut values)?;
+        }
+        if values.len() > VALUES_LIMIT {
+            return Err(ScimError::invalid_value(format!("`{}` would have more than {VALUES_LIMIT} values", context.place)));
+        }
+        return Ok((!values.is_empty()).then_some(Value::Array(values)));
+    }
+    // A filter on a complex attribute with one value: it matches or it does not.
+    if let Some(filter) = context.filter
+        && !before.as_ref().is_some_and(|value| value_matches(filter, context.attribute, value))
+    {
+        return if context.verb == Verb::Remove { Ok(before) } else { Err(no_match(context.place)) };
+    }
+    single_value(context, change, before)
+}
+
+fn single_value(context: &Context<'_>, change: &Change, before: Option<Value>) -> Result<Option<Value>, ScimError> {
+    if context.attribute.kind != Type::Complex {
+        return Ok(match change {
+            Change::Set(value) => Some(value.clone()),
+            Change::Unassign | Change::Merge(_) | Change::Values(_) => None,
+        });
+    }
+    let before = match before {
+        Some(Value::Object(parts)) => parts,
+        _ => Map::new(),
+    };
+    let mut after = before.clone();
+    match (context.part, change) {
+        (Some(part), Change::Set(value)) => set_part(context, &mut after, part, Some(value.clone()))?,
+        (Some(part), _) => set_part(context, &mut after, part, None)?,
+        (None, Change::Set(Value::Object(parts))) => {
+            after.clone_from(parts);
+            keep_immutable(&context.attribute.sub_attributes, &format!("{}.", context.place), &before, &mut after)?;
+        }
+        (None, Change::Merge(parts)) => merge(context, &mut after, parts)?,
+        (None, _) => after.clear(),
+    }
+    // A reference to another value than the one that is there now would be wrong.
+    if after.get("value") != before.get("value") && after.get("$ref") == before.get("$ref") && context.attribute.sub("value").is_some() {
+        after.shift_remove("$ref");
+    }
+    check_parts(context, &after)?;
+    Ok((!after.is_empty()).then_some(Value::Object(after)))
+}
+
+/// Add, replace or remove values of a multi-valued attribute.
+fn whole_values(context: &Context<'_>, change: &Change, mut values: Vec<Value>) -> Result<Vec<Value>, ScimError> {
+    let Change::Values(given) = change else { return Ok(Vec::new()) };
+    match context.verb {
+        Verb::Replace => Ok(given.clone()),
+        Verb::Remove => {
+            values.retain(|value| !given.iter().any(|given| covers(value, given)));
+            Ok(values)
+        }
+        Verb::Add => {
+            let mut primary = None;
+            let mut known = Known::default();
+            values.iter().enumerate().for_each(|(index, value)| known.note(value, index));
+            for given in given {
+                let index = add(context, &mut values, &mut known, given)?;
+                if is_primary(given) {
+                    primary = Some(index);
+                }
+            }
+            one_primary(&mut values, primary);
+            Ok(values)
+        }
+    }
+}
+
+/// Where the values with one identity stand.
+#[derive(Default)]
+struct Known(HashMap<Option<String>, Vec<usize>>);
+
+impl Known {
+    fn note(&mut self, value: &Value, index: usize) {
+        self.0.entry(identity(value)).or_default().push(index);
+    }
+
+    /// The value that is the same, or else one with the same identity.
+    fn find(&self, values: &[Value], given: &Value) -> Option<usize> {
+        let identity = identity(given);
+        let candidates = self.0.get(&identity)?;
+        let same = candidates.iter().copied().find(|&index| values.get(index) == Some(given));
+        same.or_else(|| identity.and(candidates.first().copied()))
+    }
+}
+
+/// Adds a value, or the parts that are new of one that is there already; where it stands.
+fn add(context: &Context<'_>, values: &mut Vec<Value>, known: &mut Known, given: &Value) -> Result<usize, ScimError> {
+    let Some(index) = known.find(values, given) else {
+        known.note(given, values.len());
+        values.push(given.clone());
+        return Ok(values.len() - 1);
+    };
+    if let (Some(Value::Object(old)), Value::Object(given)) = (values.get_mut(index), given) {
+        let parts = given.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
+        merge(context, old, &parts)?;
+    }
+    Ok(index)
+}
+
+/// What tells values apart: RFC 7643 §2.4 wants no two with the same type and value. Addresses have no value.
+fn identity(value: &Value) -> Option<String> {
+    match value {
+        Value::Object(parts) => parts.get("value").map(|value| format!("{value} {}", parts.get("type").unwrap_or(&Value::Null))),
+        scalar => Some(scalar.to_string()),
+    }
+}
+
+/// Whether a value has everything that is given.
+fn covers(value: &Value, given: &Value) -> bool {
+    match (value, given) {
+        (Value::Object(value), Value::Object(given)) => given.iter().all(|(name, part)| value.get(name) == Some(part)),
+        (value, given) => value == given,
+    }
+}
+
+/// Changes the values that match the filter, or all of them: as a whole or one part of each.
+fn some_values(context: &mut Context<'_>, change: &Change, mut values: Vec<Value>) -> Result<Vec<Value>, ScimError> {
+    let matches = |value: &Value| context.filter.is_none_or(|filter| value_matches(filter, context.attribute, value));
+    let matching: Vec<usize> = (0..values.len()).filter(|&index| matches(&values[index])).collect();
+    let removes = context.verb == Verb::Remove || matches!(change, Change::Unassign);
+    if matching.is_empty() {
+        if removes {
+            return Ok(values);
+        }
+        let mut value = made(context)?;
+        change_value(context, change, &mut value)?;
+        if is_spent(context, &value) {
+            return Err(no_match(context.place));
+        }
+        let primary = is_primary(&value).then_some(values.len());
+        values.push(value);
+        one_primary(&mut values, primary);
+        return Ok(values);
+    }
+    let mut primary = None;
+    for &index in &matching {
+        let was_primary = is_primary(&values[index]);
+        let had = context.part.is_none_or(|part| values[index].get(&part.name).is_some());
+        change_value(context, change, &mut values[index])?;
+        if removes && had && is_spent(context, &values[index]) {
+            values[index] = Value::Null;
+        }
+        if is_primary(&values[index]) && (!was_primary || matching.len() > 1) && primary.replace(index).is_some() {
+            return Err(ScimError::invalid_value(format!("`{}` names several values: only one can be primary", context.place)));
+        }
+    }
+    one_primary(&mut values, primary);
+    values.retain(|value| !value.is_null());
+    if context.part.is_none() {
+        // Several values that became the same one are one.
+        let mut known = HashSet::new();
+        values.retain(|value| known.insert(value.to_string()));
+    }
+    Ok(values)
+}
+
+fn change_value(context: &Context<'_>, change: &Change, value: &mut Value) -> Result<(), ScimError> {
+    match (context.part, change, &mut *value) {
+        (Some(part), Change::Set(to), Value::Object(parts)) => set_part(context, parts, part, Some(to.clone()))?,
+        (Some(part), _, Value::Object(parts)) => set_part(context, parts, part, None)?,
+        (None, Change::Set(to), _) => *value = to.clone(),
+        (None, Change::Merge(given), Value::Object(parts)) => merge(context, parts, given)?,
+        _ => *value = Value::Null,
+    }
+    value.as_object().map_or(Ok(()), |parts| check_parts(context, parts))
+}
+
+/// Whether a value says nothing but what it would be for.
+fn is_spent(context: &Context<'_>, value: &Value) -> bool {
+    let Value::Object(parts) = value else { return value.is_null() };
+    // Without its value, an e-mail address of some type is no e-mail address.
+    let lost_value = context.part.is_some_and(|part| part.name == "value") && !parts.contains_key("value");
+    let left = |name: &String| name != "type" && name != "primary" && !(lost_value && name == "display");
+    !parts.keys().any(left)
+}
+
+/// An element that a filter describes: Entra ID adds `emails[type eq "work"].value` and expects it to be there.
+fn made(context: &mut Context<'_>) -> Result<Value, ScimError> {
+    let mut parts = Map::new();
+    let describes = match context.filter {
+        None => true,
+        Some(filter) => context.makes_value && describe(filter, context.attribute, context.part, &mut parts),
+    };
+    if !describes || context.attribute.kind != Type::Complex {
+        return Err(no_match(context.place));
+    }
+    if context.filter.is_some() {
+        context.reader.quirk(Quirk::ElementMade);
+    }
+    Ok(Value::Object(parts))
+}
+
+/// The parts of the element that a filter of plain equalities describes. What is looked up by its `value` is not
+/// described but meant to be there.
+fn describe(filter: &Filter, attribute: &Attribute, target: Option<&Attribute>, parts: &mut Map<String, Value>) -> bool {
+    match filter {
+        Filter::And(left, right) => describe(left, attribute, target, parts) && describe(right, attribute, target, parts),
+        Filter::Test(AttrPath { name, .. }, Test::Compare(Op::Eq, literal)) => {
+            let value = match literal {
+                Literal::Null => return false,
+                Literal::Bool(value) => Value::Bool(*value),
+                Literal::Number(value) => Value::Number(value.clone()),
+                Literal::Text(value) => Value::String(value.clone()),
+            };
+            let part = attribute.sub(name).filter(|part| part.name != "value" && part.mutability != Mutability::ReadOnly);
+            let Some(part) = part.filter(|part| target != Some(part)) else { return false };
+            let value = if part.multi_valued { Value::Array(vec![value]) } else { value };
+            parts.insert(part.name.clone(), value.clone()).is_none_or(|other| other == value)
+        }
+        _ => false,
+    }
+}
+
+fn no_match(place: &str) -> ScimError {
+    ScimError::no_target(format!("no value of `{place}` matches the path's filter (RFC 7644 §3.5.2.3)"))
+}
+
+fn merge(context: &Context<'_>, parts: &mut Map<String, Value>, given: &Parts) -> Result<(), ScimError> {
+    for (name, value) in given {
+        if let Some(part) = context.attribute.sub(name) {
+            set_part(context, parts, part, value.clone())?;
+        }
+    }
+    Ok(())
+}
+
+fn set_part(context: &Context<'_>, parts: &mut Map<String, Value>, part: &Attribute, value: Option<Value>) -> Result<(), ScimError> {
+    let before = parts.get(&part.name);
+    if part.mutability == Mutability::Immutable && before.is_some() && before != value.as_ref() {
+        return Err(ScimError::mutability(format!("`{}.{}` is immutable and has a value already", context.attribute.name, part.name)));
+    }
+    match value {
+        Some(value) => parts.insert(part.name.clone(), value),
+        None => parts.shift_remove(&part.name),
+    };
+    Ok(())
+}
+
+/// A complex value that is there has its required parts.
+fn check_parts(context: &Context<'_>, parts: &Map<String, Value>) -> Result<(), ScimError> {
+    let missing = context.attribute.sub_attributes.iter().find(|part| part.required && !parts.contains_key(&part.name));
+    match missing {
+        Some(part) if !parts.is_empty() => {
+            Err(ScimError::mutability(format!("`{}.{}` is required: replace it", context.attribute.name, part.name)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// RFC 7644 §3.5.2: a new primary value makes the others secondary.
+fn one_primary(values: &mut [Value], primary: Option<usize>) {
+    let Some(primary) = primary else { return };
+    for (index, value) in values.iter_mut().enumerate() {
+        if index != primary && is_primary(value) {
+            value["primary"] = Value::Bool(false);
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The body of a POST or a PUT, to a document. What PATCH shares with them about bodies stands here, too; what is
+//! stored already only counts as `previous`.
+
+use serde_json::{Map, Value};
+
+use super::value::{Reader, twice};
+use super::{Document, Read};
+use crate::schema::{Attribute, Mutability, Schemas};
+use crate::{Quirk, ResourceKind, ScimError};
+
+/// The deepest nesting of a body. SCIM needs six levels; what is deeper is a mistake or an attack.
+pub const DEPTH_LIMIT: usize = 32;
+
+/// SCIM 1 schemas, which OneLogin names in `schemas`.
+const SCIM_1: &str = "urn:scim:schemas:";
+
+pub(super) fn read(schemas: &Schemas, kind: ResourceKind, body: &Value, previous: Option<&Document>) -> Result<Read, ScimError> {
+    let Value::Object(body) = body else {
+        return Err(ScimError::invalid_syntax("the body must be a JSON object: a resource"));
+    };
+    check_depth(body)?;
+    let mut reader = Reader::default();
+    let listed = body.iter().find(|(key, _)| key.eq_ignore_ascii_case("schemas")).map(|(_, value)| value);
+    let listed = urns(&mut reader, schemas, kind, Some(&schemas.core(kind).id), listed)?;
+    let mut document = Map::from_iter([("schemas".to_owned(), Value::Null)]);
+    let mut members = None;
+    for (key, value) in body {
+        if let Some(attribute) = schemas.attribute(kind, key) {
+            let name = attribute.name.as_str();
+            if attribute.mutability == Mutability::ReadOnly || attribute.mutability == Mutability::WriteOnly {
+                // RFC 7644 §3.3, §3.5.1: read-only attributes are ignored. What is only ever written (`password`) is nothing to keep.
+                reader.ignore(name);
+            } else if is_members(kind, name) {
+                if members.replace(member_ids(value)?).is_some() {
+                    return Err(twice(name));
+                }
+            } else if name != "schemas"
+                && let Some(value) = reader.attribute(attribute, name, value)?
+                && document.insert(name.into(), value).is_some()
+            {
+                return Err(twice(name));
+            }
+        } else if let Some(extension) = schemas.extension(kind, key) {
+            if let Some(value) = read_extension(&mut reader, &extension.id, &extension.attributes, value)?
+                && document.insert(extension.id.clone(), value).is_some()
+            {
+                return Err(twice(&extension.id));
+            }
+        } else {
+            ignore_unknown(&mut reader, key, value);
+        }
+    }
+    if let Some(previous) = previous {
+        keep(schemas, kind, body, &previous.0, &mut document)?;
+    }
+    set_schemas(schemas, kind, &mut document, listed);
+    check_required(schemas, kind, &document)?;
+    Ok(Read { document: Document(document), members, ignored: reader.ignored, quirks: reader.quirks })
+}
+
+/// Group members live in rows beside the document.
+pub(crate) fn is_members(kind: ResourceKind, name: &str) -> bool {
+    kind == ResourceKind::Group && name == "members"
+}
+
+/// Reports an attribute that no schema has; not a filter in it, which holds a client's value.
+pub(crate) fn ignore_unknown(reader: &mut Reader, key: &str, value: &Value) {
+    let key = without_filter(key);
+    if key.contains(':') {
+        reader.quirk(Quirk::UnknownSchema);
+    } else if value.is_null() {
+        return;
+    }
+    reader.ignore(key);
+}
+
+/// A key that may be a path, up to its filter.
+pub(crate) fn without_filter(key: &str) -> &str {
+    key.split('[').next().unwrap_or(key)
+}
+
+/// Refuses bodies that are nested too deeply, before anything else walks them.
+pub(crate) fn check_depth(body: &Map<String, Value>) -> Result<(), ScimError> {
+    fn within(value: &Value, left: usize) -> bool {
+        match value {
+            Value::Array(values) => left > 0 && values.iter().all(|value| within(value, left - 1)),
+            Value::Object(parts) => left > 0 && parts.values().all(|value| within(value, left - 1)),
+            _ => true,
+        }
+    }
+    if body.values().all(|value| within(value, DEPTH_LIMIT - 1)) {
+        return Ok(());
+    }
+    Err(ScimError::invalid_syntax(format!("the body is nested deeper than {DEPTH_LIMIT} levels")))
+}
+
+/// The URNs in `schemas` that are known for this kind, in the schemas' case. What is `wanted` has to be among what was
+/// listed, or a SCIM 1 schema in its place.
+pub(crate) fn urns(
+    reader: &mut Reader,
+    schemas: &Schemas,
+    kind: ResourceKind,
+    wanted: Option<&str>,
+    listed: Option<&Value>,
+) -> Result<Vec<String>, ScimError> {
+    let missing = || match wanted {
+        Some(wanted) => ScimError::invalid_syntax(format!("`schemas` must be an array that names `{wanted}`")),
+        None => ScimError::invalid_value("`schemas` must be an array of URNs"),
+    };
+    let is_wanted = |urn: &str| wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(urn));
+    let listed = listed.and_then(Value::as_array).ok_or_else(missing)?;
+    let mut known: Vec<String> = Vec::new();
+    let mut named = wanted.is_none();
+    for urn in listed {
+        let urn = urn.as_str().ok_or_else(missing)?;
+        let scim_1 = urn.get(..SCIM_1.len()).is_some_and(|head| head.eq_ignore_ascii_case(SCIM_1));
+        named |= scim_1 || is_wanted(urn);
+        match [&schemas.core(kind).id]
+            .into_iter()
+            .chain(schemas.extensions(kind).iter().map(|extension| &extension.id))
+            .find(|id| id.eq_ignore_ascii_case(urn))
+        {
+            Some(id) if !known.contains(id) => known.push(id.clone()),
+            Some(_) => {}
+            None if is_wanted(urn) => {}
+            None => {
+                reader.quirk(Quirk::UnknownSchema);
+                reader.ignore(urn);
+            }
+        }
+    }
+    if named { Ok(known) } else { Err(missing()) }
+}
+
+/// The ids in `members`, in order, each once.
+pub(crate) fn member_ids(value: &Value) -> Result<Vec<String>, ScimError> {
+    let wrong = || ScimError::invalid_value("`members` must be an array of objects with the member's id as `value`");
+    let members = match value {
+        Value::Null => &[],
+        Value::Array(members) => members.as_slice(),
+        _ => return Err(wrong()),
+    };
+    let mut seen = std::collections::HashSet::with_capacity(members.len());
+    let mut ids = Vec::with_capacity(members.len());
+    for member in members {
+        let parts = member.as_object().ok_or_else(wrong)?;
+        let id = parts.iter().find(|(key, _)| key.eq_ignore_ascii_case("value")).and_then(|(_, id)| id.as_str());
+        let id = id.filter(|id| !id.is_empty()).ok_or_else(wrong)?;
+        if id.contains('\0') {
+            return Err(ScimError::invalid_value("`members.value` holds a NUL character: remove it"));
+        }
+        if seen.insert(id) {
+            ids.push(id.to_owned());
+        }
+    }
+    Ok(ids)
+}
+
+fn read_extension(reader: &mut Reader, urn: &str, attributes: &[Attribute], value: &Value) -> Result<Option<Value>, ScimError> {
+    let body = match value {
+        Value::Null => return Ok(None),
+        Value::Object(body) => body,
+        _ => return Err(ScimError::invalid_value(format!("`{urn}` must be an object"))),
+    };
+    let mut extension = Map::new();
+    for (key, value) in body {
+        let place = format!("{urn}:{key}");
+        let Some(attribute) = attributes.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(key)) else {
+            if !value.is_null() {
+                reader.ignore(&place);
+            }
+            continue;
+        };
+        if attribute.mutability == Mutability::ReadOnly || attribute.mutability == Mutability::WriteOnly {
+            reader.ignore(&place);
+        } else if let Some(value) = reader.attribute(attribute, &format!("{urn}:{}", attribute.name), value)?
+            && extension.insert(attribute.name.clone(), value).is_some()
+        {
+            return Err(twice(&place));
+        }
+    }
+    Ok((!extension.is_empty()).then_some(Value::Object(extension)))
+}
+
+/// Puts `schemas` in order: what was listed, the core schema and every extension that is used.
+pub(crate) fn set_schemas(schemas: &Schemas, kind: ResourceKind, document: &mut Map<String, Value>, mut listed: Vec<String>) {
+    let core = &schemas.core(kind).id;
+    if !listed.contains(core) {
+        listed.insert(0, core.clone());
+    }
+    for extension in schemas.extensions(kind) {
+        if document.contains_key(&extension.id) && !listed.contains(&extension.id) {
+            listed.push(extension.id.clone());
+        }
+    }
+    document.insert("schemas".into(), listed.into());
+}
+
+/// Every required attribute has to have a value, a text one that is not blank (RFC 7643 §4.1.1); an
+/// extension's only when the extension is used.
+pub(crate) fn check_required(schemas: &Schemas, kind: ResourceKind, document: &Map<String, Value>) -> Result<(), ScimError> {
+    let missing = |attributes: &[Attribute], owner: &Map<String, Value>| {
+        let absent = |attribute: &&Attribute| match owner.get(&attribute.name) {
+            None => true,
+            Some(value) => value.as_str().is_some_and(|text| text.trim().is_empty()),
+        };
+        attributes.iter().filter(|attribute| attribute.required).find(absent).map(|attribute| attribute.name.clone())
+    };
+    let core = missing(&schemas.core(kind).attributes, document);
+    let extended = schemas.extensions(kind).iter().find_map(|extension| {
+        let owner = document.get(&extension.id)?.as_object()?;
+        missing(&extension.attributes, owner).map(|name| format!("{}:{name}", extension.id))
+    });
+    match core.or(extended) {
+        Some(name) => Err(ScimError::invalid_value(format!("`{name}` is required and must not be empty"))),
+        None => Ok(()),
+    }
+}
+
+/// What a PUT must not take away.
+fn keep(
+    schemas: &Schemas,
+    kind: ResourceKind,
+    body: &Map<String, Value>,
+    previous: &Map<String, Value>,
+    next: &mut Map<String, Value>,
+) -> Result<(), ScimError> {
+    // RFC 7644 §3.5.1 lets the server decide what an attribute that is not asserted becomes. Somebody who was
+    // deactivated comes back when the client says so, not when it says nothing.
+    let says_active = body.keys().any(|key| key.eq_ignore_ascii_case("active"));
+    if kind == ResourceKind::User && !says_active && previous.get("active") == Some(&Value::Bool(false)) {
+        next.insert("active".into(), Value::Bool(false));
+    }
+    keep_immutable(&schemas.core(kind).attributes, "", previous, next)?;
+    for extension in schemas.extensions(kind) {
+        let Some(before) = previous.get(&extension.id).and_then(Value::as_object) else { continue };
+        let mut after = next.get(&extension.id).and_then(Value::as_object).cloned().unwrap_or_default();
+        keep_immutable(&extension.attributes, &format!("{}:", extension.id), before, &mut after)?;
+        if !after.is_empty() {
+            next.insert(extension.id.clone(), Value::Object(after));
+        }
+    }
+    Ok(())
+}
+
+/// RFC 7644 §3.5.1: where an immutable attribute has a value, the new one must match; left out, it stays.
+pub(crate) fn keep_immutable(
+    attributes: &[Attribute],
+    place: &str,
+    previous: &Map<String, Value>,
+    next: &mut Map<String, Value>,
+) -> Result<(), ScimError> {
+    for attribute in attributes {
+        let Some(before) = previous.get(&attribute.name) else { continue };
+        let immutable = attribute.mutability == Mutability::Immutable;
+        match next.get_mut(&attribute.name) {
+            None if immutable => {
+                next.insert(attribute.name.clone(), before.clone());
+            }
+            Some(after) if immutable && after != before => {
+                return Err(ScimError::mutability(format!("`{place}{}` is immutable and has a value already", attribute.name)));
+            }
+            Some(Value::Object(after)) => {
+                if let Some(before) = before.as_object() {
+                    keep_immutable(&attribute.sub_attributes, &format!("{place}{}.", attribute.name), before, after)?;
+                }
+            }
+            Some(Value::Array(after)) => keep_immutable_parts(attribute, place, before, after)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Values of a multi-valued attribute may come and go; one that stays (by its `value`) keeps its immutable parts.
+pub(crate) fn keep_immutable_parts(attribute: &Attribute, place: &str, before: &Value, after: &mut [Value]) -> Result<(), ScimError> {
+    if !attribute.sub_attributes.iter().any(|part| part.mutability == Mutability::Immutable) {
+        return Ok(());
+    }
+    for value in after {
+        let stayed =
+            before.as_array().into_iter().flatten().find(|old| old.get("value").is_some() && old.get("value") == value.get("value"));
+        if let (Some(Value::Object(old)), Value::Object(value)) = (stayed, value) {
+            keep_immutable(&attribute.sub_attributes, &format!("{place}{}.", attribute.name), old, value)?;
+        }
+    }
+    Ok(())
+}

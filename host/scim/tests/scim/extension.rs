@@ -1,0 +1,212 @@
+//! A tenant's own extension: every data type and mutability that the standard schemas don't use.
+
+use rolecall_scim::filter::Filter;
+use rolecall_scim::patch::{Done, Patch};
+use rolecall_scim::projection::Projection;
+use rolecall_scim::resource::{Document, read};
+use rolecall_scim::schema::{Schema, Schemas, USER};
+use rolecall_scim::{ResourceKind, ScimError, ScimType};
+use serde_json::{Value, json};
+
+const BADGE: &str = "urn:example:acme:badge:1.0:User";
+
+fn schema(attributes: &Value) -> Schema {
+    serde_json::from_value(json!({"id": BADGE, "name": "Badge", "attributes": attributes})).unwrap()
+}
+
+fn schemas() -> Schemas {
+    let attributes = json!([
+        {"name": "number", "type": "string", "required": true, "mutability": "immutable", "caseExact": true},
+        {"name": "floors", "type": "integer", "multiValued": true},
+        {"name": "weight", "type": "decimal"},
+        {"name": "issued", "type": "dateTime"},
+        {"name": "photo", "type": "binary"},
+        {"name": "pin", "type": "string", "mutability": "writeOnly", "returned": "never"},
+        {"name": "score", "type": "integer", "returned": "request"},
+        {"name": "keys", "type": "complex", "multiValued": true, "subAttributes": [
+            {"name": "value", "type": "string", "required": true},
+            {"name": "serial", "type": "string", "mutability": "immutable"},
+            {"name": "doors", "type": "string", "multiValued": true},
+        ]},
+    ]);
+    Schemas::with_extensions(vec![schema(&attributes)]).unwrap()
+}
+
+fn body(badge: &Value) -> Value {
+    json!({"schemas": [USER], "userName": "ada", BADGE: badge})
+}
+
+fn document(badge: &Value) -> Document {
+    read(&schemas(), ResourceKind::User, &body(badge), None).unwrap().document
+}
+
+fn refused(badge: &Value) -> ScimError {
+    read(&schemas(), ResourceKind::User, &body(badge), None).unwrap_err()
+}
+
+fn patch(document: &Document, operations: &Value) -> Result<(Value, Vec<Done>), ScimError> {
+    let message = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations});
+    let patched = Patch::parse(&schemas(), ResourceKind::User, &message)?.apply(&schemas(), document)?;
+    Ok((patched.document.get(BADGE).cloned().unwrap_or_default(), patched.operations))
+}
+
+#[test]
+fn every_type_is_checked() {
+    let full = json!({"number": "B1", "floors": [1, 2], "weight": 1.5, "issued": "2026-01-31T08:00:00+01:00", "photo": "QUJD",
+        "keys": [{"value": "k", "doors": ["north", "south"]}]});
+    let read = document(&full);
+    assert_eq!(read.get(BADGE), Some(&full));
+    assert_eq!(read.get("schemas"), Some(&json!([USER, BADGE])));
+    let wrong = [
+        json!({"floors": ["1"]}),
+        json!({"floors": [1.5]}),
+        json!({"floors": 1}),
+        json!({"weight": "1"}),
+        json!({"issued": "2026-01-31"}),
+        json!({"issued": "2026-13-31T08:00:00Z"}),
+        json!({"photo": "*"}),
+        json!({"keys": [{"doors": [["x"]], "value": "k"}]}),
+        json!({"keys": [{"serial": "without a value"}]}),
+        json!({"weight": 1}),
+    ];
+    for mut wrong in wrong {
+        // The last one lacks the required number, the others are wrong in what they say.
+        if wrong.get("weight") != Some(&json!(1)) {
+            wrong["number"] = json!("B1");
+        }
+        assert_eq!(refused(&wrong).scim_type, Some(ScimType::InvalidValue), "{wrong}");
+    }
+    assert!(document(&json!({"number": "B1", "pin": "1234"})).get(BADGE).unwrap().get("pin").is_none(), "what is only written is not kept");
+}
+
+#[test]
+fn filters_compare_in_the_attributes_type() {
+    let resource = document(&json!({"number": "B1", "floors": [3, 9], "weight": 1.5, "issued": "2026-01-31T08:00:00+01:00",
+        "keys": [{"value": "k", "doors": ["North", "South"]}]}));
+    let holds = |filter: &str| {
+        let filter = Filter::parse(&schemas(), ResourceKind::User, filter).unwrap_or_else(|error| panic!("{filter}: {error}"));
+        filter.matches(&schemas(), ResourceKind::User, resource.attributes())
+    };
+    let prefixed = format!("{BADGE}:number eq \"B1\"");
+    for yes in [
+        prefixed.as_str(),
+        "floors eq 9",
+        "floors gt 8.5",
+        "floors[value le 3 and value ne 9]",
+        "weight lt 2",
+        "weight ge 1.5",
+        "weight eq 15e-1",
+        "issued eq \"2026-01-31T07:00:00Z\"",
+        "keys.doors eq \"north\"",
+        "keys[doors sw \"so\"]",
+        "score eq null",
+    ] {
+        assert!(holds(yes), "{yes}");
+    }
+    for no in [
+        "number eq \"b1\"",
+        "floors gt 9",
+        "floors[value gt 3 and value lt 9]",
+        "weight lt 1.5",
+        "issued gt \"2026-01-31T07:00:00Z\"",
+        "score pr",
+    ] {
+        assert!(!holds(no), "{no}");
+    }
+    for refused in ["floors eq \"9\"", "weight co 1", "weight eq 1e999", "floors eq nine", "pin eq \"1234\""] {
+        let error = Filter::parse(&schemas(), ResourceKind::User, refused).unwrap_err();
+        assert_eq!(error.scim_type, Some(ScimType::InvalidFilter), "{refused}");
+    }
+}
+
+#[test]
+fn immutable_attributes_are_written_once() {
+    let plain = read(&schemas(), ResourceKind::User, &json!({"schemas": [USER], "userName": "ada"}), None).unwrap().document;
+    let number = format!("{BADGE}:number");
+    let issued = patch(&plain, &json!([{"op": "add", "path": number, "value": "B1"}])).unwrap();
+    assert_eq!(issued, (json!({"number": "B1"}), vec![Done::Applied]));
+
+    let before = document(&json!({"number": "B1", "keys": [{"value": "k", "serial": "1"}]}));
+    assert_eq!(patch(&before, &json!([{"op": "replace", "path": number, "value": "B1"}])).unwrap().1, [Done::NoOp]);
+    for refused in [
+        json!({"op": "replace", "path": number, "value": "B2"}),
+        json!({"op": "remove", "path": number}),
+        json!({"op": "remove", "path": BADGE}),
+        json!({"op": "replace", "value": {BADGE: {"number": "B2"}}}),
+        json!({"op": "replace", "path": "keys[value eq \"k\"].serial", "value": "2"}),
+        json!({"op": "remove", "path": "keys.serial"}),
+        json!({"op": "replace", "path": "keys", "value": [{"value": "k", "serial": "2"}]}),
+        json!({"op": "replace", "path": "keys[value eq \"k\"]", "value": {"value": "k", "serial": "2"}}),
+        json!({"op": "remove", "path": "keys.value"}),
+    ] {
+        assert_eq!(patch(&before, &json!([refused])).unwrap_err().scim_type, Some(ScimType::Mutability), "{refused}");
+    }
+    let replaced = patch(&before, &json!([{"op": "replace", "path": "keys", "value": [{"value": "k", "doors": ["n"]}]}])).unwrap();
+    assert_eq!(replaced.0["keys"], json!([{"value": "k", "doors": ["n"], "serial": "1"}]));
+    let put = |badge: &Value| read(&schemas(), ResourceKind::User, &body(badge), Some(&before));
+    assert_eq!(put(&json!({"number": "B2"})).unwrap_err().scim_type, Some(ScimType::Mutability));
+    assert_eq!(put(&json!({"number": "B1", "keys": [{"value": "k", "serial": "2"}]})).unwrap_err().scim_type, Some(ScimType::Mutability));
+    // Left out, they stay; so does the part of a value that stays.
+    let kept = put(&json!({"keys": [{"value": "k", "doors": ["n"]}, {"value": "l", "serial": "7"}]})).unwrap().document;
+    let keys = json!([{"value": "k", "doors": ["n"], "serial": "1"}, {"value": "l", "serial": "7"}]);
+    assert_eq!(kept.get(BADGE), Some(&json!({"keys": keys, "number": "B1"})));
+}
+
+#[test]
+fn values_without_parts_are_patched() {
+    let before = document(&json!({"number": "B1", "floors": [1, 2]}));
+    let floors = |operation: Value| patch(&before, &json!([operation])).map(|(badge, _)| badge["floors"].clone());
+    assert_eq!(floors(json!({"op": "add", "path": "floors", "value": [2, 3]})), Ok(json!([1, 2, 3])));
+    assert_eq!(floors(json!({"op": "add", "path": "floors", "value": 3})), Ok(json!([1, 2, 3])));
+    assert_eq!(floors(json!({"op": "remove", "path": "floors[value eq 1]"})), Ok(json!([2])));
+    assert_eq!(floors(json!({"op": "replace", "path": "floors[value ge 1]", "value": 7})), Ok(json!([7])));
+    assert_eq!(floors(json!({"op": "remove", "path": "floors", "value": [2]})), Ok(json!([1])));
+    assert_eq!(floors(json!({"op": "replace", "path": "floors[value eq 9]", "value": 7})).unwrap_err().scim_type, Some(ScimType::NoTarget));
+    assert_eq!(floors(json!({"op": "add", "path": "floors[value eq 9]", "value": 7})).unwrap_err().scim_type, Some(ScimType::NoTarget));
+}
+
+#[test]
+fn an_extension_that_comes_into_use_needs_its_required_attributes() {
+    let plain = read(&schemas(), ResourceKind::User, &json!({"schemas": [USER], "userName": "ada"}), None).unwrap().document;
+    let error = patch(&plain, &json!([{"op": "add", "path": "weight", "value": 1}])).unwrap_err();
+    assert_eq!(error.scim_type, Some(ScimType::InvalidValue), "{error}");
+    // Somebody whose document became incomplete by a new schema can still be deactivated.
+    let incomplete =
+        Document::from_stored(&json!({"schemas": [USER, BADGE], "userName": "ada", BADGE: {"weight": 1}}).to_string()).unwrap();
+    let (badge, done) = patch(&incomplete, &json!([{"op": "replace", "path": "active", "value": false}])).unwrap();
+    assert_eq!((badge, done), (json!({"weight": 1}), vec![Done::Applied]));
+}
+
+#[test]
+fn returned_is_kept_to() {
+    let shown = |attributes: Option<&str>| {
+        let mut resource = json!({"userName": "ada", BADGE: {"number": "B1", "score": 7, "pin": "1234"}}).as_object().unwrap().clone();
+        Projection::parse(&schemas(), ResourceKind::User, attributes, None).unwrap().apply(&schemas(), ResourceKind::User, &mut resource);
+        Value::Object(resource)
+    };
+    assert_eq!(shown(None), json!({"userName": "ada", BADGE: {"number": "B1"}}));
+    assert_eq!(shown(Some("score,pin")), json!({BADGE: {"score": 7}}));
+}
+
+#[test]
+fn malformed_extensions_are_refused() {
+    let one = |attributes: &Value| Schemas::with_extensions(vec![schema(attributes)]);
+    for (attributes, says) in [
+        (json!([{"name": "a b"}]), "no attribute name"),
+        (json!([{"name": ""}]), "no attribute name"),
+        (json!([{"name": "7a"}]), "no attribute name"),
+        (json!([{"name": "a"}, {"name": "A"}]), "twice"),
+        (json!([{"name": "a", "type": "complex"}]), "parts"),
+        (json!([{"name": "a", "subAttributes": [{"name": "b"}]}]), "parts"),
+        (json!([{"name": "a", "type": "complex", "subAttributes": [{"name": "b", "type": "complex"}]}]), "parts"),
+        (json!([{"name": "a", "type": "complex", "subAttributes": [{"name": "b.c"}]}]), "no attribute name"),
+    ] {
+        let error = one(&attributes).unwrap_err();
+        assert!(error.contains(says), "{attributes}: {error}");
+    }
+    for id in ["http://acme.example/x", "urn:", "urn:a b", "urn:a[b]", USER] {
+        let schema = Schema { id: id.into(), ..schema(&json!([])) };
+        assert!(Schemas::with_extensions(vec![schema]).is_err(), "{id}");
+    }
+    assert!(Schemas::with_extensions(vec![schema(&json!([])), schema(&json!([]))]).is_err(), "twice the same");
+}

@@ -1,0 +1,113 @@
+//! Everything is bounded, and what is at the bound still works.
+
+use rolecall_scim::filter::{FILTER_BYTES_LIMIT, FILTER_DEPTH_LIMIT, Filter};
+use rolecall_scim::patch::{OPERATIONS_LIMIT, Patch, member_matches};
+use rolecall_scim::path::{PATH_BYTES_LIMIT, Path};
+use rolecall_scim::projection::{NAMES_LIMIT, Projection};
+use rolecall_scim::resource::{VALUES_LIMIT, read};
+use rolecall_scim::schema::{Schemas, USER};
+use rolecall_scim::{ResourceKind, ScimType};
+use serde_json::{Value, json};
+
+fn filter(text: &str) -> Result<Filter, Option<ScimType>> {
+    Filter::parse(&Schemas::default(), ResourceKind::User, text).map_err(|error| error.scim_type)
+}
+
+fn nested(depth: usize) -> String {
+    format!("{}title pr{}", "not (".repeat(depth), ")".repeat(depth))
+}
+
+fn depth(filter: &Filter) -> usize {
+    match filter {
+        Filter::And(left, right) | Filter::Or(left, right) => 1 + depth(left).max(depth(right)),
+        Filter::Not(inner) => 1 + depth(inner),
+        Filter::Values { filter, .. } => 1 + depth(filter),
+        Filter::Test(..) => 1,
+    }
+}
+
+#[test]
+fn filters_are_bounded_in_length_and_depth() {
+    assert!(filter(&nested(FILTER_DEPTH_LIMIT)).is_ok());
+    assert_eq!(filter(&nested(FILTER_DEPTH_LIMIT + 1)), Err(Some(ScimType::InvalidFilter)));
+    assert_eq!(filter(&"(".repeat(FILTER_BYTES_LIMIT)), Err(Some(ScimType::InvalidFilter)));
+    assert!(filter(&format!("title eq \"{}\"", "x".repeat(FILTER_BYTES_LIMIT - 11))).is_ok());
+    assert_eq!(filter(&format!("title eq \"{}\"", "x".repeat(FILTER_BYTES_LIMIT - 10))), Err(Some(ScimType::InvalidFilter)));
+}
+
+#[test]
+fn the_longest_chain_is_a_shallow_tree() {
+    let chain = vec!["title pr"; (FILTER_BYTES_LIMIT + 4) / "title pr or ".len()].join(" or ");
+    let longest = filter(&chain).unwrap();
+    assert!(depth(&longest) <= 12, "{}", depth(&longest));
+    assert_eq!(longest.to_string(), chain);
+}
+
+#[test]
+fn paths_are_bounded() {
+    let path = format!("emails[type eq \"{}\"]", "x".repeat(PATH_BYTES_LIMIT));
+    assert_eq!(Path::parse(&Schemas::default(), &path).unwrap_err().scim_type, Some(ScimType::InvalidPath));
+    let nested = format!("emails[{}]", nested(FILTER_DEPTH_LIMIT).replace("title", "type"));
+    assert_eq!(Path::parse(&Schemas::default(), &nested).unwrap_err().scim_type, Some(ScimType::InvalidFilter));
+}
+
+#[test]
+fn errors_repeat_no_more_than_the_start_of_a_name() {
+    let name = "x".repeat(5_000);
+    let error = Filter::parse(&Schemas::default(), ResourceKind::User, &format!("{name} pr")).unwrap_err();
+    assert!(error.detail.len() < 300 && error.detail.contains("xxx"), "{error}");
+    let body = json!({"schemas": [USER], "userName": "ada", name.as_str(): 1});
+    let ignored = read(&Schemas::default(), ResourceKind::User, &body, None).unwrap().ignored;
+    assert!(ignored.len() == 1 && ignored[0].len() < 300);
+}
+
+#[test]
+fn what_is_ignored_is_bounded() {
+    let mut body = json!({"schemas": [USER], "userName": "ada"});
+    for i in 0..1_000 {
+        body[format!("x{i}")] = json!(i);
+    }
+    assert_eq!(read(&Schemas::default(), ResourceKind::User, &body, None).unwrap().ignored.len(), 100);
+}
+
+#[test]
+fn values_are_bounded_when_read_and_when_patched() {
+    let schemas = Schemas::default();
+    let values = |count: usize| Value::from_iter((0..count).map(|i| json!({"value": format!("{i}@acme.example")})));
+    let user = |emails: Value| read(&schemas, ResourceKind::User, &json!({"schemas": [USER], "userName": "ada", "emails": emails}), None);
+    let full = user(values(VALUES_LIMIT)).unwrap().document;
+    assert_eq!(user(values(VALUES_LIMIT + 1)).unwrap_err().scim_type, Some(ScimType::InvalidValue));
+    let patch = |value: Value| {
+        let message = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [{"op": "add", "path": "emails", "value": value}]});
+        Patch::parse(&schemas, ResourceKind::User, &message).unwrap().apply(&schemas, &full)
+    };
+    assert!(patch(values(VALUES_LIMIT)).is_ok(), "they are all there already");
+    assert_eq!(patch(json!([{"value": "new"}])).unwrap_err().scim_type, Some(ScimType::InvalidValue));
+}
+
+#[test]
+fn operations_are_bounded() {
+    let parse = |count: usize| {
+        let operations = vec![json!({"op": "replace", "path": "title", "value": "T"}); count];
+        let message = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations});
+        Patch::parse(&Schemas::default(), ResourceKind::User, &message)
+    };
+    assert!(parse(OPERATIONS_LIMIT).is_ok());
+    assert_eq!(parse(OPERATIONS_LIMIT + 1).unwrap_err().status, 413);
+}
+
+#[test]
+fn projections_are_bounded() {
+    let parse = |count: usize| Projection::parse(&Schemas::default(), ResourceKind::User, Some(&vec!["title"; count].join(",")), None);
+    assert!(parse(NAMES_LIMIT).is_ok());
+    assert_eq!(parse(NAMES_LIMIT + 1).unwrap_err().scim_type, Some(ScimType::InvalidValue));
+}
+
+#[test]
+fn a_members_id_is_compared_as_it_is() {
+    let schemas = Schemas::default();
+    let Path::Values { filter, .. } = Path::parse(&schemas, "members[value eq \"U1\" or type eq \"group\"]").unwrap() else { panic!() };
+    assert!(member_matches(&schemas, &filter, &json!({"value": "U1", "type": "User"})));
+    assert!(!member_matches(&schemas, &filter, &json!({"value": "u1", "type": "User"})));
+    assert!(member_matches(&schemas, &filter, &json!({"value": "u2", "type": "Group"})));
+}
