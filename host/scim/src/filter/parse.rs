@@ -1,4 +1,5 @@
 //! The grammar of filters (RFC 7644 §3.4.2.2), by recursive descent, checked against the schemas on the way.
+//! Knows nothing of resources.
 //!
 //! Time grows with the text's length alone: every character is looked at a bounded number of times.
 

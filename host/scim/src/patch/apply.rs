@@ -1,4 +1,4 @@
-//! Steps on a document: all of them or none.
+//! Steps on a document: all of them or none. Knows nothing of how they were written.
 
 use serde_json::{Map, Value};
 

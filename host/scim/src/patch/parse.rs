@@ -1,4 +1,4 @@
-//! The body of a PATCH, to steps on attributes of the schemas.
+//! The body of a PATCH, to steps on attributes of the schemas. Knows nothing of the resource that they will change.
 
 use serde_json::{Map, Value};
 

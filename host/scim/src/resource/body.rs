@@ -1,4 +1,5 @@
-//! The body of a POST or a PUT.
+//! The body of a POST or a PUT, to a document. What PATCH shares with them about bodies stands here, too; what is
+//! stored already only counts as `previous`.
 
 use serde_json::{Map, Value};
 
@@ -243,7 +244,7 @@ fn keep(
 }
 
 /// RFC 7644 §3.5.1: where an immutable attribute has a value, the new one must match; left out, it stays.
-fn keep_immutable(
+pub(crate) fn keep_immutable(
     attributes: &[Attribute],
     place: &str,
     previous: &Map<String, Value>,
@@ -272,7 +273,7 @@ fn keep_immutable(
 }
 
 /// Values of a multi-valued attribute may come and go; one that stays (by its `value`) keeps its immutable parts.
-fn keep_immutable_parts(attribute: &Attribute, place: &str, before: &Value, after: &mut [Value]) -> Result<(), ScimError> {
+pub(crate) fn keep_immutable_parts(attribute: &Attribute, place: &str, before: &Value, after: &mut [Value]) -> Result<(), ScimError> {
     if !attribute.sub_attributes.iter().any(|part| part.mutability == Mutability::Immutable) {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! One attribute's value, from a client's JSON to the normal form.
+//! One attribute's value, from a client's JSON to the normal form. Knows nothing of whole resources or of operations.
 
 use base64::Engine;
 use base64::alphabet;

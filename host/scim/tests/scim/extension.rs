@@ -135,10 +135,14 @@ fn immutable_attributes_are_written_once() {
         json!({"op": "replace", "value": {BADGE: {"number": "B2"}}}),
         json!({"op": "replace", "path": "keys[value eq \"k\"].serial", "value": "2"}),
         json!({"op": "remove", "path": "keys.serial"}),
+        json!({"op": "replace", "path": "keys", "value": [{"value": "k", "serial": "2"}]}),
+        json!({"op": "replace", "path": "keys[value eq \"k\"]", "value": {"value": "k", "serial": "2"}}),
         json!({"op": "remove", "path": "keys.value"}),
     ] {
         assert_eq!(patch(&before, &json!([refused])).unwrap_err().scim_type, Some(ScimType::Mutability), "{refused}");
     }
+    let replaced = patch(&before, &json!([{"op": "replace", "path": "keys", "value": [{"value": "k", "doors": ["n"]}]}])).unwrap();
+    assert_eq!(replaced.0["keys"], json!([{"value": "k", "doors": ["n"], "serial": "1"}]));
     let put = |badge: &Value| read(&schemas(), ResourceKind::User, &body(badge), Some(&before));
     assert_eq!(put(&json!({"number": "B2"})).unwrap_err().scim_type, Some(ScimType::Mutability));
     assert_eq!(put(&json!({"number": "B1", "keys": [{"value": "k", "serial": "2"}]})).unwrap_err().scim_type, Some(ScimType::Mutability));
