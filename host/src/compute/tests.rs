@@ -1,5 +1,4 @@
 //! Fairness against tenants whose work does not end, held up by gates and never by time.
-#![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
 
 use std::sync::mpsc;
 

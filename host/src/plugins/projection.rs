@@ -201,7 +201,6 @@ impl Serialize for Part<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
     use serde_json::json;
 
     use super::*;

@@ -1,5 +1,4 @@
 //! The sandbox with well-behaved, careless and hostile plugins. After each hostile call a good one must still be answered.
-#![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
 
 mod answers;
 mod guest;
