@@ -150,9 +150,15 @@ fn report(error: &anyhow::Error, output: Output) -> ExitCode {
     })
 }
 
-/// The error and its causes on one line.
+/// The error and its causes on one line. Libraries often say their cause as well: what was said is not said again.
 fn chain(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text += &format!(": {cause}");
+        }
+    }
+    text
 }
 
 /// Whether to do what can't be undone: `--yes`, or a person at a terminal says so.
@@ -225,6 +231,12 @@ mod tests {
         assert_eq!(word(&Value::from("a\u{1b}[2Jb\n")), "a\u{fffd}[2Jb\u{fffd}");
         assert_eq!(word(&Value::Null), "–");
         assert_eq!(word(&Value::from(3)), "3");
+    }
+
+    #[test]
+    fn causes_are_said_once() {
+        let error = anyhow::anyhow!("refused").context("connecting: refused").context("the database can't be opened");
+        assert_eq!(chain(&error), "the database can't be opened: connecting: refused");
     }
 
     #[test]

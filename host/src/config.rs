@@ -19,15 +19,15 @@ const DEFAULT_DATA_DIR: &str = "rolecall-data";
 const DEFAULT_LOG_LEVEL: &str = "info";
 /// Below the 30 seconds after which common supervisors kill.
 const DEFAULT_SHUTDOWN_GRACE_SECONDS: u64 = 20;
-/// Above this, a stuck shutdown would be mistaken for a hang.
+/// The longest grace of a shutdown, in seconds: beyond it a stuck one would be taken for a hang.
 const MAX_SHUTDOWN_GRACE_SECONDS: u64 = 600;
-/// More evaluation threads than this never help: each holds its own stack and sandbox slot.
+/// The most threads for tenant code: each holds a stack and a slot of the sandbox, and more than the cores never help.
 const MAX_EVALUATION_THREADS: usize = 256;
 /// How many evaluations of one tenant may wait: a large group change fits, and a flood is refused before it holds memory.
 const DEFAULT_EVALUATION_QUEUE: usize = 1_024;
-/// The most that may be asked for, so that a slip of the pen doesn't take the bound away.
+/// The most evaluations of one tenant that a setting may let wait: a slip of the pen must not take the bound away.
 const MAX_EVALUATION_QUEUE: usize = 1_000_000;
-/// A configuration file is a page of text: anything larger is another file.
+/// The largest configuration file, in bytes: it is a page of text, and anything larger is another file.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// Why the settings can't be used.

@@ -1,11 +1,12 @@
 //! What runs without a request: fan-outs, pending evaluations, numbering of events, deliveries. All of it is data in the
 //! database, so that several processes can share it and a crash loses nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::model::{Cause, ConnectionId, ConnectionState, Instant, ResourceId, TenantId};
@@ -20,6 +21,8 @@ const DELIVERIES_PER_ROUND: i64 = 32;
 const LEASE_SECONDS: i64 = 60;
 /// The longest sleep: another process may have made work, or taken a lease and died.
 const IDLE: Duration = Duration::from_secs(2);
+/// The longest sleep while batches are at work: other tenants' dates are looked at in between.
+const WHILE_BUSY: Duration = Duration::from_millis(50);
 /// The pause after the database could not be reached.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -27,21 +30,26 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let deliveries = tokio::spawn(deliver_until(Arc::clone(&app), stop.clone()));
     bind_handles(&app).await;
+    let mut work = Work::default();
     while !*stop.borrow() {
-        let pause = match round(&app).await {
+        let pause = match round(&app, &mut work).await {
             Ok(true) => continue,
-            Ok(false) => until_due(&app).await,
+            Ok(false) if work.tenants.is_empty() => until_due(&app).await,
+            // Somebody's people are being decided: what is due may be theirs.
+            Ok(false) => WHILE_BUSY,
             Err(error) => {
                 log_failure("background work", &error);
                 AFTER_FAILURE
             }
         };
         tokio::select! {
+            Some(ended) = work.batches.join_next() => work.ended(ended),
             () = app.wake.notified() => {}
             () = tokio::time::sleep(pause) => {}
             _ = stop.changed() => {}
         }
     }
+    work.finish().await;
     if let Err(error) = deliveries.await {
         tracing::error!(%error, "the delivery job ended abruptly");
     }
@@ -52,10 +60,53 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
 /// # Errors
 /// The store's.
 pub async fn run_until_idle(app: &Arc<App>) -> Result<(), StoreError> {
+    let mut work = Work::default();
     loop {
-        let worked = round(app).await?;
-        if !worked && !deliver_round(app).await? {
+        let worked = round(app, &mut work).await?;
+        let evaluated = !work.tenants.is_empty();
+        work.finish().await;
+        if !worked && !evaluated && !deliver_round(app).await? {
             return Ok(());
+        }
+    }
+}
+
+/// The tenants whose people are being decided. Each has one batch at a time, beside the others': a tenant whose code is
+/// slow makes itself wait and nobody else.
+#[derive(Default)]
+struct Work {
+    batches: JoinSet<TenantId>,
+    tenants: BTreeSet<TenantId>,
+}
+
+impl Work {
+    fn start(&mut self, app: &Arc<App>, tenant: TenantId, due: Vec<DuePerson>) {
+        self.tenants.insert(tenant.clone());
+        let app = Arc::clone(app);
+        self.batches.spawn(async move {
+            if let Err(error) = evaluate_due(&app, &tenant, due).await {
+                log_failure("evaluation of pending people", &error);
+            }
+            tenant
+        });
+    }
+
+    fn ended(&mut self, ended: Result<TenantId, tokio::task::JoinError>) {
+        match ended {
+            Ok(tenant) => {
+                self.tenants.remove(&tenant);
+            }
+            Err(error) => {
+                tracing::error!(%error, "a batch of evaluations ended abruptly; its people are due again when its lease ends");
+                // Whose batch it was is not known: all are asked about again, and the leases keep their people apart.
+                self.tenants.clear();
+            }
+        }
+    }
+
+    async fn finish(&mut self) {
+        while let Some(ended) = self.batches.join_next().await {
+            self.ended(ended);
         }
     }
 }
@@ -92,13 +143,19 @@ async fn bind_handles(app: &Arc<App>) {
     }
 }
 
-/// One bounded round; whether anything was done.
-async fn round(app: &Arc<App>) -> Result<bool, StoreError> {
+/// One bounded round; whether there may be more to do at once.
+async fn round(app: &Arc<App>, work: &mut Work) -> Result<bool, StoreError> {
     let now = app.clock.now();
     let more_fan_outs = app.store.expand_fan_outs(now).await?;
-    let due = app.store.claim_due(now, now.plus_seconds(LEASE_SECONDS), PEOPLE_PER_ROUND).await?;
+    let due = app.store.claim_due(now, now.plus_seconds(LEASE_SECONDS), PEOPLE_PER_ROUND, &work.tenants).await?;
     let claimed = !due.is_empty();
-    evaluate_due(app, due).await?;
+    let mut by_tenant: BTreeMap<TenantId, Vec<DuePerson>> = BTreeMap::new();
+    for person in due {
+        by_tenant.entry(person.tenant.clone()).or_default().push(person);
+    }
+    for (tenant, due) in by_tenant {
+        work.start(app, tenant, due);
+    }
     let numbered = app.store.number_events().await?;
     if numbered > 0 {
         app.numbered.notify_one();
@@ -106,15 +163,16 @@ async fn round(app: &Arc<App>) -> Result<bool, StoreError> {
     Ok(more_fan_outs || claimed || numbered > 0)
 }
 
-async fn evaluate_due(app: &Arc<App>, due: Vec<DuePerson>) -> Result<(), StoreError> {
-    let mut batches: BTreeMap<(TenantId, ConnectionId, Cause), Vec<ResourceId>> = BTreeMap::new();
+/// Decides due people of one tenant, a batch for each connection and cause.
+async fn evaluate_due(app: &Arc<App>, tenant: &TenantId, due: Vec<DuePerson>) -> Result<(), StoreError> {
+    let mut batches: BTreeMap<(ConnectionId, Cause), Vec<ResourceId>> = BTreeMap::new();
     for person in due {
-        batches.entry((person.tenant, person.connection, person.cause)).or_default().push(person.user);
+        batches.entry((person.connection, person.cause)).or_default().push(person.user);
     }
-    for ((tenant, connection, cause), users) in batches {
+    for ((connection, cause), users) in batches {
         let Some((_, state)) = app.store.find_connection(&connection).await? else { continue };
-        let people = app.store.people(&tenant, &connection, &users).await?;
-        people::evaluate_pending(app, &tenant, people, state == ConnectionState::Paused, cause).await?;
+        let people = app.store.people(tenant, &connection, &users).await?;
+        people::evaluate_pending(app, tenant, people, state == ConnectionState::Paused, cause).await?;
     }
     Ok(())
 }

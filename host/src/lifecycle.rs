@@ -202,6 +202,7 @@ impl Settling<'_> {
             "note": note.map(|note| &note.code), "revision": self.rules.revision,
         });
         let kind = match (self.standing.fresh, state == before.state, state) {
+            (true, _, _) if before.state == AccountState::Removed => "account.revived",
             (true, _, _) => "account.created",
             (false, true, _) => "account.changed",
             (false, false, AccountState::Active) => "account.activated",
@@ -328,7 +329,6 @@ fn rests_on(grant: &Grant, groups: &[GroupMembership]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
     use super::*;
     use crate::evaluation::{Fault, Undecided};
     use crate::model::Reason;

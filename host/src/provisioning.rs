@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::model::{Actor, ConnectionId, ConnectionState, Instant, NewEvent, ResourceId, TenantId};
-use crate::store::{StoreError, StoredResource};
+use crate::store::{Change, ResourceWrite, Stale, StoreError, StoredResource};
+use crate::tenancy::Active;
 
 /// How often a change that lost a race is computed again before the client is asked to come back: writers of one
 /// process take turns, so only other hosts' writes are raced with.
@@ -152,6 +153,23 @@ impl Caller {
 
     fn paused(&self) -> bool {
         self.state == ConnectionState::Paused
+    }
+
+    /// A change that this caller causes and that nobody is in yet: refused when somebody's inputs move meanwhile.
+    fn change(&self, active: &Active, write: ResourceWrite, event: NewEvent, now: Instant) -> Change {
+        Change {
+            connection: self.connection.clone(),
+            at: now,
+            actor: self.actor(),
+            request_id: Some(self.request_id.clone()),
+            revision: active.hash.clone(),
+            write: Some(write),
+            persons: Vec::new(),
+            stale: Stale::Conflict,
+            fan_out: Vec::new(),
+            bind_handle: None,
+            events: vec![event],
+        }
     }
 }
 

@@ -17,7 +17,7 @@ mod nesting;
 mod postgres;
 mod sqlite;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -555,7 +555,8 @@ pub trait Platform: Send + Sync {
     async fn expand_fan_outs(&self, now: Instant) -> Result<bool>;
     /// Claims due people until `lease_until`: pending inputs, another active revision (once its fan-out has come to them), or a
     /// date that has come. Tenants get equal shares of `limit`, and among tenants the longest-waiting go first.
-    async fn claim_due(&self, now: Instant, lease_until: Instant, limit: i64) -> Result<Vec<DuePerson>>;
+    /// Nobody of the `busy` tenants is claimed: the caller is still at work for them.
+    async fn claim_due(&self, now: Instant, lease_until: Instant, limit: i64, busy: &BTreeSet<TenantId>) -> Result<Vec<DuePerson>>;
     /// Numbers committed events per tenant, in commit-visible order without gaps: a bounded batch a tenant. Returns how many.
     async fn number_events(&self) -> Result<u64>;
     /// Claims due deliveries of numbered events until `lease_until`: at most one per (target, person), the oldest of each;

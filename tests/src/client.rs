@@ -146,10 +146,11 @@ impl Answer {
     pub fn expect_one_of(&self, statuses: &[u16]) -> Value {
         assert!(
             statuses.contains(&self.status.as_u16()),
-            "{}\nanswered {} and not {statuses:?}:\n{}",
+            "{}\nanswered {} and not {statuses:?}:\n{}\n{}",
             self.request,
             self.status,
-            self.text
+            self.text,
+            self.log()
         );
         self.json()
     }
@@ -165,6 +166,15 @@ impl Answer {
         let detail = body["detail"].as_str().unwrap_or_default().to_owned();
         assert!(detail.split(' ').count() >= 3, "the detail is no sentence: {shown}");
         detail
+    }
+
+    /// What the server logged about the request, if it runs in this process and something went wrong in it.
+    fn log(&self) -> String {
+        let id = self.header("x-request-id");
+        if !self.status.is_server_error() || id.is_empty() {
+            return String::new();
+        }
+        crate::logs::lines_with(id).join("\n")
     }
 
     /// A header's text; empty when it is not there.

@@ -130,7 +130,8 @@ async fn rotate(which: Which, overlap_hours: u32, days: Option<u32>, output: Out
     let answer = api.post(&["tenants", &tenant, "connections", &id, "rotate"], &body).await?;
     output.show(&answer, |_| {
         let ends = word(&answer["expires"]);
-        Ok(format!("token    {}\nexpires  {ends}\nThe token before stays good for {overlap_hours} hours.\n", word(&answer["token"])))
+        let before = if overlap_hours == 0 { "has ended".to_owned() } else { format!("stays good for {overlap_hours} hours") };
+        Ok(format!("token    {}\nexpires  {ends}\nThe token before {before}.\n", word(&answer["token"])))
     })
 }
 

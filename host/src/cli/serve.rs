@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::cli::logging;
 use crate::clock::{Clock, SystemClock};
 use crate::compute::Compute;
-use crate::config::{Config, Layer, MASTER_KEY_VARIABLE, MasterKey};
+use crate::config::{Config, ConfigError, Layer, MASTER_KEY_VARIABLE, MasterKey};
 use crate::crypto::Keyring;
 use crate::diagnostic::Diagnostic;
 use crate::model::{Actor, TenantId};
@@ -170,7 +170,8 @@ async fn build(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<App
     make_private_dir(&config.data_dir).with_context(|| format!("the data directory `{}` can't be made", config.data_dir.display()))?;
     let keyring = Arc::new(match &config.master_key {
         MasterKey::File(path) => Keyring::from_file(path)?,
-        MasterKey::Hex(key) => Keyring::from_hex(key)?,
+        MasterKey::Hex(key) => Keyring::from_hex(key)
+            .map_err(|error| ConfigError::Invalid { key: MASTER_KEY_VARIABLE, problem: format!("can't be used: {error}") })?,
     });
     let store = store::open(&config.database_url, Arc::clone(&keyring)).await.context("the database can't be opened")?;
     let concurrency = u32::try_from(config.evaluation_threads).context("too many evaluation threads")?;
@@ -348,3 +349,6 @@ impl Signals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

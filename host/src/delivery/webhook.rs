@@ -103,7 +103,6 @@ fn again(attempts: i64, now: Instant, why: String) -> DeliveryResult {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
     use super::*;
 
     /// The example of the Standard Webhooks specification.

@@ -311,26 +311,12 @@ async fn commit(
     now: Instant,
 ) -> Result<Committed, Failure> {
     let decided = people::decide(app, &caller.tenant, active, cases, caller.paused(), now).await;
-    let mut persons = Vec::new();
-    let mut events = vec![event];
+    let mut change = Change { stale: Stale::MarkPending(Cause::GroupChange), bind_handle, ..caller.change(active, write, event, now) };
     for person in decided {
         let (outcome, happened) = person.into_outcome(active, true);
-        persons.push(outcome);
-        events.extend(happened);
+        change.persons.push(outcome);
+        change.events.extend(happened);
     }
-    let change = Change {
-        connection: caller.connection.clone(),
-        at: now,
-        actor: caller.actor(),
-        request_id: Some(caller.request_id.clone()),
-        revision: active.hash.clone(),
-        write: Some(write),
-        persons,
-        stale: Stale::MarkPending(Cause::GroupChange),
-        fan_out: Vec::new(),
-        bind_handle,
-        events,
-    };
     let committed = match app.store.commit(&caller.tenant, change.clone()).await {
         Err(StoreError::Conflict { what: "account_name" }) => {
             let events = change.events.iter().take(1).cloned().collect();

@@ -14,7 +14,7 @@ use super::{Applied, Caller, Failure, check_version, new_resource_id, resource_e
 use crate::app::App;
 use crate::evaluation::{self, Evaluation, Outcome};
 use crate::model::{Instant, NewEvent, OnReject, ResourceId};
-use crate::store::{Change, Person, ResourceWrite, Stale, StoreError, StoredResource};
+use crate::store::{Change, Person, ResourceWrite, StoreError, StoredResource};
 use crate::tenancy::{self, Active};
 
 /// How an existing user is to be changed.
@@ -220,17 +220,8 @@ fn change_of(caller: &Caller, active: &Active, decided: Decided, write: Resource
     let event = NewEvent { account: Some(decided.case.account.id.clone()), ..event };
     let inputs_changed = decided.case.input_version > 0;
     let (outcome, events) = decided.into_outcome(active, inputs_changed);
-    Change {
-        connection: caller.connection.clone(),
-        at: now,
-        actor: caller.actor(),
-        request_id: Some(caller.request_id.clone()),
-        revision: active.hash.clone(),
-        write: Some(write),
-        persons: vec![outcome],
-        stale: Stale::Conflict,
-        fan_out: Vec::new(),
-        bind_handle: None,
-        events: std::iter::once(event).chain(events).collect(),
-    }
+    let mut change = caller.change(active, write, event, now);
+    change.persons.push(outcome);
+    change.events.extend(events);
+    change
 }

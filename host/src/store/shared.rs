@@ -29,7 +29,7 @@ mod tenancy;
 #[path = "shared/work.rs"]
 mod work;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -114,8 +114,8 @@ impl Platform for Backend {
         Ok(self.next_fan_out().await?.is_some())
     }
 
-    async fn claim_due(&self, now: Instant, lease_until: Instant, limit: i64) -> Result<Vec<DuePerson>> {
-        let shares = work::claim_shares(&mut *self.read_platform().await?, now, limit).await?;
+    async fn claim_due(&self, now: Instant, lease_until: Instant, limit: i64, busy: &BTreeSet<TenantId>) -> Result<Vec<DuePerson>> {
+        let shares = work::claim_shares(&mut *self.read_platform().await?, now, limit, busy).await?;
         let mut due = Vec::new();
         for (tenant, share) in shares {
             let scope = self.scope(&tenant);

@@ -1,6 +1,6 @@
 //! A database of its own for each test, with a tenant and a connection in it, and short words for what tests do with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr as _;
 use std::sync::Arc;
 
@@ -423,6 +423,6 @@ pub fn chains(memberships: &[GroupMembership]) -> Vec<String> {
 
 /// The causes of everybody who is claimed now, by user.
 pub async fn claim_all(store: &Arc<dyn Store>, now: Instant) -> BTreeMap<String, Cause> {
-    let due = store.claim_due(now, now.plus_seconds(60), 10_000).await.unwrap();
+    let due = store.claim_due(now, now.plus_seconds(60), 10_000, &BTreeSet::new()).await.unwrap();
     due.into_iter().map(|person| (person.user.0, person.cause)).collect()
 }

@@ -2,6 +2,7 @@
 
 use rolecall::model::{Cause, ConnectionState, Instant, ResourceId};
 use rolecall::store::{Change, PersonOutcome};
+use std::collections::BTreeSet;
 
 use crate::fixture::{Fixture, START, actor, claim_all, outcome};
 
@@ -28,9 +29,9 @@ async fn a_claim_is_a_lease(fixture: Fixture) {
     let ana = here.create_user("ana").await;
     here.create_group("eng", &[&ana]).await;
     let (store, lease) = (&fixture.store, START.plus_seconds(60));
-    let due = store.claim_due(START, lease, 10).await.unwrap();
+    let due = store.claim_due(START, lease, 10, &BTreeSet::new()).await.unwrap();
     assert_eq!((due.len(), &due[0].user, due[0].cause, &due[0].connection), (1, &ana, Cause::GroupChange, &here.connection));
-    assert!(store.claim_due(START.plus_seconds(59), lease, 10).await.unwrap().is_empty());
+    assert!(store.claim_due(START.plus_seconds(59), lease, 10, &BTreeSet::new()).await.unwrap().is_empty());
     // Whoever claimed has died.
     assert_eq!(claim_all(store, lease).await.len(), 1);
     here.settle(&ana).await;
@@ -101,10 +102,10 @@ async fn tenants_share_what_is_claimed(fixture: Fixture) {
     let later = globex.group_creation("ops", &[&gil]);
     globex.commit(Change { at: START.plus_seconds(1), ..later }).await.unwrap();
     let now = START.plus_seconds(2);
-    let due = fixture.store.claim_due(now, now.plus_seconds(60), 10).await.unwrap();
+    let due = fixture.store.claim_due(now, now.plus_seconds(60), 10, &BTreeSet::new()).await.unwrap();
     let of = |tenant: &str| due.iter().filter(|person| person.tenant.as_str() == tenant).count();
     assert_eq!((of("acme"), of("globex")), (5, 1), "the crowd of one tenant does not keep the other waiting");
-    assert!(fixture.store.claim_due(now, now.plus_seconds(60), 0).await.unwrap().is_empty());
+    assert!(fixture.store.claim_due(now, now.plus_seconds(60), 0, &BTreeSet::new()).await.unwrap().is_empty());
 }
 
 async fn hosts_share_what_is_due(fixture: Fixture) {
@@ -116,7 +117,7 @@ async fn hosts_share_what_is_due(fixture: Fixture) {
     let claims = hosts.into_iter().flat_map(|host| {
         (0..4).map(move |_| {
             let host = host.clone();
-            tokio::spawn(async move { host.claim_due(START, START.plus_seconds(60), 5).await.unwrap() })
+            tokio::spawn(async move { host.claim_due(START, START.plus_seconds(60), 5, &BTreeSet::new()).await.unwrap() })
         })
     });
     let mut claimed = Vec::new();

@@ -91,13 +91,14 @@ fn wrong_patches(id: &str) -> Vec<Bad> {
             400,
             Some("invalidSyntax"),
         ),
+        bad("no path at all", "PATCH", &path, with(json!([{"op": "replace", "path": "..", "value": SECRET}])), 400, Some("invalidPath")),
         bad(
             "a malformed path",
             "PATCH",
             &path,
             with(json!([{"op": "replace", "path": "emails[type eq", "value": SECRET}])),
             400,
-            Some("invalidPath"),
+            Some("invalidFilter"),
         ),
         bad(
             "a filter that is too deep",
@@ -105,7 +106,7 @@ fn wrong_patches(id: &str) -> Vec<Bad> {
             &path,
             with(json!([{"op": "remove", "path": format!("emails[{deep}]")}])),
             400,
-            Some("invalidPath"),
+            Some("invalidFilter"),
         ),
         bad("a removal without a path", "PATCH", &path, with(json!([{"op": "remove"}])), 400, Some("noTarget")),
         bad(
@@ -116,14 +117,14 @@ fn wrong_patches(id: &str) -> Vec<Bad> {
             400,
             Some("invalidValue"),
         ),
-        bad("no user name left", "PATCH", &path, with(json!([{"op": "remove", "path": "userName"}])), 400, Some("invalidValue")),
+        bad("no user name left", "PATCH", &path, with(json!([{"op": "remove", "path": "userName"}])), 400, Some("mutability")),
         bad(
             "more operations than the limit",
             "PATCH",
             &path,
             with(Value::Array(vec![json!({"op": "replace", "path": "title", "value": "x"}); 1_001])),
-            400,
-            Some("tooMany"),
+            413,
+            None,
         ),
     ]
 }

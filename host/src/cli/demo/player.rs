@@ -12,7 +12,7 @@ use super::traffic::{self, Memory, Step, Traffic};
 use crate::cli::client::Api;
 use crate::cli::items;
 
-/// Longer than any answer of a healthy server on this machine.
+/// The longest that the demonstration waits for anything: longer than a healthy server on the same machine takes.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the API is asked while something is awaited.
 const POLL: Duration = Duration::from_millis(5);

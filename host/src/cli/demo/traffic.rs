@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A demonstration is read by people: a larger file is another file.
+/// The largest traffic file, in bytes: a demonstration is read by people, and a larger file is another file.
 const FILE_BYTES_LIMIT: u64 = 4 * 1024 * 1024;
 
 /// One identity provider's traffic into one tenant.

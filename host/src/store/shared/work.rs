@@ -1,6 +1,6 @@
 //! Work that is waiting: marking people as pending, fan-outs, claims. Pending work is rows; whoever claims has a lease.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::rows::word;
 use super::{Conn, Scope, text_list};
@@ -267,8 +267,11 @@ pub(super) const DUE_PEOPLE: &str = concat!(
 );
 
 /// How many people each tenant may claim.
-pub(super) async fn claim_shares(conn: &mut Conn, now: Instant, limit: i64) -> Result<Vec<(TenantId, i64)>> {
-    let tenants: Vec<String> = sqlx::query_scalar(DUE_TENANTS).bind(now.0).bind(limit).fetch_all(conn).await?;
+pub(super) async fn claim_shares(conn: &mut Conn, now: Instant, limit: i64, busy: &BTreeSet<TenantId>) -> Result<Vec<(TenantId, i64)>> {
+    let looked_at = limit.saturating_add(i64::try_from(busy.len()).unwrap_or(i64::MAX));
+    let mut tenants: Vec<String> = sqlx::query_scalar(DUE_TENANTS).bind(now.0).bind(looked_at).fetch_all(conn).await?;
+    tenants.retain(|tenant| !busy.iter().any(|busy| busy.as_str() == tenant));
+    tenants.truncate(usize::try_from(limit).unwrap_or(0));
     Ok(shares(tenants, limit))
 }
 
