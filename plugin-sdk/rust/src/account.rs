@@ -196,7 +196,6 @@ impl<'de> Deserialize<'de> for Account {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
     use super::*;
 
     #[test]

@@ -61,9 +61,15 @@ pub trait Propose: Plugin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// An account.
-    Account(Account),
+    Account(Box<Account>),
     /// None of the tenant's, and why.
     OutOfScope(String),
+}
+
+impl From<Account> for Answer {
+    fn from(account: Account) -> Self {
+        Self::Account(Box::new(account))
+    }
 }
 
 /// The author says no.

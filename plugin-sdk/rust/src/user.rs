@@ -290,7 +290,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for User<'a> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
     use super::*;
 
     fn text(value: Option<Value<'_>>) -> Option<(String, String)> {

@@ -76,7 +76,6 @@ fn parts<'a>(handle: &'a str, prefix: &str) -> Option<(&'a str, &'a str, &'a str
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
     use std::cell::RefCell;
 
     use rolecall_plugin::run::{Question, propose, validate_settings};

@@ -124,7 +124,7 @@ impl Transform for PeopleMapping {
         account.set(Attribute::Manager, user.manager());
         account.set(Attribute::Locale, user.locale());
         account.tag("idp_user_type", user.user_type());
-        Ok(Answer::Account(account))
+        Ok(account.into())
     }
 }
 

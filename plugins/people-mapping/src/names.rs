@@ -73,7 +73,6 @@ pub fn login(user_name: &str, domain: Option<&str>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
     use super::*;
 
     #[test]
