@@ -40,17 +40,7 @@ pub struct Process {
 impl Process {
     /// Starts `rolecall serve` on the database and waits until it listens.
     pub async fn serve(database: &Database) -> Self {
-        let mut child = Command::new(binary())
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "info"])
-            .arg("--data-dir")
-            .arg(database.folder())
-            .env("ROLECALL_DATABASE_URL", &database.url)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the server can be started");
+        let mut child = serve_command(database).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the server can be started");
         let mut lines = BufReader::new(child.stderr.take().expect("standard error is piped")).lines();
         let url = tokio::time::timeout(START_TIMEOUT, listening(&mut lines)).await.expect("the server listens in time");
         let reader = tokio::spawn(rest(lines));
@@ -73,6 +63,20 @@ impl Process {
         assert!(status.success(), "it ended with {status}:\n{}", log.join("\n"));
         log
     }
+}
+
+/// `rolecall serve` on the database, on a free port.
+#[must_use]
+pub fn serve_command(database: &Database) -> Command {
+    let mut command = Command::new(binary());
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "info"])
+        .arg("--data-dir")
+        .arg(database.folder())
+        .env("ROLECALL_DATABASE_URL", &database.url)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
 }
 
 /// Reads the log until it says where the server listens.

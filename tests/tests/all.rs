@@ -8,6 +8,8 @@ mod bad_input;
 mod cases;
 #[path = "all/collisions.rs"]
 mod collisions;
+#[path = "all/command_line.rs"]
+mod command_line;
 #[path = "all/connections.rs"]
 mod connections;
 #[path = "all/crashes.rs"]

@@ -1,0 +1,115 @@
+//! The command line as an administrator uses it: against a running server, with tokens from the environment, answers in JSON.
+
+use std::process::Stdio;
+
+use rolecall_tests::process::{self, Process};
+use rolecall_tests::tenant::{text, user};
+use rolecall_tests::{Client, Database, Server, on_both_databases};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+/// Runs a command that has to succeed, and gives its answer.
+async fn run(url: &str, token: &str, arguments: &[&str]) -> Value {
+    let arguments: Vec<&str> = [arguments, &["--json"]].concat();
+    let (done, out, error) = process::run(&arguments, &[("ROLECALL_SERVER", url), ("ROLECALL_TOKEN", token)]).await;
+    assert!(done, "{arguments:?}: {error}\n{out}");
+    if out.trim().is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_str(&out).unwrap_or_else(|e| panic!("{arguments:?}: no JSON ({e}): {out}"))
+    }
+}
+
+on_both_databases! {
+    /// Create, use, rotate, pause, resume, list and delete a connection; ask why; read the history.
+    async fn a_connection_is_run_from_the_command_line(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let (url, token) = (server.url(), server.operator.token.clone().unwrap_or_default());
+        let run = async |arguments: &[&str]| run(&url, &token, arguments).await;
+        let made = run(&["connection", "create", "--tenant", "acme", "entra-id"]).await;
+        let (id, base) = (text(&made["id"]), text(&made["base_url"]));
+        let scim = Client::scim(base, text(&made["token"]));
+        let ada = text(&scim.post("/Users", user("ada@acme.example", json!({}))).await.expect(201)["id"]);
+        let rotated = run(&["connection", "rotate", "--tenant", "acme", &id]).await;
+        let scim = scim.with_token(rotated["token"].as_str());
+        run(&["connection", "pause", "--tenant", "acme", &id]).await;
+        scim.post("/Groups", rolecall_tests::tenant::group("Engineering", &[&ada])).await.expect(201);
+        assert!(acme.roles("ada@acme.example").await.is_empty(), "paused");
+        let listed = run(&["connection", "list", "--tenant", "acme"]).await;
+        assert_eq!(listed["connections"][0]["state"], "paused", "{listed}");
+        run(&["connection", "resume", "--tenant", "acme", &id]).await;
+        server.settle().await;
+        let why = run(&["explain", "--tenant", "acme", "ada@acme.example", "developer"]).await;
+        assert_eq!(why["decision"], "allow", "{why}");
+        let why_not = run(&["explain", "--tenant", "acme", "ada@acme.example", "reader"]).await;
+        assert_eq!(why_not["decision"], "no_permit", "{why_not}");
+        // The history may be long: one JSON object a line.
+        let (done, events, error) =
+            process::run(&["events", "--tenant", "acme", "--json"], &[("ROLECALL_SERVER", &url), ("ROLECALL_TOKEN", &token)]).await;
+        let kinds: Vec<String> =
+            events.lines().map(|line| text(&serde_json::from_str::<Value>(line).expect("each line is JSON")["kind"])).collect();
+        assert!(done && kinds.iter().any(|kind| kind == "grant.added"), "{error}\n{events}");
+        run(&["connection", "delete", "--tenant", "acme", &id]).await;
+        scim.get("/Users").await.expect(401);
+        server.stop().await;
+    }
+
+    /// A token of one tenant that may only read does that and nothing else.
+    async fn a_token_reaches_as_far_as_its_scope(database: Database) {
+        let server = Server::start(&database).await;
+        server.tenant("acme").create().await;
+        server.tenant("globex").create().await;
+        let (url, operator) = (server.url(), server.operator.token.clone().unwrap_or_default());
+        let reader = text(&run(&url, &operator, &["token", "create", "--tenant", "acme"]).await["token"]);
+        run(&url, &reader, &["connection", "list", "--tenant", "acme"]).await;
+        for arguments in [
+            &["connection", "create", "--tenant", "acme", "x"][..],
+            &["connection", "list", "--tenant", "globex"],
+            &["token", "create", "--write"],
+        ] {
+            let (done, out, error) = process::run(arguments, &[("ROLECALL_SERVER", &url), ("ROLECALL_TOKEN", &reader)]).await;
+            assert!(!done && !error.contains("panicked"), "{arguments:?}: {out}{error}");
+            assert!(!(out + &error).contains(&reader), "{arguments:?}: the token is in the output");
+        }
+        server.stop().await;
+    }
+
+    /// The first start shows an operator's token once; the second shows none; neither logs it.
+    async fn the_first_start_shows_a_token_once(database: Database) {
+        let token = first_token(&database).await.expect("the first start shows a token");
+        assert_eq!(first_token(&database).await, None, "the second start shows none");
+        let process = Process::serve(&database).await;
+        let api = Client::new(format!("{}/api/v1", process.url), Some(token.clone()));
+        api.post("/tenants", json!({"id": "acme"})).await.expect(201);
+        let log = process.terminate().await;
+        assert!(log.iter().any(|line| line.contains("answered")), "{log:?}");
+        assert!(log.iter().all(|line| !line.contains(&token)), "the token is in the log");
+    }
+}
+
+/// Starts a server until it has said all that it says at a start, and gives the token in that.
+async fn first_token(database: &Database) -> Option<String> {
+    let mut child =
+        process::serve_command(database).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the server can be started");
+    let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
+    while let Some(line) = log.next_line().await.expect("the log can be read") {
+        if line.contains("\"listening\"") {
+            break;
+        }
+    }
+    let id = child.id().expect("the process runs").to_string();
+    let reader = tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+    let out = BufReader::new(child.stdout.take().expect("piped"));
+    // What is said at the start is said before SIGTERM is looked at.
+    let told = tokio::process::Command::new("kill").args(["-TERM", &id]).status().await.expect("`kill` runs");
+    assert!(told.success(), "SIGTERM can be sent");
+    let mut said = out.lines();
+    let mut token = None;
+    while let Some(line) = said.next_line().await.expect("standard output can be read") {
+        token = line.split_whitespace().find(|word| word.starts_with("rc_")).map(str::to_owned).or(token);
+    }
+    assert!(child.wait().await.expect("it ends").success());
+    reader.await.expect("the log can be read");
+    token
+}
