@@ -3,6 +3,7 @@
 //! No I/O, no clock, no randomness: its dependencies rule them out. Knows nothing of tenants,
 //! accounts, plugins, policies or databases.
 
+pub mod cursor;
 pub mod error;
 pub mod filter;
 pub mod message;
@@ -11,6 +12,8 @@ pub mod path;
 pub mod projection;
 pub mod resource;
 pub mod schema;
+pub mod search;
+pub mod sort;
 
 pub use error::{ScimError, ScimType};
 
@@ -24,6 +27,9 @@ pub enum ResourceKind {
 }
 
 impl ResourceKind {
+    /// Every kind, in the order of a listing of the server's root.
+    pub const ALL: [Self; 2] = [Self::User, Self::Group];
+
     /// The name in `meta.resourceType`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -45,7 +51,7 @@ impl ResourceKind {
     /// The kind with that name, in any case.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::User, Self::Group].into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name))
+        Self::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name))
     }
 }
 

@@ -28,6 +28,22 @@ pub fn list_response(total: i64, start_index: i64, resources: Vec<Map<String, Va
     })
 }
 
+/// A `ListResponse` of a query with cursors (RFC 9865 §2): `next` is missing on the last page alone, `previous` on the first.
+/// `total` may be left out where counting costs too much.
+#[must_use]
+pub fn cursor_response(total: Option<i64>, resources: Vec<Map<String, Value>>, next: Option<&str>, previous: Option<&str>) -> Value {
+    let mut body = json!({"schemas": [LIST_SCHEMA], "itemsPerPage": resources.len()});
+    let known =
+        [("totalResults", total.map(Value::from)), ("nextCursor", next.map(Value::from)), ("previousCursor", previous.map(Value::from))];
+    for (name, value) in known {
+        if let Some(value) = value {
+            body[name] = value;
+        }
+    }
+    body["Resources"] = resources.into();
+    body
+}
+
 /// `/ServiceProviderConfig` (RFC 7643 §5). `base` is the URL that the endpoints' paths follow, without a slash at its end.
 #[must_use]
 pub fn service_provider_config(base: &str) -> Value {

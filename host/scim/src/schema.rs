@@ -318,6 +318,14 @@ impl Schemas {
         };
         Some(Resolved { extension, attribute, sub })
     }
+
+    /// What a path means for the first of several kinds that has it; a core or common attribute comes before an
+    /// extension's attribute that is named without its URN.
+    #[must_use]
+    pub fn resolve_any(&self, kinds: &[ResourceKind], path: &AttrPath) -> Option<Resolved<'_>> {
+        let found = || kinds.iter().filter_map(|&kind| self.resolve(kind, path));
+        found().find(|found| found.extension.is_none()).or_else(|| found().next())
+    }
 }
 
 /// Characters of a URN that no filter or path gives a meaning.

@@ -1,11 +1,11 @@
 //! The body of a PATCH, to steps on attributes of the schemas.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Change, MemberChange, OPERATIONS_LIMIT, Operation, PATCH_SCHEMA, Patch, Step, Target, Verb, in_operation};
 use crate::filter::{Filter, Literal, Op, Test};
 use crate::path::{AttrPath, Path, shown};
-use crate::resource::body::{check_depth, ignore_unknown, is_members, member_ids, urns, without_filter};
+use crate::resource::body::{check_depth, ignore_unknown, is_members, member, member_ids, urns, without_filter};
 use crate::resource::value::Reader;
 use crate::schema::{Attribute, Mutability, Resolved, Schemas, Type};
 use crate::{Quirk, ResourceKind, ScimError};
@@ -29,11 +29,6 @@ pub(super) fn parse(schemas: &Schemas, kind: ResourceKind, body: &Value) -> Resu
         .map(|(index, operation)| reading.operation(operation).map_err(|error| in_operation(index, error)))
         .collect::<Result<_, _>>()?;
     Ok(Patch { quirks: reading.reader.quirks, kind, operations, ignored: reading.reader.ignored })
-}
-
-/// A member of a message, its name in any case (RFC 7643 §2.1).
-fn member<'v>(body: &'v Map<String, Value>, name: &str) -> Option<&'v Value> {
-    body.get(name).or_else(|| body.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
 }
 
 struct Reading<'a> {

@@ -19,8 +19,7 @@ pub(super) fn read(schemas: &Schemas, kind: ResourceKind, body: &Value, previous
     };
     check_depth(body)?;
     let mut reader = Reader::default();
-    let listed = body.iter().find(|(key, _)| key.eq_ignore_ascii_case("schemas")).map(|(_, value)| value);
-    let listed = urns(&mut reader, schemas, kind, Some(&schemas.core(kind).id), listed)?;
+    let listed = urns(&mut reader, schemas, kind, Some(&schemas.core(kind).id), member(body, "schemas"))?;
     let mut document = Map::from_iter([("schemas".to_owned(), Value::Null)]);
     let mut members = None;
     for (key, value) in body {
@@ -91,6 +90,18 @@ pub(crate) fn check_depth(body: &Map<String, Value>) -> Result<(), ScimError> {
         return Ok(());
     }
     Err(ScimError::invalid_syntax(format!("the body is nested deeper than {DEPTH_LIMIT} levels")))
+}
+
+/// Checks that a message's `schemas` name it. What else they name is no matter.
+pub(crate) fn names_schema(body: &Map<String, Value>, wanted: &str) -> Result<(), ScimError> {
+    let listed = member(body, "schemas").and_then(Value::as_array);
+    let named = listed.into_iter().flatten().filter_map(Value::as_str).any(|urn| urn.eq_ignore_ascii_case(wanted));
+    if named { Ok(()) } else { Err(ScimError::invalid_syntax(format!("`schemas` must be an array that names `{wanted}`"))) }
+}
+
+/// A member of a message, its name in any case (RFC 7643 §2.1).
+pub(crate) fn member<'v>(body: &'v Map<String, Value>, name: &str) -> Option<&'v Value> {
+    body.get(name).or_else(|| body.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
 }
 
 /// The URNs in `schemas` that are known for this kind, in the schemas' case. What is `wanted` has to be among what was

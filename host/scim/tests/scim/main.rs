@@ -2,9 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
 
 mod cases;
+mod cursor;
 mod discovery;
 mod extension;
 mod generate;
 mod limits;
 mod naive;
 mod properties;
+mod root;
+mod search;
+mod sort;
