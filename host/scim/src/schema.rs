@@ -148,6 +148,12 @@ impl Attribute {
         self
     }
 
+    /// Whether what a client writes is kept: read-only attributes are the server's, and what is only ever written is dropped.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        !matches!(self.mutability, Mutability::ReadOnly | Mutability::WriteOnly)
+    }
+
     /// The sub-attribute with that name, in any case.
     #[must_use]
     pub fn sub(&self, name: &str) -> Option<&Attribute> {

@@ -179,7 +179,9 @@ impl<'a> Parser<'a> {
         };
         match found {
             // A value that is never returned must not be guessed through a filter either (RFC 7643 §7, `returned`).
-            Some((attribute, part)) if part.unwrap_or(attribute).returned != Returned::Never => Ok((Some(attribute), part)),
+            Some((attribute, part)) if [Some(attribute), part].into_iter().flatten().all(|named| named.returned != Returned::Never) => {
+                Ok((Some(attribute), part))
+            }
             _ => {
                 self.at = start;
                 let name = shown(&path.to_string());
