@@ -247,7 +247,7 @@ fn describe(filter: &Filter, attribute: &Attribute, target: Option<&Attribute>, 
                 Literal::Number(value) => Value::Number(value.clone()),
                 Literal::Text(value) => Value::String(value.clone()),
             };
-            let part = attribute.sub(name).filter(|part| part.name != "value" && part.mutability != Mutability::ReadOnly);
+            let part = attribute.sub(name).filter(|part| part.name != "value" && part.is_kept());
             let Some(part) = part.filter(|part| target != Some(part)) else { return false };
             let value = if part.multi_valued { Value::Array(vec![value]) } else { value };
             parts.insert(part.name.clone(), value.clone()).is_none_or(|other| other == value)
@@ -283,7 +283,7 @@ fn set_part(context: &Context<'_>, parts: &mut Map<String, Value>, part: &Attrib
 
 /// A complex value that is there has its required parts.
 fn check_parts(context: &Context<'_>, parts: &Map<String, Value>) -> Result<(), ScimError> {
-    let missing = context.attribute.sub_attributes.iter().find(|part| part.required && !parts.contains_key(&part.name));
+    let missing = context.attribute.sub_attributes.iter().find(|part| part.required && part.is_kept() && !parts.contains_key(&part.name));
     match missing {
         Some(part) if !parts.is_empty() => {
             Err(ScimError::mutability(format!("`{}.{}` is required: replace it", context.attribute.name, part.name)))

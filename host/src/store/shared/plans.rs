@@ -1,8 +1,6 @@
 //! Which index each look-up uses, told by the database itself: on a database with people in it, no statement that a request or
 //! a tick of the worker makes may go through a whole table.
 
-#![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
-
 use rolecall_scim::ResourceKind;
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 

@@ -160,7 +160,6 @@ async fn execute(conn: &mut SqliteConnection, statement: &'static str) -> std::r
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
     use std::str::FromStr as _;
     use std::sync::Arc;
 
