@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rolecall::crypto::{Keyring, SecretKey};
 use rolecall::model::{AccountId, ConnectionState, Handle, Instant};
-use rolecall::store::{self, ApiScope, HandleBinding, StoreError, StoredRevision, Target};
+use rolecall::store::{self, ApiScope, Change, HandleBinding, StoreError, StoredRevision, Target};
 use rolecall_scim::ResourceKind;
 
 use crate::fixture::{Fixture, START, actor, token};
@@ -164,7 +164,7 @@ async fn tenants_are_apart(fixture: Fixture) {
         confirmed: true,
         bound: START,
     };
-    here.commit(rolecall::store::Change { bind_handle: Some(binding), ..here.change() }).await.unwrap();
+    here.commit(Change { bind_handle: Some(binding), ..here.change() }).await.unwrap();
     let target =
         Target { id: "hook".into(), tenant: here.tenant.clone(), url: "https://a.example".into(), sealed_secret: vec![1], enabled: true };
     fixture.store.put_target(&target).await.unwrap();
