@@ -345,4 +345,20 @@ mod tests {
         let missing = Config::resolve(Layer::default(), Some(Path::new("/nowhere/rolecall.toml")), None).err().unwrap();
         assert_eq!(missing.to_string(), "the configuration file `/nowhere/rolecall.toml` can't be read");
     }
+
+    #[test]
+    fn the_example_is_accepted_and_the_guide_lists_every_setting() {
+        use clap::Args as _;
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let example = Config::resolve(Layer::default(), Some(&root.join("examples/deployment/rolecall.toml")), None).unwrap();
+        assert_eq!(example.data_dir, Path::new("/var/lib/rolecall"));
+        let guide = std::fs::read_to_string(root.join("docs/operators.md")).unwrap();
+        let command = Layer::augment_args(clap::Command::new("serve"));
+        for arg in command.get_arguments() {
+            let key = arg.get_id().as_str();
+            let row = format!("| `{key}` | `--{}` | `ROLECALL_{}` |", key.replace('_', "-"), key.to_uppercase());
+            assert!(guide.contains(&row), "docs/operators.md has no row for `{key}`");
+            assert_eq!(arg.get_env(), Some(format!("ROLECALL_{}", key.to_uppercase()).as_ref()));
+        }
+    }
 }

@@ -4,12 +4,12 @@
 //! benchmarks all call it, so what was tried is what happens. It knows nothing of what stands at
 //! present: comparing with that is `lifecycle`'s.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rolecall_scim::resource::Document;
 
 use crate::mapping::{AccountShape, Mapping};
-use crate::model::{AccountId, ConnectionId, GroupMembership, Instant, Note, ResourceId};
+use crate::model::{AccountId, ConnectionId, GroupMembership, Instant, Note, Reason, ResourceId};
 use crate::plugins::{Call, PluginFault};
 use crate::policies::{Principal, RoleDecision};
 use crate::revision::Revision;
@@ -66,6 +66,9 @@ pub struct Undecided {
     /// What failed.
     pub note: Note,
 }
+
+/// Nominated roles, each with the plugin's words for why.
+pub type Nominations = BTreeMap<String, Option<String>>;
 
 /// What a revision makes of a subject.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,7 +150,11 @@ pub fn evaluate(revision: &Revision, subject: &Subject, as_of: Instant) -> Evalu
         Err(fault) => return Evaluation { fuel, ..Evaluation::outcome(Outcome::Fault(fault_of(&fault))) },
     };
     let principal = principal(subject, &shape);
-    let decision = revision.policies.decide(&principal, &proposed, as_of.timestamp());
+    let roles = proposed.keys().cloned().collect();
+    let mut decision = revision.policies.decide(&principal, &roles, as_of.timestamp());
+    for granted in &mut decision.grants {
+        name_nomination(&mut granted.reasons, proposed.get(&granted.role));
+    }
     let undecided = decision
         .errors
         .into_iter()
@@ -176,18 +183,20 @@ pub fn principal<'a>(subject: &'a Subject, shape: &'a AccountShape) -> Principal
     Principal::of(subject.user.as_str(), subject.connection.as_str(), shape, &subject.groups)
 }
 
-/// The roles that the tenant's plugin nominates for an account of this shape.
+/// The roles that the tenant's plugin nominates for an account of this shape, each with why.
 ///
 /// # Errors
 /// The plugin's fault.
-pub fn proposed_roles(
-    revision: &Revision,
-    subject: &Subject,
-    shape: &AccountShape,
-    as_of: Instant,
-) -> Result<BTreeSet<String>, PluginFault> {
+pub fn nominations(revision: &Revision, subject: &Subject, shape: &AccountShape, as_of: Instant) -> Result<Nominations, PluginFault> {
     let handles: Vec<&str> = subject.groups.iter().map(|group| group.handle.as_str()).collect();
     propose(revision, subject, &handles, shape, as_of, &mut 0)
+}
+
+/// Puts the plugin's words beside the reasons that rest on its nomination.
+pub fn name_nomination(reasons: &mut [Reason], because: Option<&Option<String>>) {
+    for reason in reasons.iter_mut().filter(|reason| reason.proposed) {
+        reason.nomination = because.cloned().flatten();
+    }
 }
 
 /// `active` absent is not false: clients that leave it out have disabled accounts elsewhere by accident.
@@ -220,9 +229,9 @@ fn propose(
     shape: &AccountShape,
     as_of: Instant,
     fuel: &mut u64,
-) -> Result<BTreeSet<String>, PluginFault> {
+) -> Result<Nominations, PluginFault> {
     let Some(bound) = &revision.propose else {
-        return Ok(BTreeSet::new());
+        return Ok(Nominations::new());
     };
     let user = subject.document.to_value();
     let call = Call {
@@ -235,7 +244,7 @@ fn propose(
     };
     let answer = bound.plugin.propose_roles(&call, shape)?;
     *fuel += answer.fuel;
-    Ok(answer.proposals.into_iter().map(|proposal| proposal.role).collect())
+    Ok(answer.proposals.into_iter().map(|proposal| (proposal.role, proposal.because)).collect())
 }
 
 fn fault_of(fault: &PluginFault) -> Fault {

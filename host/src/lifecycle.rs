@@ -351,7 +351,7 @@ mod tests {
     }
 
     fn reason(handle: &str) -> Reason {
-        Reason { policy: format!("by-{handle}"), reason: None, groups: vec![vec![handle.to_owned()]], proposed: false }
+        Reason { policy: format!("by-{handle}"), reason: None, groups: vec![vec![handle.to_owned()]], proposed: false, nomination: None }
     }
 
     fn standing_grant(role: &str, handle: &str) -> Grant {

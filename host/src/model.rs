@@ -232,6 +232,9 @@ pub struct Reason {
     /// Whether the tenant's plugin nominated the role.
     #[serde(default)]
     pub proposed: bool,
+    /// Where the policy asks for a nomination: why the plugin nominated the role, in its own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nomination: Option<String>,
 }
 
 /// A role that an account holds, or would hold.

@@ -735,13 +735,19 @@ pub trait Store: Platform {
 /// Opens the store that the URL's scheme names (`sqlite:` or `postgres:`), with its migrations applied.
 ///
 /// # Errors
-/// `Unavailable` when the database can't be opened; `Missing` for another scheme.
+/// `Unavailable` when the database can't be opened; `Missing` for another scheme; `Corrupt` when the database was made
+/// with another master key: nothing sealed in it could be read, and no token would be known.
 pub async fn open(url: &str, keyring: Arc<crate::crypto::Keyring>) -> Result<Arc<dyn Store>> {
-    if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-        Ok(Arc::new(postgres::PostgresStore::open(url, keyring).await?))
+    let store: Arc<dyn Store> = if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+        Arc::new(postgres::PostgresStore::open(url, keyring).await?)
     } else if url.starts_with("sqlite:") {
-        Ok(Arc::new(sqlite::SqliteStore::open(url, keyring).await?))
+        Arc::new(sqlite::SqliteStore::open(url, keyring).await?)
     } else {
-        Err(StoreError::Missing("database scheme (use `sqlite:` or `postgres:`)"))
+        return Err(StoreError::Missing("database scheme (use `sqlite:` or `postgres:`)"));
+    };
+    if let Some(tenant) = store.tenants().await?.first() {
+        // Sealing anything opens the tenant's own key, which the master key has sealed.
+        store.seal_secret(&tenant.id, &[]).await?;
     }
+    Ok(store)
 }

@@ -387,13 +387,14 @@ fn explain_case(revision: &Revision, case: &Case, role: &str, as_of: Instant) ->
         Outcome::Refused(note) => return Explanation::without_policies(role, "refused", &note.message),
         Outcome::Fault(fault) => return Explanation::without_policies(role, "fault", &fault.note.message),
     };
-    match evaluation::proposed_roles(revision, &case.subject, shape, as_of) {
-        Ok(proposed) => {
+    match evaluation::nominations(revision, &case.subject, shape, as_of) {
+        Ok(nominations) => {
             let principal = evaluation::principal(&case.subject, shape);
-            revision
-                .policies
-                .explain(&principal, role, proposed.contains(role), as_of.timestamp())
-                .unwrap_or_else(|| Explanation::without_policies(role, "unknown_role", "the role is not in the tenant's catalogue"))
+            let explained = revision.policies.explain(&principal, role, nominations.contains_key(role), as_of.timestamp());
+            let unknown = || Explanation::without_policies(role, "unknown_role", "the role is not in the tenant's catalogue");
+            let mut explained = explained.unwrap_or_else(unknown);
+            evaluation::name_nomination(&mut explained.reasons, nominations.get(role));
+            explained
         }
         Err(fault) => Explanation::without_policies(role, "fault", &fault.to_string()),
     }

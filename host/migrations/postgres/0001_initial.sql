@@ -1,5 +1,6 @@
 -- The durable state on PostgreSQL. Its twin is ../sqlite/0001_initial.sql: same tables, columns and index names.
--- The tenant is the first column of every key. Instants are microseconds since 1970 (UTC); JSON is text.
+-- The tenant is the first column of every key. Instants are microseconds since 1970 (UTC); JSON is text. Indexes beside a key
+-- are partial where they can be: PostgreSQL's planner, while it has no statistics, could mistake them for a way to the key.
 
 CREATE TABLE tenants (
     tenant          TEXT COLLATE "C" NOT NULL PRIMARY KEY,
@@ -87,12 +88,13 @@ CREATE TABLE resources (
     PRIMARY KEY (tenant, connection, id),
     FOREIGN KEY (tenant, connection) REFERENCES connections ON DELETE CASCADE
 );
-CREATE UNIQUE INDEX resources_user_name ON resources (tenant, connection, user_name);
-CREATE INDEX resources_kind ON resources (tenant, connection, kind, id);
+CREATE UNIQUE INDEX resources_user_name ON resources (tenant, connection, user_name) WHERE user_name IS NOT NULL;
+CREATE INDEX resources_users ON resources (tenant, connection, id) WHERE kind = 'user';
+CREATE INDEX resources_groups ON resources (tenant, connection, id) WHERE kind = 'group';
 -- External ids are not unique by their schema (RFC 7643 §3.1), display names neither.
-CREATE INDEX resources_external_id ON resources (tenant, connection, kind, external_id);
-CREATE INDEX resources_display_name ON resources (tenant, connection, kind, display_name);
-CREATE INDEX resources_modified ON resources (tenant, connection, kind, modified);
+CREATE INDEX resources_external_id ON resources (tenant, connection, external_id) WHERE external_id IS NOT NULL;
+CREATE INDEX resources_display_name ON resources (tenant, connection, display_name) WHERE display_name IS NOT NULL;
+CREATE INDEX resources_modified ON resources (tenant, connection, modified) WHERE kind = 'user';
 
 CREATE TABLE emails (
     tenant     TEXT COLLATE "C" NOT NULL,
@@ -116,7 +118,7 @@ CREATE TABLE deleted_resources (
     PRIMARY KEY (tenant, connection, id),
     FOREIGN KEY (tenant, connection) REFERENCES connections ON DELETE CASCADE
 );
-CREATE INDEX deleted_resources_external_id ON deleted_resources (tenant, connection, external_id);
+CREATE INDEX deleted_resources_external_id ON deleted_resources (tenant, connection, external_id) WHERE external_id IS NOT NULL;
 
 -- No foreign key on the group: the rows of a deleted large group are cleared away by a fan-out.
 CREATE TABLE members (
@@ -158,10 +160,11 @@ CREATE TABLE accounts (
     modified         BIGINT NOT NULL,
     PRIMARY KEY (tenant, account)
 );
-CREATE UNIQUE INDEX accounts_name_key ON accounts (tenant, name_key);
+CREATE UNIQUE INDEX accounts_name_key ON accounts (tenant, name_key) WHERE name_key IS NOT NULL;
 CREATE INDEX accounts_wanted_key ON accounts (tenant, wanted_key) WHERE wanted_key IS NOT NULL;
-CREATE INDEX accounts_user_name ON accounts (tenant, user_name_folded);
-CREATE INDEX accounts_state ON accounts (tenant, state, account);
+CREATE INDEX accounts_user_name ON accounts (tenant, user_name_folded) WHERE user_name_folded IS NOT NULL;
+-- Most accounts are in use: those are found by the key.
+CREATE INDEX accounts_state ON accounts (tenant, state, account) WHERE state <> 'active';
 
 -- Joins resources and accounts: one to one now, several connections may come to feed one account.
 CREATE TABLE links (
@@ -205,7 +208,7 @@ CREATE TABLE evaluations (
     FOREIGN KEY (tenant, connection, resource) REFERENCES resources ON DELETE CASCADE
 );
 CREATE INDEX evaluations_due ON evaluations (tenant, due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX evaluations_pending ON evaluations (tenant, connection, resource) WHERE cause IS NOT NULL;
+CREATE INDEX evaluations_pending ON evaluations (tenant, cause) WHERE cause IS NOT NULL;
 
 -- Marking that is left to a job: everybody of a tenant (no connection), of a connection (no group), or below a group.
 CREATE TABLE fan_outs (
@@ -246,7 +249,6 @@ CREATE TABLE events (
     personal   BYTEA,                            -- sealed under the person's key
     PRIMARY KEY (tenant, position)
 );
-CREATE UNIQUE INDEX events_id ON events (tenant, id);
 CREATE UNIQUE INDEX events_seq ON events (tenant, seq) WHERE seq IS NOT NULL;
 CREATE INDEX events_unnumbered ON events (tenant, position) WHERE seq IS NULL;
 

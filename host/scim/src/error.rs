@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 /// The error message's schema.
 pub const ERROR_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 
-/// The detail error keyword (RFC 7644 §3.12, table 9).
+/// The detail error keyword (RFC 7644 §3.12, table 9; RFC 9865 §2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScimType {
     /// The filter is malformed, or compares what can't be compared.
@@ -28,6 +28,12 @@ pub enum ScimType {
     InvalidVers,
     /// Something sensitive was put into a URI.
     Sensitive,
+    /// The cursor is none that this server gave for this query (RFC 9865 §2.1).
+    InvalidCursor,
+    /// The cursor is too old (RFC 9865 §2.1).
+    ExpiredCursor,
+    /// The count of a query with a cursor is malformed (RFC 9865 §2.1).
+    InvalidCount,
 }
 
 impl ScimType {
@@ -45,6 +51,9 @@ impl ScimType {
             Self::InvalidValue => "invalidValue",
             Self::InvalidVers => "invalidVers",
             Self::Sensitive => "sensitive",
+            Self::InvalidCursor => "invalidCursor",
+            Self::ExpiredCursor => "expiredCursor",
+            Self::InvalidCount => "invalidCount",
         }
     }
 }
@@ -85,6 +94,16 @@ impl ScimError {
         no_target = NoTarget,
         /// 400 `invalidValue`.
         invalid_value = InvalidValue,
+        /// 400 `invalidCursor`.
+        invalid_cursor = InvalidCursor,
+        /// 400 `expiredCursor`.
+        expired_cursor = ExpiredCursor,
+        /// 400 `invalidCount`.
+        invalid_count = InvalidCount,
+        /// 400 `invalidVers`.
+        invalid_vers = InvalidVers,
+        /// 400 `sensitive`: RFC 7644 §7.5.2 would have it in the body of a POST to `.search`.
+        sensitive = Sensitive,
     }
 
     /// 409 `uniqueness`.

@@ -107,11 +107,21 @@ impl Filter {
     /// # Errors
     /// 400 `invalidFilter` with the column and what was expected.
     pub fn parse_with_quirks(schemas: &Schemas, kind: ResourceKind, text: &str) -> Result<(Self, Vec<Quirk>), ScimError> {
+        Self::parse_any(schemas, &[kind], text)
+    }
+
+    /// As [`Self::parse_with_quirks`], for a query of several kinds of resources (RFC 7644 §3.4.2.1). A path is good if one
+    /// of `kinds` has it; for a resource of another kind, the attribute counts as absent. Where several kinds have it, the
+    /// value is read in the type of the first one's, a core attribute before an extension's.
+    ///
+    /// # Errors
+    /// 400 `invalidFilter` with the column and what was expected.
+    pub fn parse_any(schemas: &Schemas, kinds: &[ResourceKind], text: &str) -> Result<(Self, Vec<Quirk>), ScimError> {
         if text.len() > FILTER_BYTES_LIMIT {
             return Err(ScimError::invalid_filter(format!("the filter is longer than {FILTER_BYTES_LIMIT} bytes: ask for less at once")));
         }
         let mut parser = parse::Parser::new(schemas, text);
-        let filter = parser.whole(parse::Scope::Resource(kind))?;
+        let filter = parser.whole(parse::Scope::Resources(kinds))?;
         Ok((filter, parser.quirks))
     }
 

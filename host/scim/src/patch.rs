@@ -110,8 +110,10 @@ pub struct Patched {
     pub document: Document,
     /// For groups.
     pub members: Vec<MemberChange>,
-    /// One entry an operation. Member changes are `Applied`: whether they changed a row is the store's to say.
+    /// One entry an operation: what it did. A request of which one operation is refused is refused as a whole, see [`Refusal`]. Member changes are `Applied`: whether they changed a row is the store's to say.
     pub operations: Vec<Done>,
+    /// Paths of the attributes that changed, each once: for events (RFC 9967 §2.2) and logs.
+    pub changed: Vec<String>,
     /// Attributes that were not kept.
     pub ignored: Vec<String>,
     /// Client quirks.
@@ -125,6 +127,14 @@ impl Patch {
     /// 400 `invalidSyntax`, `invalidPath`, `invalidFilter`, `invalidValue`, `noTarget` or `mutability`, naming the
     /// operation by its number; 413 for more than [`OPERATIONS_LIMIT`].
     pub fn parse(schemas: &Schemas, kind: ResourceKind, body: &Value) -> Result<Self, ScimError> {
+        Self::parse_or_refusal(schemas, kind, body).map_err(|refusal| refusal.error)
+    }
+
+    /// As [`Self::parse`], with the operation that the error is about.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_or_refusal(schemas: &Schemas, kind: ResourceKind, body: &Value) -> Result<Self, Refusal> {
         parse::parse(schemas, kind, body)
     }
 
@@ -133,6 +143,14 @@ impl Patch {
     /// # Errors
     /// 400 `noTarget`, `mutability`, `invalidValue` …, naming the operation by its number.
     pub fn apply(&self, schemas: &Schemas, document: &Document) -> Result<Patched, ScimError> {
+        self.apply_or_refusal(schemas, document).map_err(|refusal| refusal.error)
+    }
+
+    /// As [`Self::apply`], with the operation that the error is about.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn apply_or_refusal(&self, schemas: &Schemas, document: &Document) -> Result<Patched, Refusal> {
         apply::apply(self, schemas, document)
     }
 }
@@ -144,7 +162,35 @@ pub fn member_matches(schemas: &Schemas, filter: &Filter, member: &Value) -> boo
     members.is_some_and(|members| value_matches(filter, members, member))
 }
 
-/// An error that says which operation it is about, counted from 1.
-fn in_operation(index: usize, error: ScimError) -> ScimError {
-    ScimError { detail: format!("operation {}: {}", index + 1, error.detail), ..error }
+/// Why a PATCH was refused, all of it (RFC 7644 §3.5.2).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct Refusal {
+    /// The operation that can't be carried out, counted from 0; `None` when the request as a whole is at fault.
+    pub operation: Option<usize>,
+    /// What the client is told. It counts operations from 1.
+    pub error: ScimError,
+}
+
+impl Refusal {
+    fn by(index: usize, error: ScimError) -> Self {
+        Self { operation: Some(index), error: ScimError { detail: format!("operation {}: {}", index + 1, error.detail), ..error } }
+    }
+}
+
+impl From<ScimError> for Refusal {
+    fn from(error: ScimError) -> Self {
+        Self { operation: None, error }
+    }
+}
+
+impl Done {
+    /// A stable word for it, in events and logs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::NoOp => "no_op",
+        }
+    }
 }

@@ -14,6 +14,8 @@ pub const NAMES_LIMIT: usize = 500;
 pub struct Projection {
     mode: Mode,
     names: Vec<Name>,
+    /// What a client that did not say what it wants has just written.
+    written: Vec<Name>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +55,18 @@ impl Projection {
             return Err(ScimError::invalid_value(format!("more than {NAMES_LIMIT} attribute names")));
         }
         let names = list.split(',').filter_map(|name| Name::parse(schemas, kind, name)).collect();
-        Ok(Self { mode, names })
+        Ok(Self { mode, names, written: Vec::new() })
+    }
+
+    /// For the answer to a POST, PUT or PATCH: attributes that are returned on request are also returned when the client
+    /// has just written them (RFC 7643 §7, `returned`). `written` are their paths, as [`crate::resource::Document::paths`]
+    /// and [`crate::patch::Patched::changed`] have them.
+    #[must_use]
+    pub fn with_written<'w>(mut self, schemas: &Schemas, kind: ResourceKind, written: impl IntoIterator<Item = &'w str>) -> Self {
+        if self.mode == Mode::Excluded {
+            self.written = written.into_iter().filter_map(|path| Name::parse(schemas, kind, path)).collect();
+        }
+        self
     }
 
     /// Whether a core attribute (`members`, `groups`) is wanted: what is not wanted is not loaded.
@@ -84,9 +97,16 @@ impl Projection {
         let about: Vec<&Name> = self.names.iter().filter(|name| name.is_about(extension, &attribute.name)).collect();
         let whole = about.iter().any(|name| name.part.is_none());
         let named = |part: &Attribute| about.iter().any(|name| name.part.as_ref() == Some(&part.name));
+        let was_written = |part: Option<&Attribute>| {
+            let written = self.written.iter().filter(|name| name.is_about(extension, &attribute.name));
+            part.map_or_else(
+                || written.clone().next().is_some(),
+                |part| written.clone().any(|name| name.part.as_ref().is_none_or(|name| *name == part.name)),
+            )
+        };
         let asked = match self.mode {
             Mode::Attributes => !about.is_empty(),
-            Mode::Excluded => !whole && attribute.returned != Returned::Request,
+            Mode::Excluded => !whole && (attribute.returned != Returned::Request || was_written(None)),
         };
         let kept = match attribute.returned {
             Returned::Always => true,
@@ -101,7 +121,7 @@ impl Projection {
                 (Returned::Always, _) => true,
                 (Returned::Never, _) => false,
                 (Returned::Request, Mode::Attributes) => named(part),
-                (Returned::Request, Mode::Excluded) => false,
+                (Returned::Request, Mode::Excluded) => !named(part) && was_written(Some(part)),
                 // A whole attribute that is always returned and not asked for comes as it is.
                 (Returned::Default, Mode::Attributes) => whole || about.is_empty() || named(part),
                 (Returned::Default, Mode::Excluded) => !named(part),

@@ -35,6 +35,15 @@ impl Document {
     pub fn attributes(&self) -> &Map<String, Value> {
         &self.0
     }
+    /// The paths of the attributes that have a value; an extension's are qualified by its URN.
+    #[must_use]
+    pub fn paths(&self) -> Vec<String> {
+        let of = |(name, value): (&String, &Value)| match value {
+            Value::Object(parts) if name.contains(':') => parts.keys().map(|part| format!("{name}:{part}")).collect(),
+            _ => vec![name.clone()],
+        };
+        self.0.iter().flat_map(of).collect()
+    }
     /// A copy as a JSON value.
     #[must_use]
     pub fn to_value(&self) -> Value {

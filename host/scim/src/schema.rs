@@ -148,6 +148,12 @@ impl Attribute {
         self
     }
 
+    /// Whether what a client writes is kept: read-only attributes are the server's, and what is only ever written is dropped.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        !matches!(self.mutability, Mutability::ReadOnly | Mutability::WriteOnly)
+    }
+
     /// The sub-attribute with that name, in any case.
     #[must_use]
     pub fn sub(&self, name: &str) -> Option<&Attribute> {
@@ -317,6 +323,14 @@ impl Schemas {
             Some(name) => Some(attribute.sub(name)?),
         };
         Some(Resolved { extension, attribute, sub })
+    }
+
+    /// What a path means for the first of several kinds that has it; a core or common attribute comes before an
+    /// extension's attribute that is named without its URN.
+    #[must_use]
+    pub fn resolve_any(&self, kinds: &[ResourceKind], path: &AttrPath) -> Option<Resolved<'_>> {
+        let found = || kinds.iter().filter_map(|&kind| self.resolve(kind, path));
+        found().find(|found| found.extension.is_none()).or_else(|| found().next())
     }
 }
 

@@ -134,6 +134,9 @@ fn reason(reason: &Value) -> String {
     }
     if reason["proposed"] == true {
         text += "; nominated by the plugin";
+        if let Some(because) = reason["nomination"].as_str() {
+            text += &format!(": {}", word(&Value::from(because)));
+        }
     }
     text
 }
@@ -182,10 +185,11 @@ mod tests {
     #[test]
     fn reasons_name_policy_and_groups() {
         let found = reasons(&json!([
-            {"policy": "eng-deploy", "reason": "engineers deploy", "groups": [["grp-a", "grp-b"]], "proposed": true},
+            {"policy": "eng-deploy", "reason": "engineers deploy", "groups": [["grp-a", "grp-b"]], "proposed": true,
+             "nomination": "group `grp-b`"},
             {"policy": "everybody", "groups": [], "proposed": false},
         ]));
-        let first = "policy eng-deploy: engineers deploy; group grp-a → grp-b; nominated by the plugin";
+        let first = "policy eng-deploy: engineers deploy; group grp-a → grp-b; nominated by the plugin: group `grp-b`";
         assert_eq!(found, [first, "policy everybody"]);
         assert_eq!(reasons(&Value::Null), Vec::<String>::new());
     }

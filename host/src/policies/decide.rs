@@ -237,6 +237,7 @@ fn reason(rule: &Rule, groups: &[GroupMembership], nominated: bool) -> Reason {
         reason: rule.reason.clone(),
         groups: rule.handles.iter().filter_map(chain).collect(),
         proposed: nominated && rule.reads_proposed,
+        nomination: None,
     }
 }
 

@@ -75,8 +75,10 @@ fn a_grant_names_its_policies_and_the_chain_of_every_group_that_they_name() {
     let decision = decide(&policies, &shape(), &["sales", "staff", "other"], &["mail", "unknown"], NOW);
     assert_eq!(granted(&decision), ["crm-user", "mail"]);
     let chains = vec![vec!["team-sales".to_owned(), "sales".into()], vec!["team-staff".into(), "staff".into()]];
-    let nominated = Reason { policy: "a-nominated".into(), reason: Some("nominated".into()), groups: vec![], proposed: true };
-    let birthright = Reason { policy: "b-all".into(), reason: Some("everybody in sales".into()), groups: chains, proposed: false };
+    let nominated =
+        Reason { policy: "a-nominated".into(), reason: Some("nominated".into()), groups: vec![], proposed: true, nomination: None };
+    let birthright =
+        Reason { policy: "b-all".into(), reason: Some("everybody in sales".into()), groups: chains, proposed: false, nomination: None };
     assert_eq!(decision.grants[1].reasons, [nominated, birthright]);
     assert_eq!(granted(&decide(&policies, &shape(), &["staff"], &[], NOW)), Vec::<&str>::new());
 }

@@ -3,9 +3,8 @@
 //! A filter that can't be told by columns compiles to a condition that every match fulfils (often "always"); the rest is
 //! then decided by [`Filter::matches`], which is the one meaning of a filter.
 
-use jiff::Timestamp;
 use rolecall_scim::ResourceKind;
-use rolecall_scim::filter::{Filter, Literal, Op, Test, fold};
+use rolecall_scim::filter::{Filter, Literal, Op, Test, compared, fold, instant};
 use rolecall_scim::path::AttrPath;
 use rolecall_scim::schema::{Resolved, Schemas};
 
@@ -112,7 +111,7 @@ pub(super) fn compile(schemas: &Schemas, kind: ResourceKind, filter: &Filter) ->
         }
         // The complement of a necessary condition is no necessary condition of the complement.
         Filter::Not(_) => Compiled::unknown(),
-        Filter::Test(path, test) => match schemas.resolve(kind, path) {
+        Filter::Test(path, test) => match compared(schemas, kind, path) {
             Some(resolved) => compile_test(kind, &resolved, test),
             None => Compiled::unknown(),
         },
@@ -226,7 +225,7 @@ fn compile_instant(column: InstantColumn, test: &Test) -> Compiled {
         Test::Compare(op, Literal::Text(text)) => (*op, text),
         Test::Compare(..) => return Compiled::unknown(),
     };
-    let Ok(at) = text.parse::<Timestamp>() else { return Compiled::unknown() };
+    let Some(at) = instant(text) else { return Compiled::unknown() };
     let floor = |nanos: i128| i64::try_from(nanos.div_euclid(1_000 * i128::from(SHOWN))).unwrap_or(i64::MAX).saturating_mul(SHOWN);
     let nanos = at.as_nanosecond();
     let down = floor(nanos);

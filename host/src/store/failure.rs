@@ -5,9 +5,12 @@ use sqlx::error::{DatabaseError, ErrorKind};
 
 use super::StoreError;
 
+/// What a violated constraint means: its name, its last column, the meaning.
+type Meaning = (&'static str, &'static str, fn() -> StoreError);
+
 /// A constraint whose violation has a meaning of its own: its name on PostgreSQL, its last column on SQLite (which names
 /// columns instead), and what it means.
-const MEANINGS: &[(&str, &str, fn() -> StoreError)] = &[
+const MEANINGS: &[Meaning] = &[
     ("resources_user_name", "resources.user_name", || StoreError::Taken { attribute: "userName" }),
     ("accounts_name_key", "accounts.name_key", || StoreError::Conflict { what: "account_name" }),
     ("connections_name", "connections.name", || StoreError::Taken { attribute: "name" }),

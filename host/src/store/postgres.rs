@@ -4,6 +4,9 @@
 //! Every connection works as `rolecall_app`, which owns no table and sees no row but those of the tenant that the present
 //! transaction names. What has to be found before a tenant is known is read as `rolecall_platform`. The migration says what each may see.
 
+#[cfg(test)]
+mod scratch;
+
 use std::str::FromStr as _;
 use std::sync::Arc;
 

@@ -20,6 +20,9 @@ mod history;
 mod outbox;
 #[path = "shared/people.rs"]
 mod people;
+#[cfg(test)]
+#[path = "shared/plans.rs"]
+mod plans;
 #[path = "shared/removal.rs"]
 mod removal;
 #[path = "shared/resources.rs"]

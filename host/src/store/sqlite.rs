@@ -1,6 +1,8 @@
 //! The store on SQLite: how the file is opened, how it is read, and the words in which its SQL differs from PostgreSQL's.
 //! What the two have in common is `shared.rs`, compiled once for each; how writes are grouped is `sqlite/writer.rs`.
 
+#[cfg(test)]
+mod scratch;
 mod writer;
 
 use std::str::FromStr as _;

@@ -404,7 +404,13 @@ pub fn grant(role: &str) -> Grant {
     Grant {
         role: RoleId::from(role),
         state: GrantState::Effective,
-        reasons: vec![Reason { policy: "p1".into(), reason: Some("because".into()), groups: vec![vec!["eng".into()]], proposed: true }],
+        reasons: vec![Reason {
+            policy: "p1".into(),
+            reason: Some("because".into()),
+            groups: vec![vec!["eng".into()]],
+            proposed: true,
+            nomination: None,
+        }],
         since: START,
         deadline: None,
         revision: "r1".into(),

@@ -1,15 +1,30 @@
 //! Listings: filters as SQL, pages, exact totals.
 
+use std::collections::BTreeMap;
+
+use proptest::prelude::{Strategy, prop_oneof};
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
+use rolecall::model::ResourceId;
 use rolecall_scim::ResourceKind;
 use rolecall_scim::filter::{Filter, Literal, Op, Test};
 use rolecall_scim::path::AttrPath;
 use rolecall_scim::schema::Schemas;
 
-use crate::fixture::{Fixture, START, Through, document};
-use rolecall::store::{Change, ListQuery, ResourceWrite};
-use serde_json::json;
+use rolecall::store::{Change, ListQuery, ResourceWrite, SCAN_LIMIT, StoreError, StoredResource};
+use rolecall_scim::resource::{Extras, view};
+use serde_json::{Map, Value, json};
+use sqlx::Connection as _;
 
-store_contract_suite!(pages_are_stable_and_totals_exact, columns_answer_filters, rows_beside_answer_filters);
+use crate::fixture::{Fixture, START, Through, document};
+
+store_contract_suite!(
+    pages_are_stable_and_totals_exact,
+    columns_answer_filters,
+    rows_beside_answer_filters,
+    the_database_means_what_memory_means,
+    too_many_candidates_are_refused,
+);
 
 fn test(path: &str, op: Op, value: Literal) -> Filter {
     let (name, sub) = path.split_once('.').map_or((path, None), |(name, sub)| (name, Some(sub.to_owned())));
@@ -98,4 +113,203 @@ async fn rows_beside_answer_filters(fixture: Fixture) {
     assert_eq!(users(&here, &eq("groups.value", outer.as_str())).await, ["user-ana", "user-bob"], "through nested groups too");
     here.commit(Change { write: Some(ResourceWrite::DeleteGroup { id: outer.clone() }), ..here.change() }).await.unwrap();
     assert_eq!(users(&here, &eq("groups.value", outer.as_str())).await, [""; 0]);
+}
+
+/// Values that resources are made of and filters ask for: cases that fold, differ in case alone, are empty, or have quotes in them.
+const WORDS: &[&str] = &["ana", "ANA", "Straße", "STRASSE", "José", "", "o'neil", "100%", "a_b", "zoë", "\u{10ffff}"];
+
+/// Users and groups with what the words give, also with attributes left out.
+async fn populate(here: &Through<'_>) {
+    let pick = |number: usize| WORDS[number % WORDS.len()];
+    let mut users = Vec::new();
+    for number in 0..44_usize {
+        let mut body = Map::from_iter([("userName".to_owned(), json!(format!("{}{number}", pick(number))))]);
+        let mut put = |name: &str, when: bool, value: Value| {
+            if when {
+                body.insert(name.into(), value);
+            }
+        };
+        put("externalId", number % 3 != 0, json!(pick(number / 2)));
+        put("displayName", number % 4 != 0, json!(pick(number + 1)));
+        put("nickName", number % 2 == 0, json!(pick(number / 3)));
+        put("active", number % 5 != 0, json!(number % 2 == 0));
+        let emails = json!([{"value": pick(number), "type": "work"}, {"value": pick(number + 4), "type": "home", "primary": true}]);
+        put("emails", number % 3 != 1, emails);
+        let mut change = here.creation(&format!("p{number:02}"));
+        let id = format!("user-p{number:02}");
+        change.write = Some(ResourceWrite::CreateUser { id: id.as_str().into(), document: document(Value::Object(body)) });
+        // A few microseconds apart: clients see milliseconds.
+        let at = rolecall::model::Instant(START.0 + i64::try_from(number).unwrap() * 300);
+        here.commit(Change { at, ..change }).await.unwrap();
+        users.push(ResourceId(id));
+    }
+    for number in 0..10_usize {
+        let members: Vec<&ResourceId> = users.iter().skip(number * 3).step_by(number + 1).take(5).collect();
+        let mut change = here.group_creation(&format!("p{number}"), &members);
+        let body = json!({"displayName": pick(number), "externalId": pick(number / 2)});
+        if let Some(ResourceWrite::CreateGroup { document: stored, .. }) = &mut change.write {
+            *stored = document(body);
+        }
+        here.commit(change).await.unwrap();
+    }
+    // Groups in groups.
+    for (outer, inner) in [("group-p0", "group-p1"), ("group-p1", "group-p2"), ("group-p0", "group-p5")] {
+        here.change_members(&outer.into(), &[&inner.into()], &[]).await;
+    }
+}
+
+fn text_literal() -> impl Strategy<Value = String> {
+    (proptest::sample::select(WORDS), 0..44_usize, proptest::bool::ANY)
+        .prop_map(|(word, number, numbered)| json!(if numbered { format!("{word}{number}") } else { word.to_owned() }).to_string())
+}
+
+/// Attributes that hold texts.
+const TEXTS: &[&str] =
+    &["userName", "externalId", "displayName", "nickName", "emails", "emails.value", "emails.type", "name.familyName", "USERNAME"];
+/// Other attributes.
+const OTHERS: &[&str] = &["active", "meta.created", "id", "groups"];
+const OPS: &[&str] = &["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le"];
+
+/// A test of one attribute, as a client writes it.
+fn test_text() -> impl Strategy<Value = String> {
+    let instants = (0..14_i64, proptest::bool::ANY).prop_map(|(millis, finer)| {
+        let at = rolecall::model::Instant(START.0 + millis * 1_000).to_string();
+        if finer { at.replace('Z', "5Z") } else { at }
+    });
+    let ids = prop_oneof![
+        (0..50_usize).prop_map(|number| format!("user-p{number:02}")),
+        (0..12_usize).prop_map(|number| format!("group-p{number}"))
+    ];
+    let row = proptest::sample::select(&["groups.value", "groups", "groups.display", "groups.type", "id"][..]);
+    prop_oneof![
+        4 => (proptest::sample::select(TEXTS), proptest::sample::select(OPS), text_literal())
+            .prop_map(|(path, op, value)| format!("{path} {op} {value}")),
+        4 => (proptest::sample::select(TEXTS), text_literal()).prop_map(|(path, value)| format!("{path} eq {value}")),
+        1 => proptest::sample::select([TEXTS, OTHERS].concat()).prop_map(|path| format!("{path} pr")),
+        1 => proptest::sample::select(TEXTS).prop_map(|path| format!("{path} eq null")),
+        1 => (proptest::sample::select(&["eq", "ne"][..]), proptest::bool::ANY).prop_map(|(op, value)| format!("active {op} {value}")),
+        2 => (proptest::sample::select(&["meta.created", "meta.lastModified"][..]), proptest::sample::select(OPS), instants)
+            .prop_filter("dates have no parts", |(_, op, _)| !["co", "sw", "ew"].contains(op))
+            .prop_map(|(path, op, at)| format!("{path} {op} \"{at}\"")),
+        2 => (row, ids).prop_map(|(path, id)| format!("{path} eq \"{id}\"")),
+        1 => text_literal().prop_map(|value| format!("emails[type eq \"work\" and value eq {value}]")),
+        1 => text_literal().prop_map(|value| format!("emails[value eq {value} or primary eq true]")),
+        1 => text_literal().prop_map(|value| format!("emails[type eq \"home\"].value eq {value}")),
+        1 => text_literal().prop_map(|value| format!("emails[not (value eq {value})]")),
+    ]
+}
+
+/// The same with the attributes that users and groups have taken for each other.
+fn filter_text(kind: ResourceKind) -> impl Strategy<Value = String> {
+    let leaf = test_text().prop_map(move |text| match kind {
+        ResourceKind::User => text,
+        ResourceKind::Group => {
+            let pairs = [
+                ("groups", "members"),
+                ("emails", "members"),
+                ("userName", "displayName"),
+                ("USERNAME", "DISPLAYNAME"),
+                ("nickName", "externalId"),
+                ("name.familyName", "members.display"),
+                ("primary eq true", "type eq \"Group\""),
+            ];
+            let text = pairs.into_iter().fold(text, |text, (of_users, of_groups)| text.replace(of_users, of_groups));
+            if text.starts_with("active") { "externalId pr".to_owned() } else { text }
+        }
+    });
+    leaf.prop_recursive(3, 8, 2, |inner| {
+        prop_oneof![
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}) and ({b})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}) or ({b})")),
+            inner.prop_map(|a| format!("not ({a})")),
+        ]
+    })
+}
+
+/// Everything of a kind as clients see it, by id.
+async fn everything(here: &Through<'_>, kind: ResourceKind) -> BTreeMap<String, Map<String, Value>> {
+    let schemas = Schemas::default();
+    let query = ListQuery { kind, schemas: &schemas, filter: None, offset: 0, limit: 1_000 };
+    let all: Vec<StoredResource> = here.store.list(&here.tenant, &here.connection, &query).await.unwrap().items;
+    let ids: Vec<ResourceId> = all.iter().map(|resource| resource.id.clone()).collect();
+    let members = here.store.members(&here.tenant, &here.connection, &ids, 1_000).await.unwrap();
+    let groups = here.store.groups_of(&here.tenant, &here.connection, &ids).await.unwrap();
+    let rows = |id: &ResourceId| match kind {
+        ResourceKind::Group => members[id]
+            .iter()
+            .map(|member| json!({"value": member.id, "type": member.kind.name(), "display": member.display}))
+            .collect::<Vec<_>>(),
+        ResourceKind::User => groups[id]
+            .iter()
+            .map(|group| json!({"value": group.id, "display": group.display, "type": if group.direct { "direct" } else { "indirect" }}))
+            .collect(),
+    };
+    all.iter()
+        .map(|resource| {
+            let extras = Extras {
+                id: resource.id.as_str(),
+                created: resource.created.to_string(),
+                last_modified: resource.modified.to_string(),
+                location: String::new(),
+                version: format!("W/\"{}\"", resource.version),
+                rows: Some(rows(&resource.id)),
+            };
+            (resource.id.0.clone(), view(kind, &resource.document, extras))
+        })
+        .collect()
+}
+
+async fn the_database_means_what_memory_means(fixture: Fixture) {
+    const FILTERS: usize = 400;
+    let here = fixture.here();
+    populate(&here).await;
+    let schemas = Schemas::default();
+    let mut runner = TestRunner::deterministic();
+    let mut found_some = 0;
+    for kind in [ResourceKind::User, ResourceKind::Group] {
+        let everything = everything(&here, kind).await;
+        let filters = filter_text(kind);
+        for _ in 0..FILTERS {
+            let text = filters.new_tree(&mut runner).unwrap().current();
+            let filter = Filter::parse(&schemas, kind, &text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            let expected: Vec<String> =
+                everything.iter().filter(|(_, seen)| filter.matches(&schemas, kind, seen)).map(|(id, _)| id.clone()).collect();
+            let (ids, total) = list(&here, kind, Some(&filter), 0, 1_000).await;
+            assert_eq!(ids, expected, "{text}");
+            assert_eq!(total, i64::try_from(expected.len()).unwrap(), "{text}");
+            let (page, total) = list(&here, kind, Some(&filter), 2, 3).await;
+            assert_eq!((page, total), (expected.iter().skip(2).take(3).cloned().collect(), expected.len().try_into().unwrap()), "{text}");
+            found_some += usize::from(!expected.is_empty() && expected.len() < everything.len());
+        }
+    }
+    assert!(found_some > FILTERS / 2, "filters that tell nothing apart prove nothing: {found_some}");
+}
+
+async fn too_many_candidates_are_refused(fixture: Fixture) {
+    let here = fixture.here();
+    here.create_user("ana").await;
+    let count = SCAN_LIMIT + 1;
+    // Straight into the table: nothing is tested here but the count.
+    let rows = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+         INSERT INTO resources (tenant, connection, id, kind, user_name, created, modified, version, document)
+         SELECT 'acme', 'conn-acme', 'x' || i, 'user', 'x' || i, 0, 0, 1, '{{}}' FROM n"
+    );
+    if fixture.url.starts_with("sqlite:") {
+        let mut conn = sqlx::SqliteConnection::connect(&fixture.url).await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(rows)).execute(&mut conn).await.unwrap();
+    } else {
+        let mut conn = sqlx::PgConnection::connect(&fixture.url).await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(rows)).execute(&mut conn).await.unwrap();
+    }
+    let schemas = Schemas::default();
+    let parse = |text: &str| Filter::parse(&schemas, ResourceKind::User, text).unwrap();
+    let unindexed = parse("nickName eq \"ana\"");
+    let query = ListQuery { kind: ResourceKind::User, schemas: &schemas, filter: Some(&unindexed), offset: 0, limit: 1 };
+    let refused = fixture.store.list(&here.tenant, &here.connection, &query).await;
+    assert!(matches!(refused, Err(StoreError::TooMany)), "{refused:?}");
+    // What an index narrows down may be looked at.
+    let narrowed = parse("userName eq \"ana@example.com\" and nickName eq null");
+    assert_eq!(users(&here, &narrowed).await, ["user-ana"]);
+    assert_eq!(list(&here, ResourceKind::User, Some(&parse("meta.created pr")), 0, 1).await.1, i64::try_from(count + 1).unwrap());
 }

@@ -1,9 +1,11 @@
 //! Tenants, revisions, connections, tokens; and that tenants are apart.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use rolecall::crypto::{Keyring, SecretKey};
 use rolecall::model::{AccountId, ConnectionState, Handle, Instant};
-use rolecall::store::{ApiScope, HandleBinding, StoreError, StoredRevision, Target};
+use rolecall::store::{self, ApiScope, Change, HandleBinding, StoreError, StoredRevision, Target};
 use rolecall_scim::ResourceKind;
 
 use crate::fixture::{Fixture, START, actor, token};
@@ -18,8 +20,16 @@ store_contract_suite!(
     uses_are_noted_by_the_minute_and_wrong_credentials_counted,
     api_tokens_are_found_by_their_hash,
     secrets_open_for_their_tenant_only,
+    another_master_key_is_refused,
     tenants_are_apart,
 );
+
+async fn another_master_key_is_refused(fixture: Fixture) {
+    let other = Arc::new(Keyring::new(SecretKey::random()));
+    let refused = store::open(&fixture.url, other).await.err().unwrap();
+    assert!(matches!(&refused, StoreError::Corrupt(why) if why.contains("master key")), "{refused}");
+    store::open(&fixture.url, fixture.keyring.clone()).await.unwrap();
+}
 
 async fn a_tenant_is_made_once(fixture: Fixture) {
     let again = fixture.store.ensure_tenant(&fixture.tenant, "another name", "folder", START.plus_seconds(1)).await.unwrap();
@@ -154,7 +164,7 @@ async fn tenants_are_apart(fixture: Fixture) {
         confirmed: true,
         bound: START,
     };
-    here.commit(rolecall::store::Change { bind_handle: Some(binding), ..here.change() }).await.unwrap();
+    here.commit(Change { bind_handle: Some(binding), ..here.change() }).await.unwrap();
     let target =
         Target { id: "hook".into(), tenant: here.tenant.clone(), url: "https://a.example".into(), sealed_secret: vec![1], enabled: true };
     fixture.store.put_target(&target).await.unwrap();

@@ -1,4 +1,5 @@
-//! What a filter means for a resource or a value in memory.
+//! What a filter means for a resource or a value in memory. Knows nothing of how the filter was written, nor of
+//! databases, which have to agree with it.
 
 use std::cmp::Ordering;
 

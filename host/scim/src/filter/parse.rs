@@ -1,4 +1,5 @@
 //! The grammar of filters (RFC 7644 §3.4.2.2), by recursive descent, checked against the schemas on the way.
+//! Knows nothing of resources.
 //!
 //! Time grows with the text's length alone: every character is looked at a bounded number of times.
 
@@ -10,8 +11,8 @@ use crate::{Quirk, ResourceKind, ScimError};
 /// What the attribute names of a filter refer to.
 #[derive(Clone, Copy)]
 pub(crate) enum Scope<'a> {
-    /// A resource's attributes.
-    Resource(ResourceKind),
+    /// The attributes of resources of these kinds: what one of them has can be named.
+    Resources(&'a [ResourceKind]),
     /// The parts of an attribute's values.
     Values(&'a Attribute),
     /// The values of an attribute that no schema has: nothing can be checked.
@@ -174,12 +175,14 @@ impl<'a> Parser<'a> {
     ) -> Result<(Option<&'a Attribute>, Option<&'a Attribute>), ScimError> {
         let found = match scope {
             Scope::Unknown => return Ok((None, None)),
-            Scope::Resource(kind) => self.schemas.resolve(kind, path).map(|found| (found.attribute, found.sub)),
+            Scope::Resources(kinds) => self.schemas.resolve_any(kinds, path).map(|found| (found.attribute, found.sub)),
             Scope::Values(attribute) => part_of(attribute, path).map(|part| (part, None)),
         };
         match found {
             // A value that is never returned must not be guessed through a filter either (RFC 7643 §7, `returned`).
-            Some((attribute, part)) if part.unwrap_or(attribute).returned != Returned::Never => Ok((Some(attribute), part)),
+            Some((attribute, part)) if [Some(attribute), part].into_iter().flatten().all(|named| named.returned != Returned::Never) => {
+                Ok((Some(attribute), part))
+            }
             _ => {
                 self.at = start;
                 let name = shown(&path.to_string());
@@ -191,7 +194,7 @@ impl<'a> Parser<'a> {
     /// What follows `attribute[`. Value paths don't nest (RFC 7644 §3.4.2.2, `valFilter`).
     fn values(&mut self, scope: Scope<'a>, path: AttrPath, attribute: Option<&'a Attribute>, start: usize) -> Result<Filter, ScimError> {
         let attribute = attribute.filter(|attribute| attribute.multi_valued || attribute.kind == Type::Complex);
-        let (Scope::Resource(_), None, Some(attribute)) = (scope, &path.sub, attribute) else {
+        let (Scope::Resources(_), None, Some(attribute)) = (scope, &path.sub, attribute) else {
             self.at = start;
             return Err(self.expected("an attribute with many values, outside of brackets, in front of `[`"));
         };

@@ -1,4 +1,4 @@
-//! Filters as text: what is printed parses to the same tree.
+//! Filters as text: what is printed parses to the same tree. Knows no schemas.
 
 use std::fmt;
 

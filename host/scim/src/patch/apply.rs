@@ -1,9 +1,9 @@
-//! Steps on a document: all of them or none.
+//! Steps on a document: all of them or none. Knows nothing of how they were written.
 
 use serde_json::{Map, Value};
 
 use super::values::{Context, next};
-use super::{Done, MemberChange, Operation, Patch, Patched, Step, Target, in_operation};
+use super::{Done, MemberChange, Operation, Patch, Patched, Refusal, Step, Target};
 use crate::path::AttrPath;
 use crate::resource::Document;
 use crate::resource::body::{check_required, set_schemas};
@@ -11,24 +11,25 @@ use crate::resource::value::Reader;
 use crate::schema::{Attribute, Mutability, Schemas};
 use crate::{ResourceKind, ScimError};
 
-pub(super) fn apply(patch: &Patch, schemas: &Schemas, document: &Document) -> Result<Patched, ScimError> {
+pub(super) fn apply(patch: &Patch, schemas: &Schemas, document: &Document) -> Result<Patched, Refusal> {
     let mut work = Work {
         schemas,
         kind: patch.kind,
         document: document.0.clone(),
         members: Vec::new(),
+        changed: Vec::new(),
         reader: Reader { ignored: patch.ignored.clone(), quirks: patch.quirks.clone(), patch: true },
     };
     let mut operations = Vec::with_capacity(patch.operations.len());
     for (index, operation) in patch.operations.iter().enumerate() {
-        operations.push(work.operation(operation).map_err(|error| in_operation(index, error))?);
+        operations.push(work.operation(operation).map_err(|error| Refusal::by(index, error))?);
     }
-    let Work { document: next, members, reader, .. } = work;
+    let Work { document: next, members, changed, reader, .. } = work;
     // What was incomplete before (its schema changed, say) may stay so: that must not keep a leaver active.
     if check_required(schemas, patch.kind, &document.0).is_ok() {
         check_required(schemas, patch.kind, &next)?;
     }
-    Ok(Patched { document: Document(next), members, operations, ignored: reader.ignored, quirks: reader.quirks })
+    Ok(Patched { document: Document(next), members, operations, changed, ignored: reader.ignored, quirks: reader.quirks })
 }
 
 struct Work<'a> {
@@ -36,6 +37,8 @@ struct Work<'a> {
     kind: ResourceKind,
     document: Map<String, Value>,
     members: Vec<MemberChange>,
+    /// Paths of what changed, each once.
+    changed: Vec<String>,
     reader: Reader,
 }
 
@@ -45,15 +48,30 @@ impl Work<'_> {
         for step in &operation.steps {
             changed |= match step {
                 Step::Attribute(target) => self.attribute(operation, target)?,
-                Step::RemoveExtension(urn) => self.remove_extension(urn)?,
-                Step::Schemas(urns) => self.name_schemas(urns),
+                Step::RemoveExtension(urn) => {
+                    let removed = self.remove_extension(urn)?;
+                    self.note(removed, urn)
+                }
+                Step::Schemas(urns) => {
+                    let grew = self.name_schemas(urns);
+                    self.note(grew, "schemas")
+                }
                 Step::Members(change) => {
                     self.members.push(change.clone());
-                    !matches!(change, MemberChange::Add(ids) | MemberChange::Remove(ids) if ids.is_empty())
+                    let empty = matches!(change, MemberChange::Add(ids) | MemberChange::Remove(ids) if ids.is_empty());
+                    self.note(!empty, "members")
                 }
             };
         }
         Ok(if changed { Done::Applied } else { Done::NoOp })
+    }
+
+    /// Remembers what changed.
+    fn note(&mut self, changed: bool, path: &str) -> bool {
+        if changed && !self.changed.iter().any(|known| known == path) {
+            self.changed.push(path.to_owned());
+        }
+        changed
     }
 
     fn attribute(&mut self, operation: &Operation, target: &Target) -> Result<bool, ScimError> {
@@ -81,7 +99,7 @@ impl Work<'_> {
         }
         check_change(resolved.attribute, &place, before.as_ref(), after.as_ref())?;
         self.store(target.extension.as_deref(), &target.attribute, after);
-        Ok(true)
+        Ok(self.note(true, &place))
     }
 
     fn store(&mut self, extension: Option<&str>, name: &str, value: Option<Value>) {

@@ -1,39 +1,34 @@
-//! The body of a PATCH, to steps on attributes of the schemas.
+//! The body of a PATCH, to steps on attributes of the schemas. Knows nothing of the resource that they will change.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{Change, MemberChange, OPERATIONS_LIMIT, Operation, PATCH_SCHEMA, Patch, Step, Target, Verb, in_operation};
+use super::{Change, MemberChange, OPERATIONS_LIMIT, Operation, PATCH_SCHEMA, Patch, Refusal, Step, Target, Verb};
 use crate::filter::{Filter, Literal, Op, Test};
 use crate::path::{AttrPath, Path, shown};
-use crate::resource::body::{check_depth, ignore_unknown, is_members, member_ids, urns, without_filter};
+use crate::resource::body::{check_depth, ignore_unknown, is_members, member, member_ids, urns, without_filter};
 use crate::resource::value::Reader;
 use crate::schema::{Attribute, Mutability, Resolved, Schemas, Type};
 use crate::{Quirk, ResourceKind, ScimError};
 
-pub(super) fn parse(schemas: &Schemas, kind: ResourceKind, body: &Value) -> Result<Patch, ScimError> {
+pub(super) fn parse(schemas: &Schemas, kind: ResourceKind, body: &Value) -> Result<Patch, Refusal> {
     let Value::Object(body) = body else {
-        return Err(ScimError::invalid_syntax("the body must be a JSON object: a PatchOp message"));
+        return Err(ScimError::invalid_syntax("the body must be a JSON object: a PatchOp message").into());
     };
     check_depth(body)?;
     let mut reading = Reading { schemas, kind, entra: false, reader: Reader { patch: true, ..Reader::default() } };
     urns(&mut reading.reader, schemas, kind, Some(PATCH_SCHEMA), member(body, "schemas"))?;
     let operations = match member(body, "Operations") {
         Some(Value::Array(operations)) if !operations.is_empty() => operations,
-        _ => return Err(ScimError::invalid_syntax("`Operations` must be an array with at least one operation")),
+        _ => return Err(ScimError::invalid_syntax("`Operations` must be an array with at least one operation").into()),
     };
     if operations.len() > OPERATIONS_LIMIT {
-        return Err(ScimError::status(413, format!("more than {OPERATIONS_LIMIT} operations: send them in several requests")));
+        return Err(ScimError::status(413, format!("more than {OPERATIONS_LIMIT} operations: send them in several requests")).into());
     }
     let operations = operations.iter().enumerate();
     let operations = operations
-        .map(|(index, operation)| reading.operation(operation).map_err(|error| in_operation(index, error)))
+        .map(|(index, operation)| reading.operation(operation).map_err(|error| Refusal::by(index, error)))
         .collect::<Result<_, _>>()?;
     Ok(Patch { quirks: reading.reader.quirks, kind, operations, ignored: reading.reader.ignored })
-}
-
-/// A member of a message, its name in any case (RFC 7643 §2.1).
-fn member<'v>(body: &'v Map<String, Value>, name: &str) -> Option<&'v Value> {
-    body.get(name).or_else(|| body.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
 }
 
 struct Reading<'a> {
@@ -209,9 +204,12 @@ impl<'a> Reading<'a> {
         if is_read_only(&target) {
             return Err(ScimError::mutability(format!("`{place}` is read-only")));
         }
-        if target.attribute.mutability == Mutability::WriteOnly {
+        if target.attribute.mutability == Mutability::WriteOnly || target.leaf().mutability == Mutability::WriteOnly {
             // A password: never kept, so nothing changes whatever the operation says.
             self.reader.ignore(&place);
+            if place == "password" {
+                self.reader.quirk(Quirk::PasswordSent);
+            }
             return Ok(None);
         }
         if target.extension.is_none() && target.attribute.name == "schemas" {

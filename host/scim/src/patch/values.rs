@@ -1,4 +1,4 @@
-//! What an operation makes of one attribute's value.
+//! What an operation makes of one attribute's value. Knows nothing of the document around it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,6 +8,7 @@ use super::{Change, Verb};
 use crate::filter::{Filter, Literal, Op, Test, value_matches};
 use crate::path::AttrPath;
 use crate::resource::VALUES_LIMIT;
+use crate::resource::body::{keep_immutable, keep_immutable_parts};
 use crate::resource::value::{Parts, Reader, is_primary};
 use crate::schema::{Attribute, Mutability, Type};
 use crate::{Quirk, ScimError};
@@ -26,25 +27,30 @@ pub(super) struct Context<'a> {
 /// The attribute's value after the operation; `None` is unassigned.
 pub(super) fn next(context: &mut Context<'_>, change: &Change, before: Option<Value>) -> Result<Option<Value>, ScimError> {
     if context.attribute.multi_valued {
+        let immutable = context.attribute.sub_attributes.iter().any(|part| part.mutability == Mutability::Immutable);
+        let kept = before.clone().filter(|_| immutable);
         let values = match before {
             Some(Value::Array(values)) => values,
             _ => Vec::new(),
         };
-        let values = if context.filter.is_none() && context.part.is_none() {
+        let mut values = if context.filter.is_none() && context.part.is_none() {
             whole_values(context, change, values)?
         } else {
             some_values(context, change, values)?
         };
+        if let Some(kept) = kept {
+            keep_immutable_parts(context.attribute, "", &kept, &mut values)?;
+        }
         if values.len() > VALUES_LIMIT {
             return Err(ScimError::invalid_value(format!("`{}` would have more than {VALUES_LIMIT} values", context.place)));
         }
         return Ok((!values.is_empty()).then_some(Value::Array(values)));
     }
-    if let (Some(filter), before) = (context.filter, before.as_ref()) {
-        // A filter on a complex attribute with one value: it matches or it does not.
-        if !before.is_some_and(|value| value_matches(filter, context.attribute, value)) {
-            return if context.verb == Verb::Remove { Ok(before.cloned()) } else { Err(no_match(context.place)) };
-        }
+    // A filter on a complex attribute with one value: it matches or it does not.
+    if let Some(filter) = context.filter
+        && !before.as_ref().is_some_and(|value| value_matches(filter, context.attribute, value))
+    {
+        return if context.verb == Verb::Remove { Ok(before) } else { Err(no_match(context.place)) };
     }
     single_value(context, change, before)
 }
@@ -64,7 +70,10 @@ fn single_value(context: &Context<'_>, change: &Change, before: Option<Value>) -
     match (context.part, change) {
         (Some(part), Change::Set(value)) => set_part(context, &mut after, part, Some(value.clone()))?,
         (Some(part), _) => set_part(context, &mut after, part, None)?,
-        (None, Change::Set(Value::Object(parts))) => after.clone_from(parts),
+        (None, Change::Set(Value::Object(parts))) => {
+            after.clone_from(parts);
+            keep_immutable(&context.attribute.sub_attributes, &format!("{}.", context.place), &before, &mut after)?;
+        }
         (None, Change::Merge(parts)) => merge(context, &mut after, parts)?,
         (None, _) => after.clear(),
     }
@@ -238,7 +247,7 @@ fn describe(filter: &Filter, attribute: &Attribute, target: Option<&Attribute>, 
                 Literal::Number(value) => Value::Number(value.clone()),
                 Literal::Text(value) => Value::String(value.clone()),
             };
-            let part = attribute.sub(name).filter(|part| part.name != "value" && part.mutability != Mutability::ReadOnly);
+            let part = attribute.sub(name).filter(|part| part.name != "value" && part.is_kept());
             let Some(part) = part.filter(|part| target != Some(part)) else { return false };
             let value = if part.multi_valued { Value::Array(vec![value]) } else { value };
             parts.insert(part.name.clone(), value.clone()).is_none_or(|other| other == value)
@@ -274,7 +283,7 @@ fn set_part(context: &Context<'_>, parts: &mut Map<String, Value>, part: &Attrib
 
 /// A complex value that is there has its required parts.
 fn check_parts(context: &Context<'_>, parts: &Map<String, Value>) -> Result<(), ScimError> {
-    let missing = context.attribute.sub_attributes.iter().find(|part| part.required && !parts.contains_key(&part.name));
+    let missing = context.attribute.sub_attributes.iter().find(|part| part.required && part.is_kept() && !parts.contains_key(&part.name));
     match missing {
         Some(part) if !parts.is_empty() => {
             Err(ScimError::mutability(format!("`{}.{}` is required: replace it", context.attribute.name, part.name)))

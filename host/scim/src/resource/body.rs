@@ -1,4 +1,5 @@
-//! The body of a POST or a PUT.
+//! The body of a POST or a PUT, to a document. What PATCH shares with them about bodies stands here, too; what is
+//! stored already only counts as `previous`.
 
 use serde_json::{Map, Value};
 
@@ -19,17 +20,20 @@ pub(super) fn read(schemas: &Schemas, kind: ResourceKind, body: &Value, previous
     };
     check_depth(body)?;
     let mut reader = Reader::default();
-    let listed = body.iter().find(|(key, _)| key.eq_ignore_ascii_case("schemas")).map(|(_, value)| value);
-    let listed = urns(&mut reader, schemas, kind, Some(&schemas.core(kind).id), listed)?;
+    let listed = urns(&mut reader, schemas, kind, Some(&schemas.core(kind).id), member(body, "schemas"))?;
     let mut document = Map::from_iter([("schemas".to_owned(), Value::Null)]);
     let mut members = None;
     for (key, value) in body {
         if let Some(attribute) = schemas.attribute(kind, key) {
             let name = attribute.name.as_str();
-            if attribute.mutability == Mutability::ReadOnly || attribute.mutability == Mutability::WriteOnly {
+            if !attribute.is_kept() {
                 // RFC 7644 §3.3, §3.5.1: read-only attributes are ignored. What is only ever written (`password`) is nothing to keep.
                 reader.ignore(name);
+                note_unkept(&mut reader, name, value, previous.is_some());
             } else if is_members(kind, name) {
+                if previous.is_none() && value.as_array().is_some_and(Vec::is_empty) {
+                    reader.quirk(Quirk::EmptyMembers);
+                }
                 if members.replace(member_ids(value)?).is_some() {
                     return Err(twice(name));
                 }
@@ -57,6 +61,17 @@ pub(super) fn read(schemas: &Schemas, kind: ResourceKind, body: &Value, previous
     Ok(Read { document: Document(document), members, ignored: reader.ignored, quirks: reader.quirks })
 }
 
+/// Whose habit it is to send an attribute that is not kept.
+fn note_unkept(reader: &mut Reader, name: &str, value: &Value, replaces: bool) {
+    match name {
+        _ if value.is_null() => {}
+        "password" => reader.quirk(Quirk::PasswordSent),
+        "id" | "meta" | "groups" if replaces => reader.quirk(Quirk::PutEcho),
+        "id" | "meta" => reader.quirk(Quirk::ClientMeta),
+        _ => {}
+    }
+}
+
 /// Group members live in rows beside the document.
 pub(crate) fn is_members(kind: ResourceKind, name: &str) -> bool {
     kind == ResourceKind::Group && name == "members"
@@ -66,7 +81,7 @@ pub(crate) fn is_members(kind: ResourceKind, name: &str) -> bool {
 pub(crate) fn ignore_unknown(reader: &mut Reader, key: &str, value: &Value) {
     let key = without_filter(key);
     if key.contains(':') {
-        reader.quirk(Quirk::UnknownSchema);
+        reader.quirk(strange_schema(key));
     } else if value.is_null() {
         return;
     }
@@ -80,6 +95,11 @@ pub(crate) fn without_filter(key: &str) -> &str {
 
 /// Refuses bodies that are nested too deeply, before anything else walks them.
 pub(crate) fn check_depth(body: &Map<String, Value>) -> Result<(), ScimError> {
+    check_depth_within(body, DEPTH_LIMIT)
+}
+
+/// As [`check_depth`], for another limit.
+pub(crate) fn check_depth_within(body: &Map<String, Value>, limit: usize) -> Result<(), ScimError> {
     fn within(value: &Value, left: usize) -> bool {
         match value {
             Value::Array(values) => left > 0 && values.iter().all(|value| within(value, left - 1)),
@@ -87,10 +107,28 @@ pub(crate) fn check_depth(body: &Map<String, Value>) -> Result<(), ScimError> {
             _ => true,
         }
     }
-    if body.values().all(|value| within(value, DEPTH_LIMIT - 1)) {
+    if body.values().all(|value| within(value, limit - 1)) {
         return Ok(());
     }
-    Err(ScimError::invalid_syntax(format!("the body is nested deeper than {DEPTH_LIMIT} levels")))
+    Err(ScimError::invalid_syntax(format!("the body is nested deeper than {limit} levels")))
+}
+
+/// Checks that a message's `schemas` name it. What else they name is no matter.
+pub(crate) fn names_schema(body: &Map<String, Value>, wanted: &str) -> Result<(), ScimError> {
+    let listed = member(body, "schemas").and_then(Value::as_array);
+    let named = listed.into_iter().flatten().filter_map(Value::as_str).any(|urn| urn.eq_ignore_ascii_case(wanted));
+    if named { Ok(()) } else { Err(ScimError::invalid_syntax(format!("`schemas` must be an array that names `{wanted}`"))) }
+}
+
+/// A member of a message, its name in any case (RFC 7643 §2.1).
+pub(crate) fn member<'v>(body: &'v Map<String, Value>, name: &str) -> Option<&'v Value> {
+    body.get(name).or_else(|| body.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
+}
+
+/// What an unknown URN is a sign of.
+fn strange_schema(urn: &str) -> Quirk {
+    let scim_1 = urn.get(..SCIM_1.len()).is_some_and(|head| head.eq_ignore_ascii_case(SCIM_1));
+    if scim_1 { Quirk::Scim1Schema } else { Quirk::UnknownSchema }
 }
 
 /// The URNs in `schemas` that are known for this kind, in the schemas' case. What is `wanted` has to be among what was
@@ -112,8 +150,8 @@ pub(crate) fn urns(
     let mut named = wanted.is_none();
     for urn in listed {
         let urn = urn.as_str().ok_or_else(missing)?;
-        let scim_1 = urn.get(..SCIM_1.len()).is_some_and(|head| head.eq_ignore_ascii_case(SCIM_1));
-        named |= scim_1 || is_wanted(urn);
+        let strange = strange_schema(urn);
+        named |= strange == Quirk::Scim1Schema || is_wanted(urn);
         match [&schemas.core(kind).id]
             .into_iter()
             .chain(schemas.extensions(kind).iter().map(|extension| &extension.id))
@@ -123,7 +161,7 @@ pub(crate) fn urns(
             Some(_) => {}
             None if is_wanted(urn) => {}
             None => {
-                reader.quirk(Quirk::UnknownSchema);
+                reader.quirk(strange);
                 reader.ignore(urn);
             }
         }
@@ -170,7 +208,7 @@ fn read_extension(reader: &mut Reader, urn: &str, attributes: &[Attribute], valu
             }
             continue;
         };
-        if attribute.mutability == Mutability::ReadOnly || attribute.mutability == Mutability::WriteOnly {
+        if !attribute.is_kept() {
             reader.ignore(&place);
         } else if let Some(value) = reader.attribute(attribute, &format!("{urn}:{}", attribute.name), value)?
             && extension.insert(attribute.name.clone(), value).is_some()
@@ -203,7 +241,7 @@ pub(crate) fn check_required(schemas: &Schemas, kind: ResourceKind, document: &M
             None => true,
             Some(value) => value.as_str().is_some_and(|text| text.trim().is_empty()),
         };
-        attributes.iter().filter(|attribute| attribute.required).find(absent).map(|attribute| attribute.name.clone())
+        attributes.iter().filter(|attribute| attribute.required && attribute.is_kept()).find(absent).map(|attribute| attribute.name.clone())
     };
     let core = missing(&schemas.core(kind).attributes, document);
     let extended = schemas.extensions(kind).iter().find_map(|extension| {
@@ -243,7 +281,7 @@ fn keep(
 }
 
 /// RFC 7644 §3.5.1: where an immutable attribute has a value, the new one must match; left out, it stays.
-fn keep_immutable(
+pub(crate) fn keep_immutable(
     attributes: &[Attribute],
     place: &str,
     previous: &Map<String, Value>,
@@ -272,7 +310,7 @@ fn keep_immutable(
 }
 
 /// Values of a multi-valued attribute may come and go; one that stays (by its `value`) keeps its immutable parts.
-fn keep_immutable_parts(attribute: &Attribute, place: &str, before: &Value, after: &mut [Value]) -> Result<(), ScimError> {
+pub(crate) fn keep_immutable_parts(attribute: &Attribute, place: &str, before: &Value, after: &mut [Value]) -> Result<(), ScimError> {
     if !attribute.sub_attributes.iter().any(|part| part.mutability == Mutability::Immutable) {
         return Ok(());
     }

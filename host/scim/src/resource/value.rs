@@ -1,4 +1,4 @@
-//! One attribute's value, from a client's JSON to the normal form.
+//! One attribute's value, from a client's JSON to the normal form. Knows nothing of whole resources or of operations.
 
 use base64::Engine;
 use base64::alphabet;
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::filter::instant;
 use crate::path::shown;
-use crate::schema::{Attribute, Mutability, Type};
+use crate::schema::{Attribute, Type};
 use crate::{Quirk, ScimError};
 
 /// The most values of one attribute. A directory has dozens; a million would make every PATCH of the user slow.
@@ -60,6 +60,11 @@ impl Reader {
     pub(crate) fn values(&mut self, attribute: &Attribute, place: &str, value: &Value) -> Result<Vec<Value>, ScimError> {
         let values = match value {
             Value::Null => return Ok(Vec::new()),
+            // In a PATCH, an empty array says that there is to be nothing; in a resource it says nothing.
+            Value::Array(values) if values.is_empty() && !self.patch => {
+                self.quirk(Quirk::EmptyValues);
+                return Ok(Vec::new());
+            }
             Value::Array(values) => values.as_slice(),
             // RFC 7644 §3.5.2.1 lets a PATCH add one value without an array around it.
             Value::Object(_) if self.patch && attribute.kind == Type::Complex => std::slice::from_ref(value),
@@ -140,7 +145,7 @@ impl Reader {
         if complex.is_empty() {
             return Ok(None);
         }
-        match attribute.sub_attributes.iter().find(|part| part.required && !complex.contains_key(&part.name)) {
+        match attribute.sub_attributes.iter().find(|part| part.required && part.is_kept() && !complex.contains_key(&part.name)) {
             Some(part) => Err(ScimError::invalid_value(format!("`{place}.{}` is required", part.name))),
             None => Ok(Some(complex)),
         }
@@ -151,7 +156,7 @@ impl Reader {
         let mut parts = Parts::with_capacity(value.len());
         for (key, value) in value {
             match attribute.sub(key) {
-                Some(part) if part.mutability != Mutability::ReadOnly => {
+                Some(part) if part.is_kept() => {
                     if parts.iter().any(|(name, _)| *name == part.name) {
                         return Err(twice(&format!("{place}.{}", part.name)));
                     }
@@ -179,6 +184,9 @@ impl Reader {
             (Type::Binary, Value::String(text)) => is_base64(text),
             _ => false,
         };
+        if attribute.name == "value" && value.as_str().is_some_and(is_json_object) {
+            self.quirk(Quirk::JsonText);
+        }
         if fits { Ok(Some(value.clone())) } else { Err(wrong(place, kind_word(attribute))) }
     }
 
@@ -188,6 +196,12 @@ impl Reader {
         self.quirk(Quirk::BooleanText);
         Ok(value)
     }
+}
+
+/// Whether a text is a JSON object. Entra ID sends roles like that; the text is kept as it is.
+fn is_json_object(text: &str) -> bool {
+    let text = text.trim();
+    text.starts_with('{') && text.ends_with('}') && serde_json::from_str::<Map<String, Value>>(text).is_ok()
 }
 
 /// Whether a value of a multi-valued attribute is the preferred one.

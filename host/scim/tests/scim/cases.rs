@@ -15,23 +15,23 @@ use serde_json::{Map, Value, json};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ErrorCase {
+pub struct ErrorCase {
     status: Option<u16>,
     scim_type: Option<String>,
     detail: Option<String>,
 }
 
-fn load<T: for<'de> Deserialize<'de>>(file: &str) -> T {
+pub fn load<T: for<'de> Deserialize<'de>>(file: &str) -> T {
     let path = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(file);
     let text = std::fs::read_to_string(&path).unwrap();
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn kind(name: Option<&str>) -> ResourceKind {
+pub fn kind(name: Option<&str>) -> ResourceKind {
     ResourceKind::from_name(name.unwrap_or("User")).unwrap()
 }
 
-fn check_error(name: &str, wanted: &ErrorCase, error: &ScimError) {
+pub fn check_error(name: &str, wanted: &ErrorCase, error: &ScimError) {
     assert_eq!(error.status, wanted.status.unwrap_or(400), "{name}: {error}");
     assert_eq!(error.scim_type.map(|word| word.word()), wanted.scim_type.as_deref(), "{name}: {error}");
     if let Some(detail) = &wanted.detail {
@@ -40,7 +40,7 @@ fn check_error(name: &str, wanted: &ErrorCase, error: &ScimError) {
 }
 
 /// The outcome, or `None` when the case wanted this error.
-fn outcome<T: Debug>(name: &str, wanted: Option<&ErrorCase>, result: Result<T, ScimError>) -> Option<T> {
+pub fn outcome<T: Debug>(name: &str, wanted: Option<&ErrorCase>, result: Result<T, ScimError>) -> Option<T> {
     match (wanted, result) {
         (None, Ok(value)) => Some(value),
         (None, Err(error)) => panic!("{name}: {error}"),
@@ -52,7 +52,7 @@ fn outcome<T: Debug>(name: &str, wanted: Option<&ErrorCase>, result: Result<T, S
     }
 }
 
-fn words(values: &[impl Debug]) -> Vec<String> {
+pub fn words(values: &[impl Debug]) -> Vec<String> {
     values.iter().map(|value| format!("{value:?}")).collect()
 }
 
@@ -67,7 +67,7 @@ fn with_schemas(kind: ResourceKind, body: &Value) -> Value {
     body
 }
 
-fn document(kind: ResourceKind, body: &Value) -> Document {
+pub fn document(kind: ResourceKind, body: &Value) -> Document {
     read(&Schemas::default(), kind, &with_schemas(kind, body), None).unwrap().document
 }
 

@@ -2,7 +2,11 @@
 
 use rolecall_scim::ResourceKind;
 use rolecall_scim::error::ScimError;
-use rolecall_scim::message::{PAGE_LIMIT, list_response, resource_type, schema_resources, service_provider_config};
+use rolecall_scim::event::EVENT_URIS;
+use rolecall_scim::message::{
+    Asynchronous, AuthenticationScheme, BulkFeature, CursorFeature, Features, PAGE_DEFAULT, PAGE_LIMIT, SecurityEvents, list_response,
+    resource_type, schema_resources, service_provider_config,
+};
 use rolecall_scim::schema::{ENTERPRISE, GROUP, Schemas, USER};
 use serde_json::{Map, Value, json};
 
@@ -19,13 +23,53 @@ fn a_listing_always_has_resources_and_counts_what_it_holds() {
 
 #[test]
 fn the_configuration_says_what_is_supported() {
-    let config = service_provider_config(BASE);
+    let config = service_provider_config(&Features::default(), BASE);
     let supported = |part: &str| config[part]["supported"].as_bool().unwrap();
     assert!(["patch", "filter", "etag"].into_iter().all(supported));
     assert!(!["bulk", "changePassword", "sort"].into_iter().any(supported));
     assert_eq!(config["filter"]["maxResults"], json!(PAGE_LIMIT));
     assert_eq!(config["authenticationSchemes"][0]["type"], json!("oauthbearertoken"));
     assert_eq!(config["meta"], json!({"resourceType": "ServiceProviderConfig", "location": format!("{BASE}/ServiceProviderConfig")}));
+}
+
+#[test]
+fn the_configuration_says_no_more_than_the_host_does() {
+    let config = service_provider_config(&Features::default(), BASE);
+    for absent in ["pagination", "securityEvents", "documentationUri"] {
+        assert!(config.get(absent).is_none(), "{absent}");
+    }
+    let features = Features {
+        bulk: Some(BulkFeature { max_operations: 1_000, max_payload_bytes: 1_048_576 }),
+        sort: true,
+        cursors: Some(CursorFeature { timeout_s: Some(3_600) }),
+        security_events: Some(SecurityEvents { asynchronous: Asynchronous::OnRequest, event_uris: vec![EVENT_URIS[3], EVENT_URIS[8]] }),
+        authentication: vec![AuthenticationScheme::ClientCredentials, AuthenticationScheme::Jwt, AuthenticationScheme::BearerToken],
+        documentation_uri: Some("https://rolecall.example/docs".into()),
+    };
+    let config = service_provider_config(&features, BASE);
+    assert_eq!(config["bulk"], json!({"supported": true, "maxOperations": 1_000, "maxPayloadSize": 1_048_576}));
+    assert_eq!(config["sort"], json!({"supported": true}));
+    let pagination = json!({"cursor": true, "index": true, "defaultPaginationMethod": "index", "defaultPageSize": PAGE_DEFAULT,
+        "maxPageSize": PAGE_LIMIT, "cursorTimeout": 3_600});
+    assert_eq!(config["pagination"], pagination);
+    let events = json!({"asyncRequest": "request", "eventUris": ["urn:ietf:params:scim:event:prov:create:full", "urn:ietf:params:scim:event:prov:delete"]});
+    assert_eq!(config["securityEvents"], events);
+    assert_eq!(config["documentationUri"], json!("https://rolecall.example/docs"));
+    let schemes = config["authenticationSchemes"].as_array().unwrap();
+    let kinds: Vec<&Value> = schemes.iter().map(|scheme| &scheme["type"]).collect();
+    assert_eq!(kinds, ["oauth2", "oauthbearertoken", "oauthbearertoken"]);
+    let primary: Vec<bool> = schemes.iter().map(|scheme| scheme.get("primary") == Some(&json!(true))).collect();
+    assert_eq!(primary, [true, false, false]);
+    for required in ["name", "description", "specUri"] {
+        assert!(schemes.iter().all(|scheme| scheme[required].as_str().is_some_and(|text| !text.is_empty())), "{required}");
+    }
+    let endless = service_provider_config(&Features { cursors: Some(CursorFeature { timeout_s: None }), ..Features::default() }, BASE);
+    assert!(endless["pagination"].get("cursorTimeout").is_none());
+    let words = [Asynchronous::Never, Asynchronous::Long].map(|asynchronous| {
+        let security_events = Some(SecurityEvents { asynchronous, event_uris: Vec::new() });
+        service_provider_config(&Features { security_events, ..Features::default() }, BASE)["securityEvents"]["asyncRequest"].clone()
+    });
+    assert_eq!(words, [json!("none"), json!("long")]);
 }
 
 #[test]

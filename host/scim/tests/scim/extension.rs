@@ -28,6 +28,15 @@ fn schemas() -> Schemas {
             {"name": "serial", "type": "string", "mutability": "immutable"},
             {"name": "doors", "type": "string", "multiValued": true},
         ]},
+        {"name": "locker", "type": "complex", "subAttributes": [
+            {"name": "place", "type": "string", "returned": "always"},
+            {"name": "code", "type": "string", "mutability": "writeOnly", "returned": "never", "required": true},
+            {"name": "opened", "type": "dateTime", "mutability": "readOnly", "required": true},
+            {"name": "log", "type": "string", "returned": "request"},
+            {"name": "hint", "type": "string", "returned": "never"},
+        ]},
+        {"name": "secret", "type": "complex", "returned": "never", "subAttributes": [{"name": "word", "type": "string"}]},
+        {"name": "serviced", "type": "dateTime", "mutability": "readOnly", "required": true},
     ]);
     Schemas::with_extensions(vec![schema(&attributes)]).unwrap()
 }
@@ -135,10 +144,14 @@ fn immutable_attributes_are_written_once() {
         json!({"op": "replace", "value": {BADGE: {"number": "B2"}}}),
         json!({"op": "replace", "path": "keys[value eq \"k\"].serial", "value": "2"}),
         json!({"op": "remove", "path": "keys.serial"}),
+        json!({"op": "replace", "path": "keys", "value": [{"value": "k", "serial": "2"}]}),
+        json!({"op": "replace", "path": "keys[value eq \"k\"]", "value": {"value": "k", "serial": "2"}}),
         json!({"op": "remove", "path": "keys.value"}),
     ] {
         assert_eq!(patch(&before, &json!([refused])).unwrap_err().scim_type, Some(ScimType::Mutability), "{refused}");
     }
+    let replaced = patch(&before, &json!([{"op": "replace", "path": "keys", "value": [{"value": "k", "doors": ["n"]}]}])).unwrap();
+    assert_eq!(replaced.0["keys"], json!([{"value": "k", "doors": ["n"], "serial": "1"}]));
     let put = |badge: &Value| read(&schemas(), ResourceKind::User, &body(badge), Some(&before));
     assert_eq!(put(&json!({"number": "B2"})).unwrap_err().scim_type, Some(ScimType::Mutability));
     assert_eq!(put(&json!({"number": "B1", "keys": [{"value": "k", "serial": "2"}]})).unwrap_err().scim_type, Some(ScimType::Mutability));
@@ -182,6 +195,77 @@ fn returned_is_kept_to() {
     };
     assert_eq!(shown(None), json!({"userName": "ada", BADGE: {"number": "B1"}}));
     assert_eq!(shown(Some("score,pin")), json!({BADGE: {"score": 7}}));
+}
+
+#[test]
+fn what_only_the_server_writes_or_nobody_reads_is_not_kept() {
+    let locker = json!({"place": "cellar", "code": "4711", "opened": "2026-01-05T08:00:00Z"});
+    let body = body(&json!({"number": "B1", "locker": locker, "serviced": "2026-01-05T08:00:00Z"}));
+    let read = read(&schemas(), ResourceKind::User, &body, None).unwrap();
+    // What is required but can't be written is not asked for.
+    assert_eq!(read.document.get(BADGE), Some(&json!({"number": "B1", "locker": {"place": "cellar"}})));
+    assert_eq!(read.ignored, ["locker.code", "locker.opened", "serviced"].map(|name| format!("{BADGE}:{name}")));
+    let operations = [
+        json!({"op": "replace", "path": format!("{BADGE}:locker.code"), "value": "0815"}),
+        json!({"op": "add", "path": format!("{BADGE}:locker"), "value": {"code": "0815"}}),
+        json!({"op": "replace", "value": {BADGE: {"locker": {"code": "0815", "opened": "2026-01-06T08:00:00Z"}, "serviced": "2026-01-06T08:00:00Z"}}}),
+    ];
+    for operation in operations {
+        let (badge, done) = patch(&read.document, &json!([operation])).unwrap();
+        assert_eq!((&badge["locker"], done), (&json!({"place": "cellar"}), vec![Done::NoOp]), "{operation}");
+    }
+    for path in ["locker.opened", "serviced"] {
+        let refused = patch(&read.document, &json!([{"op": "replace", "path": path, "value": "2026-01-06T08:00:00Z"}])).unwrap_err();
+        assert_eq!(refused.scim_type, Some(ScimType::Mutability), "{path}");
+    }
+}
+
+#[test]
+fn what_is_never_returned_can_t_be_guessed() {
+    for filter in ["secret.word sw \"a\"", "secret pr", "secret[word pr]", "locker.hint pr", "locker[hint sw \"a\"]", "locker.code pr"] {
+        let error = Filter::parse(&schemas(), ResourceKind::User, filter).unwrap_err();
+        assert_eq!(error.scim_type, Some(ScimType::InvalidFilter), "{filter}");
+    }
+}
+
+#[test]
+fn parts_are_returned_as_they_say() {
+    let whole = json!({"place": "cellar", "log": "opened twice", "hint": "the usual", "code": "4711"});
+    let shown = |attributes: Option<&str>, excluded: Option<&str>| {
+        let mut resource = json!({"id": "1", BADGE: {"locker": whole, "secret": {"word": "x"}}}).as_object().unwrap().clone();
+        let projection = Projection::parse(&schemas(), ResourceKind::User, attributes, excluded).unwrap();
+        projection.apply(&schemas(), ResourceKind::User, &mut resource);
+        resource.get(BADGE).map(|badge| badge["locker"].clone())
+    };
+    assert_eq!(shown(None, None), Some(json!({"place": "cellar"})));
+    assert_eq!(shown(Some("locker.log"), None), Some(json!({"place": "cellar", "log": "opened twice"})));
+    assert_eq!(shown(Some("locker"), None), Some(json!({"place": "cellar"})));
+    assert_eq!(shown(Some("locker.hint,locker.code,secret"), None), Some(json!({"place": "cellar"})));
+    assert_eq!(shown(None, Some("locker.place")), Some(json!({"place": "cellar"})));
+    assert_eq!(shown(None, Some("locker")), None);
+    assert_eq!(shown(Some("userName"), None), None);
+}
+
+#[test]
+fn what_a_client_has_just_written_is_returned_to_it() {
+    let shown = |attributes: Option<&str>, excluded: Option<&str>, written: &[&str]| {
+        let badge = json!({"number": "B1", "score": 7, "locker": {"place": "cellar", "log": "opened", "hint": "x"}});
+        let mut resource = json!({"id": "1", BADGE: badge}).as_object().unwrap().clone();
+        let projection = Projection::parse(&schemas(), ResourceKind::User, attributes, excluded).unwrap();
+        let written = written.iter().copied();
+        projection.with_written(&schemas(), ResourceKind::User, written).apply(&schemas(), ResourceKind::User, &mut resource);
+        resource.remove(BADGE).unwrap_or_default()
+    };
+    let (score, log) = (format!("{BADGE}:score"), format!("{BADGE}:locker.log"));
+    assert_eq!(shown(None, None, &[]), json!({"number": "B1", "locker": {"place": "cellar"}}));
+    assert_eq!(shown(None, None, &[&score]), json!({"number": "B1", "score": 7, "locker": {"place": "cellar"}}));
+    assert_eq!(shown(None, None, &[&log]), json!({"number": "B1", "locker": {"place": "cellar", "log": "opened"}}));
+    assert_eq!(shown(None, None, &["locker"])["locker"], json!({"place": "cellar", "log": "opened"}), "all of it was written");
+    assert_eq!(shown(None, Some("score,locker.log"), &[&score, &log]), json!({"number": "B1", "locker": {"place": "cellar"}}));
+    assert_eq!(shown(Some("number"), None, &[&score]), json!({"number": "B1"}), "what the client asks for goes first");
+    // The paths of a document are those that are written by a POST or a PUT.
+    let document = document(&json!({"number": "B1", "score": 7}));
+    assert_eq!(document.paths(), ["schemas".to_owned(), "userName".into(), format!("{BADGE}:number"), score]);
 }
 
 #[test]

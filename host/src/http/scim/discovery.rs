@@ -19,7 +19,7 @@ use crate::http::query::{At, ScimQuery};
 /// # Errors
 /// None of its own.
 pub async fn service_provider_config(who: ScimCaller) -> Result<Response> {
-    Ok(scim(StatusCode::OK, &message::service_provider_config(&who.base)))
+    Ok(scim(StatusCode::OK, &message::service_provider_config(&message::Features::default(), &who.base)))
 }
 
 /// `/ResourceTypes`.

@@ -179,18 +179,21 @@ pub(super) async fn after(conn: &mut Conn, scope: &Scope, after: i64, limit: i64
     read(conn, scope, &rows).await
 }
 
-/// Events by id, where they are numbered.
-pub(super) async fn by_ids(conn: &mut Conn, scope: &Scope, ids: &[String]) -> Result<Vec<Event>> {
-    let rows = sqlx::query(concat!(
-        "SELECT id, seq, at, kind, actor_kind, actor_id, request_id, account, data, personal FROM events
-         WHERE tenant = $1 AND seq IS NOT NULL AND id",
-        any_of!("$2")
-    ))
-    .bind(scope.tenant.as_str())
-    .bind(text_list(ids.iter().map(String::as_str)))
-    .fetch_all(&mut *conn)
-    .await?;
-    read(conn, scope, &rows).await
+/// Events by position, with their positions. They must be numbered.
+pub(super) async fn at(conn: &mut Conn, scope: &Scope, positions: &[i64]) -> Result<BTreeMap<i64, Event>> {
+    let mut rows = Vec::with_capacity(positions.len());
+    for position in positions {
+        let row = sqlx::query(
+            "SELECT id, seq, at, kind, actor_kind, actor_id, request_id, account, data, personal FROM events
+             WHERE tenant = $1 AND position = $2",
+        )
+        .bind(scope.tenant.as_str())
+        .bind(*position)
+        .fetch_one(&mut *conn)
+        .await?;
+        rows.push(row);
+    }
+    Ok(positions.iter().copied().zip(read(conn, scope, &rows).await?).collect())
 }
 
 async fn read(conn: &mut Conn, scope: &Scope, rows: &[Row]) -> Result<Vec<Event>> {

@@ -120,7 +120,8 @@ pub(super) const DUE_LANES: &str = concat!(
 );
 
 /// The oldest waiting delivery of a lane.
-pub(super) const HEAD: &str = "SELECT event, attempts FROM deliveries WHERE tenant = $1 AND target = $2 AND lane = $3 AND state = 'waiting'
+pub(super) const HEAD: &str =
+    "SELECT position, attempts FROM deliveries WHERE tenant = $1 AND target = $2 AND lane = $3 AND state = 'waiting'
      ORDER BY position LIMIT 1";
 
 /// Claims due lanes of a tenant and reads the first delivery of each.
@@ -134,7 +135,7 @@ pub(super) async fn claim(
 ) -> Result<Vec<DueDelivery>> {
     let lanes: Vec<(String, String)> =
         sqlx::query_as(DUE_LANES).bind(scope.tenant.as_str()).bind(leavers).bind(now.0).bind(limit).fetch_all(&mut *conn).await?;
-    let mut heads = BTreeMap::new();
+    let mut heads = Vec::new();
     for (target, lane) in lanes {
         sqlx::query("UPDATE delivery_lanes SET next_at = $4 WHERE tenant = $1 AND target = $2 AND lane = $3")
             .bind(scope.tenant.as_str())
@@ -143,24 +144,19 @@ pub(super) async fn claim(
             .bind(lease_until.0)
             .execute(&mut *conn)
             .await?;
-        let head: Option<(String, i64)> =
+        let head: Option<(i64, i64)> =
             sqlx::query_as(HEAD).bind(scope.tenant.as_str()).bind(&target).bind(&lane).fetch_optional(&mut *conn).await?;
-        if let Some((event, attempts)) = head {
-            heads.insert((target, event), attempts);
-        }
+        heads.extend(head.map(|(position, attempts)| (target, position, attempts)));
     }
     let targets: BTreeMap<String, Target> =
         targets(conn, &scope.tenant).await?.into_iter().map(|target| (target.id.clone(), target)).collect();
-    let ids: Vec<String> = heads.keys().map(|(_, event)| event.clone()).collect();
-    let events: BTreeMap<String, _> =
-        history::by_ids(conn, scope, &ids).await?.into_iter().map(|event| (event.id.clone(), event)).collect();
-    let mut due: Vec<DueDelivery> = heads
-        .into_iter()
-        .filter_map(|((target, event), attempts)| {
-            let (target, event) = (targets.get(&target)?.clone(), events.get(&event)?.clone());
-            Some(DueDelivery { tenant: scope.tenant.clone(), target, event, attempts })
-        })
-        .collect();
+    let positions: Vec<i64> = heads.iter().map(|(_, position, _)| *position).collect();
+    let events = history::at(conn, scope, &positions).await?;
+    let due = heads.into_iter().filter_map(|(target, position, attempts)| {
+        let (target, event) = (targets.get(&target)?.clone(), events.get(&position)?.clone());
+        Some(DueDelivery { tenant: scope.tenant.clone(), target, event, attempts })
+    });
+    let mut due: Vec<DueDelivery> = due.collect();
     due.sort_by_key(|delivery| delivery.event.seq);
     Ok(due)
 }

@@ -122,8 +122,10 @@ macro_rules! view {
 
 /// Accounts after an id.
 pub(super) const ACCOUNTS: &str = view!("a.account > $2 ORDER BY a.account LIMIT $3");
-/// Accounts in a state after an id.
-pub(super) const ACCOUNTS_IN_STATE: &str = view!("a.state = $4 AND a.account > $2 ORDER BY a.account LIMIT $3");
+/// Accounts in use after an id: most are.
+pub(super) const ACTIVE_ACCOUNTS: &str = view!("a.state = $4 AND a.account > $2 ORDER BY a.account LIMIT $3");
+/// Accounts in another state after an id.
+pub(super) const ACCOUNTS_IN_STATE: &str = view!("a.state = $4 AND a.state <> 'active' AND a.account > $2 ORDER BY a.account LIMIT $3");
 /// Accounts by folded user name: whoever has the name first.
 pub(super) const ACCOUNT_BY_NAME: &str = view!("a.user_name_folded = $2 ORDER BY a.name_key IS NULL, a.modified DESC, a.account LIMIT 1");
 
@@ -135,7 +137,11 @@ pub(super) async fn accounts(
     after: Option<&AccountId>,
     limit: i64,
 ) -> Result<Vec<AccountView>> {
-    let statement = if state.is_some() { ACCOUNTS_IN_STATE } else { ACCOUNTS };
+    let statement = match state {
+        None => ACCOUNTS,
+        Some(AccountState::Active) => ACTIVE_ACCOUNTS,
+        Some(_) => ACCOUNTS_IN_STATE,
+    };
     let mut query = sqlx::query(statement).bind(tenant.as_str()).bind(after.map_or("", AccountId::as_str)).bind(limit);
     if let Some(state) = state {
         query = query.bind(state.word());

@@ -258,8 +258,8 @@ pub(super) fn select(start: &str, place: Place<'_>, condition: &Condition) -> Qu
     let mut query = QueryBuilder::new(start);
     query.push(" FROM resources r WHERE r.tenant = ").push_bind(place.tenant.as_str());
     query.push(" AND r.connection = ").push_bind(place.connection.as_str());
-    query.push(" AND r.kind = ").push_bind(kind_word(place.kind));
-    query.push(" AND ");
+    // As a literal: the indexes of a kind are partial.
+    query.push(" AND r.kind = '").push(kind_word(place.kind)).push("' AND ");
     push_condition(&mut query, place, condition);
     query
 }

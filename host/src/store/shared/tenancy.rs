@@ -193,7 +193,7 @@ async fn insert_token(conn: &mut Conn, tenant: &TenantId, connection: &Connectio
 
 /// All connections, by name.
 pub(super) async fn connections(conn: &mut Conn, tenant: &TenantId) -> Result<Vec<Connection>> {
-    let tokens: Vec<(String, String, i64, Option<i64>, Option<i64>)> = sqlx::query_as(
+    let tokens = sqlx::query(
         "SELECT connection, token_id, created, expires, last_used FROM connection_tokens
          WHERE tenant = $1 ORDER BY created DESC, token_id DESC",
     )
@@ -201,9 +201,14 @@ pub(super) async fn connections(conn: &mut Conn, tenant: &TenantId) -> Result<Ve
     .fetch_all(&mut *conn)
     .await?;
     let mut by_connection = BTreeMap::<String, Vec<TokenInfo>>::new();
-    for (connection, id, created, expires, last_used) in tokens {
-        let token = TokenInfo { id, created: Instant(created), expires: expires.map(Instant), last_used: last_used.map(Instant) };
-        by_connection.entry(connection).or_default().push(token);
+    for row in &tokens {
+        let token = TokenInfo {
+            id: row.try_get("token_id")?,
+            created: Instant(row.try_get("created")?),
+            expires: row.try_get::<Option<i64>, _>("expires")?.map(Instant),
+            last_used: row.try_get::<Option<i64>, _>("last_used")?.map(Instant),
+        };
+        by_connection.entry(row.try_get("connection")?).or_default().push(token);
     }
     let rows = sqlx::query(
         "SELECT connection, name, state, created, last_seen, wrong_credentials FROM connections WHERE tenant = $1 ORDER BY name",
@@ -394,14 +399,16 @@ pub(super) const API_TOKEN: &str = "SELECT token_id, hash, tenant, may_write, ex
 
 /// What an API token stands for.
 pub(super) async fn find_api_token(conn: &mut Conn, hash: &str) -> Result<Option<ApiCredential>> {
-    let row: Option<(String, String, Option<String>, bool, Option<i64>)> =
-        sqlx::query_as(API_TOKEN).bind(hash).fetch_optional(conn).await?;
-    Ok(row.map(|(token_id, hash, tenant, write, expires)| ApiCredential {
-        token_id,
-        hash,
-        scope: ApiScope { tenant: tenant.map(TenantId), write },
-        expires: expires.map(Instant),
-    }))
+    let row = sqlx::query(API_TOKEN).bind(hash).fetch_optional(conn).await?;
+    row.map(|row| {
+        Ok(ApiCredential {
+            token_id: row.try_get("token_id")?,
+            hash: row.try_get("hash")?,
+            scope: ApiScope { tenant: row.try_get::<Option<String>, _>("tenant")?.map(TenantId), write: row.try_get("may_write")? },
+            expires: row.try_get::<Option<i64>, _>("expires")?.map(Instant),
+        })
+    })
+    .transpose()
 }
 
 /// Stores an API token.

@@ -157,3 +157,140 @@ async fn run_caught(job: &mut dyn Job, conn: &mut SqliteConnection) -> std::resu
 async fn execute(conn: &mut SqliteConnection, statement: &'static str) -> std::result::Result<(), sqlx::Error> {
     sqlx::query(statement).execute(conn).await.map(|_| ())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr as _;
+    use std::sync::Arc;
+
+    use sqlx::sqlite::SqliteJournalMode;
+
+    use super::*;
+
+    struct Bench {
+        writer: Arc<Writer>,
+        options: SqliteConnectOptions,
+        _folder: tempfile::TempDir,
+    }
+
+    async fn bench() -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("w.db").display());
+        let options = SqliteConnectOptions::from_str(&url).unwrap().create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+        let writer = Arc::new(Writer::start(options.clone()).await.unwrap());
+        writer.submit(run("CREATE TABLE noted (n INTEGER PRIMARY KEY)")).await.unwrap();
+        Bench { writer, options, _folder: folder }
+    }
+
+    /// Work that runs one statement.
+    fn run(statement: &'static str) -> impl Work<SqliteConnection, ()> {
+        move |conn: &mut SqliteConnection| {
+            Box::pin(async move {
+                sqlx::query(statement).execute(conn).await?;
+                Ok(())
+            })
+        }
+    }
+
+    impl Bench {
+        /// Keeps the writer busy until `released`, so that what is submitted meanwhile forms one group.
+        fn hold(&self) -> (oneshot::Sender<()>, tokio::task::JoinHandle<Result<()>>) {
+            let (release, released) = oneshot::channel::<()>();
+            let writer = self.writer.clone();
+            let held = async move {
+                writer
+                    .submit(|_: &mut SqliteConnection| {
+                        Box::pin(async move {
+                            released.await.unwrap();
+                            Ok(())
+                        })
+                    })
+                    .await
+            };
+            (release, tokio::spawn(held))
+        }
+
+        /// Puts statements into the queue, in order.
+        async fn enqueue(&self, statements: &[&'static str]) -> Vec<tokio::task::JoinHandle<Result<()>>> {
+            let mut waiting = Vec::new();
+            for statement in statements {
+                let before = self.writer.queue.capacity();
+                let (writer, work) = (self.writer.clone(), run(statement));
+                waiting.push(tokio::spawn(async move { writer.submit(work).await }));
+                while self.writer.queue.capacity() == before {
+                    tokio::task::yield_now().await;
+                }
+            }
+            waiting
+        }
+
+        async fn noted(&self) -> Vec<i64> {
+            let mut conn = SqliteConnection::connect_with(&self.options).await.unwrap();
+            sqlx::query_scalar("SELECT n FROM noted ORDER BY n").fetch_all(&mut conn).await.unwrap()
+        }
+    }
+
+    /// Answers of a group in order: whether each was kept.
+    async fn answers(bench: &Bench, statements: &[&'static str]) -> Vec<bool> {
+        let (release, held) = bench.hold();
+        // The writer has taken the first one when there is room for all again.
+        while bench.writer.queue.capacity() < QUEUE_LIMIT {
+            tokio::task::yield_now().await;
+        }
+        let waiting = bench.enqueue(statements).await;
+        release.send(()).unwrap();
+        let mut answers = vec![held.await.unwrap().is_ok()];
+        for answer in waiting {
+            answers.push(answer.await.unwrap().is_ok());
+        }
+        answers
+    }
+
+    #[tokio::test]
+    async fn a_refused_change_is_undone_alone() {
+        let bench = bench().await;
+        let statements = ["INSERT INTO noted VALUES (1)", "INSERT INTO noted VALUES (1)", "INSERT INTO noted VALUES (2)"];
+        assert_eq!(answers(&bench, &statements).await, [true, true, false, true]);
+        assert_eq!(bench.noted().await, [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_rollback_by_the_database_fails_the_whole_group() {
+        let bench = bench().await;
+        let statements = [
+            "INSERT INTO noted VALUES (1)",
+            "INSERT INTO noted VALUES (2)",
+            "INSERT OR ROLLBACK INTO noted VALUES (1)",
+            "INSERT INTO noted VALUES (4)",
+        ];
+        // The last one comes to a new connection and a new group: it does not commit by itself what the database took back.
+        assert_eq!(answers(&bench, &statements).await, [false, false, false, false, true]);
+        assert_eq!(bench.noted().await, [4], "nothing that was answered as failed may stay");
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_its_group_and_not_the_writer() {
+        let bench = bench().await;
+        let failed: Result<()> = bench.writer.submit(|_: &mut SqliteConnection| Box::pin(async { panic!("on purpose") })).await;
+        assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+        bench.writer.submit(run("INSERT INTO noted VALUES (1)")).await.unwrap();
+        assert_eq!(bench.noted().await, [1]);
+    }
+
+    #[tokio::test]
+    async fn nobody_is_answered_before_the_commit() {
+        let bench = bench().await;
+        let (release, held) = bench.hold();
+        while bench.writer.queue.capacity() < QUEUE_LIMIT {
+            tokio::task::yield_now().await;
+        }
+        let waiting = bench.enqueue(&["INSERT INTO noted VALUES (1)"]).await;
+        assert_eq!(bench.noted().await, [0_i64; 0]);
+        assert!(!held.is_finished());
+        release.send(()).unwrap();
+        for answer in waiting {
+            answer.await.unwrap().unwrap();
+            assert_eq!(bench.noted().await, [1]);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! A database of its own for a test inside the crate.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use sqlx::{AssertSqlSafe, Connection as _};
+
+use super::{Conn, PostgresStore};
+use crate::crypto::{Keyring, SecretKey, random_id};
+
+/// The column of [`super::EXPLAIN`]'s answer that holds the plan.
+pub(in super::super) const PLAN: &str = "QUERY PLAN";
+
+/// What becomes of a database that people were put into: its own housekeeping gathers statistics.
+pub(in super::super) const SETTLE: &[&str] = &["ANALYZE"];
+
+/// Whether a line of a plan goes through a whole table of people, events or deliveries.
+pub(in super::super) fn is_scan(line: &str) -> bool {
+    let walks_over = ["resources", "evaluations", "members", "events", "deliveries", "delivery_lanes", "emails"];
+    line.split_once("Seq Scan on ").is_some_and(|(_, rest)| walks_over.contains(&rest.split(' ').next().unwrap_or_default()))
+}
+
+/// Drops the database when it is dropped.
+struct Scratch {
+    server: String,
+    name: String,
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let (server, name) = (self.server.clone(), self.name.clone());
+        // A runtime of its own, because the test's can't be waited for here.
+        let dropped = std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+                let mut conn = Conn::connect(&server).await.unwrap();
+                sqlx::query(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).execute(&mut conn).await.unwrap();
+            });
+        });
+        assert!(dropped.join().is_ok() || std::thread::panicking(), "the test's database can't be dropped");
+    }
+}
+
+/// A store, a connection beside it, and what removes the database when it is dropped.
+pub(in super::super) async fn open() -> (PostgresStore, Conn, Box<dyn Any + Send>) {
+    let server =
+        std::env::var("ROLECALL_TEST_POSTGRES_URL").expect("`ROLECALL_TEST_POSTGRES_URL` is set: run `scripts/with-postgres cargo test …`");
+    let name = format!("rolecall_{}", random_id());
+    let mut conn = Conn::connect(&server).await.unwrap();
+    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut conn).await.unwrap();
+    let (start, _) = server.rsplit_once('/').unwrap();
+    let url = format!("{start}/{name}");
+    let scratch = Scratch { server, name };
+    let store = PostgresStore::open(&url, Arc::new(Keyring::new(SecretKey::random()))).await.unwrap();
+    (store, Conn::connect(&url).await.unwrap(), Box::new(scratch))
+}

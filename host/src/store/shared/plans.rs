@@ -1,0 +1,173 @@
+//! Which index each look-up uses, told by the database itself: on a database with people in it, no statement that a request or
+//! a tick of the worker makes may go through a whole table.
+
+use rolecall_scim::ResourceKind;
+use sqlx::{AssertSqlSafe, Executor as _, Row as _};
+
+use super::super::scratch::{PLAN, SETTLE, is_scan, open};
+use super::super::{Backend, EXPLAIN};
+use super::resources::{Place, select};
+use super::{Conn, Db, groups, history, outbox, people, tenancy, text_list, work};
+use crate::model::{Instant, TenantId};
+use crate::store::condition::{Condition, InstantColumn, TextColumn};
+use crate::store::{Store as _, Target};
+
+/// Tenants, each with users and groups: enough that going through a table costs more than an index.
+const SEED: &[&str] = &[
+    "INSERT INTO connections (tenant, connection, name, state, created, wrong_credentials)
+     SELECT tenant, tenant || 'c', 'directory', 'active', 0, 0 FROM tenants",
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+     INSERT INTO connection_tokens (tenant, connection, token_id, hash, created)
+     SELECT tenant, connection, 'token' || i, tenant || i, 0 FROM n, connections",
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+     INSERT INTO api_tokens (token_id, hash, may_write, created) SELECT 'api' || i, 'hash' || i, TRUE, 0 FROM n",
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+     INSERT INTO resources (tenant, connection, id, kind, external_id, user_name, display_name, label, active, created, modified,
+                            version, document)
+     SELECT tenant, connection, 'u' || i, 'user', 'x' || i, 'name' || i, 'show' || i, 'show', TRUE, i, i, 1, '{}' FROM n, connections",
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+     INSERT INTO resources (tenant, connection, id, kind, external_id, display_name, label, created, modified, version, document)
+     SELECT tenant, connection, 'g' || i, 'group', 'y' || i, 'group' || i, 'group', i, i, 1, '{}' FROM n, connections",
+    "INSERT INTO emails (tenant, connection, value, resource)
+     SELECT tenant, connection, id || '@example.com', id FROM resources WHERE kind = 'user'",
+    "INSERT INTO members (tenant, connection, group_id, member_id, member_kind)
+     SELECT tenant, connection, 'g' || (created % 499 + 1), id, 'user' FROM resources WHERE kind = 'user'",
+    "INSERT INTO members (tenant, connection, group_id, member_id, member_kind)
+     SELECT tenant, connection, 'g500', id, 'user' FROM resources WHERE kind = 'user'",
+    "INSERT INTO accounts (tenant, account, state, user_name_folded, name_key, profile, provenance, created, modified)
+     SELECT tenant, 'a' || id, CASE WHEN created % 100 = 0 THEN 'held' ELSE 'active' END, user_name, user_name, '{}', '{}', 0, 0 FROM resources WHERE kind = 'user'",
+    "INSERT INTO links (tenant, connection, resource, account)
+     SELECT tenant, connection, id, 'a' || id FROM resources WHERE kind = 'user'",
+    "INSERT INTO evaluations (tenant, connection, resource, input_version, attempts, due_at, cause)
+     SELECT tenant, connection, id, 0, 0, CASE WHEN created % 50 = 0 THEN created END, CASE WHEN created % 100 = 0 THEN 'retry' END
+     FROM resources WHERE kind = 'user'",
+    "INSERT INTO events (tenant, id, seq, at, kind, actor_kind, actor_id, data)
+     SELECT tenant, id, CASE WHEN created <= 1990 THEN created END, 0, 'x', 'x', 'x', '{}' FROM resources WHERE kind = 'user'",
+    "INSERT INTO deliveries (tenant, target, event, lane, position, leaver, state, attempts)
+     SELECT tenant, 'hook', id, id, position, seq IS NULL, CASE WHEN seq > 1500 THEN 'waiting' ELSE 'acknowledged' END, 0 FROM events",
+    "INSERT INTO delivery_lanes (tenant, target, lane, leaver, next_at)
+     SELECT tenant, target, lane, leaver, position FROM deliveries WHERE state = 'waiting'",
+];
+
+/// A statement is explained in the role that runs it: row-level security is part of the plan.
+#[derive(Clone, Copy)]
+enum As {
+    Tenant,
+    Platform,
+}
+
+/// A value to be bound.
+#[derive(Clone, Copy)]
+enum Value {
+    Text(&'static str),
+    List(&'static [&'static str]),
+    Number(i64),
+    Truth(bool),
+}
+
+use Value::{List, Number, Text, Truth};
+
+/// Statement, who runs it, what is bound, and the indexes that its plan must name.
+type Case = (&'static str, As, &'static [Value], &'static [&'static str]);
+
+const CASES: &[Case] = &[
+    (tenancy::CONNECTION_TOKEN, As::Platform, &[Text("t37")], &["connection_tokens_hash"]),
+    (tenancy::API_TOKEN, As::Platform, &[Text("hash7")], &["api_tokens_hash"]),
+    (groups::MEMBERS, As::Tenant, &[Text("t3"), Text("t3c"), Text("g500"), Number(10)], &[]),
+    (groups::GROUPS_OF, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7", "u8"])], &["members_member"]),
+    (groups::NESTED, As::Tenant, &[Text("t3"), Text("t3c"), List(&["g7"])], &[]),
+    (groups::USERS_BELOW, As::Tenant, &[Text("t3"), Text("t3c"), List(&["g7"]), Number(500)], &[]),
+    (groups::UNBOUND_GROUP, As::Tenant, &[Text("t3"), Text(""), Number(1), Text("g7")], &[]),
+    (people::ACCOUNT_BY_NAME, As::Tenant, &[Text("t3"), Text("name7")], &["accounts_user_name"]),
+    (people::ACCOUNTS_IN_STATE, As::Tenant, &[Text("t3"), Text(""), Number(10), Text("held")], &["accounts_state"]),
+    (people::PENDING, As::Tenant, &[Text("t3")], &["evaluations_pending"]),
+    (work::DUE_TENANTS, As::Platform, &[Number(100), Number(10)], &["evaluations_due"]),
+    (work::DUE_PEOPLE, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["evaluations_due"]),
+    (work::NEXT_DUE, As::Platform, &[], &["evaluations_due", "delivery_lanes_due"]),
+    (history::UNNUMBERED, As::Platform, &[], &["events_unnumbered"]),
+    (history::AFTER, As::Tenant, &[Text("t3"), Number(1_900), Number(10)], &["events_seq"]),
+    (outbox::DUE_TENANTS, As::Platform, &[Number(100), Truth(true), Number(10)], &["delivery_lanes_due"]),
+    (outbox::DUE_LANES, As::Tenant, &[Text("t3"), Truth(true), Number(100), Number(10)], &["delivery_lanes_due", "deliveries_waiting"]),
+    (outbox::HEAD, As::Tenant, &[Text("t3"), Text("hook"), Text("u1900")], &["deliveries_waiting"]),
+];
+
+async fn plan(conn: &mut Conn, mut statement: sqlx::QueryBuilder<Db>, values: &[Value]) -> Vec<String> {
+    let mut query = statement.build();
+    for value in values {
+        query = match value {
+            Text(text) => query.bind(*text),
+            List(texts) => query.bind(text_list(texts.iter().copied())),
+            Number(number) => query.bind(*number),
+            Truth(truth) => query.bind(*truth),
+        };
+    }
+    query.fetch_all(conn).await.unwrap().iter().map(|row| row.get::<String, _>(PLAN)).collect()
+}
+
+fn check(what: &str, plan: &[String], indexes: &[&str]) {
+    let shown = plan.join("\n");
+    assert!(!plan.iter().any(|line| is_scan(line.trim_start())), "{what}\ngoes through a whole table:\n{shown}");
+    for index in indexes {
+        assert!(shown.contains(index), "{what}\ndoes not use `{index}`:\n{shown}");
+    }
+}
+
+async fn seeded() -> (Backend, Box<dyn std::any::Any + Send>) {
+    let (store, mut owner, scratch) = open().await;
+    for number in 1..=5 {
+        let tenant = TenantId(format!("t{number}"));
+        store.ensure_tenant(&tenant, "tenant", "api", Instant(0)).await.unwrap();
+        let target = Target { id: "hook".into(), tenant, url: String::new(), sealed_secret: Vec::new(), enabled: true };
+        store.put_target(&target).await.unwrap();
+    }
+    for statement in SEED.iter().chain(SETTLE) {
+        owner.execute(AssertSqlSafe(*statement)).await.unwrap();
+    }
+    (store, scratch)
+}
+
+#[tokio::test]
+async fn look_ups_and_claims_use_their_indexes() {
+    let (store, _scratch) = seeded().await;
+    for (statement, role, values, indexes) in CASES {
+        let mut tx = match role {
+            As::Tenant => store.read(&TenantId::from("t3")).await.unwrap(),
+            As::Platform => store.read_platform().await.unwrap(),
+        };
+        let explain = sqlx::QueryBuilder::new(format!("{EXPLAIN}{statement}"));
+        check(statement, &plan(&mut tx, explain, values).await, indexes);
+    }
+}
+
+#[tokio::test]
+async fn filters_use_their_indexes() {
+    let (store, _scratch) = seeded().await;
+    let (tenant, connection) = ("t3".into(), "t3c".into());
+    let text = |column, value: &str| Condition::Text(column, value.into());
+    let and = |a: Condition, b: Condition| Condition::And(a.into(), b.into());
+    let cases = [
+        (ResourceKind::User, text(TextColumn::UserName, "name7"), "resources_user_name"),
+        (ResourceKind::User, text(TextColumn::ExternalId, "x7"), "resources_external_id"),
+        (ResourceKind::Group, text(TextColumn::DisplayName, "group7"), "resources_display_name"),
+        (ResourceKind::User, text(TextColumn::Id, "u7"), ""),
+        (ResourceKind::User, Condition::Between(InstantColumn::Modified, 1_995, i64::MAX), "resources_modified"),
+        (ResourceKind::User, and(text(TextColumn::UserName, "name7"), Condition::Active(true)), "resources_user_name"),
+        (ResourceKind::User, Condition::Always, "resources_"),
+        (ResourceKind::Group, Condition::Always, "resources_"),
+        (ResourceKind::User, Condition::Email("u7@example.com".into()), ""),
+        (ResourceKind::Group, Condition::HasMember("u7".into()), "members_member"),
+        (ResourceKind::User, Condition::InGroup("g7".into()), ""),
+    ];
+    for (kind, condition, index) in cases {
+        let place = Place { tenant: &tenant, connection: &connection, kind };
+        for start in ["SELECT count(*)", "SELECT r.id, r.document"] {
+            let mut explain = select(&format!("{EXPLAIN}{start}"), place, &condition);
+            if !start.contains("count") {
+                explain.push(" ORDER BY r.id LIMIT ").push_bind(100_i64).push(" OFFSET ").push_bind(0_i64);
+            }
+            let mut tx = store.read(&tenant).await.unwrap();
+            let plan = plan(&mut tx, explain, &[]).await;
+            check(&format!("{condition:?} by {start}"), &plan, &[index]);
+        }
+    }
+}

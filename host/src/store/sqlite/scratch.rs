@@ -1,0 +1,29 @@
+//! A database of its own for a test inside the crate.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use sqlx::Connection as _;
+
+use super::{Conn, SqliteStore};
+use crate::crypto::{Keyring, SecretKey};
+
+/// The column of [`super::EXPLAIN`]'s answer that holds the plan.
+pub(in super::super) const PLAN: &str = "detail";
+
+/// What becomes of a database that people were put into: nothing, statistics are never gathered.
+pub(in super::super) const SETTLE: &[&str] = &[];
+
+/// Whether a line of a plan goes through a whole table of people, events or deliveries.
+pub(in super::super) fn is_scan(line: &str) -> bool {
+    let walks_over = ["resources", "r", "evaluations", "e", "members", "m", "events", "deliveries", "delivery_lanes", "l", "emails", "x"];
+    line.strip_prefix("SCAN ").is_some_and(|rest| walks_over.contains(&rest.split(' ').next().unwrap_or_default()))
+}
+
+/// A store, a connection beside it, and what removes the database when it is dropped.
+pub(in super::super) async fn open() -> (SqliteStore, Conn, Box<dyn Any + Send>) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("rolecall.db").display());
+    let store = SqliteStore::open(&url, Arc::new(Keyring::new(SecretKey::random()))).await.unwrap();
+    (store, Conn::connect(&url).await.unwrap(), Box::new(folder))
+}
