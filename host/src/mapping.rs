@@ -141,7 +141,7 @@ impl AccountShape {
     }
 
     /// The texts that are there, by name.
-    fn texts(&self) -> impl Iterator<Item = (&'static str, &String)> {
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&'static str, &String)> {
         [
             ("user_name", Some(&self.user_name)),
             ("display_name", self.display_name.as_ref()),

@@ -85,51 +85,62 @@ fn refusal(error: types::PluginError) -> Result<Refusal, PluginFault> {
 }
 
 fn account(said: &types::Account) -> Result<Mapping, PluginFault> {
-    let value: Value = serde_json::from_str(&said.json).map_err(|error| invalid("/account/json".into(), short(&error.to_string())))?;
-    let Some(attributes) = value.as_object() else {
-        return Err(invalid("/account/json".into(), "expected a JSON object".into()));
+    let shape: AccountShape = serde_json::from_str(&said.json).map_err(|error| misshapen(&said.json, &error))?;
+    shape.check().map_err(|(path, problem)| invalid(format!("/account/json/{}", path.replace('.', "/")), problem))?;
+    let has = |attribute: &str| match attribute.strip_prefix("tags.") {
+        Some(tag) => shape.tags.contains_key(tag),
+        None => attribute == "tags" && !shape.tags.is_empty() || shape.texts().any(|(name, _)| name == attribute),
     };
-    // Serde says what it expected and not where: so the kinds are looked at first.
-    for (name, value) in attributes {
-        if !AccountShape::ATTRIBUTES.contains(&name.as_str()) {
-            let known = AccountShape::ATTRIBUTES.join("`, `");
-            return Err(invalid("/account/json".into(), format!("an account has no attribute `{}`; it has `{known}`", short(name))));
-        }
-        let path = || format!("/account/json/{name}");
-        match value {
-            Value::String(_) if name != "tags" => {}
-            Value::Null => return Err(invalid(path(), "leave the attribute out where there is no value".into())),
-            Value::Object(tags) if name == "tags" => {
-                let is_set = |values: &Value| values.as_array().is_some_and(|values| values.iter().all(Value::is_string));
-                if let Some((tag, _)) = tags.iter().find(|(_, values)| !is_set(values)) {
-                    return Err(invalid(format!("/account/json/tags/{}", short(tag)), "expected a list of texts".into()));
-                }
-            }
-            _ if name == "tags" => return Err(invalid(path(), "expected an object of lists of texts".into())),
-            _ => return Err(invalid(path(), "expected a text".into())),
-        }
-    }
     let mut provenance = BTreeMap::new();
     for (number, types::Provenance { attribute, source }) in said.provenance.iter().enumerate() {
         let path = |member: &str| format!("/account/provenance/{number}/{member}");
-        let tagged = attribute.strip_prefix("tags.").map(|tag| attributes.get("tags").is_some_and(|tags| tags.get(tag).is_some()));
-        if !tagged.unwrap_or_else(|| attributes.contains_key(attribute)) {
+        if !has(attribute) {
             return Err(invalid(path("attribute"), "expected an attribute that the account has, or `tags.` and one of its tags".into()));
         }
-        text(&path("source"), source, TEXT_BYTES_LIMIT)?;
+        if let Err(problem) = check_text(source, TEXT_BYTES_LIMIT) {
+            return Err(invalid(path("source"), problem));
+        }
         provenance.insert(attribute.clone(), source.clone());
     }
-    let shape: AccountShape = serde_json::from_value(value).map_err(|error| invalid("/account/json".into(), short(&error.to_string())))?;
-    shape.check().map_err(|(path, problem)| invalid(format!("/account/json/{}", path.replace('.', "/")), problem))?;
     Ok(Mapping::Account { shape, provenance })
 }
 
+/// What is wrong with an account's JSON. Serde says what it expected and not where, so a second look finds the place.
+fn misshapen(json: &str, error: &serde_json::Error) -> PluginFault {
+    let whole = |problem: String| invalid("/account/json".into(), problem);
+    let attributes = match serde_json::from_str::<Value>(json) {
+        Ok(Value::Object(attributes)) => attributes,
+        Ok(_) => return whole("expected a JSON object".into()),
+        Err(error) => return whole(short(&error.to_string())),
+    };
+    for (name, value) in &attributes {
+        if !AccountShape::ATTRIBUTES.contains(&name.as_str()) {
+            let known = AccountShape::ATTRIBUTES.join("`, `");
+            return whole(format!("an account has no attribute `{}`; it has `{known}`", short(name)));
+        }
+        let path = format!("/account/json/{name}");
+        match value {
+            Value::Object(tags) if name == "tags" => {
+                let is_set = |values: &Value| values.as_array().is_some_and(|values| values.iter().all(Value::is_string));
+                if let Some((tag, _)) = tags.iter().find(|(_, values)| !is_set(values)) {
+                    return invalid(format!("{path}/{}", short(tag)), "expected a list of texts".into());
+                }
+            }
+            _ if name == "tags" => return invalid(path, "expected an object of lists of texts".into()),
+            Value::String(_) => {}
+            _ => return invalid(path, "expected a text".into()),
+        }
+    }
+    whole(short(&error.to_string()))
+}
+
 fn text(path: &str, text: &str, limit: usize) -> Result<(), PluginFault> {
+    check_text(text, limit).map_err(|problem| invalid(path.to_owned(), problem))
+}
+
+fn check_text(text: &str, limit: usize) -> Result<(), String> {
     if text.is_empty() || text.len() > limit || text.chars().any(char::is_control) {
-        return Err(invalid(
-            path.to_owned(),
-            format!("expected 1 to {limit} bytes of text without control characters, got {} bytes", text.len()),
-        ));
+        return Err(format!("expected 1 to {limit} bytes of text without control characters, got {} bytes", text.len()));
     }
     Ok(())
 }

@@ -37,7 +37,8 @@ fn an_account_that_breaks_a_bound_is_a_fault_that_names_the_place() {
         ("{}", "/account/json", "missing field `user_name`"),
         (r#"{"user_name":"ann","shoe":"x"}"#, "/account/json", "no attribute `shoe`"),
         (r#"{"user_name":7}"#, "/account/json/user_name", "expected a text"),
-        (r#"{"user_name":"ann","title":null}"#, "/account/json/title", "leave the attribute out"),
+        (r#"{"user_name":null}"#, "/account/json/user_name", "expected a text"),
+        (r#"{"user_name":"ann","user_name":"bob"}"#, "/account/json", "duplicate field"),
         (r#"{"user_name":"ann","title":["x"]}"#, "/account/json/title", "expected a text"),
         (r#"{"user_name":""}"#, "/account/json/user_name", "is empty"),
         (r#"{"user_name":" ann"}"#, "/account/json/user_name", "white space"),
@@ -52,6 +53,14 @@ fn an_account_that_breaks_a_bound_is_a_fault_that_names_the_place() {
         assert_eq!(at, path, "{json}");
         assert!(what.contains(problem), "{json}: {what}");
     }
+}
+
+#[test]
+fn an_attribute_that_is_null_is_absent() {
+    let Mapping::Account { shape, .. } = answered(|guest| guest.account(br#"{"user_name":"ann","title":null}"#, &[])).unwrap() else {
+        panic!("no account")
+    };
+    assert_eq!(shape.title, None);
 }
 
 #[test]
