@@ -2,6 +2,11 @@
 //!
 //! No I/O, no clock, no randomness: its dependencies rule them out. Knows nothing of tenants,
 //! accounts, plugins, policies or databases.
+//!
+//! [`schema`] is the one list of attributes; [`resource`] reads what clients write, [`patch`] changes it and
+//! [`projection`] shows it. [`search`] is what a query asks, of [`filter`], [`sort`] and [`cursor`]. [`bulk`] orders many
+//! requests, [`event`] tells of them, [`message`] and [`error`] are the answers, [`content`] their form. [`Quirk`] lists what
+//! clients do that the RFCs don't ask for.
 
 pub mod bulk;
 pub mod content;

@@ -65,7 +65,7 @@ quirks! {
     Scim1Schema: "scim_1_schema", ["OneLogin"], "goauthentik/authentik #11249";
     /// Read-only attributes in a PATCH without a path.
     ReadOnlyEcho: "read_only_echo", ["Okta", "authentik"], "okta/okta-developer-docs, reference/scim/scim-20; goauthentik/authentik #23950";
-    /// A PUT of what a GET gave, with its `id`, `meta` or `groups`.
+    /// A PUT of what a GET gave, with its `meta` or `groups`.
     PutEcho: "put_echo", ["Okta"], "okta/okta-developer-docs, reference/scim/scim-20";
     /// A group is created with an empty `members`.
     EmptyMembers: "empty_members", ["Okta"], "okta/okta-developer-docs, reference/scim/scim-20";

@@ -66,8 +66,9 @@ fn note_unkept(reader: &mut Reader, name: &str, value: &Value, replaces: bool) {
     match name {
         _ if value.is_null() => {}
         "password" => reader.quirk(Quirk::PasswordSent),
-        "id" | "meta" | "groups" if replaces => reader.quirk(Quirk::PutEcho),
-        "id" | "meta" => reader.quirk(Quirk::ClientMeta),
+        // The RFC's own example of a PUT has the `id` (RFC 7644 §3.5.1).
+        "meta" | "groups" if replaces => reader.quirk(Quirk::PutEcho),
+        "id" | "meta" if !replaces => reader.quirk(Quirk::ClientMeta),
         _ => {}
     }
 }

@@ -90,6 +90,7 @@ fn each_quirk_is_recognised() {
     assert_eq!(met, Quirk::ALL.iter().copied().collect::<BTreeSet<_>>(), "every quirk has an example");
     // The RFC's own forms are no quirks.
     assert_eq!(group(&engineers, Some(&engineers_document)), [], "a PUT without members empties the group");
+    assert_eq!(user(&json!({"id": "1"}), Some(&ada)), [], "the RFC's example of a PUT has it");
     assert_eq!(user(&json!({"id": null, "meta": null, "password": null, "roles": null}), None), []);
     assert_eq!(user(&json!({"roles": [{"value": "{not json}"}], "title": "{}"}), Some(&ada)), []);
     assert_eq!(patch(&json!({"op": "replace", "path": "roles", "value": []})), []);
