@@ -103,16 +103,34 @@ fn nothing_names_a_machine_or_a_registry_host() {
     none("machines and registry hosts", findings);
 }
 
+/// The names of modules that are declared as `#[cfg(test)] mod name;`.
+fn test_modules() -> Vec<String> {
+    let mut names = Vec::new();
+    for (_, text) in texts(&["rs"]) {
+        let mut in_tests = false;
+        for line in text.lines() {
+            let name = line.strip_prefix("mod ").and_then(|rest| rest.strip_suffix(';'));
+            if let (true, Some(name)) = (in_tests, name) {
+                names.push(name.to_owned());
+            }
+            in_tests = line == "#[cfg(test)]" || (in_tests && line.starts_with("#["));
+        }
+    }
+    names
+}
+
 #[test]
 fn nothing_outside_tests_stops_at_a_surprise() {
     let mut findings = Vec::new();
+    let test_modules = test_modules();
     for (path, text) in texts(&["rs"]) {
         let is_test = path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("/tests.rs");
         if is_test {
             continue;
         }
-        // Whole files of unit tests say so in their first attribute.
-        if text.lines().any(|line| line.starts_with("#![cfg(test)]") || line.starts_with("#![expect(clippy::unwrap_used")) {
+        // Whole files of unit tests say so in their first attribute, or where they are declared.
+        let declared = test_modules.iter().any(|module| path.ends_with(&format!("/{module}.rs")));
+        if declared || text.lines().any(|line| line.starts_with("#![expect(clippy::unwrap_used")) {
             continue;
         }
         for (number, line) in without_tests(&text).lines().enumerate() {
