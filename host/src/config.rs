@@ -91,7 +91,7 @@ pub struct Layer {
     /// Load each folder in DIR as the tenant of that name
     #[arg(long, env = "ROLECALL_TENANTS", value_name = "DIR")]
     pub tenants: Option<PathBuf>,
-    /// The address that clients see when a proxy is in front, such as https://rolecall.example
+    /// The address that clients see when a proxy is in front, such as `https://rolecall.example`
     #[arg(long, env = "ROLECALL_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
     /// How log lines are written to standard error [default: text]

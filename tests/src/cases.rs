@@ -4,7 +4,7 @@
 //! `session`, what one case saves is known to the later ones. A step is `{"method", "path", "query", "headers", "auth":
 //! "none"|"bad", "tenant": "alt", "body"|"raw", "fan": [key, n, element], "expect": {"status", "headers", "json",
 //! "json_if_body"}, "save": {variable: path}}`. `{{name}}` stands for a variable; `run`, `case`, `uuid`, `now` and
-//! `base` are there from the start. `expect.json` holds `[path, operator, value]`: see [`check`].
+//! `base` are there from the start. `expect.json` holds `[path, operator, value]`: see `cases/check.rs`.
 
 mod check;
 mod path;

@@ -21,7 +21,7 @@ pub use tenant::{Connection, Tenant};
 
 /// Stamps tests onto both databases: each gets an empty database of its own, which is gone afterwards.
 ///
-/// ```ignore
+/// ```text
 /// on_both_databases! {
 ///     /// What it shows.
 ///     async fn name_of_the_test(database: Database) { … }
