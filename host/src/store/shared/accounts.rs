@@ -3,11 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rolecall_scim::filter::fold;
+use sqlx::QueryBuilder;
 
 use super::rows::json_text;
-use super::{Conn, text_list};
+use super::{Conn, Db, text_list};
 use crate::model::{AccountId, ConnectionId, Grant, Instant, Note, ResourceId, RoleId, TenantId};
 use crate::store::{AccountWrite, Result, StoreError};
+
+/// Rows of one INSERT: far below both databases' limits on parameters.
+const INSERT_BATCH: usize = 500;
 
 /// Writes accounts; names are unique in the tenant. `fresh` is the account of a user that is created: new, or revived. Returns
 /// the names that nobody has any more.
@@ -121,23 +125,29 @@ pub(super) async fn write_grants(
             .execute(&mut *conn)
             .await?;
     }
-    for grant in put {
-        sqlx::query(
-            "INSERT INTO grants (tenant, account, role, state, reasons, since, deadline, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-             ON CONFLICT (tenant, account, role) DO UPDATE SET
+    // All rows in one statement: on SQLite each statement is a trip to the thread that owns the file.
+    for chunk in put.chunks(INSERT_BATCH) {
+        let mut rows = Vec::with_capacity(chunk.len());
+        for grant in chunk {
+            rows.push((grant, json_text(&grant.reasons, "a grant's reasons")?));
+        }
+        let mut insert = QueryBuilder::<Db>::new("INSERT INTO grants (tenant, account, role, state, reasons, since, deadline, revision) ");
+        insert.push_values(rows, |mut row, (grant, reasons)| {
+            row.push_bind(tenant.as_str())
+                .push_bind(account.as_str())
+                .push_bind(grant.role.as_str())
+                .push_bind(grant.state.word())
+                .push_bind(reasons)
+                .push_bind(grant.since.0)
+                .push_bind(grant.deadline.map(|at| at.0))
+                .push_bind(grant.revision.as_str());
+        });
+        insert.push(
+            " ON CONFLICT (tenant, account, role) DO UPDATE SET
                  state = excluded.state, reasons = excluded.reasons, since = excluded.since, deadline = excluded.deadline,
                  revision = excluded.revision",
-        )
-        .bind(tenant.as_str())
-        .bind(account.as_str())
-        .bind(grant.role.as_str())
-        .bind(grant.state.word())
-        .bind(json_text(&grant.reasons, "a grant's reasons")?)
-        .bind(grant.since.0)
-        .bind(grant.deadline.map(|at| at.0))
-        .bind(grant.revision.as_str())
-        .execute(&mut *conn)
-        .await?;
+        );
+        insert.build().execute(&mut *conn).await?;
     }
     Ok(())
 }

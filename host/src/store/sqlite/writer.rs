@@ -34,7 +34,14 @@ impl Writer {
         let mut conn = SqliteConnection::connect_with(&options).await?;
         migrations::run(&mut conn, migrations::SQLITE).await?;
         let (queue, waiting) = mpsc::channel(QUEUE_LIMIT);
-        tokio::spawn(write(options, conn, waiting));
+        // A thread of its own: each statement is a trip to the connection's thread and back, and among the tasks of a busy
+        // server every one of them would wait for its turn.
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| unavailable_because(error.into()))?;
+        std::thread::Builder::new()
+            .name("sqlite-writer".into())
+            .spawn(move || runtime.block_on(write(options, conn, waiting)))
+            .map_err(|error| unavailable_because(error.into()))?;
         Ok(Self { queue })
     }
 
@@ -48,7 +55,11 @@ impl Writer {
 }
 
 fn unavailable(why: &'static str) -> StoreError {
-    StoreError::Unavailable(why.into())
+    unavailable_because(why.into())
+}
+
+fn unavailable_because(why: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
+    StoreError::Unavailable(why)
 }
 
 /// A change on its way through the writer, whatever its result's type.
