@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use rolecall::model::{Instant, NewEvent};
-use rolecall::store::{Change, DeliveryResult, Store, Target};
+use rolecall::store::{Change, DeliveryResult, Target};
 use serde_json::json;
 
-use crate::fixture::{Fixture, START, account, keyring, personal_event};
+use crate::fixture::{Fixture, START, account, personal_event};
 
 store_contract_suite!(
     events_are_numbered_without_gaps_in_order,
     numbers_are_dense_while_others_commit,
     personal_values_come_back_with_their_person,
-    another_master_key_opens_nothing,
     deliveries_are_ordered_for_each_person,
     leavers_go_first,
     a_failed_delivery_waits_and_a_dead_one_is_passed_over,
@@ -115,17 +114,6 @@ async fn personal_values_come_back_with_their_person(fixture: Fixture) {
     let nobody = NewEvent { personal: Some(json!({"name": "eve"})), ..event("odd", None, false) };
     let refused = fixture.here().commit(Change { events: vec![nobody], ..fixture.here().change() }).await;
     assert!(refused.is_err(), "personal values of nobody could never be erased");
-}
-
-async fn another_master_key_opens_nothing(fixture: Fixture) {
-    append(&fixture, vec![personal_event("account.changed", &account("ana").id, "ana")]).await;
-    fixture.event_kinds().await;
-    let other = rolecall::crypto::Keyring::new(rolecall::crypto::SecretKey::random());
-    let stranger: Arc<dyn Store> = rolecall::store::open(&fixture.url, Arc::new(other)).await.unwrap();
-    let refused = stranger.events(&fixture.tenant, 0, 10).await.unwrap_err().to_string();
-    assert!(refused.contains("master key"), "{refused}");
-    let friend = rolecall::store::open(&fixture.url, keyring()).await.unwrap();
-    assert_eq!(friend.events(&fixture.tenant, 0, 10).await.unwrap().len(), 2);
 }
 
 async fn deliveries_are_ordered_for_each_person(fixture: Fixture) {
