@@ -50,7 +50,11 @@ on_both_databases! {
         let kinds: Vec<String> =
             events.lines().map(|line| text(&serde_json::from_str::<Value>(line).expect("each line is JSON")["kind"])).collect();
         assert!(done && kinds.iter().any(|kind| kind == "grant.added"), "{error}\n{events}");
-        run(&["connection", "delete", "--tenant", "acme", &id]).await;
+        let delete = ["connection", "delete", "--tenant", "acme", &id];
+        let (done, _, error) = process::run(&delete, &[("ROLECALL_SERVER", &url), ("ROLECALL_TOKEN", &token)]).await;
+        assert!(!done && error.contains("--yes"), "nobody is there to be asked: {error}");
+        scim.get("/Users").await.expect(200);
+        run(&[&delete[..], &["--yes"]].concat()).await;
         scim.get("/Users").await.expect(401);
         server.stop().await;
     }
