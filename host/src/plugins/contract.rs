@@ -8,7 +8,7 @@ wasmtime::component::bindgen!({
 });
 
 pub use exports::rolecall::plugin::{info, propose, transform};
-pub use rolecall::plugin::host::Level;
+pub use self::rolecall::plugin::host::Level;
 
 /// The instance that a plugin imports.
 pub const HOST: &str = "rolecall:plugin/host@1.0.0";
