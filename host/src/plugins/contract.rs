@@ -7,8 +7,8 @@ wasmtime::component::bindgen!({
     ownership: Borrowing { duplicate_if_necessary: true },
 });
 
-pub use exports::rolecall::plugin::{info, propose, transform};
 pub use self::rolecall::plugin::host::Level;
+pub use exports::rolecall::plugin::{info, propose, transform};
 
 /// The instance that a plugin imports.
 pub const HOST: &str = "rolecall:plugin/host@1.0.0";
