@@ -18,10 +18,27 @@ use super::{ACQUIRE_TIMEOUT, Result, STATEMENT_CACHE, Work, migrations};
 use crate::crypto::Keyring;
 use crate::model::{ConnectionId, TenantId};
 
-/// `id any_of!("$3")`: the id is in the [`TextList`] that is bound there.
+/// `any_of!("id", "$3")`: the id is in the [`TextList`] that is bound there. The bounds are the list's first and last text. They
+/// say nothing new, but a planner without statistics (a new database) would read all ids of a connection to filter them; with
+/// the bounds, a list of one is a look-up of one whatever the planner thinks.
 macro_rules! any_of {
-    ($parameter:literal) => {
-        concat!(" = ANY(", $parameter, ")")
+    ($column:literal, $parameter:literal) => {
+        concat!(
+            $column,
+            " = ANY(",
+            $parameter,
+            ") AND ",
+            $column,
+            " >= (CAST(",
+            $parameter,
+            " AS TEXT[]))[1] AND ",
+            $column,
+            " <= (CAST(",
+            $parameter,
+            " AS TEXT[]))[cardinality(CAST(",
+            $parameter,
+            " AS TEXT[]))]"
+        )
     };
 }
 /// The texts of a [`TextList`] as a table with one column, `item`, that compares as the tables' columns do.
@@ -54,9 +71,11 @@ pub(super) type Conn = PgConnection;
 /// A list of texts as one parameter.
 pub(super) type TextList = Vec<String>;
 
-/// Texts as one parameter: an array.
+/// Texts as one parameter: an array, sorted as the columns are (by bytes).
 pub(super) fn text_list<'t>(texts: impl IntoIterator<Item = &'t str>) -> TextList {
-    texts.into_iter().map(str::to_owned).collect()
+    let mut texts: Vec<String> = texts.into_iter().map(str::to_owned).collect();
+    texts.sort_unstable();
+    texts
 }
 
 /// What shows the plan of a statement.
@@ -169,4 +188,21 @@ async fn advisory_lock(conn: &mut Conn, kind: i32, name: &str, exclusive: bool) 
         if exclusive { "SELECT pg_advisory_xact_lock($1, hashtext($2))" } else { "SELECT pg_advisory_xact_lock_shared($1, hashtext($2))" };
     sqlx::query(statement).bind(kind).bind(name).execute(conn).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Row as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_list_of_one_is_a_look_up_of_one_without_statistics() {
+        let (_store, mut conn, _scratch) = scratch::open().await;
+        let explain = concat!("EXPLAIN SELECT 1 FROM evaluations WHERE tenant = $1 AND connection = $2 AND ", any_of!("resource", "$3"));
+        let plan = sqlx::query(explain).bind("t").bind("c").bind(text_list(["u"])).fetch_all(&mut conn).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| row.get(scratch::PLAN)).collect();
+        let by_key = |line: &String| line.contains("Index Cond") && line.contains("resource >= ") && line.contains("resource <= ");
+        assert!(plan.iter().any(by_key), "{plan:#?}");
+    }
 }

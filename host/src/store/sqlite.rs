@@ -17,10 +17,10 @@ use super::{ACQUIRE_TIMEOUT, Result, STATEMENT_CACHE, StoreError, Work};
 use crate::crypto::Keyring;
 use crate::model::{ConnectionId, TenantId};
 
-/// `id any_of!("$3")`: the id is in the [`TextList`] that is bound there.
+/// `any_of!("id", "$3")`: the id is in the [`TextList`] that is bound there.
 macro_rules! any_of {
-    ($parameter:literal) => {
-        concat!(" IN (SELECT value FROM json_each(", $parameter, "))")
+    ($column:literal, $parameter:literal) => {
+        concat!($column, " IN (SELECT value FROM json_each(", $parameter, "))")
     };
 }
 /// The texts of a [`TextList`] as a table with one column, `item`.

@@ -34,7 +34,7 @@ pub(super) async fn write(
     }
     // Several may pass a name on to one another: first all let go, then all take.
     if writes.len() > 1 {
-        sqlx::query(concat!("UPDATE accounts SET name_key = NULL WHERE tenant = $1 AND account", any_of!("$2")))
+        sqlx::query(concat!("UPDATE accounts SET name_key = NULL WHERE tenant = $1 AND ", any_of!("account", "$2")))
             .bind(tenant.as_str())
             .bind(text_list(writes.iter().map(|write| write.id.as_str())))
             .execute(&mut *conn)
@@ -58,8 +58,8 @@ async fn lock<'a>(
     ids: impl IntoIterator<Item = &'a str>,
 ) -> Result<BTreeMap<AccountId, (String, Option<String>)>> {
     let rows: Vec<(String, String, Option<String>)> = sqlx::query_as(concat!(
-        "SELECT account, state, name_key FROM accounts WHERE tenant = $1 AND account",
-        any_of!("$2"),
+        "SELECT account, state, name_key FROM accounts WHERE tenant = $1 AND ",
+        any_of!("account", "$2"),
         " ORDER BY account",
         for_update!()
     ))
@@ -118,7 +118,7 @@ pub(super) async fn write_grants(
     (put, drop): (&[Grant], &[RoleId]),
 ) -> Result<()> {
     if !drop.is_empty() {
-        sqlx::query(concat!("DELETE FROM grants WHERE tenant = $1 AND account = $2 AND role", any_of!("$3")))
+        sqlx::query(concat!("DELETE FROM grants WHERE tenant = $1 AND account = $2 AND ", any_of!("role", "$3")))
             .bind(tenant.as_str())
             .bind(account.as_str())
             .bind(text_list(drop.iter().map(RoleId::as_str)))

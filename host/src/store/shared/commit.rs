@@ -106,8 +106,8 @@ async fn lock_evaluations<'u>(
     users: impl IntoIterator<Item = &'u str>,
 ) -> Result<BTreeMap<ResourceId, (i64, AccountId)>> {
     let locked: Vec<(String, i64)> = sqlx::query_as(concat!(
-        "SELECT resource, input_version FROM evaluations WHERE tenant = $1 AND connection = $2 AND resource",
-        any_of!("$3"),
+        "SELECT resource, input_version FROM evaluations WHERE tenant = $1 AND connection = $2 AND ",
+        any_of!("resource", "$3"),
         " ORDER BY resource",
         for_update!()
     ))
@@ -116,13 +116,15 @@ async fn lock_evaluations<'u>(
     .bind(text_list(users))
     .fetch_all(&mut *conn)
     .await?;
-    let links: Vec<(String, String)> =
-        sqlx::query_as(concat!("SELECT resource, account FROM links WHERE tenant = $1 AND connection = $2 AND resource", any_of!("$3")))
-            .bind(tenant.as_str())
-            .bind(connection.as_str())
-            .bind(text_list(locked.iter().map(|(user, _)| user.as_str())))
-            .fetch_all(conn)
-            .await?;
+    let links: Vec<(String, String)> = sqlx::query_as(concat!(
+        "SELECT resource, account FROM links WHERE tenant = $1 AND connection = $2 AND ",
+        any_of!("resource", "$3")
+    ))
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(text_list(locked.iter().map(|(user, _)| user.as_str())))
+    .fetch_all(conn)
+    .await?;
     let mut accounts: BTreeMap<String, String> = links.into_iter().collect();
     let locked = locked.into_iter().filter_map(|(user, version)| {
         let account = AccountId(accounts.remove(&user)?);
@@ -208,7 +210,7 @@ impl<'a> Committing<'a> {
     async fn kinds(&mut self, ids: impl Iterator<Item = &ResourceId> + Send) -> Result<BTreeMap<ResourceId, ResourceKind>> {
         let ids = text_list(ids.map(ResourceId::as_str));
         let rows: Vec<(String, String)> =
-            sqlx::query_as(concat!("SELECT id, kind FROM resources WHERE tenant = $1 AND connection = $2 AND id", any_of!("$3")))
+            sqlx::query_as(concat!("SELECT id, kind FROM resources WHERE tenant = $1 AND connection = $2 AND ", any_of!("id", "$3")))
                 .bind(self.tenant.as_str())
                 .bind(self.connection.as_str())
                 .bind(ids)
@@ -223,7 +225,7 @@ impl<'a> Committing<'a> {
             return Ok(());
         }
         let deleted: Vec<String> =
-            sqlx::query_scalar(concat!("SELECT id FROM deleted_resources WHERE tenant = $1 AND connection = $2 AND id", any_of!("$3")))
+            sqlx::query_scalar(concat!("SELECT id FROM deleted_resources WHERE tenant = $1 AND connection = $2 AND ", any_of!("id", "$3")))
                 .bind(self.tenant.as_str())
                 .bind(self.connection.as_str())
                 .bind(text_list(absent.iter().map(|id| id.as_str())))

@@ -54,8 +54,8 @@ pub(super) async fn which_members(
     let rows = sqlx::query_as(concat!(
         "SELECT m.member_id, m.member_kind, r.label FROM members m
          JOIN resources r ON r.tenant = m.tenant AND r.connection = m.connection AND r.id = m.member_id
-         WHERE m.tenant = $1 AND m.connection = $2 AND m.group_id = $3 AND m.member_id",
-        any_of!("$4"),
+         WHERE m.tenant = $1 AND m.connection = $2 AND m.group_id = $3 AND ",
+        any_of!("m.member_id", "$4"),
         " ORDER BY m.member_id"
     ))
     .bind(tenant.as_str())
@@ -69,7 +69,7 @@ pub(super) async fn which_members(
 
 /// Which groups some resources are directly in.
 pub(super) const GROUPS_OF: &str =
-    concat!("SELECT member_id, group_id FROM members WHERE tenant = $1 AND connection = $2 AND member_id", any_of!("$3"));
+    concat!("SELECT member_id, group_id FROM members WHERE tenant = $1 AND connection = $2 AND ", any_of!("member_id", "$3"));
 
 /// Which groups each of `members` is directly in.
 pub(super) async fn parents(
@@ -107,8 +107,8 @@ async fn above(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, gr
         return Ok(above);
     }
     let handles: Vec<(String, String)> = sqlx::query_as(concat!(
-        "SELECT group_id, handle FROM handles WHERE tenant = $1 AND connection = $2 AND confirmed = TRUE AND group_id",
-        any_of!("$3"),
+        "SELECT group_id, handle FROM handles WHERE tenant = $1 AND connection = $2 AND confirmed = TRUE AND ",
+        any_of!("group_id", "$3"),
         // Of several handles of one group, the first by name stands in chains.
         " ORDER BY handle DESC"
     ))
@@ -167,8 +167,8 @@ pub(super) async fn groups_of(
     let all: BTreeMap<&ResourceId, BTreeSet<ResourceId>> = direct.iter().map(|(user, groups)| (user, above.groups(groups))).collect();
     let ids: BTreeSet<&str> = all.values().flatten().map(ResourceId::as_str).collect();
     let labels: Vec<(String, Option<String>)> = sqlx::query_as(concat!(
-        "SELECT id, label FROM resources WHERE tenant = $1 AND connection = $2 AND kind = 'group' AND id",
-        any_of!("$3")
+        "SELECT id, label FROM resources WHERE tenant = $1 AND connection = $2 AND kind = 'group' AND ",
+        any_of!("id", "$3")
     ))
     .bind(tenant.as_str())
     .bind(connection.as_str())
@@ -202,34 +202,6 @@ pub(super) const USERS_BELOW: &str = concat!(
      SELECT id FROM below WHERE is_user LIMIT $4"
 );
 
-async fn below(
-    conn: &mut Conn,
-    tenant: &TenantId,
-    connection: &ConnectionId,
-    groups: impl IntoIterator<Item = &ResourceId>,
-    limit: i64,
-) -> Result<Vec<ResourceId>> {
-    let mut users: Vec<String> = sqlx::query_scalar(USERS_BELOW)
-        .bind(tenant.as_str())
-        .bind(connection.as_str())
-        .bind(text_list(groups.into_iter().map(ResourceId::as_str)))
-        .bind(limit)
-        .fetch_all(conn)
-        .await?;
-    users.sort();
-    Ok(users.into_iter().map(ResourceId).collect())
-}
-
-/// Everybody below a group, living or not.
-pub(super) async fn users_of_rows_below(
-    conn: &mut Conn,
-    tenant: &TenantId,
-    connection: &ConnectionId,
-    group: &ResourceId,
-) -> Result<Vec<ResourceId>> {
-    below(conn, tenant, connection, [group], i64::MAX).await
-}
-
 /// The distinct users below groups; `None` when more than `limit`.
 pub(super) async fn users_below<'g>(
     conn: &mut Conn,
@@ -239,8 +211,15 @@ pub(super) async fn users_below<'g>(
     limit: usize,
 ) -> Result<Option<Vec<ResourceId>>> {
     let more = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-    let users = below(conn, tenant, connection, groups, more).await?;
-    Ok((users.len() <= limit).then_some(users))
+    let mut users: Vec<String> = sqlx::query_scalar(USERS_BELOW)
+        .bind(tenant.as_str())
+        .bind(connection.as_str())
+        .bind(text_list(groups.into_iter().map(ResourceId::as_str)))
+        .bind(more)
+        .fetch_all(conn)
+        .await?;
+    users.sort();
+    Ok((users.len() <= limit).then(|| users.into_iter().map(ResourceId).collect()))
 }
 
 /// Refuses to put `child` into `group` when the nesting would be circular or too deep.
@@ -265,8 +244,8 @@ enum Direction {
 
 /// Groups inside groups.
 pub(super) const NESTED: &str = concat!(
-    "SELECT DISTINCT member_id FROM members WHERE tenant = $1 AND connection = $2 AND member_kind = 'group' AND group_id",
-    any_of!("$3")
+    "SELECT DISTINCT member_id FROM members WHERE tenant = $1 AND connection = $2 AND member_kind = 'group' AND ",
+    any_of!("group_id", "$3")
 );
 
 /// The longest chain of groups from `start` (which counts) in a direction, at most one more than the limit, and all groups on such chains.
@@ -313,8 +292,8 @@ pub(super) async fn add_members(
     }
     let added: Vec<(String, String)> = sqlx::query_as(concat!(
         "INSERT INTO members (tenant, connection, group_id, member_id, member_kind)
-         SELECT tenant, connection, $3, id, kind FROM resources WHERE tenant = $1 AND connection = $2 AND id",
-        any_of!("$4"),
+         SELECT tenant, connection, $3, id, kind FROM resources WHERE tenant = $1 AND connection = $2 AND ",
+        any_of!("id", "$4"),
         " ON CONFLICT (tenant, connection, group_id, member_id) DO NOTHING RETURNING member_id, member_kind"
     ))
     .bind(tenant.as_str())
@@ -338,8 +317,8 @@ pub(super) async fn remove_members(
         return Ok(Vec::new());
     }
     let removed: Vec<(String, String)> = sqlx::query_as(concat!(
-        "DELETE FROM members WHERE tenant = $1 AND connection = $2 AND group_id = $3 AND member_id",
-        any_of!("$4"),
+        "DELETE FROM members WHERE tenant = $1 AND connection = $2 AND group_id = $3 AND ",
+        any_of!("member_id", "$4"),
         " RETURNING member_id, member_kind"
     ))
     .bind(tenant.as_str())
@@ -377,8 +356,8 @@ pub(super) async fn leave_all(
     }
     sqlx::query(concat!(
         "UPDATE resources SET version = version + 1, modified = $4 WHERE tenant = $1 AND connection = $2 AND id IN (
-             SELECT id FROM resources WHERE tenant = $1 AND connection = $2 AND id",
-        any_of!("$3"),
+             SELECT id FROM resources WHERE tenant = $1 AND connection = $2 AND ",
+        any_of!("id", "$3"),
         " ORDER BY id",
         for_update!(),
         ")"

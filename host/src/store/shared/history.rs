@@ -112,7 +112,7 @@ async fn person_keys(
         return Ok(BTreeMap::new());
     }
     let sealed: Vec<(String, Vec<u8>)> =
-        sqlx::query_as(concat!("SELECT account, sealed_key FROM person_keys WHERE tenant = $1 AND account", any_of!("$2")))
+        sqlx::query_as(concat!("SELECT account, sealed_key FROM person_keys WHERE tenant = $1 AND ", any_of!("account", "$2")))
             .bind(scope.tenant.as_str())
             .bind(text_list(people))
             .fetch_all(&mut *conn)

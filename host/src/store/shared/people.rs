@@ -1,6 +1,6 @@
 //! People as the write path sees them, accounts and their grants.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rolecall_scim::filter::fold;
 use sqlx::Row as _;
@@ -25,8 +25,8 @@ pub(super) async fn read(conn: &mut Conn, tenant: &TenantId, connection: &Connec
          JOIN links l ON l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id
          JOIN accounts a ON a.tenant = l.tenant AND a.account = l.account
          JOIN tenants t ON t.tenant = r.tenant
-         WHERE r.tenant = $1 AND r.connection = $2 AND r.id",
-        any_of!("$3"),
+         WHERE r.tenant = $1 AND r.connection = $2 AND ",
+        any_of!("r.id", "$3"),
         " ORDER BY r.id"
     ))
     .bind(tenant.as_str())
@@ -59,8 +59,8 @@ pub(super) async fn read(conn: &mut Conn, tenant: &TenantId, connection: &Connec
 /// The grants of accounts, by role.
 async fn grants_of(conn: &mut Conn, tenant: &TenantId, accounts: &[&str]) -> Result<BTreeMap<AccountId, Vec<Grant>>> {
     let found = sqlx::query(concat!(
-        "SELECT account, role, state, reasons, since, deadline, revision FROM grants WHERE tenant = $1 AND account",
-        any_of!("$2"),
+        "SELECT account, role, state, reasons, since, deadline, revision FROM grants WHERE tenant = $1 AND ",
+        any_of!("account", "$2"),
         " ORDER BY account, role"
     ))
     .bind(tenant.as_str())
@@ -176,48 +176,26 @@ async fn views(conn: &mut Conn, tenant: &TenantId, found: &[Row]) -> Result<Vec<
     Ok(views)
 }
 
-/// People with a mark.
-pub(super) const PENDING: &str = "SELECT connection, resource FROM evaluations WHERE tenant = $1 AND cause IS NOT NULL";
+/// People with a mark, and those whom a fan-out has yet to mark: below a group, of a connection, of the tenant.
+pub(super) const PENDING: &str = "WITH RECURSIVE below(connection, id, is_user) AS (
+         SELECT connection, group_id, FALSE FROM fan_outs WHERE tenant = $1 AND group_id IS NOT NULL
+         UNION
+         SELECT m.connection, m.member_id, m.member_kind = 'user' FROM below
+         JOIN members m ON m.tenant = $1 AND m.connection = below.connection AND m.group_id = below.id WHERE NOT below.is_user
+     )
+     SELECT count(*) FROM (
+         SELECT connection, resource FROM evaluations WHERE tenant = $1 AND cause IS NOT NULL
+         UNION
+         SELECT connection, id FROM below WHERE is_user
+         UNION
+         SELECT e.connection, e.resource FROM fan_outs f JOIN evaluations e ON e.tenant = f.tenant AND e.connection = f.connection
+         WHERE f.tenant = $1 AND f.group_id IS NULL
+         UNION
+         SELECT e.connection, e.resource FROM fan_outs f JOIN tenants t ON t.tenant = f.tenant JOIN evaluations e ON e.tenant = f.tenant
+         WHERE f.tenant = $1 AND f.connection IS NULL AND e.evaluated_revision IS DISTINCT FROM t.active_revision
+     ) AS pending";
 
-/// How many people are pending: the marked ones, and those whom a fan-out has yet to mark.
+/// How many people are pending.
 pub(super) async fn count_pending(conn: &mut Conn, tenant: &TenantId) -> Result<i64> {
-    let fan_outs: Vec<(Option<String>, Option<String>)> =
-        sqlx::query_as("SELECT DISTINCT connection, group_id FROM fan_outs WHERE tenant = $1")
-            .bind(tenant.as_str())
-            .fetch_all(&mut *conn)
-            .await?;
-    if fan_outs.is_empty() {
-        return Ok(sqlx::query_scalar("SELECT count(*) FROM evaluations WHERE tenant = $1 AND cause IS NOT NULL")
-            .bind(tenant.as_str())
-            .fetch_one(conn)
-            .await?);
-    }
-    let marked: Vec<(String, String)> = sqlx::query_as(PENDING).bind(tenant.as_str()).fetch_all(&mut *conn).await?;
-    let mut pending: BTreeSet<(String, String)> = marked.into_iter().collect();
-    for (connection, group) in fan_outs {
-        let more: Vec<(String, String)> = match (connection, group) {
-            (Some(connection), Some(group)) => {
-                let users = groups::users_of_rows_below(conn, tenant, &ConnectionId(connection.clone()), &ResourceId(group)).await?;
-                users.into_iter().map(|user| (connection.clone(), user.0)).collect()
-            }
-            (Some(connection), None) => {
-                sqlx::query_as("SELECT connection, resource FROM evaluations WHERE tenant = $1 AND connection = $2")
-                    .bind(tenant.as_str())
-                    .bind(connection)
-                    .fetch_all(&mut *conn)
-                    .await?
-            }
-            (None, _) => {
-                sqlx::query_as(
-                    "SELECT e.connection, e.resource FROM evaluations e JOIN tenants t ON t.tenant = e.tenant
-                     WHERE e.tenant = $1 AND e.evaluated_revision IS DISTINCT FROM t.active_revision",
-                )
-                .bind(tenant.as_str())
-                .fetch_all(&mut *conn)
-                .await?
-            }
-        };
-        pending.extend(more);
-    }
-    Ok(i64::try_from(pending.len()).unwrap_or(i64::MAX))
+    Ok(sqlx::query_scalar(PENDING).bind(tenant.as_str()).fetch_one(conn).await?)
 }

@@ -71,8 +71,8 @@ async fn leavers(conn: &mut Conn, scope: &Scope, connection: &ConnectionId, afte
 async fn remove_accounts(conn: &mut Conn, scope: &Scope, stamp: Stamp<'_>, leavers: &[Leaver]) -> Result<()> {
     let ids = || text_list(leavers.iter().map(|leaver| leaver.account.as_str()));
     let dropped = sqlx::query(concat!(
-        "DELETE FROM grants WHERE tenant = $1 AND account",
-        any_of!("$2"),
+        "DELETE FROM grants WHERE tenant = $1 AND ",
+        any_of!("account", "$2"),
         " RETURNING account, role, state, reasons, since, deadline, revision"
     ))
     .bind(scope.tenant.as_str())
@@ -85,8 +85,8 @@ async fn remove_accounts(conn: &mut Conn, scope: &Scope, stamp: Stamp<'_>, leave
     }
     sqlx::query(concat!(
         "UPDATE accounts SET state = 'removed', name_key = NULL, wanted_key = NULL, note = NULL, modified = $3
-         WHERE tenant = $1 AND account",
-        any_of!("$2")
+         WHERE tenant = $1 AND ",
+        any_of!("account", "$2")
     ))
     .bind(scope.tenant.as_str())
     .bind(ids())

@@ -64,8 +64,8 @@ pub(super) async fn mark<'u>(
     let marked: Vec<String> = sqlx::query_scalar(concat!(
         "UPDATE evaluations SET input_version = input_version + 1, cause = $4, due_at = $5, attempts = 0
          WHERE tenant = $1 AND connection = $2 AND resource IN (
-             SELECT resource FROM evaluations WHERE tenant = $1 AND connection = $2 AND resource",
-        any_of!("$3"),
+             SELECT resource FROM evaluations WHERE tenant = $1 AND connection = $2 AND ",
+        any_of!("resource", "$3"),
         " ORDER BY resource",
         for_update!(),
         ") RETURNING resource"
@@ -87,8 +87,8 @@ pub(super) async fn mark_waiting_for(conn: &mut Conn, tenant: &TenantId, names: 
     }
     let waiting: Vec<(String, String)> = sqlx::query_as(concat!(
         "SELECT l.connection, l.resource FROM accounts a JOIN links l ON l.tenant = a.tenant AND l.account = a.account
-         WHERE a.tenant = $1 AND a.state = 'held' AND a.wanted_key",
-        any_of!("$2")
+         WHERE a.tenant = $1 AND a.state = 'held' AND ",
+        any_of!("a.wanted_key", "$2")
     ))
     .bind(tenant.as_str())
     .bind(text_list(names.iter().map(String::as_str)))
@@ -178,13 +178,16 @@ async fn step_below_group(
         fan_out(conn, tenant, Below::Group(connection, nested), cause, now).await?;
     }
     if purge {
-        sqlx::query(concat!("DELETE FROM members WHERE tenant = $1 AND connection = $2 AND group_id = $3 AND member_id", any_of!("$4")))
-            .bind(tenant.as_str())
-            .bind(connection.as_str())
-            .bind(group.as_str())
-            .bind(text_list(users.iter().chain(&groups).map(ResourceId::as_str)))
-            .execute(&mut *conn)
-            .await?;
+        sqlx::query(concat!(
+            "DELETE FROM members WHERE tenant = $1 AND connection = $2 AND group_id = $3 AND ",
+            any_of!("member_id", "$4")
+        ))
+        .bind(tenant.as_str())
+        .bind(connection.as_str())
+        .bind(group.as_str())
+        .bind(text_list(users.iter().chain(&groups).map(ResourceId::as_str)))
+        .execute(&mut *conn)
+        .await?;
     }
     let looked_at = users.len() + groups.len();
     let last = users.into_iter().chain(groups).max();
@@ -238,8 +241,8 @@ async fn step_of_tenant(conn: &mut Conn, tenant: &TenantId, cause: Cause, after:
             "UPDATE evaluations SET cause = COALESCE(cause, $4), due_at = $5
              WHERE tenant = $1 AND connection = $2 AND resource IN (
                  SELECT e.resource FROM evaluations e JOIN tenants t ON t.tenant = e.tenant
-                 WHERE e.tenant = $1 AND e.connection = $2 AND e.evaluated_revision IS DISTINCT FROM t.active_revision AND e.resource",
-            any_of!("$3"),
+                 WHERE e.tenant = $1 AND e.connection = $2 AND e.evaluated_revision IS DISTINCT FROM t.active_revision AND ",
+            any_of!("e.resource", "$3"),
             ")"
         ))
         .bind(tenant.as_str())
@@ -297,7 +300,7 @@ pub(super) async fn claim(conn: &mut Conn, scope: &Scope, now: Instant, lease_un
         by_connection.entry(connection).or_default().push(resource);
     }
     for (connection, resources) in by_connection {
-        sqlx::query(concat!("UPDATE evaluations SET due_at = $4 WHERE tenant = $1 AND connection = $2 AND resource", any_of!("$3")))
+        sqlx::query(concat!("UPDATE evaluations SET due_at = $4 WHERE tenant = $1 AND connection = $2 AND ", any_of!("resource", "$3")))
             .bind(scope.tenant.as_str())
             .bind(connection)
             .bind(text_list(resources))
