@@ -174,14 +174,6 @@ pub fn new_token() -> Zeroizing<String> {
     Zeroizing::new(format!("rc_{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&bytes[..])))
 }
 
-/// A new signing secret for a webhook: `whsec_` and 256 random bits in base64 (Standard Webhooks).
-#[must_use]
-pub fn new_webhook_secret() -> Zeroizing<String> {
-    use base64::Engine as _;
-    let bytes = Zeroizing::new(random_bytes::<32>());
-    Zeroizing::new(format!("whsec_{}", base64::engine::general_purpose::STANDARD.encode(&bytes[..])))
-}
-
 /// An unguessable identifier of 128 random bits in hexadecimal.
 #[must_use]
 pub fn random_id() -> String {

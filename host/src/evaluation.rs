@@ -12,7 +12,7 @@ use crate::mapping::{AccountShape, Mapping};
 use crate::model::{AccountId, ConnectionId, GroupMembership, Instant, Note, Reason, ResourceId};
 use crate::plugins::{Call, PluginFault};
 use crate::policies::{Principal, RoleDecision};
-use crate::revision::Revision;
+use crate::revision::{Bound, Revision};
 
 /// Everything that a decision reads about one person.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,9 +127,9 @@ pub fn evaluate(revision: &Revision, subject: &Subject, as_of: Instant) -> Evalu
     if !is_active(&subject.document) {
         return Evaluation::outcome(Outcome::Inactive);
     }
-    let handles: Vec<&str> = subject.groups.iter().map(|group| group.handle.as_str()).collect();
+    let asking = Asking::about(revision, subject, as_of);
     let mut fuel = 0;
-    let mapping = match map(revision, subject, &handles, as_of, &mut fuel) {
+    let mapping = match asking.map(&mut fuel) {
         Ok(mapping) => mapping,
         Err(fault) => return Evaluation { fuel, ..Evaluation::outcome(Outcome::Fault(fault_of(&fault))) },
     };
@@ -145,7 +145,7 @@ pub fn evaluate(revision: &Revision, subject: &Subject, as_of: Instant) -> Evalu
         let outcome = Outcome::Collision(Box::new(shape), holder.clone());
         return Evaluation { fuel, provenance, ..Evaluation::outcome(outcome) };
     }
-    let proposed = match propose(revision, subject, &handles, &shape, as_of, &mut fuel) {
+    let proposed = match asking.propose(&shape, &mut fuel) {
         Ok(proposed) => proposed,
         Err(fault) => return Evaluation { fuel, ..Evaluation::outcome(Outcome::Fault(fault_of(&fault))) },
     };
@@ -188,8 +188,7 @@ pub fn principal<'a>(subject: &'a Subject, shape: &'a AccountShape) -> Principal
 /// # Errors
 /// The plugin's fault.
 pub fn nominations(revision: &Revision, subject: &Subject, shape: &AccountShape, as_of: Instant) -> Result<Nominations, PluginFault> {
-    let handles: Vec<&str> = subject.groups.iter().map(|group| group.handle.as_str()).collect();
-    propose(revision, subject, &handles, shape, as_of, &mut 0)
+    Asking::about(revision, subject, as_of).propose(shape, &mut 0)
 }
 
 /// Puts the plugin's words beside the reasons that rest on its nomination.
@@ -205,46 +204,50 @@ pub fn is_active(document: &Document) -> bool {
     document.get("active").and_then(serde_json::Value::as_bool).unwrap_or(true)
 }
 
-fn map(revision: &Revision, subject: &Subject, handles: &[&str], as_of: Instant, fuel: &mut u64) -> Result<Mapping, PluginFault> {
-    let Some(bound) = &revision.transform else {
-        return Ok(Mapping::default_for(&subject.document.to_value()));
-    };
-    let user = subject.document.to_value();
-    let answer = bound.plugin.transform_user(&Call {
-        as_of: as_of.timestamp(),
-        connection: subject.connection.as_str(),
-        settings: &bound.settings_json,
-        user: &user,
-        groups: handles,
-        tables: &revision.tables,
-    })?;
-    *fuel += answer.fuel;
-    Ok(answer.mapping)
+/// What a tenant's plugins are asked with, made once for both hooks.
+struct Asking<'a> {
+    revision: &'a Revision,
+    connection: &'a str,
+    user: serde_json::Value,
+    handles: Vec<&'a str>,
+    as_of: jiff::Timestamp,
 }
 
-fn propose(
-    revision: &Revision,
-    subject: &Subject,
-    handles: &[&str],
-    shape: &AccountShape,
-    as_of: Instant,
-    fuel: &mut u64,
-) -> Result<Nominations, PluginFault> {
-    let Some(bound) = &revision.propose else {
-        return Ok(Nominations::new());
-    };
-    let user = subject.document.to_value();
-    let call = Call {
-        as_of: as_of.timestamp(),
-        connection: subject.connection.as_str(),
-        settings: &bound.settings_json,
-        user: &user,
-        groups: handles,
-        tables: &revision.tables,
-    };
-    let answer = bound.plugin.propose_roles(&call, shape)?;
-    *fuel += answer.fuel;
-    Ok(answer.proposals.into_iter().map(|proposal| (proposal.role, proposal.because)).collect())
+impl<'a> Asking<'a> {
+    fn about(revision: &'a Revision, subject: &'a Subject, as_of: Instant) -> Self {
+        Self {
+            revision,
+            connection: subject.connection.as_str(),
+            user: subject.document.to_value(),
+            handles: subject.groups.iter().map(|group| group.handle.as_str()).collect(),
+            as_of: as_of.timestamp(),
+        }
+    }
+
+    fn call<'c>(&'c self, bound: &'c Bound) -> Call<'c> {
+        Call {
+            as_of: self.as_of,
+            connection: self.connection,
+            settings: &bound.settings_json,
+            user: &self.user,
+            groups: &self.handles,
+            tables: &self.revision.tables,
+        }
+    }
+
+    fn map(&self, fuel: &mut u64) -> Result<Mapping, PluginFault> {
+        let Some(bound) = &self.revision.transform else { return Ok(Mapping::default_for(&self.user)) };
+        let answer = bound.plugin.transform_user(&self.call(bound))?;
+        *fuel += answer.fuel;
+        Ok(answer.mapping)
+    }
+
+    fn propose(&self, shape: &AccountShape, fuel: &mut u64) -> Result<Nominations, PluginFault> {
+        let Some(bound) = &self.revision.propose else { return Ok(Nominations::new()) };
+        let answer = bound.plugin.propose_roles(&self.call(bound), shape)?;
+        *fuel += answer.fuel;
+        Ok(answer.proposals.into_iter().map(|proposal| (proposal.role, proposal.because)).collect())
+    }
 }
 
 fn fault_of(fault: &PluginFault) -> Fault {

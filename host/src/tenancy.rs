@@ -4,7 +4,7 @@
 pub mod handles;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use rolecall_scim::schema::Schemas;
 use zeroize::Zeroizing;
@@ -39,8 +39,9 @@ pub struct Active {
 #[derive(Default)]
 pub struct Revisions {
     active: Mutex<HashMap<TenantId, Active>>,
-    /// Compiling is work that an upload can make long: one at a time.
-    building: tokio::sync::Mutex<()>,
+    /// Compiling is work that an upload can make long: one at a time. What was built last is kept, because a revision that
+    /// is checked is mostly activated next; it is known by its hash, so it is the same for whoever has the same files.
+    building: tokio::sync::Mutex<Option<Arc<Revision>>>,
 }
 
 impl Revisions {
@@ -119,13 +120,13 @@ pub async fn active(app: &Arc<App>, tenant: &TenantId) -> Result<Active, StoreEr
     if let Some(active) = app.revisions.get(tenant) {
         return Ok(active);
     }
-    let _one = app.revisions.building.lock().await;
+    let mut last = app.revisions.building.lock().await;
     if let Some(active) = app.revisions.get(tenant) {
         return Ok(active);
     }
     let hash = app.store.tenant(tenant).await?.and_then(|tenant| tenant.active_revision);
     let built = match &hash {
-        Some(hash) => build_stored(app, tenant, hash).await?,
+        Some(hash) => build_stored(app, &mut last, tenant, hash).await?,
         None => None,
     };
     let active = Active { hash, built };
@@ -139,11 +140,16 @@ pub fn active_if_loaded(app: &App, tenant: &TenantId) -> Active {
     app.revisions.get(tenant).unwrap_or_default()
 }
 
-async fn build_stored(app: &Arc<App>, tenant: &TenantId, hash: &RevisionHash) -> Result<Option<Arc<Revision>>, StoreError> {
+async fn build_stored(
+    app: &Arc<App>,
+    last: &mut Option<Arc<Revision>>,
+    tenant: &TenantId,
+    hash: &RevisionHash,
+) -> Result<Option<Arc<Revision>>, StoreError> {
     let Some(stored) = app.store.revision(tenant, hash).await? else {
         return Err(StoreError::Corrupt(format!("the active revision `{hash}` of tenant `{tenant}` is not stored")));
     };
-    match build(app, stored.files).await {
+    match build(app, last, stored.files).await {
         Ok(revision) => Ok(Some(revision)),
         Err(problems) => {
             let first = problems.first().map(|problem| problem.message.as_str()).unwrap_or_default();
@@ -153,14 +159,20 @@ async fn build_stored(app: &Arc<App>, tenant: &TenantId, hash: &RevisionHash) ->
     }
 }
 
-/// Builds off the async workers: compiling takes long.
-async fn build(app: &Arc<App>, files: Files) -> Result<Arc<Revision>, Vec<Diagnostic>> {
+/// Builds off the async workers, because compiling takes long; what was built last is not built again.
+async fn build(app: &Arc<App>, last: &mut Option<Arc<Revision>>, files: Files) -> Result<Arc<Revision>, Vec<Diagnostic>> {
+    let hash = revision::hash(&files);
+    if let Some(built) = last.as_ref().filter(|built| built.hash == hash) {
+        return Ok(Arc::clone(built));
+    }
     let sandbox = Arc::clone(&app.sandbox);
     let built = tokio::task::spawn_blocking(move || Revision::build(&files, &sandbox)).await;
-    match built {
-        Ok(result) => result.map(Arc::new),
-        Err(_) => Err(vec![Diagnostic::of_file("tenant.toml", "the revision could not be built: building it failed inside")]),
-    }
+    let built = match built {
+        Ok(result) => Arc::new(result?),
+        Err(_) => return Err(vec![Diagnostic::of_file("tenant.toml", "the revision could not be built: building it failed inside")]),
+    };
+    *last = Some(Arc::clone(&built));
+    Ok(built)
 }
 
 /// Makes the tenant if it is not there.
@@ -192,10 +204,7 @@ fn check_name(name: &str) -> Result<(), TenancyError> {
 /// `Broken`, `Golden`.
 pub async fn check_revision(app: &Arc<App>, tenant: &TenantId, files: Files) -> Result<Checked, TenancyError> {
     let active = app.store.tenant(tenant).await?.and_then(|tenant| tenant.active_revision);
-    let built = {
-        let _one = app.revisions.building.lock().await;
-        build(app, files).await.map_err(TenancyError::Broken)?
-    };
+    let built = build(app, &mut *app.revisions.building.lock().await, files).await.map_err(TenancyError::Broken)?;
     let (hash, tested) = (built.hash.clone(), Arc::clone(&built));
     // Golden cases are tenant code: on the tenant's threads, within its share.
     let results = app.compute.run(tenant, move || tested.run_tests()).await?;
@@ -235,10 +244,7 @@ pub async fn activate(
     }
     let files = app.store.revision(tenant, hash).await?.ok_or(StoreError::Missing("revision"))?.files;
     // Built before it is swapped in: a revision that can't be built never replaces one that can.
-    let built = {
-        let _one = app.revisions.building.lock().await;
-        build(app, files).await.map_err(TenancyError::Broken)?
-    };
+    let built = build(app, &mut *app.revisions.building.lock().await, files).await.map_err(TenancyError::Broken)?;
     app.store.activate(tenant, hash, replaces, actor, app.clock.now()).await?;
     app.revisions.put(tenant, Active { hash: Some(hash.clone()), built: Some(built) });
     handles::bind_unbound(app, tenant, None).await?;
@@ -403,5 +409,7 @@ fn explain_case(revision: &Revision, case: &Case, role: &str, as_of: Instant) ->
 /// The schemas that a tenant uses; the standard ones while it has no revision.
 #[must_use]
 pub fn schemas(active: &Active) -> Arc<Schemas> {
-    active.built.as_ref().map_or_else(|| Arc::new(Schemas::default()), |revision| Arc::clone(&revision.schemas))
+    // Made once: every request asks.
+    static STANDARD: LazyLock<Arc<Schemas>> = LazyLock::new(Arc::default);
+    active.built.as_ref().map_or_else(|| Arc::clone(&STANDARD), |revision| Arc::clone(&revision.schemas))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use crate::crypto;
 use crate::model::Instant;
@@ -26,16 +27,22 @@ pub struct Client(reqwest::Client);
 #[error("the client for webhooks can't be made")]
 pub struct ClientError(#[source] reqwest::Error);
 
-/// A new secret: the text that the target's owner is shown once.
+/// A new secret, of 256 random bits: the text that the target's owner is shown once.
 #[must_use]
-pub fn new_secret() -> zeroize::Zeroizing<String> {
-    zeroize::Zeroizing::new(format!("{SECRET_PREFIX}{}", BASE64.encode(crypto::random_key_bytes())))
+pub fn new_secret() -> Zeroizing<String> {
+    Zeroizing::new(format!("{SECRET_PREFIX}{}", BASE64.encode(crypto::random_key_bytes())))
 }
 
-/// The `webhook-signature` of a message: HMAC-SHA-256 over `id.timestamp.body`. `None` when the secret is not `whsec_` and Base64.
+/// The bytes that a secret stands for; `None` when it is not [`SECRET_PREFIX`] and Base64.
+#[must_use]
+pub fn secret_bytes(secret: &str) -> Option<Zeroizing<Vec<u8>>> {
+    BASE64.decode(secret.strip_prefix(SECRET_PREFIX)?).ok().map(Zeroizing::new)
+}
+
+/// The `webhook-signature` of a message: HMAC-SHA-256 over `id.timestamp.body`. `None` for a malformed secret.
 #[must_use]
 pub fn signature(secret: &str, id: &str, timestamp: i64, body: &str) -> Option<String> {
-    let key = zeroize::Zeroizing::new(BASE64.decode(secret.strip_prefix(SECRET_PREFIX)?).ok()?);
+    let key = secret_bytes(secret)?;
     let signed = format!("{id}.{timestamp}.{body}");
     Some(format!("v1,{}", BASE64.encode(crypto::hmac_sha256(&key, signed.as_bytes()))))
 }

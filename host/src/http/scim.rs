@@ -4,7 +4,7 @@ pub mod discovery;
 pub mod version;
 pub mod view;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, ETAG, HeaderValue, LOCATION};
@@ -23,6 +23,7 @@ use crate::app::App;
 use crate::model::{ResourceId, TenantId};
 use crate::provisioning::{self, Applied, Caller, Command};
 use crate::store::{ListQuery, StoredResource};
+use crate::tenancy;
 use version::IfMatch;
 use view::{Excess, View};
 
@@ -165,9 +166,7 @@ pub async fn delete<E: Endpoint>(
 
 /// The schemas that a connection knows: the standard ones, and those of the tenant's revision.
 async fn schemas(app: &Arc<App>, tenant: &TenantId) -> Result<Arc<Schemas>> {
-    static STANDARD: LazyLock<Arc<Schemas>> = LazyLock::new(Arc::default);
-    let revision = crate::tenancy::active_revision(app, tenant).await?;
-    Ok(revision.map_or_else(|| Arc::clone(&STANDARD), |revision| Arc::clone(&revision.schemas)))
+    Ok(tenancy::schemas(&tenancy::active(app, tenant).await?))
 }
 
 async fn find<E: Endpoint>(app: &App, caller: &Caller, id: &ResourceId) -> Result<StoredResource> {

@@ -79,9 +79,8 @@ pub(super) async fn replace(
     if_match: Option<i64>,
     body: &Value,
 ) -> Result<Applied, Failure> {
-    let body = body.clone();
-    change(app, caller, id, if_match, move |schemas, before| {
-        let read = resource::read(schemas, ResourceKind::Group, &body, Some(before))?;
+    change(app, caller, id, if_match, |schemas, before| {
+        let read = resource::read(schemas, ResourceKind::Group, body, Some(before))?;
         // RFC 7644 §3.5.1: what a PUT leaves out is removed.
         let members = vec![MemberChange::Replace(read.members.unwrap_or_default())];
         Ok(Asked { document: read.document, members, operations: vec![Done::Applied], ignored: read.ignored, quirks: read.quirks })
@@ -97,9 +96,8 @@ pub(super) async fn patch(
     if_match: Option<i64>,
     body: &Value,
 ) -> Result<Applied, Failure> {
-    let body = body.clone();
-    change(app, caller, id, if_match, move |schemas, before| {
-        let patched = Patch::parse(schemas, ResourceKind::Group, &body)?.apply(schemas, before)?;
+    change(app, caller, id, if_match, |schemas, before| {
+        let patched = Patch::parse(schemas, ResourceKind::Group, body)?.apply(schemas, before)?;
         let (document, members, operations) = (patched.document, patched.members, patched.operations);
         Ok(Asked { document, members, operations, ignored: patched.ignored, quirks: patched.quirks })
     })

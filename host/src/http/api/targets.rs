@@ -5,15 +5,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::tenants::NoQuery;
 use crate::app::App;
-use crate::crypto;
+use crate::delivery::webhook;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
 use crate::http::guards::{TenantReader, TenantWriter};
@@ -94,7 +92,7 @@ pub async fn put(
         (Some(secret), _) => (seal(&app, &tenant, &secret).await?, None),
         (None, Some(known)) => (known.sealed_secret, None),
         (None, None) => {
-            let secret = crypto::new_webhook_secret();
+            let secret = webhook::new_secret();
             (seal(&app, &tenant, &secret).await?, Some(secret.to_string()))
         }
     };
@@ -104,8 +102,7 @@ pub async fn put(
 }
 
 async fn seal(app: &App, tenant: &crate::model::TenantId, secret: &str) -> Result<Vec<u8>> {
-    let bytes = secret.strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok()).map(Zeroizing::new);
-    if !bytes.is_some_and(|bytes| SECRET_BYTES.contains(&bytes.len())) {
+    if !webhook::secret_bytes(secret).is_some_and(|bytes| SECRET_BYTES.contains(&bytes.len())) {
         return Err(Error::bad_request("`secret` must be `whsec_` and 24 to 64 bytes in base64", "a signing secret is malformed"));
     }
     Ok(app.store.seal_secret(tenant, secret.as_bytes()).await?)
