@@ -2,7 +2,7 @@
 //!
 //! `routes` makes the router, the OpenAPI document and the list that tests walk; `guards` say who may
 //! call; `scim`, `api` and `operations` hold the handlers; `body`, `query` and `urls` read requests;
-//! `error` alone picks statuses; `frame` surrounds every request (id, time limit, log line, metrics,
+//! `error` alone picks statuses; `trail` puts writes into the provisioning log; `frame` surrounds every request (id, time limit, log line, metrics,
 //! the form of errors). Nothing here decides what happens to people: that is provisioning's.
 
 pub mod api;
@@ -10,11 +10,13 @@ pub mod body;
 pub mod error;
 pub mod frame;
 pub mod guards;
+pub mod oauth;
 pub mod openapi;
 pub mod operations;
 pub mod query;
 pub mod routes;
 pub mod scim;
+mod trail;
 pub mod urls;
 
 use std::sync::Arc;

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
 use super::error::{Error, Format};
+use super::trail::{Asked, Whose};
 use crate::app::App;
 
 /// How long a request may take: what Okta waits for an answer.
@@ -45,6 +46,9 @@ pub async fn surround(State(app): State<Arc<App>>, mut request: Request, next: N
     let method = request.method().clone();
     let format = Format::of(request.uri().path());
     let route = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str).to_owned();
+    let whose = Arc::new(Whose::default());
+    request.extensions_mut().insert(Arc::clone(&whose));
+    let asked = Asked { method: method.clone(), route: route.clone(), query: request.uri().query().map(str::to_owned) };
     let span = tracing::info_span!("request", id = id.0, %method, route);
     request.extensions_mut().insert(id.clone());
     let answered = async {
@@ -53,6 +57,7 @@ pub async fn surround(State(app): State<Arc<App>>, mut request: Request, next: N
             Ok(response) => response,
             Err(_) => Error::timed_out().into_response(),
         };
+        whose.note(&app, &asked, &response, &id);
         let response = finish(response, format, &id);
         let (status, took) = (response.status().as_u16(), started.elapsed());
         app.metrics.request(&route, method.as_str(), status, took.as_secs_f64());

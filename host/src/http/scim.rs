@@ -19,6 +19,7 @@ use super::error::{Error, Result};
 use super::frame;
 use super::guards::ScimCaller;
 use super::query::{At, ScimQuery};
+use super::trail;
 use crate::app::App;
 use crate::model::{ResourceId, TenantId};
 use crate::provisioning::{self, Applied, Caller, Command};
@@ -187,9 +188,13 @@ async fn expected<E: Endpoint>(app: &App, caller: &Caller, id: &ResourceId, head
 }
 
 async fn apply(app: &Arc<App>, caller: &Caller, command: Command, conditional: bool) -> Result<Applied> {
-    let (ours, who) = (Arc::clone(app), caller.clone());
-    let write = frame::to_the_end(async move { provisioning::apply(&ours, &who, command).await });
-    let applied = write.await?.map_err(|failure| Error::of_write(failure, conditional))?;
+    let (ours, who, logged) = (Arc::clone(app), caller.clone(), trail::Logged::of(&command));
+    let write = frame::to_the_end(async move {
+        let result = provisioning::apply(&ours, &who, command).await.map_err(|failure| Error::of_write(failure, conditional));
+        logged.write(&ours, &who, &result);
+        result
+    });
+    let applied = write.await??;
     applied.quirks.iter().for_each(|quirk| app.metrics.quirk(quirk.word()));
     Ok(applied)
 }

@@ -23,6 +23,7 @@ use crate::compute::Compute;
 use crate::crypto::{Keyring, SecretKey};
 use crate::model::AccountId;
 use crate::plugins::{Sandbox, SandboxConfig};
+use crate::rate::Rate;
 
 struct Process {
     app: Arc<App>,
@@ -38,7 +39,7 @@ impl Process {
         drop(rustls::crypto::ring::default_provider().install_default());
         let store = crate::store::open(&url, Arc::clone(&keyring)).await.unwrap();
         let sandbox = Sandbox::new(&SandboxConfig::default()).unwrap();
-        let app = App::new(store, Arc::new(SystemClock), keyring, sandbox, Compute::new(1, 4), None).unwrap();
+        let app = App::new(store, Arc::new(SystemClock), keyring, sandbox, Compute::new(1, 4), Rate { per_second: 0, burst: 1 }, None).unwrap();
         Self { app: Arc::new(app), _folder: folder }
     }
 

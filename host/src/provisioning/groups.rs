@@ -45,6 +45,7 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
     let active = tenancy::active(app, &caller.tenant).await?;
     let schemas = tenancy::schemas(&active);
     let read = resource::read(&schemas, ResourceKind::Group, body, None)?;
+    caller.trail.see(&read.quirks);
     let members = read.members.unwrap_or_default();
     check_count(members.len())?;
     let now = app.clock.now();
@@ -97,7 +98,9 @@ pub(super) async fn patch(
     body: &Value,
 ) -> Result<Applied, Failure> {
     change(app, caller, id, if_match, |schemas, before| {
-        let patched = Patch::parse(schemas, ResourceKind::Group, body)?.apply(schemas, before)?;
+        let patch = Patch::parse(schemas, ResourceKind::Group, body)?;
+        caller.trail.see(&patch.quirks);
+        let patched = patch.apply(schemas, before)?;
         let (document, members, operations) = (patched.document, patched.members, patched.operations);
         Ok(Asked { document, members, operations, ignored: patched.ignored, quirks: patched.quirks })
     })
@@ -116,6 +119,7 @@ async fn change(
     let before = read_group(app, caller, id).await?;
     check_version(if_match, &before)?;
     let asked = ask(&schemas, &before.document)?;
+    caller.trail.see(&asked.quirks);
     let difference = difference(app, caller, &schemas, id, &asked.members).await?;
     let candidates: Vec<ResourceId> = difference.add.union(&difference.remove).map(|id| ResourceId(id.clone())).collect();
     check_count(candidates.len())?;
@@ -123,6 +127,9 @@ async fn change(
         app.store.which_members(&caller.tenant, &caller.connection, id, &candidates).await?.into_iter().map(|member| member.id.0).collect();
     let add: Vec<ResourceId> = difference.add.iter().filter(|id| !present.contains(*id)).cloned().map(ResourceId).collect();
     let remove: Vec<ResourceId> = difference.remove.iter().filter(|id| present.contains(*id)).cloned().map(ResourceId).collect();
+    if !add.is_empty() && !difference.compared && difference.add.len() > add.len() {
+        caller.trail.see(&[Quirk::MembersResent]);
+    }
     let document = (asked.document != before.document).then(|| asked.document.clone());
     if add.is_empty() && remove.is_empty() && document.is_none() {
         let operations = asked.operations.iter().map(|_| Done::NoOp).collect();

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::people::{self, Case, Decided};
 use super::{Applied, Caller, Failure, check_version, new_resource_id, resource_event};
 use crate::app::App;
+use crate::journal::Trail;
 use crate::evaluation::{self, Evaluation, Outcome};
 use crate::model::{Instant, NewEvent, OnReject, ResourceId};
 use crate::store::{Change, Person, ResourceWrite, StoreError, StoredResource};
@@ -35,7 +36,7 @@ struct Next {
 }
 
 impl Update {
-    fn next(&self, schemas: &Schemas, before: &Document) -> Result<Next, ScimError> {
+    fn next(&self, schemas: &Schemas, before: &Document, trail: &Trail) -> Result<Next, ScimError> {
         match self {
             Self::Replace(body) => {
                 let read = resource::read(schemas, ResourceKind::User, body, Some(before))?;
@@ -43,7 +44,9 @@ impl Update {
                 Ok(Next { document: read.document, operations: vec![done], ignored: read.ignored, quirks: read.quirks })
             }
             Self::Patch(body) => {
-                let patched = Patch::parse(schemas, ResourceKind::User, body)?.apply(schemas, before)?;
+                let patch = Patch::parse(schemas, ResourceKind::User, body)?;
+                trail.see(&patch.quirks);
+                let patched = patch.apply(schemas, before)?;
                 Ok(Next { document: patched.document, operations: patched.operations, ignored: patched.ignored, quirks: patched.quirks })
             }
         }
@@ -55,6 +58,7 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
     let active = tenancy::active(app, &caller.tenant).await?;
     let schemas = tenancy::schemas(&active);
     let read = resource::read(&schemas, ResourceKind::User, body, None)?;
+    caller.trail.see(&read.quirks);
     let now = app.clock.now();
     let id = new_resource_id(now);
     let revived = match read.document.text("externalId") {
@@ -81,7 +85,8 @@ pub(super) async fn update(
     let schemas = tenancy::schemas(&active);
     let person = read_person(app, caller, id).await?;
     check_version(if_match, &person.resource)?;
-    let next = update.next(&schemas, &person.resource.document)?;
+    let next = update.next(&schemas, &person.resource.document, &caller.trail)?;
+    caller.trail.see(&next.quirks);
     if next.document == person.resource.document {
         return Ok(Applied { resource: Some(person.resource), operations: next.operations, quirks: next.quirks });
     }
@@ -137,7 +142,7 @@ async fn leave(
     let decide = move |person: &Person| {
         check_version(if_match, &person.resource)?;
         let schemas = tenancy::schemas(&active);
-        let next = update.next(&schemas, &person.resource.document)?;
+        let next = update.next(&schemas, &person.resource.document, &caller_.trail)?;
         if evaluation::is_active(&next.document) {
             return Err(ScimError::status(409, "the user was changed meanwhile: read it again and repeat the change"));
         }

@@ -12,10 +12,16 @@ mod rows;
 mod accounts;
 #[path = "shared/commit.rs"]
 mod commit;
+#[path = "shared/connections.rs"]
+mod connections;
+#[path = "shared/credentials.rs"]
+mod credentials;
 #[path = "shared/groups.rs"]
 mod groups;
 #[path = "shared/history.rs"]
 mod history;
+#[path = "shared/journal.rs"]
+mod journal;
 #[path = "shared/outbox.rs"]
 mod outbox;
 #[path = "shared/people.rs"]
@@ -41,7 +47,7 @@ use zeroize::Zeroizing;
 
 use self::commit::RevisionCheck;
 use self::groups::WhatIf;
-use super::{Backend, Conn, Db, lock_revision, lock_structure, text_list};
+use super::{Backend, Conn, Db, lock_log, lock_revision, lock_structure, text_list};
 use crate::model::{
     Account, AccountId, AccountState, Actor, ConnectionId, ConnectionState, Event, GroupMembership, Handle, Instant, ResourceId,
     RevisionHash, TenantId,
@@ -49,8 +55,8 @@ use crate::model::{
 use crate::store::failure::LOST_TO_OTHERS;
 use crate::store::keys::{Keys, secret_purpose, unsealable};
 use crate::store::{
-    AccountView, ApiCredential, ApiScope, Change, Committed, Connection, ConnectionCredential, DeliveryResult, DueDelivery, DuePerson,
-    HandleBinding, ListQuery, LockedDecision, NewToken, Page, Person, Platform, ResourceWrite, Result, Store, StoreError, StoredMember,
+    AccountView, ApiCredential, ApiScope, Change, Committed, Connection, ConnectionCredential, CredentialKind, DeliveryResult, DueDelivery, DuePerson,
+    HandleBinding, ListQuery, LockedDecision, NewToken, Page, Person, Platform, ResourceWrite, Result, Store, StoreError, StoredIssuer, StoredMember,
     StoredResource, StoredRevision, Target, Tenant, UserGroup,
 };
 
@@ -90,7 +96,14 @@ impl Platform for Backend {
     }
 
     async fn find_connection_token(&self, hash: &str) -> Result<Option<ConnectionCredential>> {
-        tenancy::find_connection_token(&mut *self.read_platform().await?, hash).await
+        credentials::by_hash(&mut *self.read_platform().await?, hash).await
+    }
+
+    async fn find_issuer(&self, connection: &ConnectionId) -> Result<Option<StoredIssuer>> {
+        if has_nul(connection.as_str()) {
+            return Ok(None);
+        }
+        credentials::find_issuer(&mut *self.read_platform().await?, connection).await
     }
 
     async fn find_api_token(&self, hash: &str) -> Result<Option<ApiCredential>> {
@@ -230,13 +243,14 @@ impl Store for Backend {
         &self,
         tenant: &TenantId,
         connection: &ConnectionId,
+        kind: CredentialKind,
         token: &NewToken,
         expire_others: Instant,
         actor: &Actor,
     ) -> Result<()> {
         let (scope, connection, token, actor) = (self.scope(tenant), connection.clone(), token.clone(), actor.clone());
         self.write(tenant, move |conn: &mut Conn| {
-            Box::pin(async move { tenancy::rotate_token(conn, &scope, &connection, &token, expire_others, &actor).await })
+            Box::pin(async move { tenancy::rotate_token(conn, &scope, &connection, (kind, &token), expire_others, &actor).await })
         })
         .await
     }

@@ -123,7 +123,7 @@ async fn the_platform_role_sees_listed_columns_only() {
     for statement in ["SELECT tenant, due_at FROM evaluations", "SELECT tenant, seq FROM events", "SELECT tenant, state FROM connections"] {
         conn.execute(statement).await.unwrap();
     }
-    let readable: &[&str] = &["connection_tokens"];
+    let readable: &[&str] = &["connection_tokens", "connection_issuers"];
     for table in tables.iter().filter(|table| !readable.contains(&table.as_str())) {
         let refused = conn.execute(AssertSqlSafe(format!("SELECT * FROM {table}"))).await;
         assert!(refused.is_err_and(|error| error.to_string().contains("permission denied")), "`{table}` can be read across tenants");

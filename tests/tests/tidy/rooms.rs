@@ -17,6 +17,8 @@ const ROOMS: &[&str] = &[
     "provisioning",
     "tenancy",
     "app",
+    "journal",
+    "issuer",
     "lifecycle",
     "evaluation",
     "revision",
@@ -30,6 +32,7 @@ const ROOMS: &[&str] = &[
     "crypto",
     "clock",
     "config",
+    "rate",
     "model",
 ];
 

@@ -1,0 +1,3 @@
+//! Tokens and key sets: what is accepted, and all that is not.
+
+use super::*;
