@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use rolecall_scim::message::AuthenticationScheme;
 use rolecall_scim::{ResourceKind, message};
 use serde_json::{Map, Value};
 
@@ -13,13 +14,26 @@ use crate::app::App;
 use crate::http::error::{Error, Result};
 use crate::http::guards::ScimCaller;
 use crate::http::query::{At, ScimQuery};
+use crate::store::TokenInfo;
 
 /// `/ServiceProviderConfig`.
 ///
 /// # Errors
-/// None of its own.
-pub async fn service_provider_config(who: ScimCaller) -> Result<Response> {
-    Ok(scim(StatusCode::OK, &message::service_provider_config(&message::Features::default(), &who.base)))
+/// The store's.
+pub async fn service_provider_config(who: ScimCaller, State(app): State<Arc<App>>) -> Result<Response> {
+    let features = message::Features { authentication: authentication(&app, &who).await?, ..message::Features::default() };
+    Ok(scim(StatusCode::OK, &message::service_provider_config(&features, &who.base)))
+}
+
+/// How this connection's clients can authenticate, as it is now.
+async fn authentication(app: &App, who: &ScimCaller) -> Result<Vec<AuthenticationScheme>> {
+    let connections = app.store.connections(&who.caller.tenant).await?;
+    let own = connections.into_iter().find(|connection| connection.id == who.caller.connection);
+    let now = app.clock.now();
+    let live = |tokens: &[TokenInfo]| tokens.iter().any(|token| token.expires.is_none_or(|expires| now < expires));
+    let has = own.map_or([false; 3], |own| [live(&own.tokens), live(&own.client_secrets), own.issuer.is_some()]);
+    let all = [AuthenticationScheme::BearerToken, AuthenticationScheme::ClientCredentials, AuthenticationScheme::Jwt];
+    Ok(all.into_iter().zip(has).filter_map(|(scheme, has)| has.then_some(scheme)).collect())
 }
 
 /// `/ResourceTypes`.
