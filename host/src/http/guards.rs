@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts};
+use axum::http::Method;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
 use super::error::Error;
-use super::frame::RequestId;
+use super::frame::{RequestId, scim_media_type};
 use super::urls::Urls;
 use crate::app::App;
 use crate::auth::{self, ApiPrincipal};
@@ -110,6 +111,10 @@ impl FromRequestParts<Arc<App>> for ScimCaller {
         let urls = Urls::from_request_parts(parts, app).await?;
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let base = urls.scim(&known.connection);
+        // Whoever leaves has left: an answer without a body suits every `Accept`.
+        if parts.method != Method::DELETE && scim_media_type(&parts.headers).is_none() {
+            return Err(Error::not_acceptable());
+        }
         let caller = Caller { tenant: known.tenant, connection: known.connection, state: known.state, request_id };
         Ok(Self { caller, base })
     }

@@ -16,6 +16,8 @@ mod commit;
 mod groups;
 #[path = "shared/history.rs"]
 mod history;
+#[path = "shared/listing.rs"]
+mod listing;
 #[path = "shared/outbox.rs"]
 mod outbox;
 #[path = "shared/people.rs"]
@@ -50,7 +52,7 @@ use crate::store::failure::LOST_TO_OTHERS;
 use crate::store::keys::{Keys, secret_purpose, unsealable};
 use crate::store::{
     AccountView, ApiCredential, ApiScope, Change, Committed, Connection, ConnectionCredential, DeliveryResult, DueDelivery, DuePerson,
-    HandleBinding, ListQuery, LockedDecision, NewToken, Page, Person, Platform, ResourceWrite, Result, Store, StoreError, StoredMember,
+    HandleBinding, ListQuery, Listing, LockedDecision, NewToken, Person, Platform, ResourceWrite, Result, Store, StoreError, StoredMember,
     StoredResource, StoredRevision, Target, Tenant, UserGroup,
 };
 
@@ -302,8 +304,8 @@ impl Store for Backend {
         resources::read(&mut *self.read(tenant).await?, tenant, connection, kind, id).await
     }
 
-    async fn list(&self, tenant: &TenantId, connection: &ConnectionId, query: &ListQuery<'_>) -> Result<Page<StoredResource>> {
-        resources::list(&mut *self.read(tenant).await?, tenant, connection, query).await
+    async fn list(&self, tenant: &TenantId, connection: &ConnectionId, query: &ListQuery<'_>) -> Result<Listing> {
+        listing::list(&mut *self.read(tenant).await?, tenant, connection, query).await
     }
 
     async fn members(
@@ -314,6 +316,17 @@ impl Store for Backend {
         limit: i64,
     ) -> Result<BTreeMap<ResourceId, Vec<StoredMember>>> {
         groups::members(&mut *self.read(tenant).await?, tenant, connection, &askable(groups), limit).await
+    }
+
+    async fn members_after(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        group: &ResourceId,
+        after: Option<&ResourceId>,
+        limit: i64,
+    ) -> Result<Vec<StoredMember>> {
+        groups::members_after(&mut *self.read(tenant).await?, tenant, connection, group, after, limit).await
     }
 
     async fn which_members(
