@@ -118,15 +118,17 @@ pub struct Keyring {
     master: SecretKey,
     token_hash: SecretKey,
     access_tokens: SecretKey,
+    cursors: SecretKey,
 }
 
 impl Keyring {
     /// A key ring over a master key.
     #[must_use]
     pub fn new(master: SecretKey) -> Self {
-        let token_hash = SecretKey(Zeroizing::new(hmac_sha256(&master.0[..], b"rolecall token hash v1")));
-        let access_tokens = SecretKey(Zeroizing::new(hmac_sha256(&master.0[..], b"rolecall access tokens v1")));
-        Self { master, token_hash, access_tokens }
+        let derived = |label: &[u8]| SecretKey(Zeroizing::new(hmac_sha256(&master.0[..], label)));
+        let (token_hash, cursors) = (derived(b"rolecall token hash v1"), derived(b"rolecall cursors v1"));
+        let access_tokens = derived(b"rolecall access tokens v1");
+        Self { master, token_hash, access_tokens, cursors }
     }
 
     /// Reads the master key file, or makes it (readable by its owner only) when there is none.
@@ -161,6 +163,12 @@ impl Keyring {
     #[must_use]
     pub fn master(&self) -> &SecretKey {
         &self.master
+    }
+
+    /// The key that seals places in listings, which clients carry about.
+    #[must_use]
+    pub fn cursors(&self) -> &SecretKey {
+        &self.cursors
     }
 
     /// The keyed hash under which a token is stored and found, in hexadecimal.

@@ -22,11 +22,11 @@ pub mod urls;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::Method;
+use axum::http::{Method, Uri};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
-use error::Error;
+use error::{Error, Format};
 use guards::Access;
 
 /// A route, for tests that walk every one.
@@ -59,9 +59,13 @@ pub fn router(app: Arc<App>) -> Router {
 fn assemble(app: Arc<App>, table: Vec<routes::Route>) -> Router {
     table
         .into_iter()
-        .fold(Router::new(), |router, route| router.route(route.path, route.handler))
+        .fold(Router::new(), |router, route| match Format::of(route.path) {
+            // SCIM clients write a slash at the end of a URL, or leave it out, as they like.
+            Format::Scim => router.route(&format!("{}/", route.path), route.handler.clone()).route(route.path, route.handler),
+            Format::Problem | Format::OAuth => router.route(route.path, route.handler),
+        })
         .method_not_allowed_fallback(async || Error::method_not_allowed())
-        .fallback(async || Error::not_found("such path"))
+        .fallback(async |uri: Uri| Error::unknown_path(uri.path()))
         .layer(CatchPanicLayer::custom(error::of_panic))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), frame::surround))
         .with_state(app)

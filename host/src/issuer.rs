@@ -149,7 +149,8 @@ mod tests {
             assert!(is_fit(url), "{url}");
         }
         let long = format!("https://idp.example.com/{}", "x".repeat(URL_BYTES_LIMIT));
-        for url in ["", "/jwks", "http://idp.example.com/jwks", "http://10.0.0.1/", "ftp://127.0.0.1/", "https://u:p@idp.example.com/", &long]
+        for url in
+            ["", "/jwks", "http://idp.example.com/jwks", "http://10.0.0.1/", "ftp://127.0.0.1/", "https://u:p@idp.example.com/", &long]
         {
             assert!(!is_fit(url), "{url}");
         }

@@ -7,7 +7,7 @@
 pub mod example;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rolecall_scim::Quirk;
@@ -30,7 +30,7 @@ pub const LOG_DAYS_LIMIT: i64 = 30;
 #[derive(Debug, Default)]
 pub struct Trail {
     quirks: Mutex<Vec<Quirk>>,
-    logged: AtomicBool,
+    logged: AtomicU64,
 }
 
 impl Trail {
@@ -50,14 +50,14 @@ impl Trail {
         std::mem::take(&mut *self.quirks.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Says that the request has its entry in the log.
-    pub fn set_logged(&self) {
-        self.logged.store(true, Ordering::Release);
+    /// Says that the request, or one more of its operations, has its entry in the log.
+    pub fn add_logged(&self) {
+        self.logged.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Whether the request has its entry in the log.
+    /// How many entries the request has in the log.
     #[must_use]
-    pub fn is_logged(&self) -> bool {
+    pub fn logged(&self) -> u64 {
         self.logged.load(Ordering::Acquire)
     }
 }

@@ -6,7 +6,7 @@ pub mod users;
 
 use std::sync::Arc;
 
-use rolecall_scim::patch::Done;
+use rolecall_scim::patch::{Done, Refusal};
 use rolecall_scim::{Quirk, ResourceKind, ScimError};
 use serde_json::{Value, json};
 
@@ -19,8 +19,8 @@ use crate::tenancy::Active;
 /// How often a change that lost a race is computed again before the client is asked to come back: writers of one
 /// process take turns, so only other hosts' writes are raced with.
 const ATTEMPTS: usize = 12;
-/// The most names of ignored attributes that an event repeats: they are the client's text.
-const IGNORED_NAMES_LIMIT: usize = 32;
+/// The most names of changed, and of ignored, attributes that an event repeats: the latter are the client's text.
+const EVENT_NAMES_LIMIT: usize = 32;
 
 /// Who writes: made by the extractor from path and token.
 #[derive(Clone, Debug)]
@@ -137,6 +137,8 @@ pub struct Applied {
     pub resource: Option<StoredResource>,
     /// What each PATCH operation did.
     pub operations: Vec<Done>,
+    /// Paths of the attributes that were written and are another value now.
+    pub changed: Vec<String>,
     /// Quirks that were met.
     pub quirks: Vec<Quirk>,
 }
@@ -147,6 +149,9 @@ pub enum Failure {
     /// The client is told this.
     #[error(transparent)]
     Scim(#[from] ScimError),
+    /// The client is told this of one of its operations.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The store's word: `http::error` picks the status.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -236,17 +241,28 @@ impl Caller {
     }
 }
 
+/// What a write did, for the history.
+#[derive(Clone, Copy, Debug)]
+struct Report<'a> {
+    operations: &'a [Done],
+    changed: &'a [String],
+    ignored: &'a [String],
+}
+
 /// What the provisioning log says of a resource's write. Attribute names only, never values.
-fn resource_event(kind: &'static str, id: &ResourceId, operations: &[Done], ignored: &[String]) -> NewEvent {
-    let operations: Vec<&str> = operations
-        .iter()
-        .map(|done| match done {
-            Done::Applied => "applied",
-            Done::NoOp => "no_op",
-        })
-        .collect();
-    let ignored = &ignored[..ignored.len().min(IGNORED_NAMES_LIMIT)];
-    let data = json!({"resource": id, "operations": operations, "ignored": ignored});
+fn resource_event(kind: &'static str, id: &ResourceId, report: Report<'_>) -> NewEvent {
+    let Report { operations, changed, ignored } = report;
+    let words: Vec<&str> = operations.iter().map(|done| done.word()).collect();
+    let count = |wanted: Done| operations.iter().filter(|done| **done == wanted).count();
+    let names = |names: &[String]| names[..names.len().min(EVENT_NAMES_LIMIT)].to_vec();
+    let data = json!({
+        "resource": id,
+        "operations": words,
+        "applied": count(Done::Applied),
+        "no_op": count(Done::NoOp),
+        "changed": names(changed),
+        "ignored": names(ignored),
+    });
     NewEvent { kind, account: None, data, personal: None, leaver: false }
 }
 

@@ -25,8 +25,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rolecall_scim::ResourceKind;
+use rolecall_scim::cursor::Position;
 use rolecall_scim::filter::Filter;
 use rolecall_scim::resource::Document;
+use rolecall_scim::schema::Schemas;
+use rolecall_scim::sort::Sort;
 use serde::{Deserialize, Serialize};
 
 pub use connection::{Connections, CredentialKind, Dialect, LogEntry, StoredIssuer};
@@ -150,27 +153,51 @@ pub struct UserGroup {
 }
 
 /// A page of a listing.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Page<T> {
-    /// The items of the page, in the stable order of ids.
-    pub items: Vec<T>,
-    /// How many items match in all.
-    pub total: i64,
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Listing {
+    /// The resources of the page, in order.
+    pub items: Vec<StoredResource>,
+    /// How many match in all; `None` in [`Window::Beside`] where telling would mean to look at each.
+    pub total: Option<i64>,
+    /// Where the next page is, in [`Window::Beside`]; `None` on the last one.
+    pub next: Option<Position>,
+    /// Where the page before is, in [`Window::Beside`]; `None` on the first one.
+    pub previous: Option<Position>,
 }
 
 /// What a SCIM listing asks for.
 #[derive(Clone, Debug)]
 pub struct ListQuery<'a> {
-    /// Users or Groups.
-    pub kind: ResourceKind,
+    /// Users, Groups, or both (the server's root).
+    pub kinds: &'a [ResourceKind],
     /// The connection's schemas: what the filter's paths mean.
-    pub schemas: &'a rolecall_scim::schema::Schemas,
+    pub schemas: &'a Schemas,
     /// The filter; `None` lists all.
     pub filter: Option<&'a Filter>,
-    /// How many matches to skip (`startIndex - 1`).
-    pub offset: i64,
-    /// How many to return: at least 0, bounded by the caller.
-    pub limit: i64,
+    /// The order; `None` is by id. Ties are in the order of ids, in the same direction.
+    pub sort: Option<&'a Sort>,
+    /// The part that is wanted.
+    pub window: Window<'a>,
+}
+
+/// A part of a listing.
+#[derive(Clone, Copy, Debug)]
+pub enum Window<'a> {
+    /// By number, with an exact total.
+    Index {
+        /// How many matches to skip (`startIndex - 1`).
+        offset: i64,
+        /// How many to return: at least 0, bounded by the caller.
+        limit: i64,
+    },
+    /// Next to a resource that was seen, whether it is still there or not. A page may hold fewer than asked for and yet not be
+    /// the last, where a filter without an index had [`SCAN_LIMIT`] resources to look at.
+    Beside {
+        /// The place; `None` is the start.
+        position: Option<&'a Position>,
+        /// How many to return: at least 1, bounded by the caller.
+        limit: i64,
+    },
 }
 
 /// What happens to the resource itself.
@@ -644,7 +671,7 @@ pub trait Store: Platform + Connections {
         id: &ResourceId,
     ) -> Result<Option<StoredResource>>;
     /// Resources that match, in a stable order.
-    async fn list(&self, tenant: &TenantId, connection: &ConnectionId, query: &ListQuery<'_>) -> Result<Page<StoredResource>>;
+    async fn list(&self, tenant: &TenantId, connection: &ConnectionId, query: &ListQuery<'_>) -> Result<Listing>;
     /// The members of groups, at most `limit` a group (in id order).
     async fn members(
         &self,
@@ -653,6 +680,15 @@ pub trait Store: Platform + Connections {
         groups: &[ResourceId],
         limit: i64,
     ) -> Result<BTreeMap<ResourceId, Vec<StoredMember>>>;
+    /// The next members of a group in id order, behind `after`.
+    async fn members_after(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        group: &ResourceId,
+        after: Option<&ResourceId>,
+        limit: i64,
+    ) -> Result<Vec<StoredMember>>;
     /// Which of `candidates` are members of the group.
     async fn which_members(
         &self,

@@ -110,7 +110,11 @@ pub struct Patched {
     pub document: Document,
     /// For groups.
     pub members: Vec<MemberChange>,
-    /// One entry an operation: what it did. A request of which one operation is refused is refused as a whole, see [`Refusal`]. Member changes are `Applied`: whether they changed a row is the store's to say.
+    /// One entry for each of [`Self::members`]: the operation that asks for it, counted from 0, and whether that operation
+    /// changed nothing else.
+    pub member_operations: Vec<(usize, bool)>,
+    /// One entry an operation: what it did. A request of which one operation is refused is refused as a whole, see
+    /// [`Refusal`]. Member changes are `Applied`: whether they changed a row is the store's to say.
     pub operations: Vec<Done>,
     /// Paths of the attributes that changed, each once: for events (RFC 9967 §2.2) and logs.
     pub changed: Vec<String>,

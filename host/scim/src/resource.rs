@@ -44,6 +44,21 @@ impl Document {
         };
         self.0.iter().flat_map(of).collect()
     }
+    /// The paths of the attributes that have another value than in `before`, or are in one of the two alone.
+    #[must_use]
+    pub fn changed_since(&self, before: &Self) -> Vec<String> {
+        let same = |path: &str| self.at(path) == before.at(path);
+        let mut changed: Vec<String> = self.paths().into_iter().filter(|path| !same(path)).collect();
+        changed.extend(before.paths().into_iter().filter(|path| self.at(path).is_none()));
+        changed
+    }
+    /// The value at one of [`Self::paths`].
+    fn at(&self, path: &str) -> Option<&Value> {
+        self.0.get(path).or_else(|| {
+            let (urn, name) = path.rsplit_once(':')?;
+            self.0.get(urn)?.get(name)
+        })
+    }
     /// A copy as a JSON value.
     #[must_use]
     pub fn to_value(&self) -> Value {

@@ -181,11 +181,13 @@ impl SearchRequest {
     /// Without a word about it, pages go by index (RFC 9865 §2.4 for servers whose clients know only that).
     ///
     /// # Errors
-    /// 400 `invalidValue` when both kinds of pages are asked for.
+    /// 400 `invalidValue` when both kinds of pages are asked for, `invalidCount` for a page by cursor of less than one
+    /// resource (RFC 9865 §2: a positive integer).
     pub fn page(&self) -> Result<Page<'_>, ScimError> {
         let count = self.count.unwrap_or(PAGE_DEFAULT).clamp(0, PAGE_LIMIT);
         match (&self.cursor, self.start_index) {
             (None, start_index) => Ok(Page::Index { start_index: start_index.unwrap_or(1).max(1), count }),
+            (Some(_), None) if count < 1 => Err(ScimError::invalid_count("`count` must be at least 1 for a page by cursor")),
             (Some(cursor), None) => Ok(Page::Cursor { cursor: Some(cursor.as_str()).filter(|cursor| !cursor.is_empty()), count }),
             (Some(_), Some(_)) => Err(ScimError::invalid_value("`startIndex` and `cursor` exclude each other: send one of them")),
         }

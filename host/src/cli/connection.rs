@@ -67,7 +67,9 @@ pub enum Connection {
         which: Which,
     },
     /// Show what each write of the identity provider came to
-    #[command(after_help = "Examples:\n  rolecall connection log --tenant acme entra-id\n  rolecall connection log --tenant acme entra-id --after 1200")]
+    #[command(
+        after_help = "Examples:\n  rolecall connection log --tenant acme entra-id\n  rolecall connection log --tenant acme entra-id --after 1200"
+    )]
     Log {
         #[command(flatten)]
         which: Which,

@@ -273,13 +273,8 @@ impl KeySet {
             return Err(Refused::KeySet);
         }
         let written: WrittenSet = serde_json::from_str(text).map_err(|_| Refused::KeySet)?;
-        let keys: Vec<Key> = written
-            .keys
-            .into_iter()
-            .take(KEYS_LIMIT)
-            .filter_map(|key| serde_json::from_value(key).ok())
-            .filter_map(Key::of)
-            .collect();
+        let keys: Vec<Key> =
+            written.keys.into_iter().take(KEYS_LIMIT).filter_map(|key| serde_json::from_value(key).ok()).filter_map(Key::of).collect();
         if keys.is_empty() { Err(Refused::KeySet) } else { Ok(Self(keys)) }
     }
 }
@@ -293,7 +288,8 @@ impl Key {
         let bytes = |text: &Option<String>| BASE64.decode(text.as_deref()?.trim_end_matches('=')).ok();
         let of_length = |text: &Option<String>, length: usize| bytes(text).filter(|bytes| bytes.len() == length);
         let point = |length: usize| Some([vec![4], of_length(&written.x, length)?, of_length(&written.y, length)?].concat());
-        let unsigned = |text: &Option<String>| bytes(text).map(|bytes| bytes.into_iter().skip_while(|byte| *byte == 0).collect::<Vec<u8>>());
+        let unsigned =
+            |text: &Option<String>| bytes(text).map(|bytes| bytes.into_iter().skip_while(|byte| *byte == 0).collect::<Vec<u8>>());
         let material = match (written.kty.as_str(), written.crv.as_deref()) {
             ("RSA", _) => Material::Rsa { n: unsigned(&written.n)?, e: unsigned(&written.e)? },
             ("EC", Some("P-256")) => Material::P256(point(32)?),

@@ -49,6 +49,8 @@ struct Parts {
     logged: Option<&'static str>,
     /// The code in an answer of the token endpoint.
     oauth: Option<&'static str>,
+    /// Which of the request's operations is at fault, counted from 0.
+    operation: Option<usize>,
     retry_after_seconds: Option<u16>,
     problems: Vec<Diagnostic>,
     golden: Vec<FailedCase>,
@@ -117,6 +119,7 @@ impl Error {
             detail: detail.into(),
             logged: None,
             oauth: None,
+            operation: None,
             retry_after_seconds: None,
             problems: Vec::new(),
             golden: Vec::new(),
@@ -187,10 +190,35 @@ impl Error {
         Self::new(StatusCode::NOT_FOUND, format!("there is no {what}"))
     }
 
+    /// 404 for a path that no route has; 400 `invalidVers` for another version of SCIM (RFC 7644 §3.13).
+    #[must_use]
+    pub fn unknown_path(path: &str) -> Self {
+        let mut parts = path.split('/').skip(1);
+        let version = (parts.next() == Some("scim")).then(|| parts.nth(1)).flatten().and_then(|part| part.strip_prefix(['v', 'V']));
+        match version {
+            Some(number) if number != "2" && number.starts_with(|c: char| c.is_ascii_digit()) => {
+                ScimError::invalid_vers("this server speaks SCIM 2.0 alone: use the base URL that ends with `/v2`").into()
+            }
+            _ => Self::not_found("such path"),
+        }
+    }
+
     /// 405; the router adds `Allow`.
     #[must_use]
     pub fn method_not_allowed() -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method: see the `allow` header")
+    }
+
+    /// 406.
+    #[must_use]
+    pub fn not_acceptable() -> Self {
+        Self::new(StatusCode::NOT_ACCEPTABLE, "answers are JSON: send `Accept: application/scim+json` or none")
+    }
+
+    /// 501, with what to do instead.
+    #[must_use]
+    pub fn not_implemented(detail: &str) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, detail)
     }
 
     /// 412.
@@ -240,15 +268,24 @@ impl Error {
         self.0.status
     }
 
-    /// Writes the error into the answer that carries it, and logs it: the only place that does either.
+    /// The error as a part of an answer about several operations; logged here, as it never gets an answer of its own.
+    #[must_use]
+    pub fn into_scim(self) -> ScimError {
+        self.log();
+        self.to_scim()
+    }
+
+    fn to_scim(&self) -> ScimError {
+        let parts = &*self.0;
+        ScimError { status: parts.status.as_u16(), scim_type: parts.scim_type, detail: parts.detail.clone() }
+    }
+
+    /// Writes the error into the answer that carries it, and logs it.
     pub fn render(&self, mut response: Response<Body>, format: Format, request_id: &str) -> Response<Body> {
         self.log();
         let parts = &*self.0;
         let (content_type, body) = match format {
-            Format::Scim => {
-                let error = ScimError { status: parts.status.as_u16(), scim_type: parts.scim_type, detail: parts.detail.clone() };
-                (super::scim::SCIM_JSON, error.to_json().to_string())
-            }
+            Format::Scim => (super::scim::SCIM_JSON, self.to_scim().to_json().to_string()),
             Format::OAuth => (JSON, self.oauth()),
             Format::Problem => (PROBLEM_JSON, self.problem(request_id)),
         };
@@ -313,7 +350,8 @@ impl Error {
         if parts.status.is_server_error() {
             tracing::error!(status, detail = said, error, "the request failed");
         } else {
-            tracing::info!(status, scim_type = parts.scim_type.map(ScimType::word), detail = said, error, "the request was refused");
+            let (scim_type, operation) = (parts.scim_type.map(ScimType::word), parts.operation);
+            tracing::info!(status, scim_type, operation, detail = said, error, "the request was refused");
         }
     }
 }
@@ -402,6 +440,11 @@ impl From<Failure> for Error {
             // A refusal by the tenant's mapping has the plugin's own sentence, which may name the person.
             Failure::Scim(error) if error.scim_type == Some(ScimType::InvalidValue) => Self::from(error).logged_as("a value is refused"),
             Failure::Scim(error) => error.into(),
+            Failure::Refused(refusal) => {
+                let mut made = Self::from(Failure::Scim(refusal.error));
+                made.0.operation = refusal.operation;
+                made
+            }
             Failure::Store(error) => error.into(),
         }
     }
@@ -502,9 +545,13 @@ mod tests {
 
     #[test]
     fn the_form_is_the_paths() {
-        for (path, format) in
-            [("/scim", Format::Scim), ("/scim/c/v2/Users", Format::Scim), ("/scim/c/oauth/token", Format::OAuth), ("/scimx", Format::Problem), ("/api/v1", Format::Problem)]
-        {
+        for (path, format) in [
+            ("/scim", Format::Scim),
+            ("/scim/c/v2/Users", Format::Scim),
+            ("/scim/c/oauth/token", Format::OAuth),
+            ("/scimx", Format::Problem),
+            ("/api/v1", Format::Problem),
+        ] {
             assert_eq!(Format::of(path), format, "{path}");
         }
     }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use rolecall_scim::content;
 use tracing::Instrument;
 
 use super::error::{Error, Format};
@@ -45,6 +46,7 @@ pub async fn surround(State(app): State<Arc<App>>, mut request: Request, next: N
     let id = RequestId::of(request.headers());
     let method = request.method().clone();
     let format = Format::of(request.uri().path());
+    let media_type = scim_media_type(request.headers());
     let route = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str).to_owned();
     let whose = Arc::new(Whose::default());
     request.extensions_mut().insert(Arc::clone(&whose));
@@ -58,7 +60,7 @@ pub async fn surround(State(app): State<Arc<App>>, mut request: Request, next: N
             Err(_) => Error::timed_out().into_response(),
         };
         whose.note(&app, &asked, &response, &id);
-        let response = finish(response, format, &id);
+        let response = finish(response, format, media_type, &id);
         let (status, took) = (response.status().as_u16(), started.elapsed());
         app.metrics.request(&route, method.as_str(), status, took.as_secs_f64());
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -88,9 +90,20 @@ pub async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send 
     }
 }
 
-fn finish(mut response: Response, format: Format, id: &RequestId) -> Response {
+/// The media type that a SCIM client wants its answers in (RFC 7644 §3.8); `None` when it wants none that there is.
+#[must_use]
+pub fn scim_media_type(headers: &HeaderMap) -> Option<&'static str> {
+    let accept: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    content::accepted(Some(&accept.join(",")), &[content::SCIM_JSON, content::JSON])
+}
+
+fn finish(mut response: Response, format: Format, media_type: Option<&'static str>, id: &RequestId) -> Response {
     if let Some(error) = response.extensions_mut().remove::<Arc<Error>>() {
         response = error.render(response, format, &id.0);
+    }
+    // The bytes are the same under either name.
+    if let (Format::Scim, Some(media_type), true) = (format, media_type, response.headers().contains_key(CONTENT_TYPE)) {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
     let value = HeaderValue::from_str(&id.0).expect("a request id is ASCII letters, digits and `-_.`");
     let headers = response.headers_mut();

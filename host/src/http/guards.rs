@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts};
+use axum::http::Method;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use rolecall_scim::Quirk;
 
 use super::error::Error;
-use super::frame::RequestId;
+use super::frame::{RequestId, scim_media_type};
+use super::query::is_dangling;
 use super::trail::Whose;
 use super::urls::Urls;
 use crate::app::App;
@@ -124,14 +126,13 @@ impl FromRequestParts<Arc<App>> for ScimCaller {
         if let Some(whose) = parts.extensions.get::<Arc<Whose>>() {
             whose.is(&known.tenant, &known.connection, &trail);
         }
+        // Whoever leaves has left: an answer without a body suits every `Accept`.
+        if parts.method != Method::DELETE && scim_media_type(&parts.headers).is_none() {
+            return Err(Error::not_acceptable());
+        }
         let caller = Caller { tenant: known.tenant, connection: known.connection, state: known.state, request_id, trail };
         Ok(Self { caller, base })
     }
-}
-
-/// Separators with nothing between them, or a second `?` (OneLogin).
-fn is_dangling(query: &str) -> bool {
-    query.is_empty() || query.starts_with(['?', '&']) || query.ends_with('&') || query.contains("&&")
 }
 
 /// The OAuth client of a connection, by what its `Authorization` header says; what it sends in the body is the handler's to read.

@@ -62,8 +62,7 @@ pub async fn token(who: ScimClient, State(app): State<Arc<App>>, form: FormBody)
         Some(_) => return Err(Error::token_request("unsupported_grant_type", "the grant_type must be client_credentials")),
         None => return Err(Error::token_request("invalid_request", "send grant_type=client_credentials as a form")),
     }
-    let token =
-        AccessToken { access_token: granted.token.to_string(), token_type: "Bearer", expires_in: granted.seconds, scope: SCOPE };
+    let token = AccessToken { access_token: granted.token.to_string(), token_type: "Bearer", expires_in: granted.seconds, scope: SCOPE };
     // `Cache-Control: no-store` is on every answer.
     Ok(([(PRAGMA, HeaderValue::from_static("no-cache"))], Json(token)).into_response())
 }

@@ -49,9 +49,59 @@ scim_schema!(
             "totalResults": {"type": "integer"},
             "startIndex": {"type": "integer"},
             "itemsPerPage": {"type": "integer"},
+            "nextCursor": {"type": "string"},
+            "previousCursor": {"type": "string"},
             "Resources": {"type": "array", "items": {"type": "object"}}
         },
-        "required": ["schemas", "totalResults"]
+        "required": ["schemas"]
+    }
+);
+scim_schema!(
+    /// A SCIM query by POST in the document.
+    ScimSearch = {
+        "type": "object",
+        "description": "A query (RFC 7644 §3.4.3, RFC 9865).",
+        "properties": {
+            "schemas": {"type": "array", "items": {"type": "string"}},
+            "attributes": {"type": "array", "items": {"type": "string"}},
+            "excludedAttributes": {"type": "array", "items": {"type": "string"}},
+            "filter": {"type": "string"},
+            "sortBy": {"type": "string"},
+            "sortOrder": {"type": "string", "enum": ["ascending", "descending"]},
+            "startIndex": {"type": "integer"},
+            "count": {"type": "integer"},
+            "cursor": {"type": "string"}
+        },
+        "required": ["schemas"]
+    }
+);
+scim_schema!(
+    /// A SCIM bulk request or its answer in the document.
+    ScimBulk = {
+        "type": "object",
+        "description": "A bulk request or its answer (RFC 7644 §3.7).",
+        "properties": {
+            "schemas": {"type": "array", "items": {"type": "string"}},
+            "failOnErrors": {"type": "integer"},
+            "Operations": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "method": {"type": "string"},
+                        "path": {"type": "string"},
+                        "bulkId": {"type": "string"},
+                        "version": {"type": "string"},
+                        "data": {"type": "object"},
+                        "location": {"type": "string"},
+                        "status": {"type": "string"},
+                        "response": {"type": "object"}
+                    },
+                    "required": ["method"]
+                }
+            }
+        },
+        "required": ["schemas", "Operations"]
     }
 );
 scim_schema!(

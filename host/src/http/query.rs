@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
-use rolecall_scim::filter::Filter;
 use rolecall_scim::message::{PAGE_DEFAULT, PAGE_LIMIT};
 use rolecall_scim::projection::Projection;
 use rolecall_scim::schema::Schemas;
-use rolecall_scim::{ResourceKind, ScimError};
+use rolecall_scim::search::SearchRequest;
+use rolecall_scim::{Quirk, ResourceKind};
 use serde::de::DeserializeOwned;
 
 use super::error::{Error, Result};
@@ -61,20 +61,11 @@ pub fn page_limit(asked: Option<i64>) -> i64 {
 #[derive(Clone, Debug, Default)]
 pub struct ScimQuery(Vec<(String, String)>);
 
-/// Which part of a listing a client wants (RFC 7644 §3.4.2.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Counted from 1.
-    pub start_index: i64,
-    /// At most [`PAGE_LIMIT`].
-    pub count: i64,
-}
-
 impl ScimQuery {
     /// The parameter's first value; an empty one counts as none.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        let value = self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.trim());
+        let value = self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim());
         value.filter(|value| !value.is_empty())
     }
 
@@ -86,37 +77,29 @@ impl ScimQuery {
         Ok(Projection::parse(schemas, kind, self.get("attributes"), self.get("excludedAttributes"))?)
     }
 
-    /// The filter.
-    ///
-    /// # Errors
-    /// 400 `invalidFilter`.
-    pub fn filter(&self, schemas: &Schemas, kind: ResourceKind) -> Result<Option<Filter>> {
-        Ok(self.get("filter").map(|text| Filter::parse(schemas, kind, text)).transpose()?)
-    }
-
-    /// The window: a start below 1 counts as 1, a negative count as 0.
+    /// What is asked of a listing.
     ///
     /// # Errors
     /// 400 `invalidValue` for what is no integer.
-    pub fn window(&self) -> Result<Window> {
-        let start_index = self.integer("startIndex")?.unwrap_or(1).max(1);
-        let count = self.integer("count")?.unwrap_or(PAGE_DEFAULT).clamp(0, PAGE_LIMIT);
-        Ok(Window { start_index, count })
-    }
-
-    fn integer(&self, name: &str) -> Result<Option<i64>> {
-        let Some(text) = self.get(name) else { return Ok(None) };
-        let number = text.parse().map_err(|_| ScimError::invalid_value(format!("`{name}` must be an integer of at most 63 bits")))?;
-        Ok(Some(number))
+    pub fn search(&self) -> Result<SearchRequest> {
+        Ok(SearchRequest::from_query(self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())))?)
     }
 }
 
 impl FromRequestParts<Arc<App>> for ScimQuery {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self> {
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
+        if parts.uri.query().is_some_and(is_dangling) {
+            app.metrics.quirk(Quirk::DanglingQuery.word());
+        }
         Ok(Self::of(&parts.uri))
     }
+}
+
+/// Whether a query string has separators with nothing between them (OneLogin).
+pub(super) fn is_dangling(query: &str) -> bool {
+    query.is_empty() || query.starts_with('?') || query.split('&').any(str::is_empty)
 }
 
 impl ScimQuery {
@@ -144,19 +127,19 @@ mod tests {
     }
 
     #[test]
-    fn windows_are_bounded() {
-        for (text, start_index, count) in [
-            ("", 1, PAGE_DEFAULT),
-            ("?startIndex=0&count=-3", 1, 0),
-            ("?startIndex=-7&count=0", 1, 0),
-            ("?startIndex=5&count=2", 5, 2),
-            ("?startIndex=&count=", 1, PAGE_DEFAULT),
-            ("?count=99999999", 1, PAGE_LIMIT),
-        ] {
-            assert_eq!(query(text).window().unwrap(), Window { start_index, count }, "{text}");
+    fn dangling_separators_are_told_from_others() {
+        for (text, dangling) in
+            [("a=1&b=2", false), ("a=1", false), ("", true), ("a=1&", true), ("&a=1", true), ("a=1&&b=2", true), ("?a=1", true)]
+        {
+            assert_eq!(is_dangling(text), dangling, "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_are_numbers() {
+        assert_eq!(query("?startIndex=5&COUNT=2").search().unwrap().count, Some(2));
         for text in ["?count=many", "?startIndex=1.5", "?count=99999999999999999999"] {
-            assert_eq!(query(text).window().unwrap_err().status().as_u16(), 400, "{text}");
+            assert_eq!(query(text).search().unwrap_err().status().as_u16(), 400, "{text}");
         }
     }
 }

@@ -11,8 +11,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::api::{accounts, connections, credentials, handles, journal, revisions, targets, tenants, tokens};
 use super::guards::{Access, Guarded};
-use super::openapi::{ScimList, ScimPatch, ScimResource};
-use super::scim::{self, Groups, Users, discovery};
+use super::openapi::{ScimBulk, ScimList, ScimPatch, ScimResource, ScimSearch};
+use super::scim::{self, Groups, Users, bulk, discovery, listing};
 use super::{api, oauth, operations};
 use crate::app::App;
 use crate::model::Issuer;
@@ -134,7 +134,10 @@ fn delete<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
 /// Every route.
 #[must_use]
 pub fn all() -> Vec<Route> {
-    [of_operations(), of_scim(), of_discovery(), of_tenants(), of_connections(), of_revisions(), of_accounts()].into_iter().flatten().collect()
+    [of_operations(), of_scim(), of_discovery(), of_tenants(), of_connections(), of_revisions(), of_accounts()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn of_operations() -> Vec<Route> {
@@ -149,17 +152,22 @@ fn of_operations() -> Vec<Route> {
 }
 
 fn of_scim() -> Vec<Route> {
+    [of_users(), of_groups(), of_root()].into_iter().flatten().collect()
+}
+
+fn of_users() -> Vec<Route> {
     const USERS: &str = "/scim/{connection}/v2/Users";
     const USER: &str = "/scim/{connection}/v2/Users/{id}";
-    const GROUPS: &str = "/scim/{connection}/v2/Groups";
-    const GROUP: &str = "/scim/{connection}/v2/Groups/{id}";
     let (ok, created) = (StatusCode::OK, StatusCode::CREATED);
     vec![
-        get(USERS, "list_users", "Users that match a filter", scim::list::<Users>).query::<ScimListQuery>().answers::<ScimList>(ok),
+        get(USERS, "list_users", "Users that match a filter", listing::list::<Users>).query::<ScimListQuery>().answers::<ScimList>(ok),
         post(USERS, "create_user", "A new user", scim::create::<Users>)
             .query::<ScimViewQuery>()
             .body::<ScimResource>()
             .answers::<ScimResource>(created),
+        post("/scim/{connection}/v2/Users/.search", "search_users", "Users that match a query in the body", listing::search::<Users>)
+            .body::<ScimSearch>()
+            .answers::<ScimList>(ok),
         get(USER, "read_user", "A user", scim::read::<Users>).query::<ScimViewQuery>().answers::<ScimResource>(ok),
         put(USER, "replace_user", "Replaces a user", scim::replace::<Users>)
             .query::<ScimViewQuery>()
@@ -170,11 +178,22 @@ fn of_scim() -> Vec<Route> {
             .body::<ScimPatch>()
             .answers::<ScimResource>(ok),
         delete(USER, "delete_user", "Deletes a user: the account loses every role at once", scim::delete::<Users>),
-        get(GROUPS, "list_groups", "Groups that match a filter", scim::list::<Groups>).query::<ScimListQuery>().answers::<ScimList>(ok),
+    ]
+}
+
+fn of_groups() -> Vec<Route> {
+    const GROUPS: &str = "/scim/{connection}/v2/Groups";
+    const GROUP: &str = "/scim/{connection}/v2/Groups/{id}";
+    let (ok, created) = (StatusCode::OK, StatusCode::CREATED);
+    vec![
+        get(GROUPS, "list_groups", "Groups that match a filter", listing::list::<Groups>).query::<ScimListQuery>().answers::<ScimList>(ok),
         post(GROUPS, "create_group", "A new group", scim::create::<Groups>)
             .query::<ScimViewQuery>()
             .body::<ScimResource>()
             .answers::<ScimResource>(created),
+        post("/scim/{connection}/v2/Groups/.search", "search_groups", "Groups that match a query in the body", listing::search::<Groups>)
+            .body::<ScimSearch>()
+            .answers::<ScimList>(ok),
         get(GROUP, "read_group", "A group", scim::read::<Groups>).query::<ScimViewQuery>().answers::<ScimResource>(ok),
         put(GROUP, "replace_group", "Replaces a group and its members", scim::replace::<Groups>)
             .query::<ScimViewQuery>()
@@ -184,6 +203,27 @@ fn of_scim() -> Vec<Route> {
             .query::<ScimViewQuery>()
             .body::<ScimPatch>(),
         delete(GROUP, "delete_group", "Deletes a group: its memberships end at once", scim::delete::<Groups>),
+    ]
+}
+
+/// What is about no one kind of resources.
+fn of_root() -> Vec<Route> {
+    const ROOT: &str = "/scim/{connection}/v2";
+    const ME: &str = "/scim/{connection}/v2/Me";
+    let ok = StatusCode::OK;
+    vec![
+        get(ROOT, "list_all", "Users and groups that match a filter", listing::list_all).query::<ScimListQuery>().answers::<ScimList>(ok),
+        post("/scim/{connection}/v2/.search", "search_all", "Users and groups that match a query in the body", listing::search_all)
+            .body::<ScimSearch>()
+            .answers::<ScimList>(ok),
+        post("/scim/{connection}/v2/Bulk", "bulk", "Many writes in one request, each with an answer of its own", bulk::bulk)
+            .body::<ScimBulk>()
+            .answers::<ScimBulk>(ok),
+        get(ME, "read_me", "501: no token of a connection stands for a user", scim::me),
+        post(ME, "create_me", "501: no token of a connection stands for a user", scim::me),
+        put(ME, "replace_me", "501: no token of a connection stands for a user", scim::me),
+        patch(ME, "patch_me", "501: no token of a connection stands for a user", scim::me),
+        delete(ME, "delete_me", "501: no token of a connection stands for a user", scim::me),
     ]
 }
 
@@ -376,6 +416,12 @@ struct ScimListQuery {
     start_index: Option<i64>,
     /// How many to return.
     count: Option<i64>,
+    /// The cursor of a page; empty for the first one (RFC 9865).
+    cursor: Option<String>,
+    /// The attribute to sort by.
+    sort_by: Option<String>,
+    /// `ascending` or `descending`.
+    sort_order: Option<String>,
     /// Only these attributes, separated by commas.
     attributes: Option<String>,
     /// All but these attributes, separated by commas.

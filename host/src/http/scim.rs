@@ -1,18 +1,22 @@
 //! SCIM's endpoints (RFC 7644 §3): from a request to a command or a read, and from what came of it to an answer.
 
+pub mod bulk;
 pub mod discovery;
+pub mod listing;
 pub mod version;
 pub mod view;
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{CONTENT_TYPE, ETAG, HeaderValue, LOCATION};
+use axum::http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use rolecall_scim::ResourceKind;
+use rolecall_scim::content::{Prefer, Returns};
+use rolecall_scim::projection::Projection;
 use rolecall_scim::schema::Schemas;
-use rolecall_scim::{ResourceKind, message};
-use serde_json::{Map, Value};
 
 use super::body::ScimBody;
 use super::error::{Error, Result};
@@ -20,16 +24,19 @@ use super::frame;
 use super::guards::ScimCaller;
 use super::query::{At, ScimQuery};
 use super::trail;
+use super::urls;
 use crate::app::App;
 use crate::model::{ResourceId, TenantId};
 use crate::provisioning::{self, Applied, Caller, Command};
-use crate::store::{ListQuery, StoredResource};
+use crate::store::StoredResource;
 use crate::tenancy;
 use version::IfMatch;
-use view::{Excess, View};
+use view::View;
 
-/// The media type of SCIM (RFC 7644 §8.1).
-pub const SCIM_JSON: &str = "application/scim+json";
+pub use rolecall_scim::content::SCIM_JSON;
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// One of the two endpoints for resources.
 pub trait Endpoint: Send + 'static {
@@ -58,17 +65,17 @@ impl Endpoint for Groups {
 pub async fn create<E: Endpoint>(who: ScimCaller, State(app): State<Arc<App>>, query: ScimQuery, body: ScimBody) -> Result<Response> {
     let schemas = schemas(&app, &who.caller.tenant).await?;
     let projection = query.projection(&schemas, E::KIND)?;
-    let stored = write(&app, &who.caller, Command::Create { kind: E::KIND, body: body.0 }, false).await?;
-    let view = View { app: &app, who: &who, schemas: &schemas, projection: &projection };
-    let location = view.location(&stored);
-    let answer = answer(StatusCode::CREATED, &stored, &view.one(&stored, Excess::LeaveOut).await?);
+    let written = write(&app, &who.caller, Command::Create { kind: E::KIND, body: body.0 }, false).await?;
+    let view = written.view(&app, &who, &schemas, projection);
+    let location = urls::resource(&who.base, E::KIND, written.stored.id.as_str());
+    let answer = view.shown(StatusCode::CREATED, &written.stored).await?;
     Ok(([(LOCATION, location)], answer).into_response())
 }
 
-/// GET of one resource (RFC 7644 §3.4.1).
+/// GET of one resource (RFC 7644 §3.4.1). A group with many members is sent as they are read.
 ///
 /// # Errors
-/// 404; 400 `tooMany` for more members than an answer holds.
+/// 404; 412 where `If-Match` names another version.
 pub async fn read<E: Endpoint>(
     who: ScimCaller,
     State(app): State<Arc<App>>,
@@ -78,29 +85,14 @@ pub async fn read<E: Endpoint>(
 ) -> Result<Response> {
     let schemas = schemas(&app, &who.caller.tenant).await?;
     let projection = query.projection(&schemas, E::KIND)?;
-    let stored = find::<E>(&app, &who.caller, &ResourceId(id)).await?;
+    let stored = find(&app, &who.caller, E::KIND, &ResourceId(id)).await?;
+    if !IfMatch::of(&headers).allows(stored.version) {
+        return Err(Error::precondition_failed());
+    }
     if version::not_modified(&headers, stored.version) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, version::etag(stored.version))]).into_response());
     }
-    let view = View { app: &app, who: &who, schemas: &schemas, projection: &projection };
-    Ok(answer(StatusCode::OK, &stored, &view.one(&stored, Excess::Refuse).await?))
-}
-
-/// GET of a listing (RFC 7644 §3.4.2).
-///
-/// # Errors
-/// 400 `invalidFilter`, `tooMany`, `invalidValue`.
-pub async fn list<E: Endpoint>(who: ScimCaller, State(app): State<Arc<App>>, query: ScimQuery) -> Result<Response> {
-    let schemas = schemas(&app, &who.caller.tenant).await?;
-    let projection = query.projection(&schemas, E::KIND)?;
-    let filter = query.filter(&schemas, E::KIND)?;
-    let window = query.window()?;
-    let asked =
-        ListQuery { kind: E::KIND, schemas: &schemas, filter: filter.as_ref(), offset: window.start_index - 1, limit: window.count };
-    let page = app.store.list(&who.caller.tenant, &who.caller.connection, &asked).await?;
-    let view = View { app: &app, who: &who, schemas: &schemas, projection: &projection };
-    let resources = view.page(&page.items).await?;
-    Ok(scim(StatusCode::OK, &message::list_response(page.total, window.start_index, resources)))
+    View { app: &app, who: &who, schemas: &schemas, projection: &projection }.answer(StatusCode::OK, &stored).await
 }
 
 /// PUT (RFC 7644 §3.5.1).
@@ -117,15 +109,14 @@ pub async fn replace<E: Endpoint>(
 ) -> Result<Response> {
     let (schemas, id) = (schemas(&app, &who.caller.tenant).await?, ResourceId(id));
     let projection = query.projection(&schemas, E::KIND)?;
-    let if_match = expected::<E>(&app, &who.caller, &id, &headers).await?;
+    let if_match = conditions(&app, &who.caller, E::KIND, &id, &headers).await?;
     let command = Command::Replace { kind: E::KIND, id, body: body.0, if_match };
-    let stored = write(&app, &who.caller, command, if_match.is_some()).await?;
-    let view = View { app: &app, who: &who, schemas: &schemas, projection: &projection };
-    Ok(answer(StatusCode::OK, &stored, &view.one(&stored, Excess::LeaveOut).await?))
+    let written = write(&app, &who.caller, command, if_match.is_some()).await?;
+    written.view(&app, &who, &schemas, projection).shown(StatusCode::OK, &written.stored).await
 }
 
 /// PATCH (RFC 7644 §3.5.2): of a user with the user as the answer; of a group without one unless `attributes` asks for
-/// it, because clients that add one member don't want to be sent them all (Entra ID).
+/// it, because clients that add one member don't want to be sent them all (Entra ID). `Prefer: return=…` says otherwise.
 ///
 /// # Errors
 /// As [`provisioning::apply`].
@@ -139,14 +130,22 @@ pub async fn patch<E: Endpoint>(
 ) -> Result<Response> {
     let (schemas, id) = (schemas(&app, &who.caller.tenant).await?, ResourceId(id));
     let projection = query.projection(&schemas, E::KIND)?;
-    let if_match = expected::<E>(&app, &who.caller, &id, &headers).await?;
+    let if_match = conditions(&app, &who.caller, E::KIND, &id, &headers).await?;
     let command = Command::Patch { kind: E::KIND, id, body: body.0, if_match };
-    let stored = write(&app, &who.caller, command, if_match.is_some()).await?;
-    if E::KIND == ResourceKind::Group && query.get("attributes").is_none() {
-        return Ok((StatusCode::NO_CONTENT, [(ETAG, version::etag(stored.version))]).into_response());
+    let written = write(&app, &who.caller, command, if_match.is_some()).await?;
+    // RFC 7644 §3.5.2: `attributes` calls for a body, whatever else is preferred.
+    let asked = query.get("attributes").is_some();
+    let preferred = Prefer::parse(headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok())).returns.filter(|_| !asked);
+    let shows = asked || preferred.map_or(E::KIND == ResourceKind::User, |returns| returns == Returns::Representation);
+    let mut answer = if shows {
+        written.view(&app, &who, &schemas, projection).shown(StatusCode::OK, &written.stored).await?
+    } else {
+        (StatusCode::NO_CONTENT, [(ETAG, version::etag(written.stored.version))]).into_response()
+    };
+    if let Some(returns) = preferred {
+        answer.headers_mut().insert(PREFERENCE_APPLIED, HeaderValue::from_static(returns.applied()));
     }
-    let view = View { app: &app, who: &who, schemas: &schemas, projection: &projection };
-    Ok(answer(StatusCode::OK, &stored, &view.one(&stored, Excess::LeaveOut).await?))
+    Ok(answer)
 }
 
 /// DELETE (RFC 7644 §3.6).
@@ -160,9 +159,20 @@ pub async fn delete<E: Endpoint>(
     headers: HeaderMap,
 ) -> Result<StatusCode> {
     let id = ResourceId(id);
-    let if_match = expected::<E>(&app, &who.caller, &id, &headers).await?;
+    let if_match = conditions(&app, &who.caller, E::KIND, &id, &headers).await?;
     apply(&app, &who.caller, Command::Delete { kind: E::KIND, id, if_match }, if_match.is_some()).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// `/Me` by any method (RFC 7644 §3.11). A connection's token stands for an identity provider and for no person, so that there
+/// is nobody for it to be an alias of. Credentials that stand for a person are to be told apart here.
+///
+/// # Errors
+/// 501, always.
+pub async fn me(_: ScimCaller) -> Result<Response> {
+    Err(Error::not_implemented(
+        "`/Me` is for tokens that stand for a user, and a connection's token stands for an identity provider: use /Users",
+    ))
 }
 
 /// The schemas that a connection knows: the standard ones, and those of the tenant's revision.
@@ -170,19 +180,28 @@ async fn schemas(app: &Arc<App>, tenant: &TenantId) -> Result<Arc<Schemas>> {
     Ok(tenancy::schemas(&tenancy::active(app, tenant).await?))
 }
 
-async fn find<E: Endpoint>(app: &App, caller: &Caller, id: &ResourceId) -> Result<StoredResource> {
-    let found = app.store.resource(&caller.tenant, &caller.connection, E::KIND, id).await?;
-    found.ok_or_else(|| Error::not_found(&format!("such {}", E::KIND.name().to_lowercase())))
+async fn find(app: &App, caller: &Caller, kind: ResourceKind, id: &ResourceId) -> Result<StoredResource> {
+    let found = app.store.resource(&caller.tenant, &caller.connection, kind, id).await?;
+    found.ok_or_else(|| Error::not_found(&format!("such {}", kind.name().to_lowercase())))
 }
 
-/// The version that the request's `If-Match` lets it change. One tag is left to the write itself to compare.
-async fn expected<E: Endpoint>(app: &App, caller: &Caller, id: &ResourceId, headers: &HeaderMap) -> Result<Option<i64>> {
-    match IfMatch::of(headers) {
+/// The version that the request's headers let it change.
+async fn conditions(app: &App, caller: &Caller, kind: ResourceKind, id: &ResourceId, headers: &HeaderMap) -> Result<Option<i64>> {
+    if version::has_none_match(headers) && version::not_modified(headers, find(app, caller, kind, id).await?.version) {
+        // RFC 9110 §13.1.2: only a reader is told that nothing has changed.
+        return Err(Error::precondition_failed());
+    }
+    expected(app, caller, kind, id, IfMatch::of(headers)).await
+}
+
+/// The version that a condition lets a write change. One tag is left to the write itself to compare.
+async fn expected(app: &App, caller: &Caller, kind: ResourceKind, id: &ResourceId, condition: IfMatch) -> Result<Option<i64>> {
+    match condition {
         IfMatch::Any => Ok(None),
         IfMatch::One(version) => Ok(Some(version)),
-        IfMatch::OneOf(versions) => {
-            let current = find::<E>(app, caller, id).await?.version;
-            if versions.contains(&current) { Ok(Some(current)) } else { Err(Error::precondition_failed()) }
+        IfMatch::OneOf(_) => {
+            let current = find(app, caller, kind, id).await?.version;
+            if condition.allows(current) { Ok(Some(current)) } else { Err(Error::precondition_failed()) }
         }
     }
 }
@@ -199,18 +218,47 @@ async fn apply(app: &Arc<App>, caller: &Caller, command: Command, conditional: b
     Ok(applied)
 }
 
-async fn write(app: &Arc<App>, caller: &Caller, command: Command, conditional: bool) -> Result<StoredResource> {
-    let applied = apply(app, caller, command, conditional).await?;
-    applied.resource.ok_or_else(|| Error::internal("a write that is no DELETE left no resource"))
+/// A write that left a resource.
+struct Written {
+    stored: StoredResource,
+    changed: Vec<String>,
 }
 
-fn answer(status: StatusCode, stored: &StoredResource, resource: &Map<String, Value>) -> Response {
-    ([(ETAG, version::etag(stored.version))], scim(status, resource)).into_response()
+async fn write(app: &Arc<App>, caller: &Caller, command: Command, conditional: bool) -> Result<Written> {
+    let Applied { resource, changed, .. } = apply(app, caller, command, conditional).await?;
+    let stored = resource.ok_or_else(|| Error::internal("a write that is no DELETE left no resource"))?;
+    Ok(Written { stored, changed })
+}
+
+impl Written {
+    /// What the client wants to see of it: also what is shown on request only, where it has just been written.
+    fn view<'a>(&self, app: &'a Arc<App>, who: &'a ScimCaller, schemas: &'a Arc<Schemas>, projection: Projection) -> Shown<'a> {
+        let projection = projection.with_written(schemas, self.stored.kind, self.changed.iter().map(String::as_str));
+        Shown { app, who, schemas, projection }
+    }
+}
+
+/// A view with its own projection.
+struct Shown<'a> {
+    app: &'a Arc<App>,
+    who: &'a ScimCaller,
+    schemas: &'a Arc<Schemas>,
+    projection: Projection,
+}
+
+impl Shown<'_> {
+    async fn shown(&self, status: StatusCode, stored: &StoredResource) -> Result<Response> {
+        View { app: self.app, who: self.who, schemas: self.schemas, projection: &self.projection }.answer(status, stored).await
+    }
 }
 
 fn scim(status: StatusCode, body: &impl serde::Serialize) -> Response {
     match serde_json::to_vec(body) {
-        Ok(bytes) => (status, [(CONTENT_TYPE, HeaderValue::from_static(SCIM_JSON))], bytes).into_response(),
+        Ok(bytes) => of_scim(status, bytes.into()),
         Err(error) => Error::internal(error).into_response(),
     }
+}
+
+fn of_scim(status: StatusCode, body: Body) -> Response {
+    (status, [(CONTENT_TYPE, HeaderValue::from_static(SCIM_JSON))], body).into_response()
 }

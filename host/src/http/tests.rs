@@ -39,7 +39,8 @@ impl Process {
         drop(rustls::crypto::ring::default_provider().install_default());
         let store = crate::store::open(&url, Arc::clone(&keyring)).await.unwrap();
         let sandbox = Sandbox::new(&SandboxConfig::default()).unwrap();
-        let app = App::new(store, Arc::new(SystemClock), keyring, sandbox, Compute::new(1, 4), Rate { per_second: 0, burst: 1 }, None).unwrap();
+        let app =
+            App::new(store, Arc::new(SystemClock), keyring, sandbox, Compute::new(1, 4), Rate { per_second: 0, burst: 1 }, None).unwrap();
         Self { app: Arc::new(app), _folder: folder }
     }
 

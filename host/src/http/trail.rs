@@ -42,13 +42,13 @@ impl Whose {
     pub fn note(&self, app: &App, asked: &Asked, response: &Response, id: &RequestId) {
         let Some((tenant, connection, trail)) = self.0.get() else { return };
         let now = app.clock.now();
-        let endpoint = asked.route.rsplit_once("/v2/").map_or("", |(_, endpoint)| endpoint);
+        let endpoint = asked.route.rsplit_once("/v2/").map_or("", |(_, endpoint)| endpoint).trim_end_matches('/');
         let status = response.status().as_u16();
         let shown = || example::of_read(asked.method.as_str(), endpoint, asked.query.as_deref());
         app.journal.count((tenant, connection), &trail.take(), status < 400, now, shown);
         let writes = matches!(asked.method, Method::PUT | Method::PATCH | Method::DELETE)
             || (asked.method == Method::POST && !endpoint.ends_with(".search"));
-        if !writes || trail.is_logged() {
+        if !writes || trail.logged() > 0 {
             return;
         }
         let error = response.extensions().get::<Arc<Error>>();
@@ -68,6 +68,25 @@ impl Whose {
         };
         app.journal.log(tenant, connection, entry);
     }
+}
+
+/// Puts an operation of a bulk request into the log that was refused before it was tried.
+pub fn refused(app: &App, caller: &Caller, method: &str, kind: Option<ResourceKind>, error: &Error) {
+    let entry = LogEntry {
+        at: app.clock.now(),
+        request_id: caller.request_id.clone(),
+        method: method.to_owned(),
+        kind,
+        resource: None,
+        status: error.status().as_u16(),
+        scim_type: error.scim_type().map(str::to_owned),
+        reason: Some(error.reason().to_owned()),
+        applied: 0,
+        no_op: 0,
+        refused: 1,
+    };
+    app.journal.log(&caller.tenant, &caller.connection, entry);
+    caller.trail.add_logged();
 }
 
 fn kind_of(endpoint: &str) -> Option<ResourceKind> {
@@ -121,7 +140,7 @@ impl Logged {
             refused,
         };
         app.journal.log(&caller.tenant, &caller.connection, entry);
-        caller.trail.set_logged();
+        caller.trail.add_logged();
     }
 
     /// RFC 7644 §3.3 to §3.6; a group's PATCH is answered without the group unless it is asked for.

@@ -39,7 +39,8 @@ pub fn of_read(method: &str, route: &str, query: Option<&str>) -> String {
             continue;
         };
         let name = PARAMETERS.iter().find(|known| **known == name).copied().unwrap_or(GONE);
-        let decoded = || form_urlencoded::parse(format!("v={value}").as_bytes()).next().map(|(_, text)| text.into_owned()).unwrap_or_default();
+        let decoded =
+            || form_urlencoded::parse(format!("v={value}").as_bytes()).next().map(|(_, text)| text.into_owned()).unwrap_or_default();
         let value = if name == "filter" { filter(&decoded()) } else { GONE.to_owned() };
         write!(text, "{name}={value}").expect("writing to a string can't fail");
     }

@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use rolecall_scim::patch::{Done, MemberChange, Patch, member_matches};
+use rolecall_scim::patch::{Done, MemberChange, Patch, Patched, Refusal, member_matches};
 use rolecall_scim::resource::{self, Document};
 use rolecall_scim::schema::Schemas;
 use rolecall_scim::{Quirk, ResourceKind, ScimError};
 use serde_json::{Value, json};
 
 use super::people::{self, Case};
-use super::{Applied, Caller, Failure, check_version, new_resource_id, resource_event};
+use super::{Applied, Caller, Failure, Report, check_version, new_resource_id, resource_event};
 use crate::app::App;
 use crate::model::{Cause, GroupMembership, Instant, NewEvent, ResourceId};
 use crate::store::{Change, Committed, HandleBinding, INLINE_PEOPLE_LIMIT, Person, ResourceWrite, Stale, StoreError, StoredResource};
@@ -19,6 +19,8 @@ use crate::tenancy::{self, Active, handles};
 
 /// The most members that a request may add or name: one body of the largest size holds fewer.
 const MEMBERS_IN_REQUEST_LIMIT: usize = 20_000;
+/// The attribute that is rows.
+const MEMBERS: &str = "members";
 /// The most members of a group that a PUT or a filtered removal compares with.
 const MEMBERS_COMPARED_LIMIT: i64 = 200_000;
 
@@ -26,7 +28,10 @@ const MEMBERS_COMPARED_LIMIT: i64 = 200_000;
 struct Asked {
     document: Document,
     members: Vec<MemberChange>,
+    /// For each of `members`: the operation that asks for it, and whether it asks for nothing else that changes something.
+    member_operations: Vec<(usize, bool)>,
     operations: Vec<Done>,
+    changed: Vec<String>,
     ignored: Vec<String>,
     quirks: Vec<Quirk>,
 }
@@ -36,8 +41,17 @@ struct Asked {
 struct Difference {
     add: BTreeSet<String>,
     remove: BTreeSet<String>,
+    /// What each change asked for, in order.
+    steps: Vec<MemberStep>,
     /// Whether it was computed from the members as read: then the group's version must not move.
     compared: bool,
+}
+
+/// What one change of members takes out and puts in.
+#[derive(Debug, Default)]
+struct MemberStep {
+    take: Vec<String>,
+    put: Vec<String>,
 }
 
 /// POST.
@@ -54,6 +68,7 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
         StoredResource { id: id.clone(), kind: ResourceKind::Group, document: read.document, version: 1, created: now, modified: now };
     let binding = handles::binding_for(app, &caller.tenant, active.built.as_ref(), &caller.connection, &resource).await?;
     let ids: Vec<ResourceId> = members.into_iter().map(ResourceId).collect();
+    let has_members = !ids.is_empty();
     let affected = people_within_limit(app, caller, &ids).await?;
     // The group has no row yet: its own membership is all that these people gain.
     let gained = binding
@@ -66,10 +81,13 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
         Case::of(person, document, groups)
     });
     let write = ResourceWrite::CreateGroup { id: id.clone(), document: resource.document.clone(), members: ids };
-    let event = resource_event("group.created", &id, &[Done::Applied], &read.ignored);
+    let mut changed = resource.document.paths();
+    changed.extend(has_members.then(|| MEMBERS.to_owned()));
+    let event = resource_event("group.created", &id, Report { operations: &[Done::Applied], changed: &changed, ignored: &read.ignored });
     let committed = commit(app, caller, &active, cases.collect(), write, binding, event, now).await?;
     let version = committed.version.unwrap_or(1);
-    Ok(Applied { resource: Some(StoredResource { version, ..resource }), operations: vec![Done::Applied], quirks: read.quirks })
+    let resource = StoredResource { version, ..resource };
+    Ok(Applied { resource: Some(resource), operations: vec![Done::Applied], changed, quirks: read.quirks })
 }
 
 /// PUT: the difference is written.
@@ -84,7 +102,9 @@ pub(super) async fn replace(
         let read = resource::read(schemas, ResourceKind::Group, body, Some(before))?;
         // RFC 7644 §3.5.1: what a PUT leaves out is removed.
         let members = vec![MemberChange::Replace(read.members.unwrap_or_default())];
-        Ok(Asked { document: read.document, members, operations: vec![Done::Applied], ignored: read.ignored, quirks: read.quirks })
+        let (changed, member_operations) = (read.document.changed_since(before), vec![(0, read.document == *before)]);
+        let (document, operations, ignored, quirks) = (read.document, vec![Done::Applied], read.ignored, read.quirks);
+        Ok(Asked { document, members, member_operations, operations, changed, ignored, quirks })
     })
     .await
 }
@@ -98,11 +118,11 @@ pub(super) async fn patch(
     body: &Value,
 ) -> Result<Applied, Failure> {
     change(app, caller, id, if_match, |schemas, before| {
-        let patch = Patch::parse(schemas, ResourceKind::Group, body)?;
+        let patch = Patch::parse_or_refusal(schemas, ResourceKind::Group, body)?;
         caller.trail.see(&patch.quirks);
-        let patched = patch.apply(schemas, before)?;
-        let (document, members, operations) = (patched.document, patched.members, patched.operations);
-        Ok(Asked { document, members, operations, ignored: patched.ignored, quirks: patched.quirks })
+        let patched = patch.apply_or_refusal(schemas, before)?;
+        let Patched { document, members, member_operations, operations, changed, ignored, quirks } = patched;
+        Ok(Asked { document, members, member_operations, operations, changed, ignored, quirks })
     })
     .await
 }
@@ -112,19 +132,20 @@ async fn change(
     caller: &Caller,
     id: &ResourceId,
     if_match: Option<i64>,
-    ask: impl FnOnce(&Schemas, &Document) -> Result<Asked, ScimError>,
+    ask: impl FnOnce(&Schemas, &Document) -> Result<Asked, Refusal>,
 ) -> Result<Applied, Failure> {
     let active = tenancy::active(app, &caller.tenant).await?;
     let schemas = tenancy::schemas(&active);
     let before = read_group(app, caller, id).await?;
     check_version(if_match, &before)?;
-    let asked = ask(&schemas, &before.document)?;
+    let mut asked = ask(&schemas, &before.document)?;
     caller.trail.see(&asked.quirks);
     let difference = difference(app, caller, &schemas, id, &asked.members).await?;
     let candidates: Vec<ResourceId> = difference.add.union(&difference.remove).map(|id| ResourceId(id.clone())).collect();
     check_count(candidates.len())?;
     let present: BTreeSet<String> =
         app.store.which_members(&caller.tenant, &caller.connection, id, &candidates).await?.into_iter().map(|member| member.id.0).collect();
+    tell_operations(&mut asked, &difference.steps, &present);
     let add: Vec<ResourceId> = difference.add.iter().filter(|id| !present.contains(*id)).cloned().map(ResourceId).collect();
     let remove: Vec<ResourceId> = difference.remove.iter().filter(|id| present.contains(*id)).cloned().map(ResourceId).collect();
     if !add.is_empty() && !difference.compared && difference.add.len() > add.len() {
@@ -133,7 +154,11 @@ async fn change(
     let document = (asked.document != before.document).then(|| asked.document.clone());
     if add.is_empty() && remove.is_empty() && document.is_none() {
         let operations = asked.operations.iter().map(|_| Done::NoOp).collect();
-        return Ok(Applied { resource: Some(before), operations, quirks: asked.quirks });
+        return Ok(Applied { resource: Some(before), operations, changed: Vec::new(), quirks: asked.quirks });
+    }
+    asked.changed.retain(|path| path != MEMBERS);
+    if !add.is_empty() || !remove.is_empty() {
+        asked.changed.push(MEMBERS.to_owned());
     }
     let now = app.clock.now();
     let cases = difference_cases(app, caller, id, &add, &remove).await?;
@@ -141,7 +166,8 @@ async fn change(
     let expected = (document.is_some() || difference.compared).then_some(before.version).or(if_match);
     let renamed = document.as_ref().is_some_and(|next| next.text("displayName") != before.document.text("displayName"));
     let write = ResourceWrite::UpdateGroup { id: id.clone(), expected, document: document.clone(), add, remove };
-    let event = resource_event("group.updated", id, &asked.operations, &asked.ignored);
+    let report = Report { operations: &asked.operations, changed: &asked.changed, ignored: &asked.ignored };
+    let event = resource_event("group.updated", id, report);
     let committed = commit(app, caller, &active, cases, write, None, event, now).await?;
     if renamed {
         // A handle is sticky; only a group that never got one may get one by its new name.
@@ -149,7 +175,7 @@ async fn change(
     }
     let version = committed.version.unwrap_or(before.version);
     let resource = StoredResource { document: document.unwrap_or_else(|| before.document.clone()), version, modified: now, ..before };
-    Ok(Applied { resource: Some(resource), operations: asked.operations, quirks: asked.quirks })
+    Ok(Applied { resource: Some(resource), operations: asked.operations, changed: asked.changed, quirks: asked.quirks })
 }
 
 /// DELETE.
@@ -167,10 +193,10 @@ pub(super) async fn delete(app: &Arc<App>, caller: &Caller, id: &ResourceId, if_
         Case::of(person, document, memberships)
     });
     let now = app.clock.now();
-    let event = resource_event("group.deleted", id, &[Done::Applied], &[]);
+    let event = resource_event("group.deleted", id, Report { operations: &[Done::Applied], changed: &[], ignored: &[] });
     let write = ResourceWrite::DeleteGroup { id: id.clone() };
     commit(app, caller, &active, cases.collect(), write, None, event, now).await?;
-    Ok(Applied { resource: None, operations: vec![Done::Applied], quirks: Vec::new() })
+    Ok(Applied { resource: None, operations: vec![Done::Applied], changed: Vec::new(), quirks: Vec::new() })
 }
 
 async fn read_group(app: &App, caller: &Caller, id: &ResourceId) -> Result<StoredResource, Failure> {
@@ -199,8 +225,8 @@ async fn difference(
     let mut stored: Option<Vec<Value>> = None;
     for change in changes {
         match change {
-            MemberChange::Add(ids) => difference.put(ids),
-            MemberChange::Remove(ids) => difference.take(ids),
+            MemberChange::Add(ids) => difference.step(Vec::new(), ids.clone()),
+            MemberChange::Remove(ids) => difference.step(ids.clone(), Vec::new()),
             MemberChange::Replace(_) | MemberChange::RemoveMatching(_) => {
                 if stored.is_none() {
                     stored = Some(stored_members(app, caller, id).await?);
@@ -211,12 +237,11 @@ async fn difference(
                     MemberChange::RemoveMatching(filter) => {
                         let matching: Vec<String> =
                             present.iter().filter(|member| member_matches(schemas, filter, member)).filter_map(member_id).collect();
-                        difference.take(&matching);
+                        difference.step(matching, Vec::new());
                     }
                     MemberChange::Replace(wanted) => {
                         let all: Vec<String> = present.iter().filter_map(member_id).collect();
-                        difference.take(&all);
-                        difference.put(wanted);
+                        difference.step(all, wanted.clone());
                     }
                     MemberChange::Add(_) | MemberChange::Remove(_) => {}
                 }
@@ -226,7 +251,42 @@ async fn difference(
     Ok(difference)
 }
 
+/// Tells of each operation that changes members whether it did, from who was a member before; and whose habit it is to send
+/// members again.
+fn tell_operations(asked: &mut Asked, steps: &[MemberStep], present: &BTreeSet<String>) {
+    let mut members: BTreeSet<&str> = present.iter().map(String::as_str).collect();
+    let mut changing = BTreeSet::new();
+    let mut resent = false;
+    for (step, (operation, _)) in steps.iter().zip(&asked.member_operations) {
+        let put: BTreeSet<&str> = step.put.iter().map(String::as_str).collect();
+        let new = put.iter().filter(|id| !members.contains(*id)).count();
+        let gone = step.take.iter().filter(|id| members.contains(id.as_str()) && !put.contains(id.as_str())).count();
+        resent |= step.take.is_empty() && new > 0 && new < put.len();
+        if new + gone > 0 {
+            changing.insert(*operation);
+        }
+        for id in &step.take {
+            members.remove(id.as_str());
+        }
+        members.extend(put);
+    }
+    for (operation, alone) in &asked.member_operations {
+        if *alone && !changing.contains(operation) {
+            asked.operations[*operation] = Done::NoOp;
+        }
+    }
+    if resent && !asked.quirks.contains(&Quirk::MembersResent) {
+        asked.quirks.push(Quirk::MembersResent);
+    }
+}
+
 impl Difference {
+    fn step(&mut self, take: Vec<String>, put: Vec<String>) {
+        self.take(&take);
+        self.put(&put);
+        self.steps.push(MemberStep { take, put });
+    }
+
     fn put(&mut self, ids: &[String]) {
         for id in ids {
             self.remove.remove(id);

@@ -3,17 +3,17 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rolecall_scim::patch::{Done, Patch};
+use rolecall_scim::patch::{Done, Patch, Patched, Refusal};
 use rolecall_scim::resource::{self, Document};
 use rolecall_scim::schema::Schemas;
 use rolecall_scim::{Quirk, ResourceKind, ScimError};
 use serde_json::Value;
 
 use super::people::{self, Case, Decided};
-use super::{Applied, Caller, Failure, check_version, new_resource_id, resource_event};
+use super::{Applied, Caller, Failure, Report, check_version, new_resource_id, resource_event};
 use crate::app::App;
-use crate::journal::Trail;
 use crate::evaluation::{self, Evaluation, Outcome};
+use crate::journal::Trail;
 use crate::model::{Instant, NewEvent, OnReject, ResourceId};
 use crate::store::{Change, Person, ResourceWrite, StoreError, StoredResource};
 use crate::tenancy::{self, Active};
@@ -31,23 +31,31 @@ pub enum Update {
 struct Next {
     document: Document,
     operations: Vec<Done>,
+    changed: Vec<String>,
     ignored: Vec<String>,
     quirks: Vec<Quirk>,
 }
 
+impl Next {
+    fn report(&self) -> Report<'_> {
+        Report { operations: &self.operations, changed: &self.changed, ignored: &self.ignored }
+    }
+}
+
 impl Update {
-    fn next(&self, schemas: &Schemas, before: &Document, trail: &Trail) -> Result<Next, ScimError> {
+    fn next(&self, schemas: &Schemas, before: &Document, trail: &Trail) -> Result<Next, Refusal> {
         match self {
             Self::Replace(body) => {
                 let read = resource::read(schemas, ResourceKind::User, body, Some(before))?;
                 let done = if read.document == *before { Done::NoOp } else { Done::Applied };
-                Ok(Next { document: read.document, operations: vec![done], ignored: read.ignored, quirks: read.quirks })
+                let changed = read.document.changed_since(before);
+                Ok(Next { document: read.document, operations: vec![done], changed, ignored: read.ignored, quirks: read.quirks })
             }
             Self::Patch(body) => {
-                let patch = Patch::parse(schemas, ResourceKind::User, body)?;
+                let patch = Patch::parse_or_refusal(schemas, ResourceKind::User, body)?;
                 trail.see(&patch.quirks);
-                let patched = patch.apply(schemas, before)?;
-                Ok(Next { document: patched.document, operations: patched.operations, ignored: patched.ignored, quirks: patched.quirks })
+                let Patched { document, operations, changed, ignored, quirks, .. } = patch.apply_or_refusal(schemas, before)?;
+                Ok(Next { document, operations, changed, ignored, quirks })
             }
         }
     }
@@ -66,11 +74,12 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
         None => None,
     };
     let case = Case::new(id.clone(), caller.connection.clone(), read.document.clone(), revived, now);
-    let event = resource_event("user.created", &id, &[Done::Applied], &read.ignored);
+    let changed = read.document.paths();
+    let event = resource_event("user.created", &id, Report { operations: &[Done::Applied], changed: &changed, ignored: &read.ignored });
     let write = ResourceWrite::CreateUser { id: id.clone(), document: read.document };
     let (version, document) = commit_decided(app, caller, &active, case, write, event, now).await?;
     let resource = StoredResource { id, kind: ResourceKind::User, document, version, created: now, modified: now };
-    Ok(Applied { resource: Some(resource), operations: vec![Done::Applied], quirks: read.quirks })
+    Ok(Applied { resource: Some(resource), operations: vec![Done::Applied], changed, quirks: read.quirks })
 }
 
 /// PUT and PATCH.
@@ -88,7 +97,7 @@ pub(super) async fn update(
     let next = update.next(&schemas, &person.resource.document, &caller.trail)?;
     caller.trail.see(&next.quirks);
     if next.document == person.resource.document {
-        return Ok(Applied { resource: Some(person.resource), operations: next.operations, quirks: next.quirks });
+        return Ok(Applied { resource: Some(person.resource), operations: next.operations, changed: Vec::new(), quirks: next.quirks });
     }
     if evaluation::is_active(&person.resource.document) && !evaluation::is_active(&next.document) {
         return leave(app, caller, active, id, if_match, update).await;
@@ -97,11 +106,11 @@ pub(super) async fn update(
     let before = person.resource.clone();
     let groups = person.groups.clone();
     let case = Case::of(person, next.document.clone(), groups);
-    let event = resource_event("user.updated", id, &next.operations, &next.ignored);
+    let event = resource_event("user.updated", id, next.report());
     let write = ResourceWrite::UpdateUser { id: id.clone(), expected: before.version, document: next.document };
     let (version, document) = commit_decided(app, caller, &active, case, write, event, now).await?;
     let resource = StoredResource { document, version, modified: now, ..before };
-    Ok(Applied { resource: Some(resource), operations: next.operations, quirks: next.quirks })
+    Ok(Applied { resource: Some(resource), operations: next.operations, changed: next.changed, quirks: next.quirks })
 }
 
 /// DELETE: under the person's lock, without tenant code.
@@ -112,7 +121,8 @@ pub(super) async fn delete(app: &Arc<App>, caller: &Caller, id: &ResourceId, if_
         check_version(if_match, &person.resource)?;
         let case = Case::unchanged(person.clone());
         let settled = people::settle_removal(&case, &active, now);
-        let event = resource_event("user.deleted", &person.resource.id, &[Done::Applied], &[]);
+        let event =
+            resource_event("user.deleted", &person.resource.id, Report { operations: &[Done::Applied], changed: &[], ignored: &[] });
         let write = ResourceWrite::DeleteUser { id: person.resource.id.clone() };
         let evaluation = Evaluation::inactive();
         Ok(change_of(&caller_, &active, Decided { case, evaluation, settled, as_of: now }, write, event, now))
@@ -123,7 +133,7 @@ pub(super) async fn delete(app: &Arc<App>, caller: &Caller, id: &ResourceId, if_
         Err(other) => return Err(other.into()),
     };
     app.wake.notify_one();
-    Ok(Applied { resource: None, operations: vec![Done::Applied], quirks: Vec::new() })
+    Ok(Applied { resource: None, operations: vec![Done::Applied], changed: Vec::new(), quirks: Vec::new() })
 }
 
 /// A write that makes somebody inactive: computed again from what stands under the person's lock. It never loses a
@@ -142,14 +152,14 @@ async fn leave(
     let decide = move |person: &Person| {
         check_version(if_match, &person.resource)?;
         let schemas = tenancy::schemas(&active);
-        let next = update.next(&schemas, &person.resource.document, &caller_.trail)?;
+        let next = update.next(&schemas, &person.resource.document, &caller_.trail).map_err(|refusal| refusal.error)?;
         if evaluation::is_active(&next.document) {
             return Err(ScimError::status(409, "the user was changed meanwhile: read it again and repeat the change"));
         }
         let case = Case::of(person.clone(), next.document.clone(), person.groups.clone());
         let evaluation = Evaluation::inactive();
         let settled = people::settle(&case, &evaluation, &active, caller_.paused(), now);
-        let event = resource_event("user.updated", &person.resource.id, &next.operations, &next.ignored);
+        let event = resource_event("user.updated", &person.resource.id, next.report());
         let (id, expected, document) = (person.resource.id.clone(), person.resource.version, next.document.clone());
         let write = ResourceWrite::UpdateUser { id, expected, document };
         let decided = Decided { case, evaluation, settled, as_of: now };
@@ -170,7 +180,7 @@ async fn leave(
         .ok_or_else(|| StoreError::Corrupt("a change was committed that nobody computed".into()))?;
     let version = committed.version.unwrap_or(before.version);
     let resource = StoredResource { document: next.document, version, modified: now, ..before };
-    Ok(Applied { resource: Some(resource), operations: next.operations, quirks: next.quirks })
+    Ok(Applied { resource: Some(resource), operations: next.operations, changed: next.changed, quirks: next.quirks })
 }
 
 async fn read_person(app: &App, caller: &Caller, id: &ResourceId) -> Result<Person, Failure> {

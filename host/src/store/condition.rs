@@ -7,6 +7,7 @@ use rolecall_scim::ResourceKind;
 use rolecall_scim::filter::{Filter, Literal, Op, Test, compared, fold, instant};
 use rolecall_scim::path::AttrPath;
 use rolecall_scim::schema::{Resolved, Schemas};
+use rolecall_scim::sort::Sort;
 
 /// Microseconds in the millisecond that clients see: `meta` is shown in milliseconds and stored in microseconds.
 const SHOWN: i64 = 1_000;
@@ -22,8 +23,12 @@ pub(super) enum Condition {
     And(Box<Condition>, Box<Condition>),
     /// Of what either is told of.
     Or(Box<Condition>, Box<Condition>),
+    /// Of what the other is not told of, or where nobody knows.
+    Not(Box<Condition>),
     /// A text column has the value.
     Text(TextColumn, String),
+    /// A text column compares like that with the value: by bytes, as folded texts do in memory.
+    Compare(TextColumn, TextOp, String),
     /// A text column has a value that is not empty (RFC 7644 §3.4.2.2, `pr`).
     Present(TextColumn),
     /// `active` was said to be that.
@@ -56,6 +61,51 @@ impl TextColumn {
             Self::DisplayName => "display_name",
         }
     }
+}
+
+/// How a text column compares. Of a column without a value nothing is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TextOp {
+    Contains,
+    StartsWith,
+    EndsWith,
+    Gt,
+    Ge,
+    Lt,
+    Le,
+}
+
+/// What a listing can be sorted by in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SortColumn {
+    Id,
+    Text(TextColumn),
+    Instant(InstantColumn),
+}
+
+/// The column that orders resources of these kinds as [`Sort::key`] does; `None` where there is none for one of them.
+pub(super) fn sort_column(schemas: &Schemas, kinds: &[ResourceKind], sort: Option<&Sort>) -> Option<SortColumn> {
+    let Some(sort) = sort else { return Some(SortColumn::Id) };
+    let mut found = None;
+    for &kind in kinds {
+        // A kind without the attribute has no value in the column either, and comes last.
+        let Some(resolved) = compared(schemas, kind, &sort.path) else { continue };
+        let column = match (resolved.attribute.name.as_str(), resolved.sub.map(|sub| sub.name.as_str())) {
+            _ if resolved.extension.is_some() => None,
+            ("id", None) => Some(SortColumn::Id),
+            ("externalId", None) => Some(SortColumn::Text(TextColumn::ExternalId)),
+            ("userName", None) => Some(SortColumn::Text(TextColumn::UserName)),
+            ("displayName", None) => Some(SortColumn::Text(TextColumn::DisplayName)),
+            ("meta", Some("created")) => Some(SortColumn::Instant(InstantColumn::Created)),
+            ("meta", Some("lastModified")) => Some(SortColumn::Instant(InstantColumn::Modified)),
+            _ => None,
+        }?;
+        if found.is_some_and(|found| found != column) {
+            return None;
+        }
+        found = Some(column);
+    }
+    found
 }
 
 /// A column that holds an instant.
@@ -109,14 +159,17 @@ pub(super) fn compile(schemas: &Schemas, kind: ResourceKind, filter: &Filter) ->
             let (a, b) = (compile(schemas, kind, a), compile(schemas, kind, b));
             Compiled { exact: a.exact && b.exact, condition: or(a.condition, b.condition) }
         }
-        // The complement of a necessary condition is no necessary condition of the complement.
-        Filter::Not(_) => Compiled::unknown(),
+        Filter::Not(inner) => match compile(schemas, kind, inner) {
+            Compiled { condition, exact: true } => Compiled::exact(not(condition)),
+            // The complement of a necessary condition is no necessary condition of the complement.
+            _ => Compiled::unknown(),
+        },
         Filter::Test(path, test) => match compared(schemas, kind, path) {
             Some(resolved) => compile_test(kind, &resolved, test),
-            None => Compiled::unknown(),
+            None => compile_absent(test),
         },
         Filter::Values { attribute, filter, then } => {
-            let Some(resolved) = schemas.resolve(kind, attribute) else { return Compiled::unknown() };
+            let Some(resolved) = schemas.resolve(kind, attribute) else { return Compiled::exact(Condition::Never) };
             let behind = match then {
                 Some((sub, test)) if sub.eq_ignore_ascii_case("value") => compile_values(&resolved, test).necessary(),
                 _ => Compiled::unknown(),
@@ -154,15 +207,34 @@ fn or(a: Condition, b: Condition) -> Condition {
     }
 }
 
+fn not(condition: Condition) -> Condition {
+    match condition {
+        Condition::Always => Condition::Never,
+        Condition::Never => Condition::Always,
+        Condition::Not(inner) => *inner,
+        other => Condition::Not(other.into()),
+    }
+}
+
+/// A test of what a kind of resource does not have (RFC 7644 §3.4.2.1): it counts as absent.
+fn compile_absent(test: &Test) -> Compiled {
+    let holds = match test {
+        Test::Present => false,
+        Test::Compare(op, Literal::Null) => *op == Op::Eq,
+        Test::Compare(op, _) => *op == Op::Ne,
+    };
+    Compiled::exact(if holds { Condition::Always } else { Condition::Never })
+}
+
 fn compile_test(kind: ResourceKind, resolved: &Resolved<'_>, test: &Test) -> Compiled {
     if resolved.extension.is_some() {
         return Compiled::unknown();
     }
     let text = |column: TextColumn, folded: bool| match test {
         Test::Present => Compiled::exact(Condition::Present(column)),
-        Test::Compare(Op::Eq, Literal::Text(value)) => {
-            text_condition(value, |value| Condition::Text(column, if folded { fold(value) } else { value.to_owned() }))
-        }
+        Test::Compare(op, Literal::Text(value)) => compile_text(column, *op, if folded { fold(value) } else { value.clone() }),
+        Test::Compare(Op::Eq, Literal::Null) => Compiled::exact(not(Condition::Present(column))),
+        Test::Compare(Op::Ne, Literal::Null) => Compiled::exact(Condition::Present(column)),
         Test::Compare(..) => Compiled::unknown(),
     };
     match (kind, resolved.attribute.name.as_str(), resolved.sub.map(|sub| sub.name.as_str())) {
@@ -173,7 +245,14 @@ fn compile_test(kind: ResourceKind, resolved: &Resolved<'_>, test: &Test) -> Com
         (ResourceKind::User, "active", None) => match test {
             Test::Present => Compiled::exact(or(Condition::Active(true), Condition::Active(false))),
             Test::Compare(Op::Eq, Literal::Bool(value)) => Compiled::exact(Condition::Active(*value)),
+            Test::Compare(Op::Ne, Literal::Bool(value)) => Compiled::exact(not(Condition::Active(*value))),
             Test::Compare(..) => Compiled::unknown(),
+        },
+        (_, "meta", Some("resourceType")) => match test {
+            Test::Compare(Op::Eq, Literal::Text(value)) => {
+                Compiled::exact(if value == kind.name() { Condition::Always } else { Condition::Never })
+            }
+            _ => Compiled::unknown(),
         },
         (_, "meta", Some("created")) => compile_instant(InstantColumn::Created, test),
         (_, "meta", Some("lastModified")) => compile_instant(InstantColumn::Modified, test),
@@ -185,6 +264,25 @@ fn compile_test(kind: ResourceKind, resolved: &Resolved<'_>, test: &Test) -> Com
 /// A text without NUL, which no stored text has (and which PostgreSQL refuses to be asked about).
 fn text_condition(value: &str, condition: impl FnOnce(&str) -> Condition) -> Compiled {
     Compiled::exact(if value.contains('\0') { Condition::Never } else { condition(value) })
+}
+
+/// A comparison of a text column with a value that is folded as the column is.
+fn compile_text(column: TextColumn, op: Op, value: String) -> Compiled {
+    let compare = |op| move |value: &str| Condition::Compare(column, op, value.to_owned());
+    match op {
+        Op::Eq => text_condition(&value, |value| Condition::Text(column, value.to_owned())),
+        Op::Ne if value.contains('\0') => Compiled::exact(Condition::Always),
+        Op::Ne => Compiled::exact(not(Condition::Text(column, value))),
+        Op::Contains => text_condition(&value, compare(TextOp::Contains)),
+        Op::StartsWith => text_condition(&value, compare(TextOp::StartsWith)),
+        Op::EndsWith => text_condition(&value, compare(TextOp::EndsWith)),
+        // An order has an answer for what no database can be asked about.
+        _ if value.contains('\0') => Compiled::unknown(),
+        Op::Gt => Compiled::exact(Condition::Compare(column, TextOp::Gt, value)),
+        Op::Ge => Compiled::exact(Condition::Compare(column, TextOp::Ge, value)),
+        Op::Lt => Compiled::exact(Condition::Compare(column, TextOp::Lt, value)),
+        Op::Le => Compiled::exact(Condition::Compare(column, TextOp::Le, value)),
+    }
 }
 
 /// `emails.value eq`, `members.value eq`, `groups.value eq`: some value is that.
@@ -270,7 +368,12 @@ mod tests {
         check(&eq("userName", "a\0"), "= Never");
         check(&test("active", Op::Eq, Literal::Bool(false)), "= Active(false)");
         check(&test("userName", Op::Eq, Literal::Bool(true)), "⊆ Always");
-        check(&Filter::Not(Box::new(eq("userName", "ana"))), "⊆ Always");
+        check(&Filter::Not(Box::new(eq("userName", "ana"))), r#"= Not(Text(UserName, "ana"))"#);
+        check(&Filter::Not(Box::new(eq("nickName", "ana"))), "⊆ Always");
+        check(&test("userName", Op::Ne, Literal::Text("ANA".into())), r#"= Not(Text(UserName, "ana"))"#);
+        check(&test("userName", Op::StartsWith, Literal::Text("ANA".into())), r#"= Compare(UserName, StartsWith, "ana")"#);
+        check(&test("userName", Op::Lt, Literal::Text("a\0".into())), "⊆ Always");
+        check(&eq("meta.resourceType", "Group"), "= Never");
         check(&Filter::And(eq("nickName", "x").into(), eq("userName", "ana").into()), r#"⊆ Text(UserName, "ana")"#);
         check(&Filter::Or(eq("nickName", "x").into(), eq("userName", "ana").into()), "⊆ Always");
     }

@@ -134,13 +134,7 @@ pub trait Connections: Send + Sync {
     /// The counts of quirks, by word.
     async fn dialects(&self, tenant: &TenantId, connection: &ConnectionId) -> Result<Vec<Dialect>>;
     /// Entries with their positions, ascending: those after `after`, or the newest ones.
-    async fn log(
-        &self,
-        tenant: &TenantId,
-        connection: &ConnectionId,
-        after: Option<i64>,
-        limit: i64,
-    ) -> Result<Vec<(i64, LogEntry)>>;
+    async fn log(&self, tenant: &TenantId, connection: &ConnectionId, after: Option<i64>, limit: i64) -> Result<Vec<(i64, LogEntry)>>;
     /// Removes entries that are older than `before`, at most `limit`. Returns how many.
     async fn forget_log(&self, tenant: &TenantId, before: Instant, limit: i64) -> Result<u64>;
 }

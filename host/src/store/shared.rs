@@ -22,6 +22,8 @@ mod groups;
 mod history;
 #[path = "shared/journal.rs"]
 mod journal;
+#[path = "shared/listing.rs"]
+mod listing;
 #[path = "shared/outbox.rs"]
 mod outbox;
 #[path = "shared/people.rs"]
@@ -55,9 +57,9 @@ use crate::model::{
 use crate::store::failure::LOST_TO_OTHERS;
 use crate::store::keys::{Keys, secret_purpose, unsealable};
 use crate::store::{
-    AccountView, ApiCredential, ApiScope, Change, Committed, Connection, ConnectionCredential, CredentialKind, DeliveryResult, DueDelivery, DuePerson,
-    HandleBinding, ListQuery, LockedDecision, NewToken, Page, Person, Platform, ResourceWrite, Result, Store, StoreError, StoredIssuer, StoredMember,
-    StoredResource, StoredRevision, Target, Tenant, UserGroup,
+    AccountView, ApiCredential, ApiScope, Change, Committed, Connection, ConnectionCredential, CredentialKind, DeliveryResult, DueDelivery,
+    DuePerson, HandleBinding, ListQuery, Listing, LockedDecision, NewToken, Person, Platform, ResourceWrite, Result, Store, StoreError,
+    StoredIssuer, StoredMember, StoredResource, StoredRevision, Target, Tenant, UserGroup,
 };
 
 /// How often a change is tried again that the database gave up in favour of others (a deadlock).
@@ -316,8 +318,8 @@ impl Store for Backend {
         resources::read(&mut *self.read(tenant).await?, tenant, connection, kind, id).await
     }
 
-    async fn list(&self, tenant: &TenantId, connection: &ConnectionId, query: &ListQuery<'_>) -> Result<Page<StoredResource>> {
-        resources::list(&mut *self.read(tenant).await?, tenant, connection, query).await
+    async fn list(&self, tenant: &TenantId, connection: &ConnectionId, query: &ListQuery<'_>) -> Result<Listing> {
+        listing::list(&mut *self.read(tenant).await?, tenant, connection, query).await
     }
 
     async fn members(
@@ -328,6 +330,17 @@ impl Store for Backend {
         limit: i64,
     ) -> Result<BTreeMap<ResourceId, Vec<StoredMember>>> {
         groups::members(&mut *self.read(tenant).await?, tenant, connection, &askable(groups), limit).await
+    }
+
+    async fn members_after(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        group: &ResourceId,
+        after: Option<&ResourceId>,
+        limit: i64,
+    ) -> Result<Vec<StoredMember>> {
+        groups::members_after(&mut *self.read(tenant).await?, tenant, connection, group, after, limit).await
     }
 
     async fn which_members(

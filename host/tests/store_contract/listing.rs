@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use proptest::prelude::{Strategy, prop_oneof};
+use proptest::prelude::{Strategy, any, prop_oneof};
+use proptest::sample::select;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use rolecall::model::ResourceId;
@@ -10,8 +11,10 @@ use rolecall_scim::ResourceKind;
 use rolecall_scim::filter::{Filter, Literal, Op, Test};
 use rolecall_scim::path::AttrPath;
 use rolecall_scim::schema::Schemas;
+use rolecall_scim::sort::Sort;
 
-use rolecall::store::{Change, ListQuery, ResourceWrite, SCAN_LIMIT, StoreError, StoredResource};
+use rolecall::store::{Change, ListQuery, Listing, ResourceWrite, SCAN_LIMIT, StoreError, StoredResource, Window};
+use rolecall_scim::cursor::Position;
 use rolecall_scim::resource::{Extras, view};
 use serde_json::{Map, Value, json};
 use sqlx::Connection as _;
@@ -23,6 +26,8 @@ store_contract_suite!(
     columns_answer_filters,
     rows_beside_answer_filters,
     the_database_means_what_memory_means,
+    orders_and_walks_mean_what_memory_means,
+    a_place_stays_right_while_others_come_and_go,
     too_many_candidates_are_refused,
 );
 
@@ -37,9 +42,36 @@ fn eq(path: &str, value: &str) -> Filter {
 
 async fn list(through: &Through<'_>, kind: ResourceKind, filter: Option<&Filter>, offset: i64, limit: i64) -> (Vec<String>, i64) {
     let schemas = Schemas::default();
-    let query = ListQuery { kind, schemas: &schemas, filter, offset, limit };
-    let page = through.store.list(&through.tenant, &through.connection, &query).await.unwrap();
-    (page.items.into_iter().map(|item| item.id.0).collect(), page.total)
+    let query = ListQuery { kinds: &[kind], schemas: &schemas, filter, sort: None, window: Window::Index { offset, limit } };
+    ids_and_total(through, &query).await
+}
+
+async fn ids_and_total(through: &Through<'_>, query: &ListQuery<'_>) -> (Vec<String>, i64) {
+    let page = through.store.list(&through.tenant, &through.connection, query).await.unwrap();
+    assert_eq!((page.next, page.previous), (None, None));
+    (page.items.into_iter().map(|item| item.id.0).collect(), page.total.unwrap())
+}
+
+/// The pages of a walk from the start to the end, and those of the way back, each in the order of the list.
+async fn walk(through: &Through<'_>, query: &ListQuery<'_>, limit: i64) -> [Vec<Vec<String>>; 2] {
+    let ids = |page: &Listing| page.items.iter().map(|item| item.id.0.clone()).collect::<Vec<_>>();
+    let page = async |position: Option<&Position>| {
+        let query = ListQuery { window: Window::Beside { position, limit }, ..query.clone() };
+        through.store.list(&through.tenant, &through.connection, &query).await.unwrap()
+    };
+    let mut at = page(None).await;
+    assert_eq!(at.previous, None, "nothing is before the first page");
+    let (mut there, mut back) = (vec![ids(&at)], Vec::new());
+    while let Some(next) = at.next.clone() {
+        at = page(Some(&next)).await;
+        there.push(ids(&at));
+    }
+    while let Some(previous) = at.previous.clone() {
+        at = page(Some(&previous)).await;
+        assert!(at.next.is_some(), "the way back leads to where it came from");
+        back.insert(0, ids(&at));
+    }
+    [there, back]
 }
 
 async fn users(through: &Through<'_>, filter: &Filter) -> Vec<String> {
@@ -159,7 +191,7 @@ async fn populate(here: &Through<'_>) {
 }
 
 fn text_literal() -> impl Strategy<Value = String> {
-    (proptest::sample::select(WORDS), 0..44_usize, proptest::bool::ANY)
+    (select(WORDS), 0..44_usize, proptest::bool::ANY)
         .prop_map(|(word, number, numbered)| json!(if numbered { format!("{word}{number}") } else { word.to_owned() }).to_string())
 }
 
@@ -180,15 +212,15 @@ fn test_text() -> impl Strategy<Value = String> {
         (0..50_usize).prop_map(|number| format!("user-p{number:02}")),
         (0..12_usize).prop_map(|number| format!("group-p{number}"))
     ];
-    let row = proptest::sample::select(&["groups.value", "groups", "groups.display", "groups.type", "id"][..]);
+    let row = select(&["groups.value", "groups", "groups.display", "groups.type", "id"][..]);
     prop_oneof![
-        4 => (proptest::sample::select(TEXTS), proptest::sample::select(OPS), text_literal())
+        4 => (select(TEXTS), select(OPS), text_literal())
             .prop_map(|(path, op, value)| format!("{path} {op} {value}")),
-        4 => (proptest::sample::select(TEXTS), text_literal()).prop_map(|(path, value)| format!("{path} eq {value}")),
-        1 => proptest::sample::select([TEXTS, OTHERS].concat()).prop_map(|path| format!("{path} pr")),
-        1 => proptest::sample::select(TEXTS).prop_map(|path| format!("{path} eq null")),
-        1 => (proptest::sample::select(&["eq", "ne"][..]), proptest::bool::ANY).prop_map(|(op, value)| format!("active {op} {value}")),
-        2 => (proptest::sample::select(&["meta.created", "meta.lastModified"][..]), proptest::sample::select(OPS), instants)
+        4 => (select(TEXTS), text_literal()).prop_map(|(path, value)| format!("{path} eq {value}")),
+        1 => select([TEXTS, OTHERS].concat()).prop_map(|path| format!("{path} pr")),
+        1 => select(TEXTS).prop_map(|path| format!("{path} eq null")),
+        1 => (select(&["eq", "ne"][..]), proptest::bool::ANY).prop_map(|(op, value)| format!("active {op} {value}")),
+        2 => (select(&["meta.created", "meta.lastModified"][..]), select(OPS), instants)
             .prop_filter("dates have no parts", |(_, op, _)| !["co", "sw", "ew"].contains(op))
             .prop_map(|(path, op, at)| format!("{path} {op} \"{at}\"")),
         2 => (row, ids).prop_map(|(path, id)| format!("{path} eq \"{id}\"")),
@@ -229,7 +261,8 @@ fn filter_text(kind: ResourceKind) -> impl Strategy<Value = String> {
 /// Everything of a kind as clients see it, by id.
 async fn everything(here: &Through<'_>, kind: ResourceKind) -> BTreeMap<String, Map<String, Value>> {
     let schemas = Schemas::default();
-    let query = ListQuery { kind, schemas: &schemas, filter: None, offset: 0, limit: 1_000 };
+    let window = Window::Index { offset: 0, limit: 1_000 };
+    let query = ListQuery { kinds: &[kind], schemas: &schemas, filter: None, sort: None, window };
     let all: Vec<StoredResource> = here.store.list(&here.tenant, &here.connection, &query).await.unwrap().items;
     let ids: Vec<ResourceId> = all.iter().map(|resource| resource.id.clone()).collect();
     let members = here.store.members(&here.tenant, &here.connection, &ids, 1_000).await.unwrap();
@@ -285,6 +318,94 @@ async fn the_database_means_what_memory_means(fixture: Fixture) {
     assert!(found_some > FILTERS / 2, "filters that tell nothing apart prove nothing: {found_some}");
 }
 
+/// What can be sorted by: columns, what no column has, and what one kind alone has.
+const SORTS: &[&str] = &[
+    "",
+    "id",
+    "userName",
+    "displayName",
+    "externalId",
+    "meta.created",
+    "meta.lastModified",
+    "title",
+    "emails",
+    "name.familyName",
+    "active",
+];
+
+async fn orders_and_walks_mean_what_memory_means(fixture: Fixture) {
+    const QUERIES: usize = 150;
+    let here = fixture.here();
+    populate(&here).await;
+    let schemas = Schemas::default();
+    let mut runner = TestRunner::deterministic();
+    for kinds in [&[ResourceKind::User][..], &[ResourceKind::Group], &ResourceKind::ALL] {
+        let mut everything = Vec::new();
+        for &kind in kinds {
+            everything.extend(self::everything(&here, kind).await.into_values().map(|seen| (kind, seen)));
+        }
+        everything.sort_by(|(_, a), (_, b)| a["id"].as_str().cmp(&b["id"].as_str()));
+        let filters = prop_oneof![filter_text(ResourceKind::User), filter_text(ResourceKind::Group)];
+        let asked = (filters, select(SORTS), any::<(bool, bool)>(), 1..9_i64);
+        for _ in 0..QUERIES {
+            let (text, by, (descending, all), limit) = asked.new_tree(&mut runner).unwrap().current();
+            let shown = format!("{kinds:?} {text} by {by}, descending: {descending}, all: {all}");
+            let Ok((filter, _)) = Filter::parse_any(&schemas, kinds, &text) else { continue };
+            let filter = Some(filter).filter(|_| !all);
+            let order = descending.then_some("descending");
+            let Ok(sort) = Sort::parse(&schemas, kinds, Some(by).filter(|by| !by.is_empty()), order) else { continue };
+            let mut expected: Vec<&(ResourceKind, Map<String, Value>)> = everything
+                .iter()
+                .filter(|(kind, seen)| filter.as_ref().is_none_or(|filter| filter.matches(&schemas, *kind, seen)))
+                .collect();
+            if let Some(sort) = &sort {
+                if descending {
+                    expected.reverse();
+                }
+                expected.sort_by_cached_key(|(kind, seen)| sort.key(&schemas, *kind, seen));
+            }
+            let expected: Vec<String> = expected.iter().map(|(_, seen)| seen["id"].as_str().unwrap().to_owned()).collect();
+            let window = Window::Index { offset: 1, limit };
+            let query = ListQuery { kinds, schemas: &schemas, filter: filter.as_ref(), sort: sort.as_ref(), window };
+            let (ids, total) = ids_and_total(&here, &query).await;
+            let page: Vec<String> = expected.iter().skip(1).take(usize::try_from(limit).unwrap()).cloned().collect();
+            assert_eq!((ids, total), (page, i64::try_from(expected.len()).unwrap()), "{shown}");
+            let [there, back] = walk(&here, &query, limit).await;
+            assert_eq!(there.concat(), expected, "{shown}");
+            assert_eq!([back.concat(), there.last().unwrap().clone()].concat(), expected, "the way back: {shown}");
+            assert!(there.iter().rev().skip(1).all(|page| page.len() == usize::try_from(limit).unwrap()), "full pages: {shown}");
+        }
+    }
+}
+
+async fn a_place_stays_right_while_others_come_and_go(fixture: Fixture) {
+    let here = fixture.here();
+    let ids = here.create_users("u", 9).await;
+    let schemas = Schemas::default();
+    for by in ["id", "userName", "nickName"] {
+        let sort = Sort::parse(&schemas, &[ResourceKind::User], Some(by), None).unwrap();
+        let page = async |position: Option<&Position>| {
+            let window = Window::Beside { position, limit: 3 };
+            let query = ListQuery { kinds: &[ResourceKind::User], schemas: &schemas, filter: None, sort: sort.as_ref(), window };
+            here.store.list(&here.tenant, &here.connection, &query).await.unwrap()
+        };
+        let first = page(None).await;
+        let again = page(first.next.as_ref()).await;
+        assert_eq!(again.items[0].id, ids[3], "{by}");
+        // A place behind somebody who is not there any more.
+        let gone = Position { id: format!("{}-between", ids[2]), ..first.next.clone().unwrap() };
+        assert_eq!(page(Some(&gone)).await.items[0].id, ids[3], "{by}");
+        // Nothing is left before a place: what is there begins behind it.
+        let start = Position {
+            backwards: true,
+            id: String::new(),
+            sort_key: first.next.as_ref().unwrap().sort_key.as_ref().map(|_| "t".into()),
+            kind: None,
+        };
+        assert_eq!(page(Some(&start)).await.items, first.items, "{by}");
+    }
+}
+
 async fn too_many_candidates_are_refused(fixture: Fixture) {
     let here = fixture.here();
     here.create_user("ana").await;
@@ -305,9 +426,20 @@ async fn too_many_candidates_are_refused(fixture: Fixture) {
     let schemas = Schemas::default();
     let parse = |text: &str| Filter::parse(&schemas, ResourceKind::User, text).unwrap();
     let unindexed = parse("nickName eq \"ana\"");
-    let query = ListQuery { kind: ResourceKind::User, schemas: &schemas, filter: Some(&unindexed), offset: 0, limit: 1 };
+    let first = Window::Index { offset: 0, limit: 1 };
+    let query = ListQuery { kinds: &[ResourceKind::User], schemas: &schemas, filter: Some(&unindexed), sort: None, window: first };
     let refused = fixture.store.list(&here.tenant, &here.connection, &query).await;
     assert!(matches!(refused, Err(StoreError::TooMany)), "{refused:?}");
+    let by_title = Sort::parse(&schemas, &[ResourceKind::User], Some("title"), None).unwrap();
+    let refused = fixture.store.list(&here.tenant, &here.connection, &ListQuery { sort: by_title.as_ref(), ..query.clone() }).await;
+    assert!(matches!(refused, Err(StoreError::TooMany)), "{refused:?}");
+    // A walk looks at so many for each page, and goes on.
+    let window = Window::Beside { position: None, limit: 10 };
+    let page = fixture.store.list(&here.tenant, &here.connection, &ListQuery { window, ..query.clone() }).await.unwrap();
+    assert!(page.items.is_empty() && page.next.is_some(), "{page:?}");
+    let window = Window::Beside { position: page.next.as_ref(), limit: 10 };
+    let page = fixture.store.list(&here.tenant, &here.connection, &ListQuery { window, ..query.clone() }).await.unwrap();
+    assert_eq!((page.items.len(), page.next), (0, None));
     // What an index narrows down may be looked at.
     let narrowed = parse("userName eq \"ana@example.com\" and nickName eq null");
     assert_eq!(users(&here, &narrowed).await, ["user-ana"]);

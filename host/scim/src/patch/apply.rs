@@ -17,19 +17,28 @@ pub(super) fn apply(patch: &Patch, schemas: &Schemas, document: &Document) -> Re
         kind: patch.kind,
         document: document.0.clone(),
         members: Vec::new(),
+        member_operations: Vec::new(),
         changed: Vec::new(),
         reader: Reader { ignored: patch.ignored.clone(), quirks: patch.quirks.clone(), patch: true },
     };
     let mut operations = Vec::with_capacity(patch.operations.len());
     for (index, operation) in patch.operations.iter().enumerate() {
-        operations.push(work.operation(operation).map_err(|error| Refusal::by(index, error))?);
+        operations.push(work.operation(index, operation).map_err(|error| Refusal::by(index, error))?);
     }
-    let Work { document: next, members, changed, reader, .. } = work;
+    let Work { document: next, members, member_operations, changed, reader, .. } = work;
     // What was incomplete before (its schema changed, say) may stay so: that must not keep a leaver active.
     if check_required(schemas, patch.kind, &document.0).is_ok() {
         check_required(schemas, patch.kind, &next)?;
     }
-    Ok(Patched { document: Document(next), members, operations, changed, ignored: reader.ignored, quirks: reader.quirks })
+    Ok(Patched {
+        document: Document(next),
+        members,
+        member_operations,
+        operations,
+        changed,
+        ignored: reader.ignored,
+        quirks: reader.quirks,
+    })
 }
 
 struct Work<'a> {
@@ -37,14 +46,16 @@ struct Work<'a> {
     kind: ResourceKind,
     document: Map<String, Value>,
     members: Vec<MemberChange>,
+    member_operations: Vec<(usize, bool)>,
     /// Paths of what changed, each once.
     changed: Vec<String>,
     reader: Reader,
 }
 
 impl Work<'_> {
-    fn operation(&mut self, operation: &Operation) -> Result<Done, ScimError> {
-        let mut changed = false;
+    fn operation(&mut self, index: usize, operation: &Operation) -> Result<Done, ScimError> {
+        let (mut changed, mut changed_members) = (false, false);
+        let first = self.members.len();
         for step in &operation.steps {
             changed |= match step {
                 Step::Attribute(target) => self.attribute(operation, target)?,
@@ -59,11 +70,14 @@ impl Work<'_> {
                 Step::Members(change) => {
                     self.members.push(change.clone());
                     let empty = matches!(change, MemberChange::Add(ids) | MemberChange::Remove(ids) if ids.is_empty());
-                    self.note(!empty, "members")
+                    changed_members |= self.note(!empty, "members");
+                    false
                 }
             };
         }
-        Ok(if changed { Done::Applied } else { Done::NoOp })
+        let added = self.members.len() - first;
+        self.member_operations.extend(std::iter::repeat_n((index, !changed), added));
+        Ok(if changed || changed_members { Done::Applied } else { Done::NoOp })
     }
 
     /// Remembers what changed.

@@ -67,10 +67,13 @@ fn pages_go_by_index_unless_a_cursor_is_named() {
         ("startIndex=0&count=-3", Page::Index { start_index: 1, count: 0 }),
         ("startIndex=5&count=99999999", Page::Index { start_index: 5, count: PAGE_LIMIT }),
         ("cursor", Page::Cursor { cursor: None, count: PAGE_DEFAULT }),
-        ("cursor=&count=-1", Page::Cursor { cursor: None, count: 0 }),
+        ("cursor=&count=1", Page::Cursor { cursor: None, count: 1 }),
         ("cursor=xyz&count=99999999", Page::Cursor { cursor: Some("xyz"), count: PAGE_LIMIT }),
     ] {
         assert_eq!(page(query).page(), Ok(wanted), "{query}");
+    }
+    for query in ["cursor=&count=0", "cursor=xyz&count=-1"] {
+        assert_eq!(page(query).page().unwrap_err().scim_type, Some(ScimType::InvalidCount), "{query}");
     }
     assert_eq!(page("cursor=xyz&startIndex=1").page().unwrap_err().scim_type, Some(ScimType::InvalidValue));
 }

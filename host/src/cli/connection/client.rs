@@ -58,7 +58,8 @@ async fn rotate(which: Which, overlap_hours: u32, days: Option<u32>, output: Out
 }
 
 async fn remove(which: Which, yes: bool, output: Output) -> anyhow::Result<()> {
-    let question = format!("End the OAuth client of connection `{}`? An identity provider that uses it is locked out at once.", which.name());
+    let question =
+        format!("End the OAuth client of connection `{}`? An identity provider that uses it is locked out at once.", which.name());
     let name = which.name().to_owned();
     let (api, tenant, id) = which.find().await?;
     if !confirmed(yes, &question)? {

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use rolecall_scim::message::AuthenticationScheme;
+use rolecall_scim::message::{AuthenticationScheme, BulkFeature, CursorFeature, Features};
 use rolecall_scim::{ResourceKind, message};
 use serde_json::{Map, Value};
 
+use super::bulk::BULK_OPERATIONS_LIMIT;
+use super::listing::CURSOR_TIMEOUT_S;
 use super::{schemas, scim};
 use crate::app::App;
+use crate::http::body::BODY_BYTES_LIMIT;
 use crate::http::error::{Error, Result};
 use crate::http::guards::ScimCaller;
 use crate::http::query::{At, ScimQuery};
@@ -19,9 +22,16 @@ use crate::store::TokenInfo;
 /// `/ServiceProviderConfig`.
 ///
 /// # Errors
-/// The store's.
-pub async fn service_provider_config(who: ScimCaller, State(app): State<Arc<App>>) -> Result<Response> {
-    let features = message::Features { authentication: authentication(&app, &who).await?, ..message::Features::default() };
+/// 403 for a filter.
+pub async fn service_provider_config(who: ScimCaller, State(app): State<Arc<App>>, query: ScimQuery) -> Result<Response> {
+    refuse_filter(&query)?;
+    let features = Features {
+        bulk: Some(BulkFeature { max_operations: BULK_OPERATIONS_LIMIT, max_payload_bytes: BODY_BYTES_LIMIT }),
+        sort: true,
+        cursors: Some(CursorFeature { timeout_s: Some(CURSOR_TIMEOUT_S) }),
+        authentication: authentication(&app, &who).await?,
+        ..Features::default()
+    };
     Ok(scim(StatusCode::OK, &message::service_provider_config(&features, &who.base)))
 }
 
@@ -49,8 +59,14 @@ pub async fn resource_types(who: ScimCaller, State(app): State<Arc<App>>, query:
 /// `/ResourceTypes/{id}`.
 ///
 /// # Errors
-/// 404.
-pub async fn resource_type(who: ScimCaller, State(app): State<Arc<App>>, At((_, id)): At<(String, String)>) -> Result<Response> {
+/// 403 for a filter; 404.
+pub async fn resource_type(
+    who: ScimCaller,
+    State(app): State<Arc<App>>,
+    At((_, id)): At<(String, String)>,
+    query: ScimQuery,
+) -> Result<Response> {
+    refuse_filter(&query)?;
     let kind = ResourceKind::from_name(&id).ok_or_else(|| Error::not_found("such resource type"))?;
     let schemas = schemas(&app, &who.caller.tenant).await?;
     Ok(scim(StatusCode::OK, &message::resource_type(&schemas, kind, &who.base)))
@@ -68,18 +84,25 @@ pub async fn schema_list(who: ScimCaller, State(app): State<Arc<App>>, query: Sc
 /// `/Schemas/{id}`.
 ///
 /// # Errors
-/// 404.
-pub async fn schema(who: ScimCaller, State(app): State<Arc<App>>, At((_, id)): At<(String, String)>) -> Result<Response> {
+/// 403 for a filter; 404.
+pub async fn schema(who: ScimCaller, State(app): State<Arc<App>>, At((_, id)): At<(String, String)>, query: ScimQuery) -> Result<Response> {
+    refuse_filter(&query)?;
     let schemas = schemas(&app, &who.caller.tenant).await?;
     let known = message::schema_resources(&schemas, &who.base).into_iter().find(|schema| is_called(schema, &id));
     known.map(|schema| scim(StatusCode::OK, &schema)).ok_or_else(|| Error::not_found("such schema"))
 }
 
-/// RFC 7644 §4: a filter on a discovery endpoint is refused, because a client that filters wants what isn't there.
-fn listing(query: &ScimQuery, resources: Vec<Map<String, Value>>) -> Result<Response> {
-    if query.get("filter").is_some() {
-        return Err(Error::forbidden("this endpoint takes no filter: read the whole list"));
+/// RFC 7644 §4: a filter on a discovery endpoint is refused, so that no client takes all for what matches. Its other parameters
+/// are ignored.
+fn refuse_filter(query: &ScimQuery) -> Result<()> {
+    match query.get("filter") {
+        Some(_) => Err(Error::forbidden("this endpoint takes no filter: read all of it")),
+        None => Ok(()),
     }
+}
+
+fn listing(query: &ScimQuery, resources: Vec<Map<String, Value>>) -> Result<Response> {
+    refuse_filter(query)?;
     let total = i64::try_from(resources.len()).unwrap_or(i64::MAX);
     Ok(scim(StatusCode::OK, &message::list_response(total, 1, resources)))
 }

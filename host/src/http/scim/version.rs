@@ -27,14 +27,38 @@ impl IfMatch {
     /// Reads the header. Weak tags count (SCIM's are weak, where HTTP would have `If-Match` compare strongly).
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
-        match tags(headers, IF_MATCH) {
-            None | Some(Tags { any: true, .. }) => Self::Any,
-            Some(Tags { versions, .. }) => match versions[..] {
-                [version] => Self::One(version),
-                _ => Self::OneOf(versions),
-            },
+        tags(headers, IF_MATCH).map_or(Self::Any, Self::of_tags)
+    }
+
+    /// Reads the `version` of an operation in a bulk request, which has the header's form (RFC 7644 §3.7).
+    #[must_use]
+    pub fn of_text(text: &str) -> Self {
+        Self::of_tags(Tags::of([text].into_iter()))
+    }
+
+    fn of_tags(Tags { any, versions }: Tags) -> Self {
+        match versions[..] {
+            _ if any => Self::Any,
+            [version] => Self::One(version),
+            _ => Self::OneOf(versions),
         }
     }
+
+    /// Whether a resource of that version fulfils it.
+    #[must_use]
+    pub fn allows(&self, version: i64) -> bool {
+        match self {
+            Self::Any => true,
+            Self::One(wanted) => *wanted == version,
+            Self::OneOf(versions) => versions.contains(&version),
+        }
+    }
+}
+
+/// Whether there is an `If-None-Match`.
+#[must_use]
+pub fn has_none_match(headers: &HeaderMap) -> bool {
+    headers.contains_key(IF_NONE_MATCH)
 }
 
 /// Whether `If-None-Match` names the version that the client would get.
@@ -48,16 +72,19 @@ struct Tags {
     versions: Vec<i64>,
 }
 
-fn tags(headers: &HeaderMap, name: HeaderName) -> Option<Tags> {
-    let values = headers.get_all(name);
-    let mut tags = Tags { any: false, versions: Vec::new() };
-    let mut seen = false;
-    for tag in values.iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(',')).map(str::trim).take(TAGS_LIMIT) {
-        seen = true;
-        tags.any |= tag == "*";
-        tags.versions.extend(version_of(tag));
+impl Tags {
+    fn of<'t>(texts: impl Iterator<Item = &'t str>) -> Self {
+        let mut tags = Self { any: false, versions: Vec::new() };
+        for tag in texts.flat_map(|text| text.split(',')).map(str::trim).take(TAGS_LIMIT) {
+            tags.any |= tag == "*";
+            tags.versions.extend(version_of(tag));
+        }
+        tags
     }
-    seen.then_some(tags)
+}
+
+fn tags(headers: &HeaderMap, name: HeaderName) -> Option<Tags> {
+    headers.contains_key(&name).then(|| Tags::of(headers.get_all(&name).iter().filter_map(|value| value.to_str().ok())))
 }
 
 fn version_of(tag: &str) -> Option<i64> {

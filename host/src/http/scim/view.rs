@@ -2,7 +2,13 @@
 //! user's groups), projected. What the projection leaves out is never loaded.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::http::header::ETAG;
+use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt as _, stream};
 use rolecall_scim::projection::Projection;
 use rolecall_scim::resource::{self, Extras};
 use rolecall_scim::schema::Schemas;
@@ -11,48 +17,57 @@ use serde_json::{Map, Value, json};
 
 use super::version;
 use crate::app::App;
-use crate::http::error::Result;
+use crate::http::error::{Error, Result};
 use crate::http::guards::ScimCaller;
 use crate::http::urls;
 use crate::model::ResourceId;
-use crate::store::{StoredMember, StoredResource, UserGroup};
+use crate::provisioning::Caller;
+use crate::store::{StoreError, StoredMember, StoredResource, UserGroup};
 
-/// The most members in one answer, all its groups together: about 8 MB of JSON. Members are never silently cut short,
-/// because a client would take the rest for removed; see [`Excess`].
+/// The most members in the answer to a listing, all its groups together: about 8 MB of JSON. Members are never silently cut
+/// short, because a client would take the rest for removed.
 pub const MEMBERS_LIMIT: usize = 50_000;
-
-/// What happens when there are more members than an answer holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Excess {
-    /// A read is refused as `tooMany`, with what to ask instead.
-    Refuse,
-    /// A write has been made and must say so: `members` is left out of its answer.
-    LeaveOut,
-}
+/// Members that are read at once for the answer about one group: all of one that is larger are sent as they are read.
+pub const MEMBERS_PAGE: usize = 1_000;
 
 /// Everything that makes an answer of stored resources.
 pub struct View<'a> {
     /// The process.
-    pub app: &'a App,
+    pub app: &'a Arc<App>,
     /// Who asks.
     pub who: &'a ScimCaller,
     /// The connection's schemas.
-    pub schemas: &'a Schemas,
+    pub schemas: &'a Arc<Schemas>,
     /// What the client wants to see.
     pub projection: &'a Projection,
 }
 
 type Rows = BTreeMap<ResourceId, Vec<Value>>;
-type Members = BTreeMap<ResourceId, Vec<StoredMember>>;
+type MemberLists = BTreeMap<ResourceId, Vec<StoredMember>>;
 
 impl View<'_> {
-    /// One resource.
+    /// The answer about one resource, with its entity tag.
     ///
     /// # Errors
-    /// The store's; 400 `tooMany` for a read of too many members.
-    pub async fn one(&self, stored: &StoredResource, excess: Excess) -> Result<Map<String, Value>> {
-        let mut rows = self.rows(stored.kind, std::slice::from_ref(&stored.id), excess).await?;
-        Ok(self.render(stored, rows.as_mut()))
+    /// The store's.
+    pub async fn answer(&self, status: StatusCode, stored: &StoredResource) -> Result<Response> {
+        let body = self.body(stored).await?;
+        Ok(([(ETAG, version::etag(stored.version))], super::of_scim(status, body)).into_response())
+    }
+
+    async fn body(&self, stored: &StoredResource) -> Result<Body> {
+        if stored.kind == ResourceKind::User || !self.projection.wants("members") {
+            let rows = self.rows(stored.kind, std::slice::from_ref(&stored.id)).await?;
+            return json_text(&self.render(stored, rows.and_then(|mut rows| rows.remove(&stored.id)))).map(Body::from);
+        }
+        let mut members = Members::of(self, stored.id.clone());
+        let first = members.next_page().await?;
+        if members.ended {
+            return json_text(&self.render(stored, Some(first))).map(Body::from);
+        }
+        let mut shown = self.render(stored, Some(Vec::new()));
+        shown.shift_remove("members");
+        Ok(members.streamed(&shown, first)?)
     }
 
     /// A page of resources of one kind.
@@ -62,32 +77,27 @@ impl View<'_> {
     pub async fn page(&self, items: &[StoredResource]) -> Result<Vec<Map<String, Value>>> {
         let Some(first) = items.first() else { return Ok(Vec::new()) };
         let ids: Vec<ResourceId> = items.iter().map(|item| item.id.clone()).collect();
-        let mut rows = self.rows(first.kind, &ids, Excess::Refuse).await?;
-        Ok(items.iter().map(|item| self.render(item, rows.as_mut())).collect())
+        let mut rows = self.rows(first.kind, &ids).await?;
+        let mut of = |id: &ResourceId| rows.as_mut().map(|rows| rows.remove(id).unwrap_or_default());
+        Ok(items.iter().map(|item| self.render(item, of(&item.id))).collect())
     }
 
-    /// The absolute URI of a resource.
-    #[must_use]
-    pub fn location(&self, stored: &StoredResource) -> String {
-        urls::resource(&self.who.base, stored.kind, stored.id.as_str())
-    }
-
-    fn render(&self, stored: &StoredResource, rows: Option<&mut Rows>) -> Map<String, Value> {
+    fn render(&self, stored: &StoredResource, rows: Option<Vec<Value>>) -> Map<String, Value> {
         let extras = Extras {
             id: stored.id.as_str(),
             created: stored.created.to_string(),
             last_modified: stored.modified.to_string(),
-            location: self.location(stored),
+            location: urls::resource(&self.who.base, stored.kind, stored.id.as_str()),
             version: version::etag(stored.version),
-            rows: rows.map(|rows| rows.remove(&stored.id).unwrap_or_default()),
+            rows,
         };
         let mut seen = resource::view(stored.kind, &stored.document, extras);
         self.projection.apply(self.schemas, stored.kind, &mut seen);
         seen
     }
 
-    /// The rows beside resources of one kind; `None` when they aren't wanted, or are to be left out.
-    async fn rows(&self, kind: ResourceKind, ids: &[ResourceId], excess: Excess) -> Result<Option<Rows>> {
+    /// The rows beside resources of one kind; `None` when they aren't wanted.
+    async fn rows(&self, kind: ResourceKind, ids: &[ResourceId]) -> Result<Option<Rows>> {
         match kind {
             ResourceKind::User if self.projection.wants("groups") => {
                 let groups = self.app.store.groups_of(&self.who.caller.tenant, &self.who.caller.connection, ids).await?;
@@ -97,10 +107,9 @@ impl View<'_> {
             }
             ResourceKind::Group if self.projection.wants("members") => {
                 let members = bounded(MEMBERS_LIMIT, ids, |groups, limit| self.load(groups, limit)).await?;
-                let render = |members: Vec<StoredMember>| members.iter().map(|member| self.member_row(member)).collect();
+                let render = |members: Vec<StoredMember>| members.iter().map(|member| member_row(&self.who.base, member)).collect();
                 match members {
                     Some(members) => Ok(Some(members.into_iter().map(|(group, members)| (group, render(members))).collect())),
-                    None if excess == Excess::LeaveOut => Ok(None),
                     None => Err(ScimError::too_many(format!(
                         "there are more than {MEMBERS_LIMIT} members: ask with `excludedAttributes=members` or for fewer groups at once"
                     ))
@@ -111,18 +120,9 @@ impl View<'_> {
         }
     }
 
-    async fn load(&self, groups: Vec<ResourceId>, limit: usize) -> Result<Members> {
+    async fn load(&self, groups: Vec<ResourceId>, limit: usize) -> Result<MemberLists> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         Ok(self.app.store.members(&self.who.caller.tenant, &self.who.caller.connection, &groups, limit).await?)
-    }
-
-    fn member_row(&self, member: &StoredMember) -> Value {
-        let location = urls::resource(&self.who.base, member.kind, member.id.as_str());
-        let mut row = json!({"value": member.id, "$ref": location, "type": member.kind.name()});
-        if let Some(display) = &member.display {
-            row["display"] = display.as_str().into();
-        }
-        row
     }
 
     fn group_row(&self, group: &UserGroup) -> Value {
@@ -131,13 +131,102 @@ impl View<'_> {
     }
 }
 
+fn member_row(base: &str, member: &StoredMember) -> Value {
+    let mut row = json!({"value": member.id, "$ref": urls::resource(base, member.kind, member.id.as_str()), "type": member.kind.name()});
+    if let Some(display) = &member.display {
+        row["display"] = display.as_str().into();
+    }
+    row
+}
+
+fn json_text(value: &impl serde::Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(Error::internal)
+}
+
+/// The members of one group, read a page after the other. Nothing is held between two pages, neither rows nor a transaction:
+/// somebody who joins or leaves meanwhile may or may not be among them, as with any answer that was on its way. The version in front
+/// is from before them all, so that a change that relies on it is refused.
+struct Members {
+    app: Arc<App>,
+    caller: Caller,
+    base: String,
+    schemas: Arc<Schemas>,
+    projection: Projection,
+    group: ResourceId,
+    after: Option<ResourceId>,
+    ended: bool,
+}
+
+impl Members {
+    fn of(view: &View<'_>, group: ResourceId) -> Self {
+        Self {
+            app: Arc::clone(view.app),
+            caller: view.who.caller.clone(),
+            base: view.who.base.clone(),
+            schemas: Arc::clone(view.schemas),
+            projection: view.projection.clone(),
+            group,
+            after: None,
+            ended: false,
+        }
+    }
+
+    async fn next_page(&mut self) -> Result<Vec<Value>, StoreError> {
+        let (tenant, connection) = (&self.caller.tenant, &self.caller.connection);
+        let limit = i64::try_from(MEMBERS_PAGE).unwrap_or(i64::MAX);
+        // One more than a page tells whether there is another.
+        let mut page = self.app.store.members_after(tenant, connection, &self.group, self.after.as_ref(), limit + 1).await?;
+        self.ended = page.len() <= MEMBERS_PAGE;
+        page.truncate(MEMBERS_PAGE);
+        self.after = page.last().map(|member| member.id.clone());
+        Ok(page.iter().map(|member| member_row(&self.base, member)).collect())
+    }
+
+    /// The rows as they are shown, each behind a comma but for the first of all.
+    fn text(&self, rows: Vec<Value>, is_first: bool) -> Result<Vec<u8>, serde_json::Error> {
+        let mut shown = Map::from_iter([("members".to_owned(), Value::Array(rows))]);
+        self.projection.apply(&self.schemas, ResourceKind::Group, &mut shown);
+        let mut text = Vec::new();
+        for row in shown.get("members").and_then(Value::as_array).into_iter().flatten() {
+            if !text.is_empty() || !is_first {
+                text.push(b',');
+            }
+            serde_json::to_writer(&mut text, row)?;
+        }
+        Ok(text)
+    }
+
+    /// The group without its members, the first of them, and the others as they are read. When that fails the answer ends in the
+    /// middle, and no client takes it for whole.
+    fn streamed(self, group: &Map<String, Value>, first: Vec<Value>) -> Result<Body> {
+        let mut head = json_text(group)?;
+        head.pop();
+        head.extend_from_slice(b",\"members\":[");
+        head.extend(self.text(first, true).map_err(Error::internal)?);
+        let pages = stream::try_unfold(Some(self), |members| async move {
+            let Some(mut members) = members else { return Ok(None) };
+            if members.ended {
+                return Ok(Some((b"]}".to_vec(), None)));
+            }
+            let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+                tracing::error!(%error, "an answer ends in the middle: members can't be read");
+                error
+            };
+            let rows = members.next_page().await.map_err(|error| failed(error.into()))?;
+            let text = members.text(rows, false).map_err(|error| failed(error.into()))?;
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Some((text, Some(members))))
+        });
+        Ok(Body::from_stream(stream::once(async { Ok(head) }).chain(pages)))
+    }
+}
+
 /// The members of groups, or `None` when they are more than `limit` in all. One query (`load`: groups, at most so many of
 /// each) where each group has no more than its share of the limit; groups that have more are asked for one by one within
 /// what is left of it, so that the work is bounded by the limit and not by the page.
-async fn bounded<L, F>(limit: usize, groups: &[ResourceId], load: L) -> Result<Option<Members>>
+async fn bounded<L, F>(limit: usize, groups: &[ResourceId], load: L) -> Result<Option<MemberLists>>
 where
     L: Fn(Vec<ResourceId>, usize) -> F,
-    F: Future<Output = Result<Members>>,
+    F: Future<Output = Result<MemberLists>>,
 {
     let share = limit / groups.len().max(1);
     let mut members = load(groups.to_vec(), share + 1).await?;
@@ -166,7 +255,7 @@ mod tests {
     async fn check(sizes: &[usize], limit: usize, fit: bool, queries: usize) {
         let id = |number: usize| ResourceId(format!("g{number:03}"));
         let member = |number: usize| StoredMember { id: ResourceId(format!("m{number}")), kind: ResourceKind::User, display: None };
-        let stored: Members = sizes.iter().enumerate().map(|(group, size)| (id(group), (0..*size).map(member).collect())).collect();
+        let stored: MemberLists = sizes.iter().enumerate().map(|(group, size)| (id(group), (0..*size).map(member).collect())).collect();
         let asked = RefCell::new(Vec::new());
         let load = |groups: Vec<ResourceId>, most: usize| {
             asked.borrow_mut().push(groups.len() * most);

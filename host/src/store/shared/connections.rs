@@ -86,19 +86,12 @@ impl Connections for Backend {
         journal::dialects(&mut *self.read(tenant).await?, tenant, connection).await
     }
 
-    async fn log(
-        &self,
-        tenant: &TenantId,
-        connection: &ConnectionId,
-        after: Option<i64>,
-        limit: i64,
-    ) -> Result<Vec<(i64, LogEntry)>> {
+    async fn log(&self, tenant: &TenantId, connection: &ConnectionId, after: Option<i64>, limit: i64) -> Result<Vec<(i64, LogEntry)>> {
         journal::log(&mut *self.read(tenant).await?, tenant, connection, after, limit).await
     }
 
     async fn forget_log(&self, tenant: &TenantId, before: Instant, limit: i64) -> Result<u64> {
         let scope = self.scope(tenant);
-        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { journal::forget(conn, &scope.tenant, before, limit).await }))
-            .await
+        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { journal::forget(conn, &scope.tenant, before, limit).await })).await
     }
 }

@@ -41,12 +41,7 @@ pub(super) async fn by_hash(conn: &mut Conn, hash: &str) -> Result<Option<Connec
 }
 
 /// What a secret stands for, by its id.
-pub(super) async fn by_id(
-    conn: &mut Conn,
-    tenant: &TenantId,
-    connection: &ConnectionId,
-    id: &str,
-) -> Result<Option<ConnectionCredential>> {
+pub(super) async fn by_id(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, id: &str) -> Result<Option<ConnectionCredential>> {
     let found = sqlx::query(BY_ID).bind(tenant.as_str()).bind(connection.as_str()).bind(id).fetch_optional(conn).await?;
     found.map(|row| credential(&row)).transpose()
 }

@@ -12,10 +12,10 @@ use crate::model::{Actor, Cause, ConnectionId, GroupMembership, Handle, Instant,
 use crate::store::nesting::Above;
 use crate::store::{GROUP_DEPTH_LIMIT, HandleBinding, INLINE_PEOPLE_LIMIT, Result, StoreError, StoredMember, StoredResource, UserGroup};
 
-/// Members of a group in the order of their ids.
+/// Members of a group in the order of their ids, behind one of them.
 pub(super) const MEMBERS: &str = "SELECT m.member_id, m.member_kind, r.label FROM members m
      JOIN resources r ON r.tenant = m.tenant AND r.connection = m.connection AND r.id = m.member_id
-     WHERE m.tenant = $1 AND m.connection = $2 AND m.group_id = $3 ORDER BY m.member_id LIMIT $4";
+     WHERE m.tenant = $1 AND m.connection = $2 AND m.group_id = $3 AND m.member_id > $4 ORDER BY m.member_id LIMIT $5";
 
 /// The members of groups, at most `limit` a group.
 pub(super) async fn members(
@@ -27,16 +27,29 @@ pub(super) async fn members(
 ) -> Result<BTreeMap<ResourceId, Vec<StoredMember>>> {
     let mut members = BTreeMap::new();
     for group in groups {
-        let rows = sqlx::query_as(MEMBERS)
-            .bind(tenant.as_str())
-            .bind(connection.as_str())
-            .bind(group.as_str())
-            .bind(limit)
-            .fetch_all(&mut *conn)
-            .await?;
-        members.insert(group.clone(), rows.into_iter().map(member).collect::<Result<_>>()?);
+        members.insert(group.clone(), members_after(conn, tenant, connection, group, None, limit).await?);
     }
     Ok(members)
+}
+
+/// The next members of a group, at most `limit`.
+pub(super) async fn members_after(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    group: &ResourceId,
+    after: Option<&ResourceId>,
+    limit: i64,
+) -> Result<Vec<StoredMember>> {
+    let rows = sqlx::query_as(MEMBERS)
+        .bind(tenant.as_str())
+        .bind(connection.as_str())
+        .bind(group.as_str())
+        .bind(after.map_or("", ResourceId::as_str))
+        .bind(limit)
+        .fetch_all(conn)
+        .await?;
+    rows.into_iter().map(member).collect()
 }
 
 fn member((id, kind, display): (String, String, Option<String>)) -> Result<StoredMember> {

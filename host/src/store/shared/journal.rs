@@ -15,7 +15,8 @@ const INSERT_BATCH: usize = 500;
 const PRUNED_LIMIT: i64 = 2_000;
 
 /// The newest entries of a connection.
-pub(super) const NEWEST: &str = "SELECT position, at, request_id, method, kind, resource, status, scim_type, reason, applied, no_op, refused
+pub(super) const NEWEST: &str =
+    "SELECT position, at, request_id, method, kind, resource, status, scim_type, reason, applied, no_op, refused
      FROM provisioning_log WHERE tenant = $1 AND connection = $2 ORDER BY position DESC LIMIT $3";
 
 /// The entries of a connection after a position.

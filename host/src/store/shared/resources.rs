@@ -1,22 +1,16 @@
-//! Resources: rows written and read, and filters as SQL.
+//! Resources: rows written and read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rolecall_scim::ResourceKind;
-use rolecall_scim::filter::{Filter, fold};
-use rolecall_scim::resource::{Document, Extras, view};
-use serde_json::{Value, json};
-use sqlx::QueryBuilder;
+use rolecall_scim::filter::fold;
+use rolecall_scim::resource::Document;
+use serde_json::Value;
 
-use super::groups;
+use super::Conn;
 use super::rows::{self, json_text, kind_word};
-use super::{Conn, Db};
 use crate::model::{ConnectionId, Instant, ResourceId, TenantId};
-use crate::store::condition::{Compiled, Condition, compile, reads_rows};
-use crate::store::{ListQuery, Page, Result, SCAN_LIMIT, StoreError, StoredMember, StoredResource, UserGroup};
-
-/// Resources that a scan reads at once: bounds what is in memory.
-const SCAN_BATCH: i64 = 500;
+use crate::store::{Result, StoreError, StoredResource};
 
 /// A resource by id.
 pub(super) async fn read(
@@ -243,180 +237,4 @@ pub(super) async fn delete(
         .execute(conn)
         .await?;
     Ok(())
-}
-
-/// Where a listing looks: everything that a condition is put after.
-#[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
-    pub(super) tenant: &'a TenantId,
-    pub(super) connection: &'a ConnectionId,
-    pub(super) kind: ResourceKind,
-}
-
-/// `start … WHERE` the resources of a place that fulfil the condition.
-pub(super) fn select(start: &str, place: Place<'_>, condition: &Condition) -> QueryBuilder<Db> {
-    let mut query = QueryBuilder::new(start);
-    query.push(" FROM resources r WHERE r.tenant = ").push_bind(place.tenant.as_str());
-    query.push(" AND r.connection = ").push_bind(place.connection.as_str());
-    // As a literal: the indexes of a kind are partial.
-    query.push(" AND r.kind = '").push(kind_word(place.kind)).push("' AND ");
-    push_condition(&mut query, place, condition);
-    query
-}
-
-fn push_condition(query: &mut QueryBuilder<Db>, place: Place<'_>, condition: &Condition) {
-    match condition {
-        Condition::Always => drop(query.push("TRUE")),
-        Condition::Never => drop(query.push("FALSE")),
-        Condition::And(a, b) => push_both(query, place, a, " AND ", b),
-        Condition::Or(a, b) => push_both(query, place, a, " OR ", b),
-        Condition::Text(column, value) => drop(query.push("r.").push(column.name()).push(" = ").push_bind(value)),
-        Condition::Present(column) => drop(query.push("r.").push(column.name()).push(" <> ''")),
-        Condition::Active(active) => drop(query.push("r.active = ").push_bind(*active)),
-        Condition::Between(column, from, until) => {
-            query.push("(r.").push(column.name()).push(" >= ").push_bind(*from);
-            query.push(" AND r.").push(column.name()).push(" < ").push_bind(*until).push(")");
-        }
-        Condition::Email(value) => push_ids(query, place, "SELECT x.resource FROM emails x", "x.value", value),
-        Condition::HasMember(member) => push_ids(query, place, "SELECT x.group_id FROM members x", "x.member_id", member),
-        Condition::InGroup(group) => push_below(query, place, group),
-    }
-}
-
-fn push_both(query: &mut QueryBuilder<Db>, place: Place<'_>, a: &Condition, word: &str, b: &Condition) {
-    query.push("(");
-    push_condition(query, place, a);
-    query.push(word);
-    push_condition(query, place, b);
-    query.push(")");
-}
-
-/// The resources whose ids a look into another table gives.
-fn push_ids(query: &mut QueryBuilder<Db>, place: Place<'_>, start: &str, column: &str, value: &str) {
-    query.push("r.id IN (").push(start).push(" WHERE x.tenant = ").push_bind(place.tenant.as_str());
-    query.push(" AND x.connection = ").push_bind(place.connection.as_str());
-    query.push(" AND ").push(column).push(" = ").push_bind(value).push(")");
-}
-
-/// The users below a living group.
-fn push_below(query: &mut QueryBuilder<Db>, place: Place<'_>, group: &str) {
-    query.push("r.id IN (WITH RECURSIVE below(id, is_user) AS (SELECT g.id, FALSE FROM resources g WHERE g.tenant = ");
-    query.push_bind(place.tenant.as_str()).push(" AND g.connection = ").push_bind(place.connection.as_str());
-    query.push(" AND g.kind = 'group' AND g.id = ").push_bind(group);
-    query.push(" UNION SELECT m.member_id, m.member_kind = 'user' FROM below JOIN members m ON m.group_id = below.id WHERE m.tenant = ");
-    query.push_bind(place.tenant.as_str()).push(" AND m.connection = ").push_bind(place.connection.as_str());
-    query.push(" AND NOT below.is_user) SELECT id FROM below WHERE is_user)");
-}
-
-const COLUMNS: &str = concat!("SELECT ", resource_columns!());
-
-/// Resources that match, by id.
-pub(super) async fn list(
-    conn: &mut Conn,
-    tenant: &TenantId,
-    connection: &ConnectionId,
-    query: &ListQuery<'_>,
-) -> Result<Page<StoredResource>> {
-    let place = Place { tenant, connection, kind: query.kind };
-    let compiled = query.filter.map(|filter| compile(query.schemas, query.kind, filter));
-    match (query.filter, compiled) {
-        (Some(filter), Some(Compiled { condition, exact: false })) => scan(conn, place, query, filter, &condition).await,
-        (_, compiled) => page(conn, place, query, &compiled.map_or(Condition::Always, |compiled| compiled.condition)).await,
-    }
-}
-
-/// A page of what the condition alone decides.
-async fn page(conn: &mut Conn, place: Place<'_>, query: &ListQuery<'_>, condition: &Condition) -> Result<Page<StoredResource>> {
-    let total: i64 = select("SELECT count(*)", place, condition).build_query_scalar().fetch_one(&mut *conn).await?;
-    if query.limit <= 0 || query.offset >= total {
-        return Ok(Page { items: Vec::new(), total });
-    }
-    let mut rows = select(COLUMNS, place, condition);
-    rows.push(" ORDER BY r.id LIMIT ").push_bind(query.limit).push(" OFFSET ").push_bind(query.offset.max(0));
-    let items = rows.build().fetch_all(conn).await?.iter().map(rows::resource).collect::<Result<_>>()?;
-    Ok(Page { items, total })
-}
-
-/// A page of what has to be looked at: the candidates that fulfil the necessary condition, one bounded batch after the other.
-async fn scan(
-    conn: &mut Conn,
-    place: Place<'_>,
-    query: &ListQuery<'_>,
-    filter: &Filter,
-    condition: &Condition,
-) -> Result<Page<StoredResource>> {
-    let candidates: i64 = select("SELECT count(*)", place, condition).build_query_scalar().fetch_one(&mut *conn).await?;
-    let mut budget = SCAN_LIMIT.checked_sub(usize::try_from(candidates).unwrap_or(usize::MAX)).ok_or(StoreError::TooMany)?;
-    let with_rows = reads_rows(filter);
-    let mut page = Page { items: Vec::new(), total: 0 };
-    let mut after = String::new();
-    loop {
-        let mut rows = select(COLUMNS, place, condition);
-        rows.push(" AND r.id > ").push_bind(&after).push(" ORDER BY r.id LIMIT ").push_bind(SCAN_BATCH);
-        let batch: Vec<StoredResource> = rows.build().fetch_all(&mut *conn).await?.iter().map(rows::resource).collect::<Result<_>>()?;
-        let Some(last) = batch.last() else { return Ok(page) };
-        after.clone_from(&last.id.0);
-        let mut beside = if with_rows { rows_beside(conn, place, &batch, &mut budget).await? } else { BTreeMap::new() };
-        for resource in batch {
-            let rows = beside.remove(&resource.id);
-            if !filter.matches(query.schemas, query.kind, &seen(&resource, rows)) {
-                continue;
-            }
-            if page.total >= query.offset && page.total - query.offset.max(0) < query.limit {
-                page.items.push(resource);
-            }
-            page.total += 1;
-        }
-    }
-}
-
-/// The resource as a client sees it, but for its location.
-fn seen(resource: &StoredResource, rows: Option<Vec<Value>>) -> serde_json::Map<String, Value> {
-    let extras = Extras {
-        id: resource.id.as_str(),
-        created: resource.created.to_string(),
-        last_modified: resource.modified.to_string(),
-        location: String::new(),
-        version: format!("W/\"{}\"", resource.version),
-        rows,
-    };
-    view(resource.kind, &resource.document, extras)
-}
-
-/// The members of groups, or the groups of users, as clients see them. They count against what a scan may look at.
-async fn rows_beside(
-    conn: &mut Conn,
-    place: Place<'_>,
-    batch: &[StoredResource],
-    budget: &mut usize,
-) -> Result<BTreeMap<ResourceId, Vec<Value>>> {
-    let ids: Vec<ResourceId> = batch.iter().map(|resource| resource.id.clone()).collect();
-    let mut beside = BTreeMap::new();
-    match place.kind {
-        ResourceKind::Group => {
-            for id in ids {
-                // One more than may be looked at tells that there are too many.
-                let limit = i64::try_from(*budget).unwrap_or(i64::MAX).saturating_add(1);
-                let members = groups::members(conn, place.tenant, place.connection, std::slice::from_ref(&id), limit).await?;
-                let members = members.into_values().flatten().map(|member| member_value(&member)).collect::<Vec<_>>();
-                *budget = budget.checked_sub(members.len()).ok_or(StoreError::TooMany)?;
-                beside.insert(id, members);
-            }
-        }
-        ResourceKind::User => {
-            for (user, groups) in groups::groups_of(conn, place.tenant, place.connection, &ids).await? {
-                *budget = budget.checked_sub(groups.len()).ok_or(StoreError::TooMany)?;
-                beside.insert(user, groups.iter().map(group_value).collect());
-            }
-        }
-    }
-    Ok(beside)
-}
-
-fn member_value(member: &StoredMember) -> Value {
-    json!({"value": member.id, "type": member.kind.name(), "display": member.display})
-}
-
-fn group_value(group: &UserGroup) -> Value {
-    json!({"value": group.id, "display": group.display, "type": if group.direct { "direct" } else { "indirect" }})
 }

@@ -10,9 +10,7 @@ use super::rows::{json as json_of, word};
 use super::work::{Below, fan_out};
 use super::{Conn, Scope, lock_revision};
 use crate::model::{Actor, Cause, ConnectionId, ConnectionState, Instant, Issuer, NewEvent, RevisionHash, TenantId};
-use crate::store::{
-    ApiCredential, ApiScope, Connection, CredentialKind, NewToken, Result, StoreError, StoredRevision, Tenant, TokenInfo,
-};
+use crate::store::{ApiCredential, ApiScope, Connection, CredentialKind, NewToken, Result, StoreError, StoredRevision, Tenant, TokenInfo};
 
 /// Uses of a token and sights of a connection are kept to the minute: a write for each request would cost more than it tells.
 const SEEN_GRANULARITY_SECONDS: i64 = 60;
@@ -175,13 +173,7 @@ pub(super) async fn create_connection(
     record(conn, scope, actor, connection.created, "connection.created", data).await
 }
 
-async fn insert_token(
-    conn: &mut Conn,
-    tenant: &TenantId,
-    connection: &ConnectionId,
-    kind: CredentialKind,
-    token: &NewToken,
-) -> Result<()> {
+async fn insert_token(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, kind: CredentialKind, token: &NewToken) -> Result<()> {
     sqlx::query(
         "INSERT INTO connection_tokens (tenant, connection, token_id, kind, hash, created, expires, last_used)
          VALUES ($1, $2, $3, $4, $5, $6, $7, NULL)",
