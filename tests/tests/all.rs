@@ -16,6 +16,8 @@ mod connections;
 mod crashes;
 #[path = "all/dev.rs"]
 mod dev;
+#[path = "all/dialects.rs"]
+mod dialects;
 #[path = "all/doubts.rs"]
 mod doubts;
 #[path = "all/folders.rs"]
@@ -24,16 +26,24 @@ mod folders;
 mod handles;
 #[path = "all/hostile.rs"]
 mod hostile;
+#[path = "all/jwt.rs"]
+mod jwt;
 #[path = "all/leavers.rs"]
 mod leavers;
+#[path = "all/oauth.rs"]
+mod oauth;
 #[path = "all/one_decision.rs"]
 mod one_decision;
 #[path = "all/outage.rs"]
 mod outage;
 #[path = "all/people.rs"]
 mod people;
+#[path = "all/provisioning_log.rs"]
+mod provisioning_log;
 #[path = "all/races.rs"]
 mod races;
+#[path = "all/rate_limits.rs"]
+mod rate_limits;
 #[path = "all/routes.rs"]
 mod routes;
 #[path = "all/tenants.rs"]
