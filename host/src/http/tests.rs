@@ -73,6 +73,11 @@ impl Answer {
     fn expect_error(&self, path: &str, status: u16) -> String {
         assert_eq!(self.status(), status, "{path}: {}", self.text);
         let body: Value = serde_json::from_str(&self.text).unwrap();
+        if path.ends_with("/oauth/token") {
+            assert_eq!(self.header(CONTENT_TYPE), "application/json", "{path}");
+            assert!(body["error"].is_string(), "{path}");
+            return body["error_description"].as_str().unwrap().to_owned();
+        }
         if path.starts_with("/scim") {
             assert_eq!(self.header(CONTENT_TYPE), "application/scim+json", "{path}");
             assert_eq!(body["schemas"][0], "urn:ietf:params:scim:api:messages:2.0:Error", "{path}");
@@ -109,12 +114,13 @@ async fn strangers_get_the_same_401_on_every_guarded_route() {
             assert_eq!(answer.status(), 200, "{} {path}: {}", route.method, answer.text);
         } else {
             answer.expect_error(&path, 401);
-            assert_eq!(answer.header(WWW_AUTHENTICATE), "Bearer");
+            let scheme = if route.access == Access::Client { "Basic realm=\"rolecall\"" } else { "Bearer" };
+            assert_eq!(answer.header(WWW_AUTHENTICATE), scheme);
             let id = answer.header("x-request-id").to_owned();
             bodies.insert(answer.text.replace(&id, "ID"));
         }
     }
-    assert_eq!(bodies.len(), 2, "one body for SCIM and one for the API: {bodies:?}");
+    assert_eq!(bodies.len(), 3, "one body for SCIM, one for token endpoints and one for the API: {bodies:?}");
 }
 
 #[tokio::test]

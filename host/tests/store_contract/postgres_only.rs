@@ -5,6 +5,7 @@ use rolecall_scim::ResourceKind;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
+use crate::connection::{dialect, entry, issuer};
 use crate::fixture::{Fixture, keyring};
 
 /// Tables without rows of a tenant.
@@ -44,6 +45,13 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
     let events = vec![crate::fixture::personal_event("account.changed", &"account-ana".into(), "ana")];
     here.commit(store::Change { bind_handle, persons: vec![granted], revision, events, ..here.change() }).await.unwrap();
     here.delete_user(&bob).await;
+    for (tenant, connection) in [("acme", "conn-acme"), ("globex", "conn-globex")] {
+        let (tenant, connection) = (tenant.into(), rolecall::model::ConnectionId::from(connection));
+        let (at, actor) = (crate::fixture::START, crate::fixture::actor());
+        fixture.store.put_issuer(&tenant, &connection, &issuer("a"), None, &actor, at).await.unwrap();
+        let (dialects, entries) = ([(connection.clone(), dialect("a", 1, 1, at))], [(connection.clone(), entry("r", at))]);
+        fixture.store.record(&tenant, &dialects, &entries, 10).await.unwrap();
+    }
     let owner = PgConnection::connect(&fixture.url).await.unwrap();
     (fixture, owner)
 }

@@ -76,7 +76,6 @@ type Case = (&'static str, As, &'static [Value], &'static [&'static str]);
 const CASES: &[Case] = &[
     (credentials::BY_HASH, As::Platform, &[Text("t37")], &["connection_tokens_hash"]),
     (credentials::BY_ID, As::Tenant, &[Text("t3"), Text("t3c"), Text("token7")], &[]),
-    (credentials::ISSUER, As::Platform, &[Text("t3c")], &["connections_id"]),
     (journal::NEWEST, As::Tenant, &[Text("t3"), Text("t3c"), Number(10)], &["provisioning_log_connection"]),
     (journal::AFTER, As::Tenant, &[Text("t3"), Text("t3c"), Number(10), Number(1_900)], &["provisioning_log_connection"]),
     (tenancy::API_TOKEN, As::Platform, &[Text("hash7")], &["api_tokens_hash"]),
