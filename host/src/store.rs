@@ -180,6 +180,8 @@ pub enum ResourceWrite {
         id: ResourceId,
         /// The document.
         document: Document,
+        /// Whether the account is a removed one that comes back.
+        revives: bool,
     },
     /// A user's document is replaced if its version is still `expected`.
     UpdateUser {
