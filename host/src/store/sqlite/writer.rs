@@ -217,21 +217,25 @@ mod tests {
     }
 
     impl Bench {
-        /// Keeps the writer busy until `released`, so that what is submitted meanwhile forms one group.
-        fn hold(&self) -> (oneshot::Sender<()>, tokio::task::JoinHandle<Result<()>>) {
+        /// Keeps the writer busy until told, so that what is submitted meanwhile forms one group. Returns when it is.
+        async fn hold(&self) -> (oneshot::Sender<()>, tokio::task::JoinHandle<Result<()>>) {
             let (release, released) = oneshot::channel::<()>();
+            let (begin, begun) = oneshot::channel::<()>();
             let writer = self.writer.clone();
             let held = async move {
                 writer
                     .submit(|_: &mut SqliteConnection| {
                         Box::pin(async move {
+                            begin.send(()).unwrap();
                             released.await.unwrap();
                             Ok(())
                         })
                     })
                     .await
             };
-            (release, tokio::spawn(held))
+            let held = tokio::spawn(held);
+            begun.await.unwrap();
+            (release, held)
         }
 
         /// Puts statements into the queue, in order.
@@ -241,6 +245,7 @@ mod tests {
                 let before = self.writer.queue.capacity();
                 let (writer, work) = (self.writer.clone(), run(statement));
                 waiting.push(tokio::spawn(async move { writer.submit(work).await }));
+                // The writer is held and takes nothing: once there is less room, it is in the queue.
                 while self.writer.queue.capacity() == before {
                     tokio::task::yield_now().await;
                 }
@@ -256,11 +261,7 @@ mod tests {
 
     /// Answers of a group in order: whether each was kept.
     async fn answers(bench: &Bench, statements: &[&'static str]) -> Vec<bool> {
-        let (release, held) = bench.hold();
-        // The writer has taken the first one when there is room for all again.
-        while bench.writer.queue.capacity() < QUEUE_LIMIT {
-            tokio::task::yield_now().await;
-        }
+        let (release, held) = bench.hold().await;
         let waiting = bench.enqueue(statements).await;
         release.send(()).unwrap();
         let mut answers = vec![held.await.unwrap().is_ok()];
@@ -304,10 +305,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_is_answered_before_the_commit() {
         let bench = bench().await;
-        let (release, held) = bench.hold();
-        while bench.writer.queue.capacity() < QUEUE_LIMIT {
-            tokio::task::yield_now().await;
-        }
+        let (release, held) = bench.hold().await;
         let waiting = bench.enqueue(&["INSERT INTO noted VALUES (1)"]).await;
         assert_eq!(bench.noted().await, [0_i64; 0]);
         assert!(!held.is_finished());
