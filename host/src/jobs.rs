@@ -160,9 +160,8 @@ async fn round(app: &Arc<App>, work: &mut Work) -> Result<bool, StoreError> {
         work.start(app, tenant, due);
     }
     let numbered = app.store.number_events().await?;
-    if numbered > 0 {
-        app.numbered.notify_one();
-    }
+    // Also when none was left to number: some databases number events as they are written.
+    app.numbered.notify_one();
     Ok(more_fan_outs || claimed || numbered > 0)
 }
 

@@ -194,6 +194,14 @@ pub(super) fn end_statements(sql: &mut sqlx::QueryBuilder<Db>) {
     sql.push(") SELECT 1");
 }
 
+/// A new event has no public number yet: in which order overlapping changes commit shows only afterwards.
+pub(super) fn number_at_once(row: &mut sqlx::query_builder::Separated<'_, Db, &'static str>, _tenant: &TenantId, _nth: i64) {
+    row.push("CAST(NULL AS BIGINT)");
+}
+
+/// Nothing was numbered.
+pub(super) fn advance_head(_sql: &mut sqlx::QueryBuilder<Db>, _tenant: &TenantId, _count: i64) {}
+
 /// Names the tenant whose rows this transaction sees.
 async fn enter(conn: &mut Conn, tenant: &TenantId) -> Result<()> {
     sqlx::query("SELECT set_config('rolecall.tenant', $1, true)").bind(tenant.as_str()).execute(conn).await?;

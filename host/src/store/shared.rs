@@ -43,7 +43,10 @@ use zeroize::Zeroizing;
 
 use self::commit::RevisionCheck;
 use self::groups::WhatIf;
-use super::{Backend, Conn, Db, begin_last_statement, begin_statement, end_statements, lock_revision, lock_structure, text_list};
+use super::{
+    Backend, Conn, Db, advance_head, begin_last_statement, begin_statement, end_statements, lock_revision, lock_structure, number_at_once,
+    text_list,
+};
 use crate::model::{
     Account, AccountId, AccountState, Actor, ConnectionId, ConnectionState, Event, GroupMembership, Handle, Instant, ResourceId,
     RevisionHash, TenantId,

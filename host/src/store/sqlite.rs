@@ -159,6 +159,19 @@ pub(super) fn begin_last_statement(sql: &mut sqlx::QueryBuilder<Db>, nth: usize)
 /// Ends a batch that gives no rows.
 pub(super) fn end_statements(_sql: &mut sqlx::QueryBuilder<Db>) {}
 
+/// The public number of the `nth` new event: with one writer the order of writing is that of committing, so events are numbered
+/// as they are written, and [`shared`]'s numbering finds none to do.
+pub(super) fn number_at_once(row: &mut sqlx::query_builder::Separated<'_, Db, &'static str>, tenant: &TenantId, nth: i64) {
+    row.push("(SELECT last_seq + ").push_bind_unseparated(nth);
+    row.push_unseparated(" FROM event_heads WHERE tenant = ").push_bind_unseparated(tenant.as_str()).push_unseparated(")");
+}
+
+/// Counts the events that were just numbered.
+pub(super) fn advance_head(sql: &mut sqlx::QueryBuilder<Db>, tenant: &TenantId, count: i64) {
+    sql.push("; UPDATE event_heads SET last_seq = last_seq + ").push_bind(count);
+    sql.push(" WHERE tenant = ").push_bind(tenant.as_str());
+}
+
 /// Nothing to do: with one writer no change overlaps an activation.
 pub(super) async fn lock_revision(_conn: &mut Conn, _tenant: &TenantId, _exclusive: bool) -> Result<()> {
     Ok(())

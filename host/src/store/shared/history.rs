@@ -6,7 +6,7 @@ use sqlx::{QueryBuilder, Row as _};
 
 use super::batch::Batch;
 use super::rows::{Row, json, json_text};
-use super::{Conn, Db, Scope, text_list};
+use super::{Conn, Db, Scope, advance_head, number_at_once, text_list};
 use crate::crypto::{SecretKey, random_id};
 use crate::model::{AccountId, Actor, Event, Instant, NewEvent};
 use crate::store::keys::{event_purpose, person_purpose, unsealable};
@@ -68,8 +68,11 @@ type NewRow<'e> = (String, String, Option<Vec<u8>>, &'e NewEvent);
 
 /// The INSERT of events. Tells of each its position, and whether the tenant has a target that is to hear of it.
 fn insert(sql: &mut QueryBuilder<Db>, scope: &Scope, stamp: Stamp<'_>, rows: &[NewRow<'_>]) {
-    sql.push("INSERT INTO events (tenant, id, at, kind, actor_kind, actor_id, request_id, account, data, personal) ");
+    sql.push("INSERT INTO events (seq, tenant, id, at, kind, actor_kind, actor_id, request_id, account, data, personal) ");
+    let mut number = 0;
     sql.push_values(rows, |mut row, (id, data, personal, event)| {
+        number += 1;
+        number_at_once(&mut row, &scope.tenant, number);
         row.push_bind(scope.tenant.as_str())
             .push_bind(id)
             .push_bind(stamp.at.0)
@@ -83,6 +86,7 @@ fn insert(sql: &mut QueryBuilder<Db>, scope: &Scope, stamp: Stamp<'_>, rows: &[N
     });
     sql.push(" RETURNING id, position, EXISTS (SELECT 1 FROM targets WHERE targets.tenant = ").push_bind(scope.tenant.as_str());
     sql.push(") AS is_heard");
+    advance_head(sql, &scope.tenant, number);
 }
 
 /// What an event is kept in order with: the events of its person; one about nobody stands alone.
