@@ -4,8 +4,12 @@
 
 #[path = "all/bad_input.rs"]
 mod bad_input;
+#[path = "all/bulk.rs"]
+mod bulk;
 #[path = "all/cases.rs"]
 mod cases;
+#[path = "all/characteristics.rs"]
+mod characteristics;
 #[path = "all/collisions.rs"]
 mod collisions;
 #[path = "all/command_line.rs"]
@@ -14,8 +18,12 @@ mod command_line;
 mod connections;
 #[path = "all/crashes.rs"]
 mod crashes;
+#[path = "all/cursors.rs"]
+mod cursors;
 #[path = "all/dev.rs"]
 mod dev;
+#[path = "all/discovery.rs"]
+mod discovery;
 #[path = "all/doubts.rs"]
 mod doubts;
 #[path = "all/folders.rs"]
@@ -24,6 +32,8 @@ mod folders;
 mod handles;
 #[path = "all/hostile.rs"]
 mod hostile;
+#[path = "all/large_groups.rs"]
+mod large_groups;
 #[path = "all/leavers.rs"]
 mod leavers;
 #[path = "all/one_decision.rs"]
@@ -36,6 +46,8 @@ mod people;
 mod races;
 #[path = "all/routes.rs"]
 mod routes;
+#[path = "all/search.rs"]
+mod search;
 #[path = "all/tenants.rs"]
 mod tenants;
 #[path = "all/webhooks.rs"]
