@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn dangling_separators_are_told_from_others() {
-        for (text, dangling) in [("a=1&b=2", false), ("a=1", false), ("", true), ("a=1&", true), ("&a=1", true), ("a=1&&b=2", true), ("?a=1", true)]
+        for (text, dangling) in
+            [("a=1&b=2", false), ("a=1", false), ("", true), ("a=1&", true), ("&a=1", true), ("a=1&&b=2", true), ("?a=1", true)]
         {
             assert_eq!(is_dangling(text), dangling, "{text}");
         }

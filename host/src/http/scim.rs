@@ -8,13 +8,14 @@ pub mod view;
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::body::Body;
+use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use rolecall_scim::ResourceKind;
 use rolecall_scim::content::{Prefer, Returns};
+use rolecall_scim::patch::Done;
 use rolecall_scim::projection::Projection;
 use rolecall_scim::schema::Schemas;
 
@@ -169,7 +170,9 @@ pub async fn delete<E: Endpoint>(
 /// # Errors
 /// 501, always.
 pub async fn me(_: ScimCaller) -> Result<Response> {
-    Err(Error::not_implemented("`/Me` is for tokens that stand for a user, and a connection's token stands for an identity provider: use /Users"))
+    Err(Error::not_implemented(
+        "`/Me` is for tokens that stand for a user, and a connection's token stands for an identity provider: use /Users",
+    ))
 }
 
 /// The schemas that a connection knows: the standard ones, and those of the tenant's revision.
@@ -208,6 +211,8 @@ async fn apply(app: &Arc<App>, caller: &Caller, command: Command, conditional: b
     let write = frame::to_the_end(async move { provisioning::apply(&ours, &who, command).await });
     let applied = write.await?.map_err(|failure| Error::of_write(failure, conditional))?;
     applied.quirks.iter().for_each(|quirk| app.metrics.quirk(quirk.word()));
+    let no_op = applied.operations.iter().filter(|done| **done == Done::NoOp).count();
+    tracing::info!(applied = applied.operations.len() - no_op, no_op, "the write was carried out");
     Ok(applied)
 }
 

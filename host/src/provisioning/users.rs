@@ -117,7 +117,8 @@ pub(super) async fn delete(app: &Arc<App>, caller: &Caller, id: &ResourceId, if_
         check_version(if_match, &person.resource)?;
         let case = Case::unchanged(person.clone());
         let settled = people::settle_removal(&case, &active, now);
-        let event = resource_event("user.deleted", &person.resource.id, Report { operations: &[Done::Applied], changed: &[], ignored: &[] });
+        let event =
+            resource_event("user.deleted", &person.resource.id, Report { operations: &[Done::Applied], changed: &[], ignored: &[] });
         let write = ResourceWrite::DeleteUser { id: person.resource.id.clone() };
         let evaluation = Evaluation::inactive();
         Ok(change_of(&caller_, &active, Decided { case, evaluation, settled, as_of: now }, write, event, now))

@@ -320,7 +320,17 @@ async fn the_database_means_what_memory_means(fixture: Fixture) {
 
 /// What can be sorted by: columns, what no column has, and what one kind alone has.
 const SORTS: &[&str] = &[
-    "", "id", "userName", "displayName", "externalId", "meta.created", "meta.lastModified", "title", "emails", "name.familyName", "active",
+    "",
+    "id",
+    "userName",
+    "displayName",
+    "externalId",
+    "meta.created",
+    "meta.lastModified",
+    "title",
+    "emails",
+    "name.familyName",
+    "active",
 ];
 
 async fn orders_and_walks_mean_what_memory_means(fixture: Fixture) {
@@ -386,7 +396,12 @@ async fn a_place_stays_right_while_others_come_and_go(fixture: Fixture) {
         let gone = Position { id: format!("{}-between", ids[2]), ..first.next.clone().unwrap() };
         assert_eq!(page(Some(&gone)).await.items[0].id, ids[3], "{by}");
         // Nothing is left before a place: what is there begins behind it.
-        let start = Position { backwards: true, id: String::new(), sort_key: first.next.as_ref().unwrap().sort_key.as_ref().map(|_| "t".into()), kind: None };
+        let start = Position {
+            backwards: true,
+            id: String::new(),
+            sort_key: first.next.as_ref().unwrap().sort_key.as_ref().map(|_| "t".into()),
+            kind: None,
+        };
         assert_eq!(page(Some(&start)).await.items, first.items, "{by}");
     }
 }

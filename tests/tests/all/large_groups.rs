@@ -11,7 +11,12 @@ use serde_json::{Value, json};
 const MEMBERS: usize = 2_345;
 
 fn values(body: &Value) -> Vec<String> {
-    body["members"].as_array().unwrap_or_else(|| panic!("no members: {}", body["displayName"])).iter().map(|one| text(&one["value"])).collect()
+    body["members"]
+        .as_array()
+        .unwrap_or_else(|| panic!("no members: {}", body["displayName"]))
+        .iter()
+        .map(|one| text(&one["value"]))
+        .collect()
 }
 
 on_both_databases! {
@@ -39,6 +44,8 @@ on_both_databases! {
         assert_eq!(ids["members"][MEMBERS - 1].as_object().map(serde_json::Map::len), Some(1), "only the value");
         assert_eq!(values(&ids).into_iter().collect::<BTreeSet<_>>(), all);
         assert!(ids.get("displayName").is_none());
+        let named = entra.scim.get(&format!("{path}?attributes=members.display")).await.expect(200);
+        assert!(text(&named["members"][0]["display"]).ends_with("@acme.example"), "on request: {}", named["members"][0]);
         let without = entra.scim.get(&format!("{path}?excludedAttributes=members")).await.expect(200);
         assert!(without.get("members").is_none(), "{without}");
         let parts = entra.scim.get(&format!("{path}?excludedAttributes=members.display,members.$ref")).await.expect(200);

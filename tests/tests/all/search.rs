@@ -8,22 +8,29 @@ use serde_json::{Value, json};
 /// Names in a listing, in order: of users the user name, of groups the display name.
 fn names(listing: &Value) -> Vec<String> {
     let resources = listing["Resources"].as_array().unwrap_or_else(|| panic!("no resources: {listing}"));
-    let name = |resource: &Value| if resource["userName"].is_string() { text(&resource["userName"]) } else { text(&resource["displayName"]) };
+    let name =
+        |resource: &Value| if resource["userName"].is_string() { text(&resource["userName"]) } else { text(&resource["displayName"]) };
     resources.iter().map(name).collect()
 }
 
-/// People and groups who differ in what is asked for.
-async fn populate(entra: &Connection) {
+/// People and groups who differ in what is asked for, a second apart.
+async fn populate(server: &Server, entra: &Connection) {
     for (name, more) in [
-        ("dora", json!({"displayName": "zoë", "name": {"familyName": "Baker"}, "title": "b", "emails": [{"value": "z@x.example"}, {"value": "b@x.example", "primary": true}]})),
+        (
+            "dora",
+            json!({"displayName": "zoë", "name": {"familyName": "Baker"}, "title": "b", "emails": [{"value": "z@x.example"}, {"value": "b@x.example", "primary": true}]}),
+        ),
         ("Ben", json!({"displayName": "Anna", "name": {"familyName": "abbot"}, "emails": [{"value": "A@x.example"}]})),
         ("carl", json!({"name": {"familyName": "Cole"}, "title": "a", "active": false})),
         ("anna", json!({"displayName": "Engineers' friend", "title": "C"})),
     ] {
         entra.create_with(name, more).await;
+        server.clock.advance_seconds(1);
     }
-    entra.group("Engineers", &[]).await;
-    entra.group("anna", &[]).await;
+    for name in ["Engineers", "anna"] {
+        entra.group(name, &[]).await;
+        server.clock.advance_seconds(1);
+    }
 }
 
 on_both_databases! {
@@ -32,7 +39,7 @@ on_both_databases! {
         let server = Server::start(&database).await;
         let acme = server.tenant("acme").create().await;
         let entra = acme.connection(&server, "Entra ID").await;
-        populate(&entra).await;
+        populate(&server, &entra).await;
         for (parameters, body) in [
             (String::new(), json!({})),
             (format!("?filter={}", escaped("userName eq \"BEN\"")), json!({"filter": "userName eq \"BEN\""})),
@@ -60,7 +67,7 @@ on_both_databases! {
         let server = Server::start(&database).await;
         let acme = server.tenant("acme").create().await;
         let entra = acme.connection(&server, "Entra ID").await;
-        populate(&entra).await;
+        populate(&server, &entra).await;
         let ask = async |filter: &str| entra.scim.get(&format!("?filter={}", escaped(filter))).await.expect(200);
         let all = entra.scim.get("").await.expect(200);
         assert_eq!((&all["totalResults"], names(&all).len()), (&json!(6), 6));
@@ -94,7 +101,7 @@ on_both_databases! {
         let server = Server::start(&database).await;
         let acme = server.tenant("acme").create().await;
         let entra = acme.connection(&server, "Entra ID").await;
-        populate(&entra).await;
+        populate(&server, &entra).await;
         for (by, expected) in [
             ("userName", ["anna", "Ben", "carl", "dora"]),
             ("urn:ietf:params:scim:schemas:core:2.0:User:userName", ["anna", "Ben", "carl", "dora"]),

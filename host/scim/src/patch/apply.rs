@@ -30,7 +30,15 @@ pub(super) fn apply(patch: &Patch, schemas: &Schemas, document: &Document) -> Re
     if check_required(schemas, patch.kind, &document.0).is_ok() {
         check_required(schemas, patch.kind, &next)?;
     }
-    Ok(Patched { document: Document(next), members, member_operations, operations, changed, ignored: reader.ignored, quirks: reader.quirks })
+    Ok(Patched {
+        document: Document(next),
+        members,
+        member_operations,
+        operations,
+        changed,
+        ignored: reader.ignored,
+        quirks: reader.quirks,
+    })
 }
 
 struct Work<'a> {

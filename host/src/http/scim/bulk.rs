@@ -125,7 +125,8 @@ impl Run {
             Ok((_, _, version)) => Outcome { version: version.map(version::etag).or(created.version), ..created },
             Err(error) => {
                 let error = error.into_scim();
-                let detail = format!("it was created without its references to what came later, which could not be added: {}", error.detail);
+                let detail =
+                    format!("it was created without its references to what came later, which could not be added: {}", error.detail);
                 operation.failed(&ScimError { detail, ..error }, created.location)
             }
         }

@@ -72,12 +72,7 @@ pub async fn schema_list(who: ScimCaller, State(app): State<Arc<App>>, query: Sc
 ///
 /// # Errors
 /// 403 for a filter; 404.
-pub async fn schema(
-    who: ScimCaller,
-    State(app): State<Arc<App>>,
-    At((_, id)): At<(String, String)>,
-    query: ScimQuery,
-) -> Result<Response> {
+pub async fn schema(who: ScimCaller, State(app): State<Arc<App>>, At((_, id)): At<(String, String)>, query: ScimQuery) -> Result<Response> {
     refuse_filter(&query)?;
     let schemas = schemas(&app, &who.caller.tenant).await?;
     let known = message::schema_resources(&schemas, &who.base).into_iter().find(|schema| is_called(schema, &id));

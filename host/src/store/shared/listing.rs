@@ -232,7 +232,9 @@ pub(super) async fn list(conn: &mut Conn, tenant: &TenantId, connection: &Connec
     let listing = lister.list(conn, order, exact).await?;
     match query.window {
         // All that was before the place is gone: what is there now begins behind it.
-        Window::Beside { position: Some(Position { backwards: true, .. }), limit } if listing.items.is_empty() && listing.previous.is_none() => {
+        Window::Beside { position: Some(Position { backwards: true, .. }), limit }
+            if listing.items.is_empty() && listing.previous.is_none() =>
+        {
             Lister { window: Window::Beside { position: None, limit }, ..lister }.list(conn, order, exact).await
         }
         _ => Ok(listing),
@@ -405,7 +407,9 @@ impl Lister<'_> {
                 }
                 let seen = |(key, id): &(SortKey, ResourceId)| {
                     let Some(position) = position else { return false };
-                    let Some(at) = position.sort_key.as_deref().and_then(|text| SortKey::from_text(sort.descending, text)) else { return false };
+                    let Some(at) = position.sort_key.as_deref().and_then(|text| SortKey::from_text(sort.descending, text)) else {
+                        return false;
+                    };
                     let ordering = key.cmp(&at).then_with(|| ids(id.as_str(), &position.id));
                     if position.backwards { ordering.is_ge() } else { ordering.is_le() }
                 };
@@ -466,12 +470,7 @@ impl Lister<'_> {
     }
 
     /// The members of groups and the groups of users, as clients see them. They count against what may be looked at.
-    async fn rows_beside(
-        &self,
-        conn: &mut Conn,
-        batch: &[StoredResource],
-        budget: &mut usize,
-    ) -> Result<BTreeMap<ResourceId, Vec<Value>>> {
+    async fn rows_beside(&self, conn: &mut Conn, batch: &[StoredResource], budget: &mut usize) -> Result<BTreeMap<ResourceId, Vec<Value>>> {
         let Place { tenant, connection } = self.place;
         let of = |kind| batch.iter().filter(move |resource| resource.kind == kind).map(|resource| resource.id.clone());
         let mut beside = BTreeMap::new();
