@@ -42,6 +42,21 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// Behind a proxy the URLs are those that clients see.
+    async fn urls_are_what_clients_see(database: Database) {
+        let server = Server::start_with(&database, |config| config.public_url = Some("https://rolecall.example/".into())).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        let base = format!("https://rolecall.example/scim/{}/v2", entra.id);
+        let created = entra.scim.post("/Users", user("ada@acme.example", json!({}))).await;
+        let id = text(&created.expect(201)["id"]);
+        assert_eq!((created.header("location"), created.json()["meta"]["location"].as_str()), (&*format!("{base}/Users/{id}"), Some(created.header("location"))));
+        let outcomes = entra.bulk(json!([{"method": "DELETE", "path": format!("/Users/{id}")}])).await;
+        assert_eq!(outcomes[0]["location"], format!("{base}/Users/{id}"));
+        assert_eq!(entra.scim.get("/ResourceTypes/User").await.expect(200)["meta"]["location"], format!("{base}/ResourceTypes/User"));
+        server.stop().await;
+    }
+
     /// Methods that a path does not take are 405 with those that it does; another version is `invalidVers`.
     async fn what_is_not_there_is_told_apart(database: Database) {
         let server = Server::start(&database).await;
