@@ -275,6 +275,32 @@ impl Connection {
         text(&self.scim.post("/Users", user(user_name, more)).await.expect(201)["id"])
     }
 
+    /// Creates many users, whose names begin with a text, by bulk requests; gives the SCIM ids in the order of creation of each
+    /// request.
+    pub async fn crowd(&self, prefix: &str, count: usize) -> Vec<String> {
+        const AT_ONCE: usize = 500;
+        let mut ids = Vec::with_capacity(count);
+        for first in (0..count).step_by(AT_ONCE) {
+            let operations: Vec<Value> = (first..count.min(first + AT_ONCE))
+                .map(|number| {
+                    let body = user(&format!("{prefix}{number:05}@acme.example"), json!({"title": format!("t{}", number % 7)}));
+                    json!({"method": "POST", "path": "/Users", "bulkId": number.to_string(), "data": body})
+                })
+                .collect();
+            for outcome in self.bulk(json!(operations)).await.as_array().expect("outcomes") {
+                assert_eq!(outcome["status"], "201", "{outcome}");
+                let location = text(&outcome["location"]);
+                ids.push(location.rsplit('/').next().unwrap_or_default().to_owned());
+            }
+        }
+        ids
+    }
+
+    /// A bulk request; gives the outcomes.
+    pub async fn bulk(&self, operations: Value) -> Value {
+        self.scim.post("/Bulk", bulk(operations, json!({}))).await.expect(200)["Operations"].clone()
+    }
+
     /// Creates a group; gives the SCIM id.
     pub async fn group(&self, name: &str, members: &[&str]) -> String {
         text(&self.scim.post("/Groups", group(name, members)).await.expect(201)["id"])
@@ -330,6 +356,26 @@ pub fn group(name: &str, members: &[&str]) -> Value {
 #[must_use]
 pub fn patch(operations: Value) -> Value {
     json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations})
+}
+
+/// The body of a bulk request.
+#[must_use]
+pub fn bulk(operations: Value, more: Value) -> Value {
+    let mut body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": operations});
+    if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
+        body.extend(more);
+    }
+    body
+}
+
+/// The body of a query by POST.
+#[must_use]
+pub fn search(more: Value) -> Value {
+    let mut body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"]});
+    if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
+        body.extend(more);
+    }
+    body
 }
 
 /// A text value.

@@ -4,8 +4,12 @@
 
 #[path = "all/bad_input.rs"]
 mod bad_input;
+#[path = "all/bulk.rs"]
+mod bulk;
 #[path = "all/cases.rs"]
 mod cases;
+#[path = "all/characteristics.rs"]
+mod characteristics;
 #[path = "all/collisions.rs"]
 mod collisions;
 #[path = "all/command_line.rs"]
@@ -14,10 +18,14 @@ mod command_line;
 mod connections;
 #[path = "all/crashes.rs"]
 mod crashes;
+#[path = "all/cursors.rs"]
+mod cursors;
 #[path = "all/dev.rs"]
 mod dev;
 #[path = "all/dialects.rs"]
 mod dialects;
+#[path = "all/discovery.rs"]
+mod discovery;
 #[path = "all/doubts.rs"]
 mod doubts;
 #[path = "all/folders.rs"]
@@ -28,6 +36,8 @@ mod handles;
 mod hostile;
 #[path = "all/jwt.rs"]
 mod jwt;
+#[path = "all/large_groups.rs"]
+mod large_groups;
 #[path = "all/leavers.rs"]
 mod leavers;
 #[path = "all/oauth.rs"]
@@ -46,6 +56,8 @@ mod races;
 mod rate_limits;
 #[path = "all/routes.rs"]
 mod routes;
+#[path = "all/search.rs"]
+mod search;
 #[path = "all/tenants.rs"]
 mod tenants;
 #[path = "all/webhooks.rs"]

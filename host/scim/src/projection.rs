@@ -121,7 +121,7 @@ impl Projection {
                 (Returned::Always, _) => true,
                 (Returned::Never, _) => false,
                 (Returned::Request, Mode::Attributes) => named(part),
-                (Returned::Request, Mode::Excluded) => !named(part) && was_written(Some(part)),
+                (Returned::Request, Mode::Excluded) => !named(part) && part.is_kept() && was_written(Some(part)),
                 // A whole attribute that is always returned and not asked for comes as it is.
                 (Returned::Default, Mode::Attributes) => whole || about.is_empty() || named(part),
                 (Returned::Default, Mode::Excluded) => !named(part),

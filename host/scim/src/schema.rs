@@ -222,8 +222,8 @@ impl Schemas {
     /// The standard schemas and a tenant's own extensions of User.
     ///
     /// # Errors
-    /// A sentence when an extension's URN is malformed or taken, an attribute is named twice or malformed,
-    /// or parts stand where there can be none.
+    /// A sentence when an extension's URN is malformed or taken, an attribute is named twice or malformed, is said to be unique
+    /// (which nothing would enforce), or parts stand where there can be none.
     pub fn with_extensions(extensions: Vec<Schema>) -> Result<Self, String> {
         let mut schemas = Self::default();
         for extension in extensions {
@@ -235,6 +235,10 @@ impl Schemas {
                 return Err(format!("schema `{id}` is there already"));
             }
             check_names(id, &extension.attributes)?;
+            let mut all = extension.attributes.iter().flat_map(|attribute| std::iter::once(attribute).chain(&attribute.sub_attributes));
+            if let Some(attribute) = all.find(|attribute| attribute.uniqueness != Uniqueness::None) {
+                return Err(format!("schema `{id}`: `{}` can't be unique: leave `uniqueness` at none", attribute.name));
+            }
             for attribute in &extension.attributes {
                 check_names(id, &attribute.sub_attributes)?;
                 // RFC 7643 §2.3.8: a complex attribute has parts, which are not complex themselves.
@@ -465,10 +469,13 @@ fn user() -> Schema {
 }
 
 fn group() -> Schema {
+    // On request: it follows the member's own name, so that a client that compares what it wrote with what it reads would find
+    // something that it never wrote (RFC 7643 §8.7.1 has no such part).
+    let display = Attribute { returned: Returned::Request, ..Attribute::new("display", Text, "The member's name.").read_only() };
     let members = Attribute::new("members", Complex, "Users and groups in this group.").many().parts(vec![
         Attribute::new("value", Text, "The member's id.").exact().immutable(),
         Attribute::new("$ref", Reference, "The member's URI.").exact().immutable().refers(&["User", "Group"]),
-        Attribute::new("display", Text, "The member's name.").read_only(),
+        display,
         Attribute { canonical_values: vec!["User".into(), "Group".into()], ..Attribute::new("type", Text, "User or Group.").immutable() },
     ]);
     Schema {

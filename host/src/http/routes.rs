@@ -11,7 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::api::{accounts, connections, credentials, handles, journal, revisions, targets, tenants, tokens};
 use super::guards::{Access, Guarded};
-use super::openapi::{ScimBulk, ScimList, ScimPatch, ScimResource, ScimSearch};
+use super::openapi::{ScimBulk, ScimErrorBody, ScimList, ScimPatch, ScimResource, ScimSearch};
 use super::scim::{self, Groups, Users, bulk, discovery, listing};
 use super::{api, oauth, operations};
 use crate::app::App;
@@ -210,6 +210,7 @@ fn of_groups() -> Vec<Route> {
 fn of_root() -> Vec<Route> {
     const ROOT: &str = "/scim/{connection}/v2";
     const ME: &str = "/scim/{connection}/v2/Me";
+    const NO_ME: &str = "501: no token of a connection stands for a user";
     let ok = StatusCode::OK;
     vec![
         get(ROOT, "list_all", "Users and groups that match a filter", listing::list_all).query::<ScimListQuery>().answers::<ScimList>(ok),
@@ -219,11 +220,11 @@ fn of_root() -> Vec<Route> {
         post("/scim/{connection}/v2/Bulk", "bulk", "Many writes in one request, each with an answer of its own", bulk::bulk)
             .body::<ScimBulk>()
             .answers::<ScimBulk>(ok),
-        get(ME, "read_me", "501: no token of a connection stands for a user", scim::me),
-        post(ME, "create_me", "501: no token of a connection stands for a user", scim::me),
-        put(ME, "replace_me", "501: no token of a connection stands for a user", scim::me),
-        patch(ME, "patch_me", "501: no token of a connection stands for a user", scim::me),
-        delete(ME, "delete_me", "501: no token of a connection stands for a user", scim::me),
+        get(ME, "read_me", NO_ME, scim::me).answers::<ScimErrorBody>(StatusCode::NOT_IMPLEMENTED),
+        post(ME, "create_me", NO_ME, scim::me).answers::<ScimErrorBody>(StatusCode::NOT_IMPLEMENTED),
+        put(ME, "replace_me", NO_ME, scim::me).answers::<ScimErrorBody>(StatusCode::NOT_IMPLEMENTED),
+        patch(ME, "patch_me", NO_ME, scim::me).answers::<ScimErrorBody>(StatusCode::NOT_IMPLEMENTED),
+        delete(ME, "delete_me", NO_ME, scim::me).answers::<ScimErrorBody>(StatusCode::NOT_IMPLEMENTED),
     ]
 }
 

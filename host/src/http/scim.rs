@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use rolecall_scim::ResourceKind;
 use rolecall_scim::content::{Prefer, Returns};
+use rolecall_scim::patch::Done;
 use rolecall_scim::projection::Projection;
 use rolecall_scim::schema::Schemas;
 
@@ -215,6 +216,8 @@ async fn apply(app: &Arc<App>, caller: &Caller, command: Command, conditional: b
     });
     let applied = write.await??;
     applied.quirks.iter().for_each(|quirk| app.metrics.quirk(quirk.word()));
+    let no_op = applied.operations.iter().filter(|done| **done == Done::NoOp).count();
+    tracing::info!(applied = applied.operations.len() - no_op, no_op, "the write was carried out");
     Ok(applied)
 }
 

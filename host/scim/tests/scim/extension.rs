@@ -280,6 +280,7 @@ fn malformed_extensions_are_refused() {
         (json!([{"name": "a", "subAttributes": [{"name": "b"}]}]), "parts"),
         (json!([{"name": "a", "type": "complex", "subAttributes": [{"name": "b", "type": "complex"}]}]), "parts"),
         (json!([{"name": "a", "type": "complex", "subAttributes": [{"name": "b.c"}]}]), "no attribute name"),
+        (json!([{"name": "a", "uniqueness": "server"}]), "unique"),
     ] {
         let error = one(&attributes).unwrap_err();
         assert!(error.contains(says), "{attributes}: {error}");

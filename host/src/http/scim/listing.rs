@@ -1,7 +1,7 @@
 //! Queries (RFC 7644 §3.4.2, §3.4.3): by GET and by `.search`, of one kind of resources or of both, with pages by number and by
 //! cursor (RFC 9865).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -20,7 +20,6 @@ use crate::http::body::ScimBody;
 use crate::http::error::{Error, Result};
 use crate::http::guards::ScimCaller;
 use crate::http::query::ScimQuery;
-use crate::model::ResourceId;
 use crate::provisioning::Caller;
 use crate::store::{ListQuery, Listing, StoredResource, Window};
 
@@ -69,16 +68,25 @@ async fn answer(app: &Arc<App>, who: &ScimCaller, kinds: &[ResourceKind], reques
     let list = async |window: Window<'_>| -> Result<(Listing, Vec<Map<String, Value>>)> {
         let query = ListQuery { kinds, schemas: &schemas, filter: filter.as_ref(), sort: sort.as_ref(), window };
         let mut found = app.store.list(&who.caller.tenant, &who.caller.connection, &query).await?;
-        let mut shown = Vec::with_capacity(kinds.len());
-        for &kind in kinds {
+        let mut by_kind: BTreeMap<ResourceKind, Vec<StoredResource>> = BTreeMap::new();
+        let mut places: HashMap<String, usize> = HashMap::with_capacity(found.items.len());
+        for (place, item) in std::mem::take(&mut found.items).into_iter().enumerate() {
+            places.insert(item.id.0.clone(), place);
+            by_kind.entry(item.kind).or_default().push(item);
+        }
+        let mut shown = Vec::with_capacity(places.len());
+        for (kind, items) in by_kind {
             let projection = request.projection(&schemas, kind)?;
-            let items: Vec<StoredResource> = found.items.iter().filter(|item| item.kind == kind).cloned().collect();
             shown.extend(View { app, who, schemas: &schemas, projection: &projection }.page(&items).await?);
         }
-        let shown = in_order(&found.items, shown);
-        found.items.clear();
+        // Rendered kind by kind, answered in the order of the page.
+        shown.sort_by_cached_key(|resource| places.get(resource.get("id").and_then(Value::as_str).unwrap_or_default()).copied());
         Ok((found, shown))
     };
+    for &kind in kinds {
+        // What is wrong with the parameters is told also where nothing is found.
+        request.projection(&schemas, kind)?;
+    }
     match request.page()? {
         Page::Index { start_index, count } => {
             let (found, shown) = list(Window::Index { offset: start_index - 1, limit: count }).await?;
@@ -93,18 +101,6 @@ async fn answer(app: &Arc<App>, who: &ScimCaller, kinds: &[ResourceKind], reques
             Ok(scim(StatusCode::OK, &message::cursor_response(found.total, shown, next.as_deref(), previous.as_deref())))
         }
     }
-}
-
-/// The resources that were rendered kind by kind, in the order of the page.
-fn in_order(items: &[StoredResource], shown: Vec<Map<String, Value>>) -> Vec<Map<String, Value>> {
-    let places: BTreeMap<&ResourceId, usize> = items.iter().enumerate().map(|(place, item)| (&item.id, place)).collect();
-    let place = |resource: &Map<String, Value>| {
-        let id = resource.get("id").and_then(Value::as_str).unwrap_or_default();
-        places.get(&ResourceId::from(id)).copied()
-    };
-    let mut shown = shown;
-    shown.sort_by_cached_key(place);
-    shown
 }
 
 /// What a cursor is sealed for: nobody can make one up, carry it to another connection, or read the names in it.

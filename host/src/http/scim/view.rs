@@ -67,7 +67,7 @@ impl View<'_> {
         }
         let mut shown = self.render(stored, Some(Vec::new()));
         shown.shift_remove("members");
-        Ok(members.streamed(&shown, first)?)
+        members.streamed(&shown, first)
     }
 
     /// A page of resources of one kind.
