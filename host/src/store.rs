@@ -76,9 +76,9 @@ pub enum StoreError {
         /// The SCIM attribute: `userName`, `externalId` …
         attribute: &'static str,
     },
-    /// A group member that never existed in this connection.
-    #[error("no such member: `{0}`")]
-    UnknownMember(String),
+    /// Group members that never existed in this connection: at least one.
+    #[error("no such members: {0:?}")]
+    UnknownMembers(Vec<String>),
     /// A group that would contain itself, or nest deeper than [`GROUP_DEPTH_LIMIT`].
     #[error("the nesting of groups would be circular or too deep at `{0}`")]
     Nesting(String),

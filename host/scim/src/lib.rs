@@ -5,8 +5,8 @@
 //!
 //! [`schema`] is the one list of attributes; [`resource`] reads what clients write, [`patch`] changes it and
 //! [`projection`] shows it. [`search`] is what a query asks, of [`filter`], [`sort`] and [`cursor`]. [`bulk`] orders many
-//! requests, [`event`] tells of them, [`message`] and [`error`] are the answers, [`content`] their form. [`Quirk`] lists what
-//! clients do that the RFCs don't ask for.
+//! requests, [`event`] tells of them, [`message`] and [`error`] are the answers, [`content`] their form, [`version`] their
+//! entity tags. [`Quirk`] lists what clients do that the RFCs don't ask for.
 
 pub mod bulk;
 pub mod content;
@@ -23,6 +23,7 @@ pub mod resource;
 pub mod schema;
 pub mod search;
 pub mod sort;
+pub mod version;
 
 pub use error::{ScimError, ScimType};
 pub use quirk::Quirk;

@@ -73,6 +73,8 @@ quirks! {
     PasswordSent: "password_sent", ["Okta"], "okta/okta-developer-docs, reference/scim/scim-20";
     /// All members are sent again when one is added. The server sees it, not this crate.
     MembersResent: "members_resent", ["scim-for-keycloak"], "Captaingoldfish/scim-for-keycloak";
+    /// Somebody who never was is added to a group by PATCH, with others or alone. The server sees it, not this crate.
+    UnknownMember: "unknown_member", ["scim-sanity"], "scim-sanity 0.7.4 (PyPI), strict probe, phase 3";
     /// Dangling `&` and `?` in the query string. The server sees it, not this crate.
     DanglingQuery: "dangling_query", ["OneLogin"], "goauthentik/authentik #11249";
 }

@@ -407,8 +407,9 @@ impl From<StoreError> for Error {
                     .caused_by(error)
             }
             StoreError::Taken { attribute } => ScimError::uniqueness(attribute).into(),
-            StoreError::UnknownMember(id) => {
-                let detail = format!("`members`: there is no user or group `{}` on this connection: create it first", quoted(&id));
+            StoreError::UnknownMembers(ids) => {
+                let id = quoted(ids.first().map_or("", String::as_str));
+                let detail = format!("`members`: there is no user or group `{id}` on this connection: create it first");
                 Self::from(ScimError::invalid_value(detail)).logged_as("a member is unknown")
             }
             StoreError::Nesting(id) => {
@@ -506,7 +507,7 @@ mod tests {
             (StoreError::Conflict { what: "resource" }.into(), true, 412, None, None),
             (StoreError::Conflict { what: "revision" }.into(), true, 503, None, Some(1)),
             (StoreError::Taken { attribute: "userName" }.into(), false, 409, Some(ScimType::Uniqueness), None),
-            (StoreError::UnknownMember("x".into()).into(), false, 400, Some(ScimType::InvalidValue), None),
+            (StoreError::UnknownMembers(vec!["x".into()]).into(), false, 400, Some(ScimType::InvalidValue), None),
             (StoreError::Nesting("x".into()).into(), false, 400, Some(ScimType::InvalidValue), None),
             (StoreError::Missing("user").into(), false, 404, None, None),
             (StoreError::TooMany.into(), false, 400, Some(ScimType::TooMany), None),
@@ -538,7 +539,7 @@ mod tests {
 
     #[test]
     fn a_member_is_named_clipped_in_the_answer_and_not_in_the_log() {
-        let error = Error::from(StoreError::UnknownMember("m".repeat(5_000)));
+        let error = Error::from(StoreError::UnknownMembers(vec!["m".repeat(5_000)]));
         assert!(error.0.detail.contains(&"m".repeat(QUOTED_CHARS_LIMIT)) && error.0.detail.len() < 300);
         assert_eq!(error.0.logged, Some("a member is unknown"));
     }

@@ -87,7 +87,7 @@ pub async fn read<E: Endpoint>(
     let schemas = schemas(&app, &who.caller.tenant).await?;
     let projection = query.projection(&schemas, E::KIND)?;
     let stored = find(&app, &who.caller, E::KIND, &ResourceId(id)).await?;
-    if !IfMatch::of(&headers).allows(stored.version) {
+    if !version::if_match(&headers).allows(stored.version) {
         return Err(Error::precondition_failed());
     }
     if version::not_modified(&headers, stored.version) {
@@ -116,7 +116,7 @@ pub async fn replace<E: Endpoint>(
     written.view(&app, &who, &schemas, projection).shown(StatusCode::OK, &written.stored).await
 }
 
-/// PATCH (RFC 7644 §3.5.2): of a user with the user as the answer; of a group without one unless `attributes` asks for
+/// PATCH (RFC 7644 §3.5.2): the answer is the resource; of a group that has members there is none unless `attributes` asks for
 /// it, because clients that add one member don't want to be sent them all (Entra ID). `Prefer: return=…` says otherwise.
 ///
 /// # Errors
@@ -137,7 +137,11 @@ pub async fn patch<E: Endpoint>(
     // RFC 7644 §3.5.2: `attributes` calls for a body, whatever else is preferred.
     let asked = query.get("attributes").is_some();
     let preferred = Prefer::parse(headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok())).returns.filter(|_| !asked);
-    let shows = asked || preferred.map_or(E::KIND == ResourceKind::User, |returns| returns == Returns::Representation);
+    let shows = match preferred {
+        _ if asked => true,
+        Some(returns) => returns == Returns::Representation,
+        None => !has_members(&app, &who.caller, &written.stored).await?,
+    };
     let mut answer = if shows {
         written.view(&app, &who, &schemas, projection).shown(StatusCode::OK, &written.stored).await?
     } else {
@@ -186,13 +190,22 @@ async fn find(app: &App, caller: &Caller, kind: ResourceKind, id: &ResourceId) -
     found.ok_or_else(|| Error::not_found(&format!("such {}", kind.name().to_lowercase())))
 }
 
+/// Whether it is a group that has somebody in it.
+async fn has_members(app: &App, caller: &Caller, stored: &StoredResource) -> Result<bool> {
+    if stored.kind == ResourceKind::User {
+        return Ok(false);
+    }
+    let found = app.store.members(&caller.tenant, &caller.connection, std::slice::from_ref(&stored.id), 1).await?;
+    Ok(found.values().any(|members| !members.is_empty()))
+}
+
 /// The version that the request's headers let it change.
 async fn conditions(app: &App, caller: &Caller, kind: ResourceKind, id: &ResourceId, headers: &HeaderMap) -> Result<Option<i64>> {
     if version::has_none_match(headers) && version::not_modified(headers, find(app, caller, kind, id).await?.version) {
         // RFC 9110 §13.1.2: only a reader is told that nothing has changed.
         return Err(Error::precondition_failed());
     }
-    expected(app, caller, kind, id, IfMatch::of(headers)).await
+    expected(app, caller, kind, id, version::if_match(headers)).await
 }
 
 /// The version that a condition lets a write change. One tag is left to the write itself to compare.

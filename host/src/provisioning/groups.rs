@@ -98,7 +98,7 @@ pub(super) async fn replace(
     if_match: Option<i64>,
     body: &Value,
 ) -> Result<Applied, Failure> {
-    change(app, caller, id, if_match, |schemas, before| {
+    change(app, caller, id, if_match, &[], |schemas, before| {
         let read = resource::read(schemas, ResourceKind::Group, body, Some(before))?;
         // RFC 7644 §3.5.1: what a PUT leaves out is removed.
         let members = vec![MemberChange::Replace(read.members.unwrap_or_default())];
@@ -117,21 +117,28 @@ pub(super) async fn patch(
     if_match: Option<i64>,
     body: &Value,
 ) -> Result<Applied, Failure> {
-    change(app, caller, id, if_match, |schemas, before| {
+    let ask = |schemas: &Schemas, before: &Document| {
         let patch = Patch::parse_or_refusal(schemas, ResourceKind::Group, body)?;
         caller.trail.see(&patch.quirks);
         let patched = patch.apply_or_refusal(schemas, before)?;
         let Patched { document, members, member_operations, operations, changed, ignored, quirks } = patched;
         Ok(Asked { document, members, member_operations, operations, changed, ignored, quirks })
-    })
-    .await
+    };
+    match change(app, caller, id, if_match, &[], ask).await {
+        // Adding somebody who never was is a no-op, as with somebody who is gone: refusing would also refuse the removals
+        // beside it, and so keep access alive. Who replaces all members has to name them rightly, or would lose them.
+        Err(Failure::Store(StoreError::UnknownMembers(unknown))) => change(app, caller, id, if_match, &unknown, ask).await,
+        done => done,
+    }
 }
 
+/// `unknown` are ids that the store doesn't know: nobody of them is added.
 async fn change(
     app: &Arc<App>,
     caller: &Caller,
     id: &ResourceId,
     if_match: Option<i64>,
+    unknown: &[String],
     ask: impl FnOnce(&Schemas, &Document) -> Result<Asked, Refusal>,
 ) -> Result<Applied, Failure> {
     let active = tenancy::active(app, &caller.tenant).await?;
@@ -139,6 +146,7 @@ async fn change(
     let before = read_group(app, caller, id).await?;
     check_version(if_match, &before)?;
     let mut asked = ask(&schemas, &before.document)?;
+    asked.add_nobody_of(unknown);
     caller.trail.see(&asked.quirks);
     let difference = difference(app, caller, &schemas, id, &asked.members).await?;
     let candidates: Vec<ResourceId> = difference.add.union(&difference.remove).map(|id| ResourceId(id.clone())).collect();
@@ -277,6 +285,22 @@ fn tell_operations(asked: &mut Asked, steps: &[MemberStep], present: &BTreeSet<S
     }
     if resent && !asked.quirks.contains(&Quirk::MembersResent) {
         asked.quirks.push(Quirk::MembersResent);
+    }
+}
+
+impl Asked {
+    /// Leaves out of what is added who is known never to have been.
+    fn add_nobody_of(&mut self, unknown: &[String]) {
+        if unknown.is_empty() {
+            return;
+        }
+        let unknown: BTreeSet<&String> = unknown.iter().collect();
+        for change in &mut self.members {
+            if let MemberChange::Add(ids) = change {
+                ids.retain(|id| !unknown.contains(id));
+            }
+        }
+        self.quirks.push(Quirk::UnknownMember);
     }
 }
 

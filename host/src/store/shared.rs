@@ -520,6 +520,6 @@ fn check_ids(change: &mut Change) -> Result<()> {
         }
         _ => return Ok(()),
     };
-    let unknown = added.iter().find(|id| has_nul(id.as_str()));
-    unknown.map_or(Ok(()), |id| Err(StoreError::UnknownMember(id.0.clone())))
+    let unknown: Vec<String> = added.iter().filter(|id| has_nul(id.as_str())).map(|id| id.0.clone()).collect();
+    if unknown.is_empty() { Ok(()) } else { Err(StoreError::UnknownMembers(unknown)) }
 }

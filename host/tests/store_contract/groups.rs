@@ -70,7 +70,7 @@ async fn unknown_members_are_refused_and_deleted_ones_counted(fixture: Fixture) 
     let group = here.create_group("eng", &[]).await;
     for unknown in ["user-never", "user-\0"] {
         let refused = here.commit(here.members_change(&group, &[&ana, &unknown.into()], &[])).await;
-        assert!(matches!(&refused, Err(StoreError::UnknownMember(id)) if id == unknown), "{refused:?}");
+        assert!(matches!(&refused, Err(StoreError::UnknownMembers(ids)) if ids == &[unknown]), "{refused:?}");
     }
     assert!(here.members(&group).await.is_empty());
     let committed = here.change_members(&group, &[&ana, &bob], &[&"user-never".into(), &"user-\0".into()]).await;

@@ -135,8 +135,9 @@ on_both_databases! {
         server.stop().await;
     }
 
-    /// A member that never was is refused by name; one that was deleted is a recorded no-op.
-    async fn unknown_members_are_refused_and_deleted_ones_are_not(database: Database) {
+    /// A member that never was is refused by name where members are given, and a no-op where it is added beside others; one that
+    /// was deleted is a no-op.
+    async fn unknown_members_are_refused_or_recorded_and_deleted_ones_are_not_missed(database: Database) {
         let server = Server::start(&database).await;
         let acme = server.tenant("acme").create().await;
         let entra = acme.connection(&server, "Entra ID").await;
@@ -148,9 +149,29 @@ on_both_databases! {
             patch(json!([{"op": "add", "path": "members", "value": members}]))
         };
         let path = format!("/Groups/{engineering}");
-        let detail = entra.scim.patch(&path, add(&[&ada, "never-was"])).await.expect_scim_error(400, Some("invalidValue"));
-        assert!(detail.contains("never-was"), "{detail}");
-        assert_eq!(acme.roles("ada@acme.example").await.len(), 0, "all of it or nothing");
+        let all = json!([{"value": ada}, {"value": "never-was"}]);
+        let whole = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "Engineering", "members": all});
+        for answer in [
+            entra.scim.post("/Groups", whole.clone()).await,
+            entra.scim.put(&path, whole).await,
+            entra.scim.patch(&path, patch(json!([{"op": "replace", "path": "members", "value": all}]))).await,
+        ] {
+            let detail = answer.expect_scim_error(400, Some("invalidValue"));
+            assert!(detail.contains("never-was"), "{detail}");
+            assert_eq!(acme.roles("ada@acme.example").await.len(), 0, "all of it or nothing");
+        }
+        let unchanged = entra.scim.patch(&path, add(&["never-was"])).await.expect(200);
+        assert_eq!((unchanged["meta"]["version"].clone(), unchanged["members"].clone()), (json!("W/\"1\""), json!([])), "nobody was added");
+        entra.scim.patch(&path, add(&["never-was", &ada])).await.expect(204);
+        assert_eq!(acme.roles("ada@acme.example").await.len(), 1, "somebody else's mistake keeps nobody out");
+        let mixed = patch(json!([
+            {"op": "remove", "path": format!("members[value eq \"{ada}\"]")},
+            {"op": "add", "path": "members", "value": [{"value": "never-was"}]},
+        ]));
+        entra.scim.patch(&path, mixed).await.expect(200);
+        assert_eq!(acme.roles("ada@acme.example").await.len(), 0, "and in");
+        let updated = acme.events(&server).await.into_iter().rfind(|event| event["kind"] == "group.updated").expect("the group was updated");
+        assert_eq!(updated["data"]["operations"], json!(["applied", "no_op"]), "{updated}");
         entra.scim.patch(&path, add(&[&ada, &gone])).await.expect_one_of(&[200, 204]);
         assert_eq!(acme.roles("ada@acme.example").await.len(), 1);
         let members = entra.scim.get(&path).await.expect(200)["members"].clone();

@@ -271,7 +271,12 @@ pub(super) fn part_of<'a>(attribute: &'a Attribute, path: &AttrPath) -> Option<&
 
 /// A literal in the type of the attribute that it is compared with, or what was expected instead.
 fn literal(raw: Raw<'_>, op: Op, named: Option<&Attribute>) -> Result<(Literal, Option<Quirk>), String> {
-    if matches!(&raw, Raw::Quoted(text) if text.contains('\0')) {
+    let text: &str = match &raw {
+        Raw::Quoted(text) => text,
+        Raw::Bare(word) => word,
+    };
+    // PostgreSQL can't hold it, so nothing that is kept has one.
+    if text.contains('\0') {
         return Err("a text without NUL".into());
     }
     if matches!(raw, Raw::Bare("null")) {

@@ -10,7 +10,7 @@ use rolecall_scim::{Quirk, ResourceKind};
 use serde_json::{Value, json};
 
 /// Quirks of a request rather than of its content.
-const SEEN_BY_THE_SERVER: [Quirk; 2] = [Quirk::MembersResent, Quirk::DanglingQuery];
+const SEEN_BY_THE_SERVER: [Quirk; 3] = [Quirk::MembersResent, Quirk::UnknownMember, Quirk::DanglingQuery];
 
 #[test]
 fn every_quirk_has_a_word_a_client_and_a_source() {

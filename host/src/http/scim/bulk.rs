@@ -110,7 +110,7 @@ impl Run {
             return self.command(Command::Create { kind, body: body()? }, 201, false).await;
         };
         let id = ResourceId(target.id(&self.ids)?);
-        let condition = action.version.as_deref().map_or(IfMatch::Any, IfMatch::of_text);
+        let condition = action.version.as_deref().map_or(IfMatch::Any, |version| IfMatch::of([version]));
         let if_match = expected(&self.app, &self.caller, kind, &id, condition).await?;
         let conditional = if_match.is_some();
         match action.method {

@@ -1,58 +1,14 @@
-//! Entity tags (RFC 7644 §3.14, RFC 9110 §8.8.3, §13.1): the version of a resource, weak, as `W/"3"`.
+//! The headers that hold entity tags. What tags mean is `rolecall_scim::version`'s.
 
 use axum::http::HeaderMap;
 use axum::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
-
-/// The most tags in one header that are looked at.
-const TAGS_LIMIT: usize = 32;
-
-/// The entity tag of a version, as in the `ETag` header and in `meta.version`.
-#[must_use]
-pub fn etag(version: i64) -> String {
-    format!("W/\"{version}\"")
-}
+use rolecall_scim::version::Tags;
+pub use rolecall_scim::version::{IfMatch, etag};
 
 /// What a request's `If-Match` asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IfMatch {
-    /// Nothing: there is no such header, or it is `*`, and whether the resource exists shows by itself.
-    Any,
-    /// This version.
-    One(i64),
-    /// One of these versions; none, where no tag is one of ours.
-    OneOf(Vec<i64>),
-}
-
-impl IfMatch {
-    /// Reads the header. Weak tags count (SCIM's are weak, where HTTP would have `If-Match` compare strongly).
-    #[must_use]
-    pub fn of(headers: &HeaderMap) -> Self {
-        tags(headers, IF_MATCH).map_or(Self::Any, Self::of_tags)
-    }
-
-    /// Reads the `version` of an operation in a bulk request, which has the header's form (RFC 7644 §3.7).
-    #[must_use]
-    pub fn of_text(text: &str) -> Self {
-        Self::of_tags(Tags::of([text].into_iter()))
-    }
-
-    fn of_tags(Tags { any, versions }: Tags) -> Self {
-        match versions[..] {
-            _ if any => Self::Any,
-            [version] => Self::One(version),
-            _ => Self::OneOf(versions),
-        }
-    }
-
-    /// Whether a resource of that version fulfils it.
-    #[must_use]
-    pub fn allows(&self, version: i64) -> bool {
-        match self {
-            Self::Any => true,
-            Self::One(wanted) => *wanted == version,
-            Self::OneOf(versions) => versions.contains(&version),
-        }
-    }
+#[must_use]
+pub fn if_match(headers: &HeaderMap) -> IfMatch {
+    if headers.contains_key(IF_MATCH) { IfMatch::of(texts(headers, &IF_MATCH)) } else { IfMatch::Any }
 }
 
 /// Whether there is an `If-None-Match`.
@@ -64,32 +20,11 @@ pub fn has_none_match(headers: &HeaderMap) -> bool {
 /// Whether `If-None-Match` names the version that the client would get.
 #[must_use]
 pub fn not_modified(headers: &HeaderMap, version: i64) -> bool {
-    tags(headers, IF_NONE_MATCH).is_some_and(|tags| tags.any || tags.versions.contains(&version))
+    Tags::of(texts(headers, &IF_NONE_MATCH)).name(version)
 }
 
-struct Tags {
-    any: bool,
-    versions: Vec<i64>,
-}
-
-impl Tags {
-    fn of<'t>(texts: impl Iterator<Item = &'t str>) -> Self {
-        let mut tags = Self { any: false, versions: Vec::new() };
-        for tag in texts.flat_map(|text| text.split(',')).map(str::trim).take(TAGS_LIMIT) {
-            tags.any |= tag == "*";
-            tags.versions.extend(version_of(tag));
-        }
-        tags
-    }
-}
-
-fn tags(headers: &HeaderMap, name: HeaderName) -> Option<Tags> {
-    headers.contains_key(&name).then(|| Tags::of(headers.get_all(&name).iter().filter_map(|value| value.to_str().ok())))
-}
-
-fn version_of(tag: &str) -> Option<i64> {
-    let quoted = tag.strip_prefix("W/").unwrap_or(tag);
-    quoted.strip_prefix('"')?.strip_suffix('"')?.parse().ok()
+fn texts<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
+    headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
 }
 
 #[cfg(test)]
@@ -101,19 +36,11 @@ mod tests {
     }
 
     #[test]
-    fn if_match_is_read_in_every_form() {
-        for (value, expected) in [
-            ("*", IfMatch::Any),
-            ("W/\"3\"", IfMatch::One(3)),
-            ("\"3\"", IfMatch::One(3)),
-            ("W/\"3\", W/\"4\"", IfMatch::OneOf(vec![3, 4])),
-            ("\"of another server\"", IfMatch::OneOf(vec![])),
-            ("3", IfMatch::OneOf(vec![])),
-            ("", IfMatch::OneOf(vec![])),
-        ] {
-            assert_eq!(IfMatch::of(&headers(IF_MATCH, value)), expected, "{value}");
-        }
-        assert_eq!(IfMatch::of(&HeaderMap::new()), IfMatch::Any);
+    fn a_header_that_is_not_there_asks_nothing_and_one_that_says_nothing_allows_nothing() {
+        assert_eq!(if_match(&HeaderMap::new()), IfMatch::Any);
+        assert_eq!(if_match(&headers(IF_MATCH, "W/\"3\"")), IfMatch::One(3));
+        let unreadable = HeaderMap::from_iter([(IF_MATCH, axum::http::HeaderValue::from_bytes(b"W/\"\xff\"").unwrap())]);
+        assert_eq!(if_match(&unreadable), IfMatch::OneOf(vec![]));
     }
 
     #[test]
@@ -123,10 +50,5 @@ mod tests {
             assert_eq!(not_modified(&headers(IF_NONE_MATCH, value), 3), same, "{value}");
         }
         assert!(!not_modified(&HeaderMap::new(), 3));
-    }
-
-    #[test]
-    fn a_tag_names_the_version_that_it_was_made_of() {
-        assert_eq!(version_of(&etag(42)), Some(42));
     }
 }

@@ -236,13 +236,9 @@ impl<'a> Committing<'a> {
                 .fetch_all(&mut *self.conn)
                 .await?;
         let deleted: BTreeSet<String> = deleted.into_iter().collect();
-        for id in absent {
-            if !deleted.contains(id.as_str()) {
-                return Err(StoreError::UnknownMember(id.0.clone()));
-            }
-            self.out.gone.push((*id).clone());
-        }
-        Ok(())
+        let (gone, unknown): (Vec<&ResourceId>, Vec<&ResourceId>) = absent.iter().partition(|id| deleted.contains(id.as_str()));
+        self.out.gone.extend(gone.into_iter().cloned());
+        if unknown.is_empty() { Ok(()) } else { Err(StoreError::UnknownMembers(unknown.into_iter().map(|id| id.0.clone()).collect())) }
     }
 
     /// Locks everybody whom the change names, before any group: that is the order in which deletions lock as well.
