@@ -7,7 +7,7 @@ export CARGO
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup plugins build demo check test soak bench fmt deny
+.PHONY: help setup plugins build demo check test soak fuzz bench fmt deny
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ test: ## everything, on SQLite and on a PostgreSQL of its own: what has to pass 
 
 soak: build ## what takes longer: more kills, more races, more generated traffic (about half an hour)
 	@ROLECALL_TEST_SOAK=1 STEP_LIMIT=7200 scripts/step soak scripts/with-postgres $(CARGO) test --locked --package rolecall-tests --test all
+
+fuzz: ## run each fuzz target for FUZZ_SECONDS (600); what is found becomes a failing test
+	@STEP_LIMIT=14400 scripts/step fuzz scripts/fuzz
 
 bench: plugins ## measure; prints a table and writes target/bench.json (about ten minutes, optimised build included)
 	@scripts/bench

@@ -8,6 +8,7 @@ mod cursor;
 mod discovery;
 mod event;
 mod extension;
+mod fuzz;
 mod generate;
 mod limits;
 mod naive;

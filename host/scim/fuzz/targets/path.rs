@@ -1,0 +1,4 @@
+//! The target `path` for libFuzzer: what it asks is in `rolecall_scim_fuzz::path`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rolecall_scim_fuzz::path(data));

@@ -1,0 +1,4 @@
+//! The target `resource` for libFuzzer: what it asks is in `rolecall_scim_fuzz::resource`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rolecall_scim_fuzz::resource(data));
