@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use proptest::collection::vec;
+use proptest::option::of;
 use proptest::prelude::{Strategy, any, prop_oneof};
 use proptest::sample::select;
 use proptest::strategy::ValueTree as _;
@@ -150,23 +152,37 @@ async fn rows_beside_answer_filters(fixture: Fixture) {
 /// Values that resources are made of and filters ask for: cases that fold, differ in case alone, are empty, or have quotes in them.
 const WORDS: &[&str] = &["ana", "ANA", "Straße", "STRASSE", "José", "", "o'neil", "100%", "a_b", "zoë", "\u{10ffff}"];
 
-/// Users and groups with what the words give, also with attributes left out.
+/// What a user has besides a name: each attribute perhaps, of the words.
+fn user_body() -> impl Strategy<Value = Map<String, Value>> {
+    let word = || of(select(WORDS));
+    let email = (select(WORDS), of(select(&["work", "home", "Work"][..]))).prop_map(|(value, kind)| json!({"value": value, "type": kind}));
+    let emails = (vec(email, 0..4), any::<bool>()).prop_map(|(mut emails, primary)| {
+        if let (true, Some(first)) = (primary, emails.first_mut()) {
+            first["primary"] = json!(true);
+        }
+        emails
+    });
+    (word(), word(), word(), word(), of(any::<bool>()), emails).prop_map(|(external, display, nick, family, active, emails)| {
+        let parts = [
+            ("externalId", external.map(Value::from)),
+            ("displayName", display.map(Value::from)),
+            ("nickName", nick.map(Value::from)),
+            ("name", family.map(|family| json!({"familyName": family}))),
+            ("active", active.map(Value::from)),
+            ("emails", (!emails.is_empty()).then(|| Value::from(emails))),
+        ];
+        parts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    })
+}
+
+/// Users and groups of generated attributes, the same in each run.
 async fn populate(here: &Through<'_>) {
     let pick = |number: usize| WORDS[number % WORDS.len()];
+    let mut runner = TestRunner::deterministic();
     let mut users = Vec::new();
     for number in 0..44_usize {
-        let mut body = Map::from_iter([("userName".to_owned(), json!(format!("{}{number}", pick(number))))]);
-        let mut put = |name: &str, when: bool, value: Value| {
-            if when {
-                body.insert(name.into(), value);
-            }
-        };
-        put("externalId", number % 3 != 0, json!(pick(number / 2)));
-        put("displayName", number % 4 != 0, json!(pick(number + 1)));
-        put("nickName", number % 2 == 0, json!(pick(number / 3)));
-        put("active", number % 5 != 0, json!(number % 2 == 0));
-        let emails = json!([{"value": pick(number), "type": "work"}, {"value": pick(number + 4), "type": "home", "primary": true}]);
-        put("emails", number % 3 != 1, emails);
+        let mut body = user_body().new_tree(&mut runner).unwrap().current();
+        body.insert("userName".into(), json!(format!("{}{number}", pick(number))));
         let mut change = here.creation(&format!("p{number:02}"));
         let id = format!("user-p{number:02}");
         change.write = Some(ResourceWrite::CreateUser { id: id.as_str().into(), document: document(Value::Object(body)), revives: false });
