@@ -35,7 +35,7 @@ test: ## everything, on SQLite and on a PostgreSQL of its own: what has to pass 
 	@scripts/test
 
 soak: build ## what takes longer: more kills, more races, more generated traffic (about half an hour)
-	@ROLECALL_TEST_SOAK=1 scripts/step soak scripts/with-postgres $(CARGO) test --locked --package rolecall-tests --test all
+	@ROLECALL_TEST_SOAK=1 STEP_LIMIT=7200 scripts/step soak scripts/with-postgres $(CARGO) test --locked --package rolecall-tests --test all
 
 bench: plugins ## measure; prints a table and writes target/bench.json (about ten minutes, optimised build included)
 	@scripts/bench

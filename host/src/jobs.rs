@@ -23,6 +23,8 @@ const LEASE_SECONDS: i64 = 60;
 const IDLE: Duration = Duration::from_secs(2);
 /// The longest sleep while batches are at work: other tenants' dates are looked at in between.
 const WHILE_BUSY: Duration = Duration::from_millis(50);
+/// The shortest time from one round to the next that new work asks for: under load one round serves the work of many requests.
+const PACE: Duration = Duration::from_millis(10);
 /// The pause after the database could not be reached.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -32,6 +34,7 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     bind_handles(&app).await;
     let mut work = Work::default();
     while !*stop.borrow() {
+        let began = tokio::time::Instant::now();
         let pause = match round(&app, &mut work).await {
             Ok(true) => continue,
             Ok(false) if work.tenants.is_empty() => until_due(&app).await,
@@ -44,7 +47,7 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         };
         tokio::select! {
             Some(ended) = work.batches.join_next() => work.ended(ended),
-            () = app.wake.notified() => {}
+            () = app.wake.notified() => tokio::time::sleep_until(began + PACE).await,
             () = tokio::time::sleep(pause) => {}
             _ = stop.changed() => {}
         }
@@ -157,9 +160,8 @@ async fn round(app: &Arc<App>, work: &mut Work) -> Result<bool, StoreError> {
         work.start(app, tenant, due);
     }
     let numbered = app.store.number_events().await?;
-    if numbered > 0 {
-        app.numbered.notify_one();
-    }
+    // Also when none was left to number: some databases number events as they are written.
+    app.numbered.notify_one();
     Ok(more_fan_outs || claimed || numbered > 0)
 }
 

@@ -207,6 +207,8 @@ pub enum ResourceWrite {
         id: ResourceId,
         /// The document.
         document: Document,
+        /// Whether the account is a removed one that comes back.
+        revives: bool,
     },
     /// A user's document is replaced if its version is still `expected`.
     UpdateUser {
@@ -584,7 +586,8 @@ pub trait Platform: Send + Sync {
     /// date that has come. Tenants get equal shares of `limit`, and among tenants the longest-waiting go first.
     /// Nobody of the `busy` tenants is claimed: the caller is still at work for them.
     async fn claim_due(&self, now: Instant, lease_until: Instant, limit: i64, busy: &BTreeSet<TenantId>) -> Result<Vec<DuePerson>>;
-    /// Numbers committed events per tenant, in commit-visible order without gaps: a bounded batch a tenant. Returns how many.
+    /// Numbers committed events per tenant, in commit-visible order without gaps: a bounded batch a tenant. Returns how many: none
+    /// where events are numbered as they are written.
     async fn number_events(&self) -> Result<u64>;
     /// Claims due deliveries of numbered events until `lease_until`: at most one per (target, person), the oldest of each;
     /// people with a leaver's event waiting go first.

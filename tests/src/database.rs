@@ -4,6 +4,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
@@ -72,7 +73,16 @@ impl Database {
     }
 }
 
+/// How long a test may take: far more than any does, so that one that waits for what never comes fails by its name instead
+/// of stopping everything.
+fn limit() -> Duration {
+    Duration::from_secs(if std::env::var_os("ROLECALL_TEST_SOAK").is_some() { 3_600 } else { 400 })
+}
+
 /// Runs a test on a database of its own and removes it, also when the test fails.
+///
+/// # Panics
+/// As the test does, and when it takes too long.
 pub async fn with<F, T>(kind: Kind, test: F)
 where
     F: FnOnce(Database) -> T,
@@ -80,10 +90,12 @@ where
 {
     crate::logs::capture();
     let database = Database::create(kind).await;
-    let outcome = tokio::spawn(test(database.clone())).await;
+    let outcome = tokio::time::timeout(limit(), tokio::spawn(test(database.clone()))).await;
     database.remove().await;
-    if let Err(failure) = outcome {
-        std::panic::resume_unwind(failure.into_panic());
+    match outcome {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => std::panic::resume_unwind(failure.into_panic()),
+        Err(_) => panic!("the test did not end within {:?}", limit()),
     }
 }
 

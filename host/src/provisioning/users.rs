@@ -70,10 +70,11 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
         Some(external_id) => app.store.revivable(&caller.tenant, &caller.connection, external_id).await?,
         None => None,
     };
+    let revives = revived.is_some();
     let case = Case::new(id.clone(), caller.connection.clone(), read.document.clone(), revived, now);
     let changed = read.document.paths();
     let event = resource_event("user.created", &id, Report { operations: &[Done::Applied], changed: &changed, ignored: &read.ignored });
-    let write = ResourceWrite::CreateUser { id: id.clone(), document: read.document };
+    let write = ResourceWrite::CreateUser { id: id.clone(), document: read.document, revives };
     let (version, document) = commit_decided(app, caller, &active, case, write, event, now).await?;
     let resource = StoredResource { id, kind: ResourceKind::User, document, version, created: now, modified: now };
     Ok(Applied { resource: Some(resource), operations: vec![Done::Applied], changed, quirks: read.quirks })

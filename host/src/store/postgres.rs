@@ -53,6 +53,12 @@ macro_rules! for_update {
         " FOR UPDATE"
     };
 }
+/// Locks only the rows of one table of several.
+macro_rules! for_update_of {
+    ($table:literal) => {
+        concat!(" FOR UPDATE OF ", $table)
+    };
+}
 /// The same, passing over rows that another host has locked.
 macro_rules! skip_locked {
     () => {
@@ -105,6 +111,8 @@ pub struct PostgresStore {
 pub(super) type Backend = PostgresStore;
 /// A transaction that reads.
 pub(super) type ReadTx = sqlx::Transaction<'static, Db>;
+/// What reads with one statement: a transaction, because it has to name the tenant.
+pub(super) type ReadOne = ReadTx;
 
 impl PostgresStore {
     /// Connects to the database that the URL names and applies the migrations as the user that it names.
@@ -136,7 +144,12 @@ impl PostgresStore {
         Ok(tx)
     }
 
-    /// One snapshot of what may be seen across tenants.
+    /// For one statement on the tenant's rows.
+    pub(super) async fn read_one(&self, tenant: &TenantId) -> Result<ReadOne> {
+        self.read(tenant).await
+    }
+
+    /// For one statement over what may be seen across tenants.
     pub(super) async fn read_platform(&self) -> Result<ReadTx> {
         Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ROLE rolecall_platform").await?)
     }
@@ -163,6 +176,31 @@ impl PostgresStore {
         self.keys.clone()
     }
 }
+
+/// Begins the `nth` statement of a batch: all are parts of one statement, which sees the rows as they were before it.
+pub(super) fn begin_statement(sql: &mut sqlx::QueryBuilder<Db>, nth: usize) {
+    sql.push(if nth == 0 { "WITH part" } else { "), part" }).push(nth).push(" AS (");
+}
+
+/// Begins the statement of a batch that gives its rows.
+pub(super) fn begin_last_statement(sql: &mut sqlx::QueryBuilder<Db>, nth: usize) {
+    if nth > 0 {
+        sql.push(") ");
+    }
+}
+
+/// Ends a batch that gives no rows.
+pub(super) fn end_statements(sql: &mut sqlx::QueryBuilder<Db>) {
+    sql.push(") SELECT 1");
+}
+
+/// A new event has no public number yet: in which order overlapping changes commit shows only afterwards.
+pub(super) fn number_at_once(row: &mut sqlx::query_builder::Separated<'_, Db, &'static str>, _tenant: &TenantId, _nth: i64) {
+    row.push("CAST(NULL AS BIGINT)");
+}
+
+/// Nothing was numbered.
+pub(super) fn advance_head(_sql: &mut sqlx::QueryBuilder<Db>, _tenant: &TenantId, _count: i64) {}
 
 /// Names the tenant whose rows this transaction sees.
 async fn enter(conn: &mut Conn, tenant: &TenantId) -> Result<()> {

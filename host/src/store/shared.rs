@@ -10,6 +10,8 @@
 mod rows;
 #[path = "shared/accounts.rs"]
 mod accounts;
+#[path = "shared/batch.rs"]
+mod batch;
 #[path = "shared/commit.rs"]
 mod commit;
 #[path = "shared/groups.rs"]
@@ -43,7 +45,10 @@ use zeroize::Zeroizing;
 
 use self::commit::RevisionCheck;
 use self::groups::WhatIf;
-use super::{Backend, Conn, Db, lock_revision, lock_structure, text_list};
+use super::{
+    Backend, Conn, Db, advance_head, begin_last_statement, begin_statement, end_statements, lock_revision, lock_structure, number_at_once,
+    text_list,
+};
 use crate::model::{
     Account, AccountId, AccountState, Actor, ConnectionId, ConnectionState, Event, GroupMembership, Handle, Instant, ResourceId,
     RevisionHash, TenantId,
@@ -188,7 +193,7 @@ impl Store for Backend {
         if has_nul(tenant.as_str()) {
             return Ok(None);
         }
-        tenancy::find(&mut *self.read(tenant).await?, tenant).await
+        tenancy::find(&mut *self.read_one(tenant).await?, tenant).await
     }
 
     async fn put_revision(&self, tenant: &TenantId, revision: &StoredRevision, at: Instant) -> Result<()> {
@@ -198,7 +203,7 @@ impl Store for Backend {
     }
 
     async fn revision(&self, tenant: &TenantId, hash: &RevisionHash) -> Result<Option<StoredRevision>> {
-        tenancy::revision(&mut *self.read(tenant).await?, tenant, hash).await
+        tenancy::revision(&mut *self.read_one(tenant).await?, tenant, hash).await
     }
 
     async fn activate(
@@ -268,7 +273,7 @@ impl Store for Backend {
 
     async fn note_credential(&self, tenant: &TenantId, connection: &ConnectionId, token_id: Option<&str>, at: Instant) -> Result<()> {
         if let Some(token_id) = token_id
-            && !tenancy::is_news(&mut *self.read(tenant).await?, tenant, connection, token_id, at).await?
+            && !tenancy::is_news(&mut *self.read_one(tenant).await?, tenant, connection, token_id, at).await?
         {
             return Ok(());
         }
@@ -284,11 +289,11 @@ impl Store for Backend {
     }
 
     async fn revivable(&self, tenant: &TenantId, connection: &ConnectionId, external_id: &str) -> Result<Option<Account>> {
-        people::revivable(&mut *self.read(tenant).await?, tenant, connection, external_id).await
+        people::revivable(&mut *self.read_one(tenant).await?, tenant, connection, external_id).await
     }
 
     async fn name_holder(&self, tenant: &TenantId, name_key: &str, except: &AccountId) -> Result<Option<AccountId>> {
-        people::name_holder(&mut *self.read(tenant).await?, tenant, name_key, except).await
+        people::name_holder(&mut *self.read_one(tenant).await?, tenant, name_key, except).await
     }
 
     async fn resource(
@@ -301,7 +306,7 @@ impl Store for Backend {
         if has_nul(id.as_str()) {
             return Ok(None);
         }
-        resources::read(&mut *self.read(tenant).await?, tenant, connection, kind, id).await
+        resources::read(&mut *self.read_one(tenant).await?, tenant, connection, kind, id).await
     }
 
     async fn list(&self, tenant: &TenantId, connection: &ConnectionId, query: &ListQuery<'_>) -> Result<Listing> {
@@ -336,7 +341,7 @@ impl Store for Backend {
         group: &ResourceId,
         candidates: &[ResourceId],
     ) -> Result<Vec<StoredMember>> {
-        groups::which_members(&mut *self.read(tenant).await?, tenant, connection, group, &askable(candidates)).await
+        groups::which_members(&mut *self.read_one(tenant).await?, tenant, connection, group, &askable(candidates)).await
     }
 
     async fn groups_of(
@@ -355,7 +360,7 @@ impl Store for Backend {
         groups: &[ResourceId],
         limit: usize,
     ) -> Result<Option<Vec<ResourceId>>> {
-        groups::users_below(&mut *self.read(tenant).await?, tenant, connection, &askable(groups), limit).await
+        groups::users_below(&mut *self.read_one(tenant).await?, tenant, connection, &askable(groups), limit).await
     }
 
     async fn memberships_if(
@@ -368,7 +373,7 @@ impl Store for Backend {
         gone: Option<&ResourceId>,
     ) -> Result<BTreeMap<ResourceId, Vec<GroupMembership>>> {
         let what_if = WhatIf { plus: &askable(plus), minus, gone };
-        groups::memberships_if(&mut *self.read(tenant).await?, tenant, connection, &askable(users), what_if).await
+        groups::memberships_if(&mut *self.read_one(tenant).await?, tenant, connection, &askable(users), what_if).await
     }
 
     async fn unbound_groups(
@@ -378,7 +383,7 @@ impl Store for Backend {
         after: Option<&ResourceId>,
         limit: i64,
     ) -> Result<Vec<(ConnectionId, StoredResource)>> {
-        groups::unbound(&mut *self.read(tenant).await?, tenant, only, after, limit).await
+        groups::unbound(&mut *self.read_one(tenant).await?, tenant, only, after, limit).await
     }
 
     async fn seal_secret(&self, tenant: &TenantId, plain: &[u8]) -> Result<Vec<u8>> {
@@ -439,7 +444,7 @@ impl Store for Backend {
     }
 
     async fn handles(&self, tenant: &TenantId) -> Result<Vec<HandleBinding>> {
-        groups::handles(&mut *self.read(tenant).await?, tenant).await
+        groups::handles(&mut *self.read_one(tenant).await?, tenant).await
     }
 
     async fn accounts(
@@ -460,7 +465,7 @@ impl Store for Backend {
     }
 
     async fn count_pending(&self, tenant: &TenantId) -> Result<i64> {
-        people::count_pending(&mut *self.read(tenant).await?, tenant).await
+        people::count_pending(&mut *self.read_one(tenant).await?, tenant).await
     }
 
     async fn events(&self, tenant: &TenantId, after: i64, limit: i64) -> Result<Vec<Event>> {
@@ -474,7 +479,7 @@ impl Store for Backend {
     }
 
     async fn targets(&self, tenant: &TenantId) -> Result<Vec<Target>> {
-        outbox::targets(&mut *self.read(tenant).await?, tenant).await
+        outbox::targets(&mut *self.read_one(tenant).await?, tenant).await
     }
 
     async fn finish_delivery(&self, tenant: &TenantId, target: &str, event: &str, result: &DeliveryResult, at: Instant) -> Result<()> {

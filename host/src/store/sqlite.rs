@@ -35,6 +35,12 @@ macro_rules! for_update {
         ""
     };
 }
+/// Locks only the rows of one table of several: nothing here either.
+macro_rules! for_update_of {
+    ($table:literal) => {
+        ""
+    };
+}
 /// The same, passing over rows that another host has locked.
 macro_rules! skip_locked {
     () => {
@@ -78,6 +84,8 @@ pub struct SqliteStore {
 pub(super) type Backend = SqliteStore;
 /// A transaction that reads.
 pub(super) type ReadTx = sqlx::Transaction<'static, Db>;
+/// What reads with one statement: each statement is a snapshot by itself.
+pub(super) type ReadOne = sqlx::pool::PoolConnection<Db>;
 
 impl SqliteStore {
     /// Opens the file that the URL names, making it if need be, and applies the migrations.
@@ -99,6 +107,8 @@ impl SqliteStore {
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            // There is no network that could lose one.
+            .test_before_acquire(false)
             .connect_with(options.create_if_missing(false).pragma("query_only", "ON"))
             .await?;
         Ok(Self { readers, writer, keys: Arc::new(Keys::new(keyring)) })
@@ -109,9 +119,14 @@ impl SqliteStore {
         Ok(self.readers.begin().await?)
     }
 
-    /// One snapshot over all tenants.
-    pub(super) async fn read_platform(&self) -> Result<ReadTx> {
-        Ok(self.readers.begin().await?)
+    /// For one statement.
+    pub(super) async fn read_one(&self, _tenant: &TenantId) -> Result<ReadOne> {
+        Ok(self.readers.acquire().await?)
+    }
+
+    /// For one statement over all tenants.
+    pub(super) async fn read_platform(&self) -> Result<ReadOne> {
+        Ok(self.readers.acquire().await?)
     }
 
     /// One whole transaction, answered once it is durable.
@@ -127,6 +142,34 @@ impl SqliteStore {
     pub(super) fn keys(&self) -> Arc<Keys> {
         self.keys.clone()
     }
+}
+
+/// Begins the `nth` statement of a batch: one text, one trip to the thread that owns the file.
+pub(super) fn begin_statement(sql: &mut sqlx::QueryBuilder<Db>, nth: usize) {
+    if nth > 0 {
+        sql.push("; ");
+    }
+}
+
+/// Begins the statement of a batch that gives its rows.
+pub(super) fn begin_last_statement(sql: &mut sqlx::QueryBuilder<Db>, nth: usize) {
+    begin_statement(sql, nth);
+}
+
+/// Ends a batch that gives no rows.
+pub(super) fn end_statements(_sql: &mut sqlx::QueryBuilder<Db>) {}
+
+/// The public number of the `nth` new event: with one writer the order of writing is that of committing, so events are numbered
+/// as they are written, and [`shared`]'s numbering finds none to do.
+pub(super) fn number_at_once(row: &mut sqlx::query_builder::Separated<'_, Db, &'static str>, tenant: &TenantId, nth: i64) {
+    row.push("(SELECT last_seq + ").push_bind_unseparated(nth);
+    row.push_unseparated(" FROM event_heads WHERE tenant = ").push_bind_unseparated(tenant.as_str()).push_unseparated(")");
+}
+
+/// Counts the events that were just numbered.
+pub(super) fn advance_head(sql: &mut sqlx::QueryBuilder<Db>, tenant: &TenantId, count: i64) {
+    sql.push("; UPDATE event_heads SET last_seq = last_seq + ").push_bind(count);
+    sql.push(" WHERE tenant = ").push_bind(tenant.as_str());
 }
 
 /// Nothing to do: with one writer no change overlaps an activation.

@@ -199,7 +199,7 @@ impl Through<'_> {
         let outcome = PersonOutcome { account: Some(account(name)), inputs_changed: false, ..outcome(&id, 0) };
         let document = user_document(name);
         let events = vec![personal_event("account.created", &account(name).id, name)];
-        Change { write: Some(ResourceWrite::CreateUser { id, document }), persons: vec![outcome], events, ..self.change() }
+        Change { write: Some(ResourceWrite::CreateUser { id, document, revives: false }), persons: vec![outcome], events, ..self.change() }
     }
 
     /// Creates a user and returns its id.

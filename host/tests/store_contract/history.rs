@@ -16,19 +16,18 @@ store_contract_suite!(
     leavers_go_first,
     a_failed_delivery_waits_and_a_dead_one_is_passed_over,
     a_disabled_target_waits,
-    a_delivery_waits_for_its_number,
 );
 
-fn event(kind: &'static str, person: Option<&str>, leaver: bool) -> NewEvent {
+pub fn event(kind: &'static str, person: Option<&str>, leaver: bool) -> NewEvent {
     NewEvent { kind, account: person.map(|name| account(name).id), data: json!({"kind": kind}), personal: None, leaver }
 }
 
-async fn append(fixture: &Fixture, events: Vec<NewEvent>) {
+pub async fn append(fixture: &Fixture, events: Vec<NewEvent>) {
     let here = fixture.here();
     here.commit(Change { events, ..here.change() }).await.unwrap();
 }
 
-async fn put_target(fixture: &Fixture, enabled: bool) {
+pub async fn put_target(fixture: &Fixture, enabled: bool) {
     let target = Target {
         id: "hook".into(),
         tenant: fixture.tenant.clone(),
@@ -59,11 +58,9 @@ async fn finish(fixture: &Fixture, event: &str, result: DeliveryResult, at: Inst
 
 async fn events_are_numbered_without_gaps_in_order(fixture: Fixture) {
     append(&fixture, vec![event("a", None, false), event("b", None, false)]).await;
-    assert!(fixture.store.events(&fixture.tenant, 0, 10).await.unwrap().is_empty(), "nobody sees what has no number");
-    assert_eq!(fixture.store.number_events().await.unwrap(), 3);
-    assert_eq!(fixture.store.number_events().await.unwrap(), 0);
+    assert_eq!(fixture.event_kinds().await.len(), 3);
     append(&fixture, vec![event("c", None, false)]).await;
-    assert_eq!(fixture.store.number_events().await.unwrap(), 1);
+    assert_eq!(fixture.event_kinds().await.len(), 4);
     let events = fixture.store.events(&fixture.tenant, 1, 2).await.unwrap();
     assert_eq!(events.iter().map(|event| (event.seq, event.kind.as_str())).collect::<Vec<_>>(), [(2, "a"), (3, "b")]);
     let first = &events[0];
@@ -182,14 +179,4 @@ async fn a_disabled_target_waits(fixture: Fixture) {
     assert!(deliver(&fixture, START.plus_seconds(1_000), 10).await.is_empty());
     put_target(&fixture, true).await;
     assert_eq!(deliver(&fixture, START, 10).await, ["two ana"]);
-}
-
-async fn a_delivery_waits_for_its_number(fixture: Fixture) {
-    put_target(&fixture, true).await;
-    append(&fixture, vec![event("one", Some("ana"), true)]).await;
-    let claim = async || fixture.store.claim_deliveries(START, START.plus_seconds(60), 10).await.unwrap();
-    assert!(claim().await.is_empty());
-    fixture.event_kinds().await;
-    let due = claim().await;
-    assert_eq!((due.len(), due[0].event.seq), (1, 2));
 }

@@ -100,7 +100,7 @@ async fn columns_answer_filters(fixture: Fixture) {
     here.create_user("bob").await;
     let mut inactive = here.creation("eve");
     let eve = json!({"userName": "Eve", "displayName": "Straße", "active": false, "emails": [{"value": "EVE@example.com"}]});
-    inactive.write = Some(ResourceWrite::CreateUser { id: "user-eve".into(), document: document(eve) });
+    inactive.write = Some(ResourceWrite::CreateUser { id: "user-eve".into(), document: document(eve), revives: false });
     here.commit(Change { at: START.plus_seconds(1), ..inactive }).await.unwrap();
     here.create_group("bob", &[]).await;
 
@@ -169,7 +169,7 @@ async fn populate(here: &Through<'_>) {
         put("emails", number % 3 != 1, emails);
         let mut change = here.creation(&format!("p{number:02}"));
         let id = format!("user-p{number:02}");
-        change.write = Some(ResourceWrite::CreateUser { id: id.as_str().into(), document: document(Value::Object(body)) });
+        change.write = Some(ResourceWrite::CreateUser { id: id.as_str().into(), document: document(Value::Object(body)), revives: false });
         // A few microseconds apart: clients see milliseconds.
         let at = rolecall::model::Instant(START.0 + i64::try_from(number).unwrap() * 300);
         here.commit(Change { at, ..change }).await.unwrap();

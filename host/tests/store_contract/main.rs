@@ -9,13 +9,13 @@ macro_rules! store_contract_suite {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
-                super::$case(crate::fixture::Fixture::on_sqlite().await).await;
+                crate::within_limit(super::$case(crate::fixture::Fixture::on_sqlite().await)).await;
             })+
         }
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
-                super::$case(crate::fixture::Fixture::on_postgres().await).await;
+                crate::within_limit(super::$case(crate::fixture::Fixture::on_postgres().await)).await;
             })+
         }
     };
@@ -33,3 +33,10 @@ mod sqlite_only;
 mod tenancy;
 mod users;
 mod work;
+
+/// Far more than any test takes: one that waits for what never comes fails by its name instead of stopping everything.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(400);
+
+async fn within_limit(test: impl Future<Output = ()>) {
+    tokio::time::timeout(LIMIT, test).await.expect("the test ends in time");
+}

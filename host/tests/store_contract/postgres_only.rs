@@ -1,11 +1,12 @@
-//! What only PostgreSQL has: roles, row-level security, a server that goes away.
+//! What only PostgreSQL has: roles, row-level security, events without a number yet, a server that goes away.
 
 use rolecall::store::{self, StoreError};
 use rolecall_scim::ResourceKind;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
-use crate::fixture::{Fixture, keyring};
+use crate::fixture::{Fixture, START, keyring};
+use crate::history;
 
 /// Tables without rows of a tenant.
 const WITHOUT_TENANT: &[&str] = &["_sqlx_migrations", "api_tokens"];
@@ -170,4 +171,20 @@ async fn personal_values_are_sealed_and_die_with_their_key() {
         let erased = event.account == Some("account-ana".into());
         assert_eq!(event.personal.is_none(), erased, "{}", event.kind);
     }
+}
+
+/// Changes overlap, so events get their numbers after they were committed. Until then nobody sees them.
+#[tokio::test]
+async fn what_has_no_number_yet_is_neither_read_nor_delivered() {
+    let fixture = Fixture::on_postgres().await;
+    history::put_target(&fixture, true).await;
+    history::append(&fixture, vec![history::event("one", Some("ana"), true)]).await;
+    let claim = async || fixture.store.claim_deliveries(START, START.plus_seconds(60), 10).await.unwrap();
+    assert!(fixture.store.events(&fixture.tenant, 0, 10).await.unwrap().is_empty());
+    assert!(claim().await.is_empty());
+    assert_eq!(fixture.store.next_due(START).await.unwrap(), Some(START), "the worker is to number them");
+    assert_eq!(fixture.store.number_events().await.unwrap(), 2);
+    assert_eq!(fixture.store.number_events().await.unwrap(), 0);
+    let due = claim().await;
+    assert_eq!((due.len(), due[0].event.seq), (1, 2));
 }

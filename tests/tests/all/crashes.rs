@@ -150,9 +150,12 @@ on_both_databases! {
                 writers.spawn(write_until_cut_off(entra.clone(), group.clone(), prefix, Arc::clone(&written), Arc::clone(&stop)));
             }
             let wanted = 1 + (round * 7) % WRITES_BEFORE_KILL;
-            while written.load(Ordering::SeqCst) < wanted {
-                tokio::task::yield_now().await;
-            }
+            let enough = async {
+                while written.load(Ordering::SeqCst) < wanted {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(FINISH_LIMIT, enough).await.expect("writes are answered");
             process.kill().await;
             stop.store(true, Ordering::SeqCst);
             for part in writers.join_all().await {

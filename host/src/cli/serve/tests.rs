@@ -6,6 +6,9 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::model::RevisionHash;
 
+/// Far more than anything here takes.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
+
 const SETTINGS: &str = "name = \"Good\"\n\n[[roles]]\nid = \"member\"\nfamilies = [\"birthright\"]\n";
 const POLICY: &str = "@id(\"birthright\")\n@reason(\"everybody\")\npermit (principal, action == Rolecall::Action::\"hold\", resource in Rolecall::RoleFamily::\"birthright\");\n";
 
@@ -96,9 +99,12 @@ async fn a_request_in_flight_is_answered_before_the_server_ends() {
     let addr = running.addr;
     let stopping = tokio::spawn(running.stop());
     // The listener closes when the stop has begun: from then on nobody new is let in.
-    while TcpStream::connect(addr).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    let closed = async {
+        while TcpStream::connect(addr).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, closed).await.expect("the listener closes");
     stream.write_all(body.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();

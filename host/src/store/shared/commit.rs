@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rolecall_scim::{ResourceKind, ScimError};
 
+use super::batch::Batch;
 use super::history::{self, Stamp};
 use super::rows::kind_of;
 use super::work::{Below, fan_out, mark, mark_waiting_for};
 use super::{Conn, Scope, accounts, groups, lock_revision, lock_structure, people, resources, text_list};
-use crate::model::{AccountId, Cause, ConnectionId, ResourceId, RevisionHash, TenantId};
+use crate::model::{AccountId, Cause, ConnectionId, Instant, ResourceId, RevisionHash, TenantId};
 use crate::store::{
     Change, Committed, HandleBinding, INLINE_PEOPLE_LIMIT, LockedDecision, PersonOutcome, ResourceWrite, Result, Stale, StoreError,
 };
@@ -38,11 +39,12 @@ pub(super) async fn commit(conn: &mut Conn, scope: &Scope, change: Change, check
     work.lock_people(write.as_ref()).await?;
     work.sort_out_stale(write.as_ref()).await?;
     match write {
-        Some(ResourceWrite::CreateUser { id, document }) => work.create_user(id, &document).await?,
+        Some(ResourceWrite::CreateUser { id, document, revives }) => work.create_user(id, &document, revives).await?,
         Some(ResourceWrite::UpdateUser { id, expected, document }) => {
             let row = (ResourceKind::User, &id, &document);
-            work.out.version =
-                Some(resources::update(work.conn, work.tenant, &work.connection, row, Some(expected), work.change.at).await?);
+            work.out.version = Some(
+                resources::update(work.conn, &mut work.batch, work.tenant, &work.connection, row, Some(expected), work.change.at).await?,
+            );
             work.mark_later(Cause::UserWrite, id);
         }
         Some(ResourceWrite::DeleteUser { id }) => work.delete_user(id).await?,
@@ -105,32 +107,28 @@ async fn lock_evaluations<'u>(
     connection: &ConnectionId,
     users: impl IntoIterator<Item = &'u str>,
 ) -> Result<BTreeMap<ResourceId, (i64, AccountId)>> {
-    let locked: Vec<(String, i64)> = sqlx::query_as(concat!(
-        "SELECT resource, input_version FROM evaluations WHERE tenant = $1 AND connection = $2 AND ",
-        any_of!("resource", "$3"),
-        " ORDER BY resource",
-        for_update!()
+    let locked: Vec<(String, i64, String)> = sqlx::query_as(concat!(
+        "SELECT e.resource, e.input_version, l.account FROM evaluations e
+         JOIN links l ON l.tenant = e.tenant AND l.connection = e.connection AND l.resource = e.resource
+         WHERE e.tenant = $1 AND e.connection = $2 AND ",
+        any_of!("e.resource", "$3"),
+        " ORDER BY e.resource",
+        for_update_of!("e")
     ))
     .bind(tenant.as_str())
     .bind(connection.as_str())
     .bind(text_list(users))
-    .fetch_all(&mut *conn)
-    .await?;
-    let links: Vec<(String, String)> = sqlx::query_as(concat!(
-        "SELECT resource, account FROM links WHERE tenant = $1 AND connection = $2 AND ",
-        any_of!("resource", "$3")
-    ))
-    .bind(tenant.as_str())
-    .bind(connection.as_str())
-    .bind(text_list(locked.iter().map(|(user, _)| user.as_str())))
     .fetch_all(conn)
     .await?;
-    let mut accounts: BTreeMap<String, String> = links.into_iter().collect();
-    let locked = locked.into_iter().filter_map(|(user, version)| {
-        let account = AccountId(accounts.remove(&user)?);
-        Some((ResourceId(user), (version, account)))
-    });
-    Ok(locked.collect())
+    Ok(locked.into_iter().map(|(user, version, account)| (ResourceId(user), (version, AccountId(account)))).collect())
+}
+
+/// What is written of an evaluation.
+struct Evaluated {
+    input_version: i64,
+    cause: Option<Cause>,
+    due: Option<Instant>,
+    is_verdict: bool,
 }
 
 /// A change on its way through its steps.
@@ -146,6 +144,8 @@ struct Committing<'a> {
     locked: BTreeMap<ResourceId, (i64, AccountId)>,
     /// The user that this change creates.
     created: Option<ResourceId>,
+    /// The account that it makes for that user, unless a removed one comes back.
+    new: Option<AccountId>,
     /// The user that this change deletes.
     deleted: Option<ResourceId>,
     /// People to be marked, unless an outcome of theirs is applied.
@@ -154,6 +154,8 @@ struct Committing<'a> {
     silenced: BTreeSet<AccountId>,
     /// Names that nobody has any more.
     freed: Vec<String>,
+    /// What is written together with the events.
+    batch: Batch,
     out: Committed,
 }
 
@@ -168,10 +170,12 @@ impl<'a> Committing<'a> {
             active,
             locked: BTreeMap::new(),
             created: None,
+            new: None,
             deleted: None,
             to_mark: BTreeMap::new(),
             silenced: BTreeSet::new(),
             freed: Vec::new(),
+            batch: Batch::new(),
             out: Committed::default(),
         }
     }
@@ -249,7 +253,13 @@ impl<'a> Committing<'a> {
             Some(ResourceWrite::UpdateUser { id, .. } | ResourceWrite::DeleteUser { id }) => vec![id],
             Some(ResourceWrite::CreateUser { .. } | ResourceWrite::DeleteGroup { .. }) | None => Vec::new(),
         };
-        let people: BTreeSet<&str> = self.change.persons.iter().map(|person| &person.user).chain(named).map(ResourceId::as_str).collect();
+        // Nobody else knows of a user that is only just created.
+        let created = match write {
+            Some(ResourceWrite::CreateUser { id, .. }) => Some(id),
+            _ => None,
+        };
+        let persons = self.change.persons.iter().map(|person| &person.user).filter(|user| Some(*user) != created);
+        let people: BTreeSet<&str> = persons.chain(named).map(ResourceId::as_str).collect();
         if !people.is_empty() {
             self.locked = lock_evaluations(self.conn, self.tenant, &self.connection, people).await?;
         }
@@ -293,12 +303,13 @@ impl<'a> Committing<'a> {
         Ok(())
     }
 
-    async fn create_user(&mut self, id: ResourceId, document: &rolecall_scim::resource::Document) -> Result<()> {
-        let has_account = |outcome: &PersonOutcome| outcome.user == id && outcome.account.is_some();
-        if !self.change.persons.iter().any(has_account) {
-            return Err(StoreError::Corrupt("a user is created without an account".into()));
-        }
-        resources::insert(self.conn, self.tenant, &self.connection, (ResourceKind::User, &id, document), self.change.at).await?;
+    async fn create_user(&mut self, id: ResourceId, document: &rolecall_scim::resource::Document, revives: bool) -> Result<()> {
+        let outcome = self.change.persons.iter().find(|outcome| outcome.user == id);
+        let account = outcome.and_then(|outcome| outcome.account.as_ref());
+        let account = account.ok_or_else(|| StoreError::Corrupt("a user is created without an account".into()))?;
+        self.new = (!revives).then(|| account.id.clone());
+        let row = (ResourceKind::User, &id, document);
+        resources::insert(self.conn, &mut self.batch, self.tenant, &self.connection, row, self.change.at).await?;
         self.out.version = Some(1);
         self.created = Some(id);
         Ok(())
@@ -323,7 +334,10 @@ impl<'a> Committing<'a> {
         document: &rolecall_scim::resource::Document,
         members: Vec<(ResourceId, ResourceKind)>,
     ) -> Result<()> {
-        resources::insert(self.conn, self.tenant, &self.connection, (ResourceKind::Group, id, document), self.change.at).await?;
+        let row = (ResourceKind::Group, id, document);
+        resources::insert(self.conn, &mut self.batch, self.tenant, &self.connection, row, self.change.at).await?;
+        // Members and handles refer to it.
+        self.batch.flush(self.conn).await?;
         self.out.version = Some(1);
         self.change_members(id, members, &[]).await?;
         Ok(())
@@ -346,9 +360,12 @@ impl<'a> Committing<'a> {
         self.out.version = Some(match document {
             Some(document) => {
                 let row = (ResourceKind::Group, id, document);
-                resources::update(self.conn, self.tenant, &self.connection, row, None, at).await?
+                resources::update(self.conn, &mut self.batch, self.tenant, &self.connection, row, None, at).await?
             }
-            None if changed => resources::touch(self.conn, self.tenant, &self.connection, id, at).await?,
+            None if changed => {
+                resources::touch(self.conn, &mut self.batch, self.tenant, &self.connection, id, at).await?;
+                version + 1
+            }
             None => version,
         });
         Ok(())
@@ -441,24 +458,26 @@ impl<'a> Committing<'a> {
 
     async fn apply_outcomes(&mut self) -> Result<()> {
         let outcomes = std::mem::take(&mut self.change.persons);
-        let writes: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.account.as_ref()).collect();
-        let revived = self.created.as_ref().and_then(|created| outcomes.iter().find(|outcome| &outcome.user == created));
-        let revived = revived.and_then(|outcome| outcome.account.as_ref()).map(|account| &account.id);
-        self.freed = accounts::write(self.conn, self.tenant, &writes, revived, self.change.at).await?;
+        let at = self.change.at;
+        let is_created = |outcome: &PersonOutcome| self.created.as_ref() == Some(&outcome.user);
+        let (created, standing): (Vec<_>, Vec<_>) = outcomes.iter().partition(|outcome| is_created(outcome));
+        for write in created.iter().filter_map(|outcome| outcome.account.as_ref()) {
+            accounts::write_of_created(self.conn, &mut self.batch, self.tenant, write, at).await?;
+        }
+        let writes: Vec<_> = standing.iter().filter_map(|outcome| outcome.account.as_ref()).collect();
+        self.freed = accounts::write(self.conn, &mut self.batch, self.tenant, &writes, at).await?;
         for outcome in outcomes {
-            let is_created = self.created.as_ref() == Some(&outcome.user);
             let account = match (&outcome.account, self.locked.get(&outcome.user)) {
                 (_, Some((_, account))) => account.clone(),
                 (Some(account), None) => account.id.clone(),
                 // Neither locked nor created was stale, and is gone.
                 (None, None) => continue,
             };
-            let standing = (&outcome.put_grants[..], &outcome.drop_grants[..]);
-            accounts::write_grants(self.conn, self.tenant, &account, standing).await?;
-            if is_created {
-                accounts::link(self.conn, self.tenant, &self.connection, &outcome.user, &account).await?;
-            }
-            if self.deleted.as_ref() != Some(&outcome.user) {
+            let grants = (&outcome.put_grants[..], &outcome.drop_grants[..]);
+            accounts::write_grants(self.conn, &mut self.batch, self.tenant, &account, grants).await?;
+            if self.created.as_ref() == Some(&outcome.user) {
+                self.begin_evaluation(&outcome, &account).await?;
+            } else if self.deleted.as_ref() != Some(&outcome.user) {
                 self.stamp(&outcome).await?;
             }
             self.to_mark.remove(&outcome.user);
@@ -466,9 +485,59 @@ impl<'a> Committing<'a> {
         Ok(())
     }
 
-    /// Writes what the person was evaluated at. Whoever is not decided under the active revision stays pending.
+    /// Joins a new user to its account and writes what it was evaluated at.
+    async fn begin_evaluation(&mut self, outcome: &PersonOutcome, account: &AccountId) -> Result<()> {
+        let evaluated = self.evaluated(outcome);
+        let (tenant, connection, user) = (self.tenant.as_str(), self.connection.as_str(), outcome.user.as_str());
+        let sql = self.batch.next(self.conn, 1).await?;
+        sql.push("INSERT INTO links (tenant, connection, resource, account) VALUES (");
+        sql.separated(", ").push_bind(tenant).push_bind(connection).push_bind(user).push_bind(account.as_str());
+        sql.push(")");
+        let sql = self.batch.next(self.conn, 1).await?;
+        sql.push(
+            "INSERT INTO evaluations (tenant, connection, resource, input_version, next_evaluation_at, cause, attempts, due_at,
+                                      evaluated_version, evaluated_revision, as_of) VALUES (",
+        );
+        sql.separated(", ")
+            .push_bind(tenant)
+            .push_bind(connection)
+            .push_bind(user)
+            .push_bind(evaluated.input_version)
+            .push_bind(outcome.next_evaluation_at.map(|at| at.0))
+            .push_bind(evaluated.cause.map(Cause::word))
+            .push_bind(outcome.attempts)
+            .push_bind(evaluated.due.map(|at| at.0))
+            .push_bind(evaluated.is_verdict.then_some(evaluated.input_version))
+            .push_bind(outcome.revision.as_ref().filter(|_| evaluated.is_verdict).map(RevisionHash::as_str))
+            .push_bind(evaluated.is_verdict.then_some(outcome.as_of.0));
+        sql.push(")");
+        self.note_pending(&evaluated, outcome);
+        Ok(())
+    }
+
+    /// Writes what the person was evaluated at.
     async fn stamp(&mut self, outcome: &PersonOutcome) -> Result<()> {
-        let input_version = outcome.read_input_version + i64::from(outcome.inputs_changed);
+        let evaluated = self.evaluated(outcome);
+        let sql = self.batch.next(self.conn, 1).await?;
+        sql.push("UPDATE evaluations SET input_version = ").push_bind(evaluated.input_version);
+        sql.push(", next_evaluation_at = ").push_bind(outcome.next_evaluation_at.map(|at| at.0));
+        sql.push(", cause = ").push_bind(evaluated.cause.map(Cause::word));
+        sql.push(", attempts = ").push_bind(outcome.attempts);
+        sql.push(", due_at = ").push_bind(evaluated.due.map(|at| at.0));
+        if evaluated.is_verdict {
+            sql.push(", evaluated_version = ").push_bind(evaluated.input_version);
+            sql.push(", evaluated_revision = ").push_bind(outcome.revision.as_ref().map(RevisionHash::as_str));
+            sql.push(", as_of = ").push_bind(outcome.as_of.0);
+        }
+        sql.push(" WHERE tenant = ").push_bind(self.tenant.as_str());
+        sql.push(" AND connection = ").push_bind(self.connection.as_str());
+        sql.push(" AND resource = ").push_bind(outcome.user.as_str());
+        self.note_pending(&evaluated, outcome);
+        Ok(())
+    }
+
+    /// What an outcome says of the evaluation. Whoever is not decided under the active revision stays pending.
+    fn evaluated(&self, outcome: &PersonOutcome) -> Evaluated {
         let cause = outcome.still_pending.or_else(|| (outcome.revision != self.active).then_some(Cause::Activation));
         let due = match (outcome.still_pending, cause) {
             // Another revision became active: at once.
@@ -477,31 +546,18 @@ impl<'a> Committing<'a> {
             (Some(_), _) => Some(outcome.next_evaluation_at.unwrap_or(self.change.at)),
             (None, None) => outcome.next_evaluation_at,
         };
-        let is_verdict = outcome.still_pending.is_none();
-        sqlx::query(
-            "UPDATE evaluations SET input_version = $4, next_evaluation_at = $5, cause = $6, attempts = $7, due_at = $8,
-                 evaluated_version = CASE WHEN $9 THEN $4 ELSE evaluated_version END,
-                 evaluated_revision = CASE WHEN $9 THEN $10 ELSE evaluated_revision END,
-                 as_of = CASE WHEN $9 THEN $11 ELSE as_of END
-             WHERE tenant = $1 AND connection = $2 AND resource = $3",
-        )
-        .bind(self.tenant.as_str())
-        .bind(self.connection.as_str())
-        .bind(outcome.user.as_str())
-        .bind(input_version)
-        .bind(outcome.next_evaluation_at.map(|at| at.0))
-        .bind(cause.map(Cause::word))
-        .bind(outcome.attempts)
-        .bind(due.map(|at| at.0))
-        .bind(is_verdict)
-        .bind(outcome.revision.as_ref().map(RevisionHash::as_str))
-        .bind(outcome.as_of.0)
-        .execute(&mut *self.conn)
-        .await?;
-        if cause.is_some() {
+        Evaluated {
+            input_version: outcome.read_input_version + i64::from(outcome.inputs_changed),
+            cause,
+            due,
+            is_verdict: outcome.still_pending.is_none(),
+        }
+    }
+
+    fn note_pending(&mut self, evaluated: &Evaluated, outcome: &PersonOutcome) {
+        if evaluated.cause.is_some() {
             self.out.pending.push(outcome.user.clone());
         }
-        Ok(())
     }
 
     /// Marks everybody else whom the change affects.
@@ -516,6 +572,10 @@ impl<'a> Committing<'a> {
             self.out.pending.extend(marked);
         }
         let freed = std::mem::take(&mut self.freed);
+        if !freed.is_empty() {
+            // Whoever waits for a name may be one of those who were decided: marked after their stamp.
+            self.batch.flush(self.conn).await?;
+        }
         self.out.pending.extend(mark_waiting_for(self.conn, self.tenant, &freed, at).await?);
         for (group, cause) in std::mem::take(&mut self.change.fan_out) {
             fan_out(self.conn, self.tenant, Below::Group(&self.connection, &group), cause, at).await?;
@@ -527,7 +587,7 @@ impl<'a> Committing<'a> {
         let silenced = std::mem::take(&mut self.silenced);
         self.change.events.retain(|event| event.account.as_ref().is_none_or(|account| !silenced.contains(account)));
         let stamp = Stamp { at: self.change.at, actor: &self.change.actor, request_id: self.change.request_id.as_deref() };
-        history::append(self.conn, self.scope, stamp, &self.change.events).await?;
+        history::append(self.conn, self.batch, self.scope, stamp, &self.change.events, self.new.as_ref()).await?;
         self.out.pending.sort();
         self.out.pending.dedup();
         Ok(self.out)

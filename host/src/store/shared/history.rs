@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use sqlx::{QueryBuilder, Row as _};
 
+use super::batch::Batch;
 use super::rows::{Row, json, json_text};
-use super::{Conn, Db, Scope, text_list};
+use super::{Conn, Db, Scope, advance_head, number_at_once, text_list};
 use crate::crypto::{SecretKey, random_id};
 use crate::model::{AccountId, Actor, Event, Instant, NewEvent};
 use crate::store::keys::{event_purpose, person_purpose, unsealable};
@@ -24,10 +25,17 @@ pub(super) struct Stamp<'a> {
     pub(super) request_id: Option<&'a str>,
 }
 
-/// Appends events in order, and their deliveries. Call it last in a transaction: the order of one person's events is that of
-/// the transactions that locked the person.
-pub(super) async fn append(conn: &mut Conn, scope: &Scope, stamp: Stamp<'_>, events: &[NewEvent]) -> Result<()> {
-    let keys = person_keys_for(conn, scope, events).await?;
+/// Appends events in order, and their deliveries, with what waits. Call it last in a transaction: the order of one person's
+/// events is that of the transactions that locked the person. `new` is somebody who has no key yet.
+pub(super) async fn append(
+    conn: &mut Conn,
+    mut batch: Batch,
+    scope: &Scope,
+    stamp: Stamp<'_>,
+    events: &[NewEvent],
+    new: Option<&AccountId>,
+) -> Result<()> {
+    let keys = person_keys_for(conn, &mut batch, scope, events, new).await?;
     for chunk in events.chunks(INSERT_BATCH) {
         let mut rows = Vec::with_capacity(chunk.len());
         for event in chunk {
@@ -35,23 +43,16 @@ pub(super) async fn append(conn: &mut Conn, scope: &Scope, stamp: Stamp<'_>, eve
             let personal = seal(scope, &keys, &id, event)?;
             rows.push((id, json_text(&event.data, "an event")?, personal, event));
         }
-        let mut insert = QueryBuilder::<Db>::new(
-            "INSERT INTO events (tenant, id, at, kind, actor_kind, actor_id, request_id, account, data, personal) ",
-        );
-        insert.push_values(&rows, |mut row, (id, data, personal, event)| {
-            row.push_bind(scope.tenant.as_str())
-                .push_bind(id)
-                .push_bind(stamp.at.0)
-                .push_bind(event.kind)
-                .push_bind(&stamp.actor.kind)
-                .push_bind(&stamp.actor.id)
-                .push_bind(stamp.request_id)
-                .push_bind(event.account.as_ref().map(AccountId::as_str))
-                .push_bind(data)
-                .push_bind(personal);
-        });
-        insert.push(" RETURNING id, position");
-        let positions: BTreeMap<String, i64> = insert.build_query_as().fetch_all(&mut *conn).await?.into_iter().collect();
+        let inserted = batch.flush_with(conn, |sql| insert(sql, scope, stamp, &rows)).await?;
+        let mut positions = BTreeMap::<String, i64>::new();
+        let mut is_heard = false;
+        for row in &inserted {
+            positions.insert(row.try_get("id")?, row.try_get("position")?);
+            is_heard |= row.try_get::<bool, _>("is_heard")?;
+        }
+        if !is_heard {
+            continue;
+        }
         let mut appended = Vec::with_capacity(rows.len());
         for (id, _, _, event) in rows {
             let position = positions.get(&id).copied().ok_or_else(|| StoreError::Corrupt("an event was not appended".into()))?;
@@ -59,7 +60,33 @@ pub(super) async fn append(conn: &mut Conn, scope: &Scope, stamp: Stamp<'_>, eve
         }
         super::outbox::enqueue(conn, scope, stamp.at, &appended).await?;
     }
-    Ok(())
+    batch.flush(conn).await
+}
+
+/// An event to be appended: its id, its data as text, its personal values sealed.
+type NewRow<'e> = (String, String, Option<Vec<u8>>, &'e NewEvent);
+
+/// The INSERT of events. Tells of each its position, and whether the tenant has a target that is to hear of it.
+fn insert(sql: &mut QueryBuilder<Db>, scope: &Scope, stamp: Stamp<'_>, rows: &[NewRow<'_>]) {
+    sql.push("INSERT INTO events (seq, tenant, id, at, kind, actor_kind, actor_id, request_id, account, data, personal) ");
+    let mut number = 0;
+    sql.push_values(rows, |mut row, (id, data, personal, event)| {
+        number += 1;
+        number_at_once(&mut row, &scope.tenant, number);
+        row.push_bind(scope.tenant.as_str())
+            .push_bind(id)
+            .push_bind(stamp.at.0)
+            .push_bind(event.kind)
+            .push_bind(&stamp.actor.kind)
+            .push_bind(&stamp.actor.id)
+            .push_bind(stamp.request_id)
+            .push_bind(event.account.as_ref().map(AccountId::as_str))
+            .push_bind(data)
+            .push_bind(personal);
+    });
+    sql.push(" RETURNING id, position, EXISTS (SELECT 1 FROM targets WHERE targets.tenant = ").push_bind(scope.tenant.as_str());
+    sql.push(") AS is_heard");
+    advance_head(sql, &scope.tenant, number);
 }
 
 /// What an event is kept in order with: the events of its person; one about nobody stands alone.
@@ -76,14 +103,28 @@ fn seal(scope: &Scope, keys: &BTreeMap<AccountId, SecretKey>, id: &str, event: &
 }
 
 /// The keys of everybody whom the events hold personal values of, made where there is none.
-async fn person_keys_for(conn: &mut Conn, scope: &Scope, events: &[NewEvent]) -> Result<BTreeMap<AccountId, SecretKey>> {
+async fn person_keys_for(
+    conn: &mut Conn,
+    batch: &mut Batch,
+    scope: &Scope,
+    events: &[NewEvent],
+    new: Option<&AccountId>,
+) -> Result<BTreeMap<AccountId, SecretKey>> {
     let people = || events.iter().filter(|event| event.personal.is_some()).filter_map(|event| event.account.as_ref());
-    let mut keys = person_keys(conn, scope, people()).await?;
+    let mut keys = person_keys(conn, scope, people().filter(|person| new != Some(*person))).await?;
     for person in people() {
         if keys.contains_key(person) {
             continue;
         }
         let (key, sealed) = tenant_key(conn, scope).await?.new_sealed_key(&person_purpose(&scope.tenant, person)).map_err(unsealable)?;
+        if new == Some(person) {
+            let sql = batch.next(conn, 1).await?;
+            sql.push("INSERT INTO person_keys (tenant, account, sealed_key) VALUES (");
+            sql.separated(", ").push_bind(scope.tenant.as_str()).push_bind(person.as_str()).push_bind(sealed);
+            sql.push(")");
+            keys.insert(person.clone(), key);
+            continue;
+        }
         let made = sqlx::query(
             "INSERT INTO person_keys (tenant, account, sealed_key) VALUES ($1, $2, $3) ON CONFLICT (tenant, account) DO NOTHING",
         )

@@ -75,6 +75,7 @@ const CASES: &[Case] = &[
     (tenancy::API_TOKEN, As::Platform, &[Text("hash7")], &["api_tokens_hash"]),
     (groups::MEMBERS, As::Tenant, &[Text("t3"), Text("t3c"), Text("g500"), Text(""), Number(10)], &[]),
     (groups::GROUPS_OF, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7", "u8"])], &["members_member"]),
+    (groups::ABOVE, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7", "u8"])], &["members_member"]),
     (groups::NESTED, As::Tenant, &[Text("t3"), Text("t3c"), List(&["g7"])], &[]),
     (groups::USERS_BELOW, As::Tenant, &[Text("t3"), Text("t3c"), List(&["g7"]), Number(500)], &[]),
     (groups::UNBOUND_GROUP, As::Tenant, &[Text("t3"), Text(""), Number(1), Text("g7")], &[]),
@@ -131,7 +132,7 @@ async fn look_ups_and_claims_use_their_indexes() {
     let (store, _scratch) = seeded().await;
     for (statement, role, values, indexes) in CASES {
         let mut tx = match role {
-            As::Tenant => store.read(&TenantId::from("t3")).await.unwrap(),
+            As::Tenant => store.read_one(&TenantId::from("t3")).await.unwrap(),
             As::Platform => store.read_platform().await.unwrap(),
         };
         let explain = sqlx::QueryBuilder::new(format!("{EXPLAIN}{statement}"));

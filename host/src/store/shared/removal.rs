@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use sqlx::Row as _;
 
+use super::batch::Batch;
 use super::history::{self, Stamp};
 use super::rows;
 use super::work::mark_waiting_for;
@@ -103,7 +104,7 @@ async fn remove_accounts(conn: &mut Conn, scope: &Scope, stamp: Stamp<'_>, leave
         let data = json!({"state": AccountState::Removed, "before": leaver.state, "why": "connection_deleted"});
         events.push(leave(&leaver.account, "account.removed", data));
     }
-    history::append(conn, scope, stamp, &events).await?;
+    history::append(conn, Batch::new(), scope, stamp, &events, None).await?;
     let freed: Vec<String> = leavers.iter().filter_map(|leaver| leaver.name_key.clone()).collect();
     mark_waiting_for(conn, &scope.tenant, &freed, stamp.at).await?;
     Ok(())

@@ -8,6 +8,7 @@ use rolecall_scim::resource::Document;
 use serde_json::Value;
 
 use super::Conn;
+use super::batch::Batch;
 use super::rows::{self, json_text, kind_word};
 use crate::model::{ConnectionId, Instant, ResourceId, TenantId};
 use crate::store::{Result, StoreError, StoredResource};
@@ -62,58 +63,61 @@ fn emails(document: &Document) -> BTreeSet<String> {
     values.filter_map(|email| email.get("value")?.as_str()).map(fold).collect()
 }
 
-/// Inserts a resource at version 1; `Taken{userName}` when another user has the name.
+/// Inserts a resource at version 1 with what waits; `Taken{userName}` when another user has the name.
 pub(super) async fn insert(
     conn: &mut Conn,
+    batch: &mut Batch,
     tenant: &TenantId,
     connection: &ConnectionId,
     (kind, id, document): (ResourceKind, &ResourceId, &Document),
     at: Instant,
 ) -> Result<()> {
     let columns = columns(kind, document)?;
-    sqlx::query(
+    let sql = batch.next(conn, 1).await?;
+    sql.push(
         "INSERT INTO resources (tenant, connection, id, kind, external_id, user_name, display_name, label, active, document,
-                                created, modified, version)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, 1)",
-    )
-    .bind(tenant.as_str())
-    .bind(connection.as_str())
-    .bind(id.as_str())
-    .bind(kind_word(kind))
-    .bind(columns.external_id)
-    .bind(columns.user_name)
-    .bind(columns.display_name)
-    .bind(columns.label)
-    .bind(columns.active)
-    .bind(columns.document)
-    .bind(at.0)
-    .execute(&mut *conn)
-    .await?;
-    insert_emails(conn, tenant, connection, id, &emails(document)).await
+                                created, modified, version) VALUES (",
+    );
+    let mut values = sql.separated(", ");
+    values
+        .push_bind(tenant.as_str())
+        .push_bind(connection.as_str())
+        .push_bind(id.as_str())
+        .push_bind(kind_word(kind))
+        .push_bind(columns.external_id)
+        .push_bind(columns.user_name)
+        .push_bind(columns.display_name)
+        .push_bind(columns.label)
+        .push_bind(columns.active)
+        .push_bind(columns.document)
+        .push_bind(at.0)
+        .push_bind(at.0)
+        .push_unseparated(", 1)");
+    insert_emails(conn, batch, tenant, connection, id, &emails(document)).await
 }
 
 async fn insert_emails(
     conn: &mut Conn,
+    batch: &mut Batch,
     tenant: &TenantId,
     connection: &ConnectionId,
     id: &ResourceId,
     emails: &BTreeSet<String>,
 ) -> Result<()> {
-    for email in emails {
-        sqlx::query("INSERT INTO emails (tenant, connection, value, resource) VALUES ($1, $2, $3, $4)")
-            .bind(tenant.as_str())
-            .bind(connection.as_str())
-            .bind(email)
-            .bind(id.as_str())
-            .execute(&mut *conn)
-            .await?;
+    if emails.is_empty() {
+        return Ok(());
     }
+    let sql = batch.next(conn, emails.len()).await?;
+    sql.push("INSERT INTO emails (tenant, connection, value, resource) ").push_values(emails, |mut row, email| {
+        row.push_bind(tenant.as_str()).push_bind(connection.as_str()).push_bind(email).push_bind(id.as_str());
+    });
     Ok(())
 }
 
 /// Replaces a document. With `expected`, only if the version still is that. Returns the new version.
 pub(super) async fn update(
     conn: &mut Conn,
+    batch: &mut Batch,
     tenant: &TenantId,
     connection: &ConnectionId,
     (kind, id, document): (ResourceKind, &ResourceId, &Document),
@@ -146,13 +150,14 @@ pub(super) async fn update(
         return Err(if exists { StoreError::Conflict { what: "resource" } } else { StoreError::Missing(kind_word(kind)) });
     };
     if kind == ResourceKind::User {
-        replace_emails(conn, tenant, connection, id, &emails(document)).await?;
+        replace_emails(conn, batch, tenant, connection, id, &emails(document)).await?;
     }
     Ok(version)
 }
 
 async fn replace_emails(
     conn: &mut Conn,
+    batch: &mut Batch,
     tenant: &TenantId,
     connection: &ConnectionId,
     id: &ResourceId,
@@ -173,7 +178,7 @@ async fn replace_emails(
         .bind(id.as_str())
         .execute(&mut *conn)
         .await?;
-    insert_emails(conn, tenant, connection, id, emails).await
+    insert_emails(conn, batch, tenant, connection, id, emails).await
 }
 
 /// Locks a group and returns its version.
@@ -190,18 +195,21 @@ pub(super) async fn lock_group(conn: &mut Conn, tenant: &TenantId, connection: &
     version.ok_or(StoreError::Missing("group"))
 }
 
-/// Counts a change of a group's members as a change of the group. Returns the new version.
-pub(super) async fn touch(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, id: &ResourceId, at: Instant) -> Result<i64> {
-    let version = sqlx::query_scalar(
-        "UPDATE resources SET version = version + 1, modified = $4 WHERE tenant = $1 AND connection = $2 AND id = $3 RETURNING version",
-    )
-    .bind(tenant.as_str())
-    .bind(connection.as_str())
-    .bind(id.as_str())
-    .bind(at.0)
-    .fetch_one(conn)
-    .await?;
-    Ok(version)
+/// Counts a change of a group's members as a change of the group, with what waits. The group must be locked.
+pub(super) async fn touch(
+    conn: &mut Conn,
+    batch: &mut Batch,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    id: &ResourceId,
+    at: Instant,
+) -> Result<()> {
+    let sql = batch.next(conn, 1).await?;
+    sql.push("UPDATE resources SET version = version + 1, modified = ").push_bind(at.0);
+    sql.push(" WHERE tenant = ").push_bind(tenant.as_str());
+    sql.push(" AND connection = ").push_bind(connection.as_str());
+    sql.push(" AND id = ").push_bind(id.as_str());
+    Ok(())
 }
 
 /// Deletes a resource and remembers its id. Its memberships must have ended.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use sqlx::Row as _;
 
+use super::batch::Batch;
 use super::history::{self, Stamp};
 use super::rows::word;
 use super::work::{Below, fan_out};
@@ -145,7 +146,7 @@ pub(super) async fn record(
     data: serde_json::Value,
 ) -> Result<()> {
     let event = NewEvent { kind, account: None, data, personal: None, leaver: false };
-    history::append(conn, scope, Stamp { at, actor, request_id: None }, &[event]).await
+    history::append(conn, Batch::new(), scope, Stamp { at, actor, request_id: None }, &[event], None).await
 }
 
 /// Creates a connection with its first token.

@@ -100,7 +100,13 @@ impl<W: Work<SqliteConnection, T>, T: Send> Job for Task<W, T> {
 /// Works off the queue, a group at a time, until nobody can ask any more.
 async fn write(options: SqliteConnectOptions, conn: SqliteConnection, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
     let mut open = Some(conn);
-    while let Some(first) = waiting.recv().await {
+    let mut carried = None;
+    loop {
+        let next = match carried.take() {
+            Some(job) => Some(job),
+            None => waiting.recv().await,
+        };
+        let Some(first) = next else { return };
         let conn = match open.take() {
             Some(conn) => Ok(conn),
             None => SqliteConnection::connect_with(&options).await,
@@ -108,7 +114,7 @@ async fn write(options: SqliteConnectOptions, conn: SqliteConnection, mut waitin
         let mut group = vec![first];
         let committed = match conn {
             Ok(mut conn) => {
-                let done = commit_group(&mut conn, &mut group, &mut waiting).await;
+                let done = commit_group(&mut conn, &mut group, &mut waiting, &mut carried).await;
                 match &done {
                     Ok(()) => open = Some(conn),
                     // Dropping the connection rolls back whatever is still open.
@@ -135,24 +141,31 @@ async fn commit_group(
     conn: &mut SqliteConnection,
     group: &mut Vec<Box<dyn Job>>,
     waiting: &mut mpsc::Receiver<Box<dyn Job>>,
+    carried: &mut Option<Box<dyn Job>>,
 ) -> std::result::Result<(), sqlx::Error> {
     // Plain statements, not sqlx's transactions: those count depth on their own and would not notice a rollback by SQLite.
-    execute(conn, "BEGIN IMMEDIATE").await?;
+    // What ends one job and begins the next goes in one trip.
+    execute(conn, "BEGIN IMMEDIATE; SAVEPOINT job").await?;
     let mut next = 0;
     while let Some(job) = group.get_mut(next) {
-        execute(conn, "SAVEPOINT job").await?;
-        if !run_caught(job.as_mut(), conn).await? {
-            execute(conn, "ROLLBACK TO job").await?;
-        }
-        execute(conn, "RELEASE job").await?;
+        let kept = run_caught(job.as_mut(), conn).await?;
         next += 1;
-        if next < GROUP_LIMIT
-            && let Ok(another) = waiting.try_recv()
-        {
-            group.push(another);
+        let another = if next < GROUP_LIMIT { waiting.try_recv().ok() } else { None };
+        let end = match (kept, another.is_some()) {
+            (true, true) => "RELEASE job; SAVEPOINT job",
+            (false, true) => "ROLLBACK TO job; RELEASE job; SAVEPOINT job",
+            (true, false) => "RELEASE job; COMMIT",
+            (false, false) => "ROLLBACK TO job; RELEASE job; COMMIT",
+        };
+        let ended = execute(conn, end).await;
+        if ended.is_err() {
+            // It has not run: it is the first of the next group.
+            *carried = another;
+            return ended;
         }
+        group.extend(another);
     }
-    execute(conn, "COMMIT").await
+    Ok(())
 }
 
 /// Runs a job. A panic in it is a defect that must cost this group, not the writer.
@@ -204,21 +217,25 @@ mod tests {
     }
 
     impl Bench {
-        /// Keeps the writer busy until `released`, so that what is submitted meanwhile forms one group.
-        fn hold(&self) -> (oneshot::Sender<()>, tokio::task::JoinHandle<Result<()>>) {
+        /// Keeps the writer busy until told, so that what is submitted meanwhile forms one group. Returns when it is.
+        async fn hold(&self) -> (oneshot::Sender<()>, tokio::task::JoinHandle<Result<()>>) {
             let (release, released) = oneshot::channel::<()>();
+            let (begin, begun) = oneshot::channel::<()>();
             let writer = self.writer.clone();
             let held = async move {
                 writer
                     .submit(|_: &mut SqliteConnection| {
                         Box::pin(async move {
+                            begin.send(()).unwrap();
                             released.await.unwrap();
                             Ok(())
                         })
                     })
                     .await
             };
-            (release, tokio::spawn(held))
+            let held = tokio::spawn(held);
+            begun.await.unwrap();
+            (release, held)
         }
 
         /// Puts statements into the queue, in order.
@@ -228,6 +245,7 @@ mod tests {
                 let before = self.writer.queue.capacity();
                 let (writer, work) = (self.writer.clone(), run(statement));
                 waiting.push(tokio::spawn(async move { writer.submit(work).await }));
+                // The writer is held and takes nothing: once there is less room, it is in the queue.
                 while self.writer.queue.capacity() == before {
                     tokio::task::yield_now().await;
                 }
@@ -243,11 +261,7 @@ mod tests {
 
     /// Answers of a group in order: whether each was kept.
     async fn answers(bench: &Bench, statements: &[&'static str]) -> Vec<bool> {
-        let (release, held) = bench.hold();
-        // The writer has taken the first one when there is room for all again.
-        while bench.writer.queue.capacity() < QUEUE_LIMIT {
-            tokio::task::yield_now().await;
-        }
+        let (release, held) = bench.hold().await;
         let waiting = bench.enqueue(statements).await;
         release.send(()).unwrap();
         let mut answers = vec![held.await.unwrap().is_ok()];
@@ -291,10 +305,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_is_answered_before_the_commit() {
         let bench = bench().await;
-        let (release, held) = bench.hold();
-        while bench.writer.queue.capacity() < QUEUE_LIMIT {
-            tokio::task::yield_now().await;
-        }
+        let (release, held) = bench.hold().await;
         let waiting = bench.enqueue(&["INSERT INTO noted VALUES (1)"]).await;
         assert_eq!(bench.noted().await, [0_i64; 0]);
         assert!(!held.is_finished());
