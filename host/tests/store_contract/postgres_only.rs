@@ -33,7 +33,7 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
         external_id: None,
         display_name: "eng".into(),
         confirmed: true,
-        bound: crate::fixture::START,
+        bound: START,
     });
     let revision = Some("r1".into());
     let version = here.person(&ana).await.evaluation.input_version;

@@ -7,7 +7,7 @@ use super::*;
 use crate::model::RevisionHash;
 
 /// Far more than anything here takes.
-const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(60);
 
 const SETTINGS: &str = "name = \"Good\"\n\n[[roles]]\nid = \"member\"\nfamilies = [\"birthright\"]\n";
 const POLICY: &str = "@id(\"birthright\")\n@reason(\"everybody\")\npermit (principal, action == Rolecall::Action::\"hold\", resource in Rolecall::RoleFamily::\"birthright\");\n";
