@@ -8,11 +8,30 @@ use crate::clock::Clock;
 use crate::compute::Compute;
 use crate::crypto::Keyring;
 use crate::delivery::webhook;
+use crate::issuer;
+use crate::journal::Journal;
 use crate::metrics::Metrics;
+use crate::model::ConnectionId;
 use crate::plugins::Sandbox;
 use crate::provisioning::Turns;
+use crate::rate::{Guesses, Limiter, Rate};
 use crate::store::Store;
 use crate::tenancy::Revisions;
+
+/// Why there is no way out.
+#[derive(Debug, thiserror::Error)]
+pub enum NoClient {
+    /// To targets.
+    #[error(transparent)]
+    Webhooks(#[from] webhook::ClientError),
+    /// To issuers.
+    #[error(transparent)]
+    Issuers(#[from] issuer::ClientError),
+}
+
+/// Wrong credentials that are counted, and told that they are wrong, on one connection; past it they are told to wait. A client
+/// with an old token sends a few a minute, a sync that goes on with one some hundred at once.
+const WRONG_CREDENTIALS: Rate = Rate { per_second: 5, burst: 300 };
 
 /// The parts of a running process.
 pub struct App {
@@ -32,6 +51,14 @@ pub struct App {
     pub turns: Turns,
     /// The client that delivers to targets.
     pub webhooks: webhook::Client,
+    /// The keys of tenants' own issuers.
+    pub issuers: issuer::Client,
+    /// What connections did, on its way to the database.
+    pub journal: Journal,
+    /// How much each connection asks for.
+    pub requests: Limiter<ConnectionId>,
+    /// Wrong credentials, by the connection that was named with them.
+    pub guesses: Guesses,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Wakes the worker (`jobs.rs`) when something is left to do.
@@ -46,15 +73,16 @@ impl App {
     /// Puts the parts together, with everything empty that fills up while it runs.
     ///
     /// # Errors
-    /// When the client for webhooks can't be made.
+    /// When a client for outgoing requests can't be made.
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         keyring: Arc<Keyring>,
         sandbox: Sandbox,
         compute: Compute,
+        connection_rate: Rate,
         public_url: Option<String>,
-    ) -> Result<Self, webhook::ClientError> {
+    ) -> Result<Self, NoClient> {
         Ok(Self {
             store,
             clock,
@@ -64,6 +92,10 @@ impl App {
             revisions: Revisions::default(),
             turns: Turns::default(),
             webhooks: webhook::Client::new()?,
+            issuers: issuer::Client::new()?,
+            journal: Journal::default(),
+            requests: Limiter::new(connection_rate),
+            guesses: Guesses::new(WRONG_CREDENTIALS),
             metrics: Arc::new(Metrics::default()),
             wake: Arc::new(Notify::new()),
             numbered: Arc::new(Notify::new()),

@@ -1,19 +1,30 @@
-//! Who a bearer token stands for, and whether it is still good.
+//! Who a token stands for, and whether it is still good: API tokens, and on a connection its own tokens, access tokens of its
+//! OAuth client and JWTs of its issuer.
 //!
 //! Knows tokens, their keyed hashes and their scopes; knows nothing of HTTP but the form of the
 //! `Authorization` header's value. Nothing is cached: a revoked token ends with the next request.
 
+pub mod client;
+mod jwt;
+
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
 
 use crate::app::App;
 use crate::crypto;
-use crate::model::{Actor, ConnectionId, Instant};
-use crate::store::{ApiScope, ConnectionCredential, StoreError};
+use crate::crypto::jwt::Token;
+use crate::model::{Actor, ConnectionId, ConnectionState, Instant, TenantId};
+use crate::rate::TooMany;
+use crate::store::{ApiScope, ConnectionCredential, CredentialKind, StoreError};
 
 /// The longest token that is looked up, in bytes: ours have 46, and hashing more is work for nothing.
 pub const TOKEN_BYTES_LIMIT: usize = 256;
+/// The longest access token that is looked at, in bytes: it names a tenant, a connection and a secret.
+const ACCESS_TOKEN_BYTES_LIMIT: usize = 512;
+/// The longest credentials of HTTP Basic that are looked at, in bytes: ours have about 110.
+const BASIC_BYTES_LIMIT: usize = 1_024;
 /// The longest connection id that is looked up, in bytes: ours have 32 or 36.
 const CONNECTION_ID_BYTES_LIMIT: usize = 64;
 /// How old the noted last use of a token may become before it is noted again, in seconds.
@@ -30,6 +41,9 @@ pub enum Denied {
     /// No token, an unknown, ended or foreign one, or an unknown connection: the caller isn't told which.
     #[error("the bearer token is missing or not good here")]
     Unauthorized,
+    /// Too many requests of one connection, or too many wrong credentials.
+    #[error("too many requests")]
+    TooMany(TooMany),
     /// The store could not be asked.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -60,31 +74,86 @@ pub fn bearer(header: &str) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-/// What a token stands for on the connection that the path names. A wrong credential on a known connection is counted
-/// there; the last use of a good one is noted at a granularity of one minute, beside the request.
+/// The id and secret in the value of an `Authorization` header with HTTP Basic, each form-encoded as RFC 6749 §2.3.1 has it;
+/// `None` for another scheme or what is malformed.
+#[must_use]
+pub fn basic(header: &str) -> Option<(String, Zeroizing<String>)> {
+    use base64::Engine as _;
+    let (scheme, encoded) = header.trim().split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > BASIC_BYTES_LIMIT {
+        return None;
+    }
+    let decoded = Zeroizing::new(base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?);
+    let (id, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    let plain = |text: &str| form_urlencoded::parse(text.as_bytes()).next().map(|(text, _)| text.into_owned()).unwrap_or_default();
+    Some((plain(id), Zeroizing::new(plain(secret))))
+}
+
+/// Whom a good credential of a connection stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The connection.
+    pub connection: ConnectionId,
+    /// Its state.
+    pub state: ConnectionState,
+}
+
+/// What a token stands for on the connection that the path names: its own bearer token, an access token of its client, or a
+/// JWT of its issuer. A wrong credential on a known connection is counted there; the last use of a good one is noted at a
+/// granularity of one minute, beside the request.
+///
+/// A good credential is recognised however many wrong ones came before it: those use up what strangers have, never what the
+/// connection has.
 ///
 /// # Errors
-/// `Unauthorized` for every reason alike; the store's.
-pub async fn connection(app: &Arc<App>, path: &str, token: Option<&str>) -> Result<ConnectionCredential, Denied> {
+/// `Unauthorized` for every reason alike; `TooMany` for more requests than the connection may make, or more wrong credentials
+/// than anybody may send; the store's.
+pub async fn connection(app: &Arc<App>, path: &str, token: Option<&str>) -> Result<Known, Denied> {
+    let token = token.ok_or(Denied::Unauthorized)?;
     let now = app.clock.now();
-    let credential = match token.filter(|token| token.len() <= TOKEN_BYTES_LIMIT) {
-        None => None,
-        Some(token) => {
-            let hash = app.keyring.token_hash(token);
-            app.store.find_connection_token(&hash).await?.filter(|found| crypto::same(&found.hash, &hash) && live(found.expires, now))
-        }
+    let known = if token.starts_with(crypto::ACCESS_TOKEN_PREFIX) {
+        if token.len() <= ACCESS_TOKEN_BYTES_LIMIT { client::known(app, path, token, now).await? } else { None }
+    } else if Token::is_meant(token) {
+        jwt::known(app, path, token).await?
+    } else {
+        by_bearer_token(app, path, token, now).await?
     };
-    match credential {
-        Some(credential) if crypto::same(credential.connection.as_str(), path) => {
-            note_use(app, &credential, now);
-            Ok(credential)
+    let Some(known) = known else { return Err(wrong(app, path, now).await) };
+    take_turn(app, &known.connection, now)?;
+    Ok(known)
+}
+
+async fn by_bearer_token(app: &Arc<App>, path: &str, token: &str, now: Instant) -> Result<Option<Known>, StoreError> {
+    // What can't be one of ours is not looked up: guessing in bulk costs a comparison.
+    if !token.starts_with(crypto::TOKEN_PREFIX) || token.len() > TOKEN_BYTES_LIMIT {
+        return Ok(None);
+    }
+    let hash = app.keyring.token_hash(token);
+    let found = app.store.find_connection_token(&hash).await?.filter(|found| {
+        let is_it = crypto::same(&found.hash, &hash) && crypto::same(found.connection.as_str(), path);
+        is_it && found.kind == CredentialKind::Bearer && live(found.expires, now)
+    });
+    Ok(found.map(|found| {
+        note_use(app, &found, now);
+        Known { tenant: found.tenant, connection: found.connection, state: found.state }
+    }))
+}
+
+/// A request of a known connection, counted.
+fn take_turn(app: &App, connection: &ConnectionId, now: Instant) -> Result<(), Denied> {
+    app.requests.take(connection, now).map_err(Denied::TooMany)
+}
+
+/// What is answered to a wrong credential: past what strangers may try, that they have to wait, and then nothing is written.
+async fn wrong(app: &App, path: &str, now: Instant) -> Denied {
+    match app.guesses.take(path, now) {
+        Ok(()) => {
+            count_wrong(app, path, now).await;
+            Denied::Unauthorized
         }
-        _ => {
-            if token.is_some() {
-                count_wrong(app, path, now).await;
-            }
-            Err(Denied::Unauthorized)
-        }
+        Err(too_many) => Denied::TooMany(too_many),
     }
 }
 
@@ -107,14 +176,16 @@ fn live(expires: Option<Instant>, now: Instant) -> bool {
     expires.is_none_or(|expires| now < expires)
 }
 
+/// The connection that a path names, if it can be one.
+fn connection_id(path: &str) -> Option<ConnectionId> {
+    let well_formed = path.len() <= CONNECTION_ID_BYTES_LIMIT && path.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    well_formed.then(|| ConnectionId::from(path))
+}
+
 /// Counted before the answer, so that whoever reads the connection's health next sees it. A failure to count is not
 /// told: the answer must not depend on whether the connection exists.
 async fn count_wrong(app: &App, path: &str, now: Instant) {
-    let well_formed = path.len() <= CONNECTION_ID_BYTES_LIMIT && path.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if !well_formed {
-        return;
-    }
-    let connection = ConnectionId::from(path);
+    let Some(connection) = connection_id(path) else { return };
     let counted = match app.store.find_connection(&connection).await {
         Ok(Some((tenant, _))) => app.store.note_credential(&tenant, &connection, None, now).await,
         Ok(None) => Ok(()),
@@ -126,16 +197,24 @@ async fn count_wrong(app: &App, path: &str, now: Instant) {
 }
 
 fn note_use(app: &Arc<App>, credential: &ConnectionCredential, now: Instant) {
-    let recent = credential.last_used.is_some_and(|last| now < last.plus_seconds(NOTE_USE_SECONDS));
-    if recent {
+    note(app, &credential.tenant, &credential.connection, &credential.token_id, credential.last_used, now);
+}
+
+/// The use of a credential that is not stored: the connection alone was seen.
+fn note_connection(app: &Arc<App>, tenant: &TenantId, connection: &ConnectionId, last_seen: Option<Instant>, now: Instant) {
+    note(app, tenant, connection, "", last_seen, now);
+}
+
+fn note(app: &Arc<App>, tenant: &TenantId, connection: &ConnectionId, token_id: &str, last: Option<Instant>, now: Instant) {
+    if last.is_some_and(|last| now < last.plus_seconds(NOTE_USE_SECONDS)) {
         return;
     }
     let Ok(permit) = NOTES.try_acquire() else { return };
-    let (app, credential) = (Arc::clone(app), credential.clone());
+    let (app, tenant, connection, token_id) = (Arc::clone(app), tenant.clone(), connection.clone(), token_id.to_owned());
     tokio::spawn(async move {
-        let noted = app.store.note_credential(&credential.tenant, &credential.connection, Some(&credential.token_id), now).await;
+        let noted = app.store.note_credential(&tenant, &connection, Some(&token_id), now).await;
         if let Err(error) = noted {
-            tracing::warn!(error = %error, connection = %credential.connection, "the use of a token could not be noted");
+            tracing::warn!(error = %error, %connection, "the use of a token could not be noted");
         }
         drop(permit);
     });
@@ -158,6 +237,22 @@ mod tests {
         ] {
             assert_eq!(bearer(header), token, "{header:?}");
         }
+    }
+
+    #[test]
+    fn basic_credentials_are_form_encoded_in_base64() {
+        use base64::Engine as _;
+        let read = |text: &str| {
+            let header = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(text));
+            basic(&header).map(|(id, secret)| (id, secret.to_string()))
+        };
+        assert_eq!(read("id:rs_x-_"), Some(("id".into(), "rs_x-_".into())));
+        assert_eq!(read("a%3Ab:c+d"), Some(("a:b".into(), "c d".into())));
+        assert_eq!(read(":"), Some((String::new(), String::new())));
+        assert_eq!(read("no colon"), None);
+        assert_eq!(basic("Bearer rc_x"), None);
+        assert_eq!(basic("Basic ***"), None);
+        assert_eq!(read(&format!("id:{}", "x".repeat(2_000))), None);
     }
 
     #[test]

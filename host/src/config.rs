@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::rate::Rate;
+
 /// Where the master key is taken from when it is not in a file.
 pub const MASTER_KEY_VARIABLE: &str = "ROLECALL_MASTER_KEY";
 /// The loopback address: nothing is exposed until an operator says so.
@@ -27,6 +29,12 @@ const MAX_EVALUATION_THREADS: usize = 256;
 const DEFAULT_EVALUATION_QUEUE: usize = 1_024;
 /// The most evaluations of one tenant that a setting may let wait: a slip of the pen must not take the bound away.
 const MAX_EVALUATION_QUEUE: usize = 1_000_000;
+/// What a connection may ask for in every second: four times what Entra ID's gallery expects of a server (25 a second).
+const DEFAULT_CONNECTION_REQUESTS_PER_SECOND: u32 = 100;
+/// What a connection may ask for at once: the largest bursts of real clients are some hundred requests.
+const DEFAULT_CONNECTION_BURST: u32 = 1_000;
+/// The most that either may be set to: beyond it, no limit is meant.
+const MAX_CONNECTION_REQUESTS: u32 = 1_000_000;
 /// The largest configuration file, in bytes: it is a page of text, and anything larger is another file.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
@@ -106,6 +114,12 @@ pub struct Layer {
     /// Evaluations of one tenant that may wait before it is answered 503 [default: 1024]
     #[arg(long, env = "ROLECALL_EVALUATION_QUEUE", value_name = "N")]
     pub evaluation_queue: Option<usize>,
+    /// Requests that one connection may make per second, for ever; more is answered 429, 0 sets no limit [default: 100]
+    #[arg(long, env = "ROLECALL_CONNECTION_REQUESTS_PER_SECOND", value_name = "N")]
+    pub connection_requests_per_second: Option<u32>,
+    /// Requests that one connection may make at once, after a rest [default: 1000]
+    #[arg(long, env = "ROLECALL_CONNECTION_BURST", value_name = "N")]
+    pub connection_burst: Option<u32>,
     /// How long requests and jobs may take to finish once the server is told to stop [default: 20]
     #[arg(long, env = "ROLECALL_SHUTDOWN_GRACE_SECONDS", value_name = "SECONDS")]
     pub shutdown_grace_seconds: Option<u64>,
@@ -143,6 +157,8 @@ pub struct Config {
     pub evaluation_threads: usize,
     /// Evaluations of one tenant that may wait.
     pub evaluation_queue: usize,
+    /// How many requests a connection may make; 0 per second is no limit.
+    pub connection_rate: Rate,
     /// How long a shutdown may take, in seconds.
     pub shutdown_grace_seconds: u64,
 }
@@ -162,6 +178,8 @@ impl Config {
             log_level: "warn".to_owned(),
             evaluation_threads: cores(),
             evaluation_queue: DEFAULT_EVALUATION_QUEUE,
+            // One's own machine, where loads are tried out.
+            connection_rate: Rate { per_second: 0, burst: DEFAULT_CONNECTION_BURST },
             shutdown_grace_seconds: DEFAULT_SHUTDOWN_GRACE_SECONDS,
         }
     }
@@ -188,6 +206,10 @@ impl Config {
             log_level: layer.log_level.unwrap_or_else(|| DEFAULT_LOG_LEVEL.to_owned()),
             evaluation_threads: layer.evaluation_threads.unwrap_or(local.evaluation_threads),
             evaluation_queue: layer.evaluation_queue.unwrap_or(local.evaluation_queue),
+            connection_rate: Rate {
+                per_second: layer.connection_requests_per_second.unwrap_or(DEFAULT_CONNECTION_REQUESTS_PER_SECOND),
+                burst: layer.connection_burst.unwrap_or(DEFAULT_CONNECTION_BURST),
+            },
             shutdown_grace_seconds: layer.shutdown_grace_seconds.unwrap_or(local.shutdown_grace_seconds),
         };
         config.check()?;
@@ -207,6 +229,12 @@ impl Config {
         }
         within("evaluation_threads", self.evaluation_threads, MAX_EVALUATION_THREADS)?;
         within("evaluation_queue", self.evaluation_queue, MAX_EVALUATION_QUEUE)?;
+        if self.connection_rate.per_second > MAX_CONNECTION_REQUESTS {
+            return invalid("connection_requests_per_second", format!("must be at most {MAX_CONNECTION_REQUESTS}"));
+        }
+        if !(1..=MAX_CONNECTION_REQUESTS).contains(&self.connection_rate.burst) {
+            return invalid("connection_burst", format!("must be from 1 to {MAX_CONNECTION_REQUESTS}"));
+        }
         if self.shutdown_grace_seconds > MAX_SHUTDOWN_GRACE_SECONDS {
             return invalid("shutdown_grace_seconds", format!("must be at most {MAX_SHUTDOWN_GRACE_SECONDS}"));
         }
@@ -256,6 +284,8 @@ impl Layer {
             log_level: self.log_level.or(under.log_level),
             evaluation_threads: self.evaluation_threads.or(under.evaluation_threads),
             evaluation_queue: self.evaluation_queue.or(under.evaluation_queue),
+            connection_requests_per_second: self.connection_requests_per_second.or(under.connection_requests_per_second),
+            connection_burst: self.connection_burst.or(under.connection_burst),
             shutdown_grace_seconds: self.shutdown_grace_seconds.or(under.shutdown_grace_seconds),
         }
     }
@@ -306,6 +336,7 @@ mod tests {
         assert_eq!(config.tenants.unwrap(), dir.path().join("t"));
         assert_eq!(config.public_url.unwrap(), "https://r.example");
         assert_eq!(config.database_url, "sqlite:rolecall-data/rolecall.db");
+        assert_eq!(config.connection_rate, Rate { per_second: 100, burst: 1_000 });
         assert_eq!(config.shutdown_grace_seconds, DEFAULT_SHUTDOWN_GRACE_SECONDS);
         assert!(matches!(config.master_key, MasterKey::File(path) if path == Path::new("rolecall-data/master.key")));
     }
@@ -333,6 +364,8 @@ mod tests {
             ("listen = ", "FILE:1:"),
             ("evaluation_threads = 0", "the setting `evaluation_threads` must be from 1 to 256"),
             ("evaluation_queue = 0", "the setting `evaluation_queue` must be from 1 to 1000000"),
+            ("connection_requests_per_second = 1000001", "the setting `connection_requests_per_second` must be at most 1000000"),
+            ("connection_burst = 0", "the setting `connection_burst` must be from 1 to 1000000"),
             ("shutdown_grace_seconds = 601", "the setting `shutdown_grace_seconds` must be at most 600"),
             ("database_url = \"mysql://u:hunter2@h/d\"", "the setting `database_url` must begin with `sqlite:` or `postgres:`"),
             ("public_url = \"rolecall.example\"", "the setting `public_url` is `rolecall.example`"),

@@ -4,6 +4,8 @@
 //! tenant's key seals the keys of its people and the secrets of its targets, a person's key seals the
 //! personal values in events. Destroying a person's key erases those values everywhere.
 
+pub mod jwt;
+
 use std::path::Path;
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
@@ -115,6 +117,7 @@ impl SecretKey {
 pub struct Keyring {
     master: SecretKey,
     token_hash: SecretKey,
+    access_tokens: SecretKey,
     cursors: SecretKey,
 }
 
@@ -124,7 +127,8 @@ impl Keyring {
     pub fn new(master: SecretKey) -> Self {
         let derived = |label: &[u8]| SecretKey(Zeroizing::new(hmac_sha256(&master.0[..], label)));
         let (token_hash, cursors) = (derived(b"rolecall token hash v1"), derived(b"rolecall cursors v1"));
-        Self { master, token_hash, cursors }
+        let access_tokens = derived(b"rolecall access tokens v1");
+        Self { master, token_hash, access_tokens, cursors }
     }
 
     /// Reads the master key file, or makes it (readable by its owner only) when there is none.
@@ -172,14 +176,43 @@ impl Keyring {
     pub fn token_hash(&self, token: &str) -> String {
         hex(&hmac_sha256(&self.token_hash.0[..], token.as_bytes()))
     }
+
+    /// An access token that says `content` to us and nothing to anybody else.
+    ///
+    /// # Errors
+    /// As [`SecretKey::seal`].
+    pub fn seal_access_token(&self, content: &str) -> Result<Zeroizing<String>, CryptoError> {
+        let sealed = self.access_tokens.seal("access token", content.as_bytes())?;
+        Ok(Zeroizing::new(format!("{ACCESS_TOKEN_PREFIX}{}", base64_url(&sealed))))
+    }
+
+    /// What an access token says; `None` when it is none of ours.
+    #[must_use]
+    pub fn open_access_token(&self, token: &str) -> Option<String> {
+        use base64::Engine as _;
+        let sealed = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.strip_prefix(ACCESS_TOKEN_PREFIX)?).ok()?;
+        let opened = self.access_tokens.open("access token", &sealed).ok()?;
+        String::from_utf8(opened.to_vec()).ok()
+    }
 }
 
-/// A new bearer token: `rc_` and 256 random bits in URL-safe base64.
-#[must_use]
-pub fn new_token() -> Zeroizing<String> {
+/// What bearer tokens begin with, so that people and scanners recognise them.
+pub const TOKEN_PREFIX: &str = "rc_";
+/// What the secrets of OAuth clients begin with.
+pub const CLIENT_SECRET_PREFIX: &str = "rs_";
+/// What access tokens begin with.
+pub const ACCESS_TOKEN_PREFIX: &str = "ra_";
+
+fn base64_url(bytes: &[u8]) -> String {
     use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// A new secret: the prefix and 256 random bits in URL-safe base64.
+#[must_use]
+pub fn new_token(prefix: &str) -> Zeroizing<String> {
     let bytes = Zeroizing::new(random_bytes::<32>());
-    Zeroizing::new(format!("rc_{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&bytes[..])))
+    Zeroizing::new(format!("{prefix}{}", base64_url(&bytes[..])))
 }
 
 /// An unguessable identifier of 128 random bits in hexadecimal.
@@ -260,6 +293,19 @@ mod tests {
         assert!(key.open("b", &sealed).is_err());
         assert!(SecretKey::random().open("a", &sealed).is_err());
         assert!(key.open("a", &sealed[..10]).is_err());
+    }
+
+    #[test]
+    fn access_tokens_are_read_by_their_own_key_ring_alone() {
+        let ring = Keyring::new(SecretKey::random());
+        let token = ring.seal_access_token("acme").unwrap();
+        assert!(token.starts_with("ra_") && !token.contains("acme"));
+        assert_eq!(ring.open_access_token(&token).as_deref(), Some("acme"));
+        assert_eq!(Keyring::new(SecretKey::random()).open_access_token(&token), None);
+        assert_eq!(ring.open_access_token(&token[3..]), None);
+        let mut altered = token.to_string();
+        altered.replace_range(10..11, if &altered[10..11] == "A" { "B" } else { "A" });
+        assert_eq!(ring.open_access_token(&altered), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! `routes` makes the router, the OpenAPI document and the list that tests walk; `guards` say who may
 //! call; `scim`, `api` and `operations` hold the handlers; `body`, `query` and `urls` read requests;
-//! `error` alone picks statuses; `frame` surrounds every request (id, time limit, log line, metrics,
+//! `error` alone picks statuses; `trail` puts writes into the provisioning log; `frame` surrounds every request (id, time limit, log line, metrics,
 //! the form of errors). Nothing here decides what happens to people: that is provisioning's.
 
 pub mod api;
@@ -10,11 +10,13 @@ pub mod body;
 pub mod error;
 pub mod frame;
 pub mod guards;
+pub mod oauth;
 pub mod openapi;
 pub mod operations;
 pub mod query;
 pub mod routes;
 pub mod scim;
+mod trail;
 pub mod urls;
 
 use std::sync::Arc;
@@ -60,7 +62,7 @@ fn assemble(app: Arc<App>, table: Vec<routes::Route>) -> Router {
         .fold(Router::new(), |router, route| match Format::of(route.path) {
             // SCIM clients write a slash at the end of a URL, or leave it out, as they like.
             Format::Scim => router.route(&format!("{}/", route.path), route.handler.clone()).route(route.path, route.handler),
-            Format::Problem => router.route(route.path, route.handler),
+            Format::Problem | Format::OAuth => router.route(route.path, route.handler),
         })
         .method_not_allowed_fallback(async || Error::method_not_allowed())
         .fallback(async |uri: Uri| Error::unknown_path(uri.path()))

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::App;
+use crate::journal::LOG_DAYS_LIMIT;
 use crate::model::{Cause, ConnectionId, ConnectionState, Instant, ResourceId, TenantId};
 use crate::provisioning::people;
 use crate::store::{DeliveryResult, DueDelivery, DuePerson, StoreError};
@@ -25,12 +26,19 @@ const IDLE: Duration = Duration::from_secs(2);
 const WHILE_BUSY: Duration = Duration::from_millis(50);
 /// The shortest time from one round to the next that new work asks for: under load one round serves the work of many requests.
 const PACE: Duration = Duration::from_millis(10);
+/// How long counts of quirks and entries of the provisioning log wait: what a crash can lose of them.
+const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
+/// How often entries that are too old are looked for, in seconds.
+const FORGET_SECONDS: i64 = 3_600;
+/// How many of them go in one transaction.
+const FORGOTTEN_AT_ONCE: i64 = 1_000;
 /// The pause after the database could not be reached.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Runs until `stop` is true, then finishes what it is doing.
 pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let deliveries = tokio::spawn(deliver_until(Arc::clone(&app), stop.clone()));
+    let journal = tokio::spawn(write_journal_until(Arc::clone(&app), stop.clone()));
     bind_handles(&app).await;
     let mut work = Work::default();
     while !*stop.borrow() {
@@ -56,6 +64,9 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     if let Err(error) = deliveries.await {
         tracing::error!(%error, "the delivery job ended abruptly");
     }
+    if let Err(error) = journal.await {
+        tracing::error!(%error, "the job that writes the provisioning log ended abruptly");
+    }
 }
 
 /// Does everything that is due now, until nothing is: for tests, the demo and draining.
@@ -69,6 +80,7 @@ pub async fn run_until_idle(app: &Arc<App>) -> Result<(), StoreError> {
         let evaluated = !work.tenants.is_empty();
         work.finish().await;
         if !worked && !evaluated && !deliver_round(app).await? {
+            app.journal.flush(&*app.store).await?;
             return Ok(());
         }
     }
@@ -131,6 +143,43 @@ async fn deliver_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             _ = stop.changed() => {}
         }
     }
+}
+
+/// Writes what connections did every now and then, and once more at the end: requests have ended by then. What has become too
+/// old goes every hour.
+async fn write_journal_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    let mut forget_at = app.clock.now();
+    loop {
+        let stopping = *stop.borrow();
+        if let Err(error) = app.journal.flush(&*app.store).await {
+            log_failure("the provisioning log", &error);
+        }
+        if stopping {
+            return;
+        }
+        if forget_at <= app.clock.now() {
+            forget_at = app.clock.now().plus_seconds(FORGET_SECONDS);
+            if let Err(error) = forget_log(&app).await {
+                log_failure("the end of old entries in the provisioning log", &error);
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(JOURNAL_PAUSE) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+/// Removes entries of the provisioning log that are too old, in bounded batches.
+///
+/// # Errors
+/// The store's.
+pub async fn forget_log(app: &App) -> Result<(), StoreError> {
+    let before = app.clock.now().plus_seconds(-LOG_DAYS_LIMIT * 86_400);
+    for tenant in app.store.tenants().await? {
+        while app.store.forget_log(&tenant.id, before, FORGOTTEN_AT_ONCE).await? == FORGOTTEN_AT_ONCE.unsigned_abs() {}
+    }
+    Ok(())
 }
 
 /// Groups that were stored before their tenant had a revision get their handles.

@@ -67,6 +67,26 @@ text_id!(
     Handle
 );
 
+/// Which JWTs a connection accepts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Issuer {
+    /// The `iss` that they must have.
+    pub issuer: String,
+    /// What must be (in) their `aud`.
+    pub audience: String,
+    /// The algorithms that may sign them.
+    pub algorithms: Vec<String>,
+    /// Where the issuer's keys are; `None` when they were given.
+    pub jwks_uri: Option<String>,
+    /// How far the issuer's clock may be off, in seconds.
+    pub clock_skew_seconds: i64,
+    /// The `sub` that they must have, if any.
+    pub subject: Option<String>,
+    /// Other claims that they must have, each with this text (or in an array of texts).
+    #[serde(default)]
+    pub claims: BTreeMap<String, String>,
+}
+
 /// An instant in microseconds since 1970-01-01T00:00:00Z: what both databases store and sort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(pub i64);

@@ -11,6 +11,7 @@ use rolecall_scim::{Quirk, ResourceKind, ScimError};
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::journal::{Trail, example};
 use crate::model::{Actor, ConnectionId, ConnectionState, Instant, NewEvent, ResourceId, TenantId};
 use crate::store::{Change, ResourceWrite, Stale, StoreError, StoredResource};
 use crate::tenancy::Active;
@@ -32,6 +33,8 @@ pub struct Caller {
     pub state: ConnectionState,
     /// The request.
     pub request_id: String,
+    /// What it showed so far.
+    pub trail: Arc<Trail>,
 }
 
 /// What a client asks for. `if_match` is the version in the `If-Match` header.
@@ -77,6 +80,56 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// The method that asks for it.
+    #[must_use]
+    pub fn method(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "POST",
+            Self::Replace { .. } => "PUT",
+            Self::Patch { .. } => "PATCH",
+            Self::Delete { .. } => "DELETE",
+        }
+    }
+
+    /// User or Group.
+    #[must_use]
+    pub fn kind(&self) -> ResourceKind {
+        match self {
+            Self::Create { kind, .. } | Self::Replace { kind, .. } | Self::Patch { kind, .. } | Self::Delete { kind, .. } => *kind,
+        }
+    }
+
+    /// The resource, where it exists already.
+    #[must_use]
+    pub fn resource(&self) -> Option<&ResourceId> {
+        match self {
+            Self::Create { .. } => None,
+            Self::Replace { id, .. } | Self::Patch { id, .. } | Self::Delete { id, .. } => Some(id),
+        }
+    }
+
+    /// How many operations it has: of a PATCH as many as are in it, else one.
+    #[must_use]
+    pub fn operations(&self) -> usize {
+        let of_patch = match self {
+            Self::Patch { body, .. } => body.as_object().and_then(|body| {
+                let (_, operations) = body.iter().find(|(name, _)| name.eq_ignore_ascii_case("operations"))?;
+                operations.as_array().map(Vec::len)
+            }),
+            _ => None,
+        };
+        of_patch.unwrap_or(1)
+    }
+
+    fn body(&self) -> Option<&Value> {
+        match self {
+            Self::Create { body, .. } | Self::Replace { body, .. } | Self::Patch { body, .. } => Some(body),
+            Self::Delete { .. } => None,
+        }
+    }
+}
+
 /// What became of it: durable.
 #[derive(Clone, Debug)]
 pub struct Applied {
@@ -109,10 +162,20 @@ pub enum Failure {
 /// # Errors
 /// [`Failure`]; nothing was stored.
 pub async fn apply(app: &Arc<App>, caller: &Caller, command: Command) -> Result<Applied, Failure> {
-    let _turn = app.turns.take(&turn_key(caller, &command)).await;
+    let result = carry_out(app, caller, &command).await;
+    if let Ok(applied) = &result {
+        caller.trail.see(&applied.quirks);
+    }
+    let example = || example::of_write(command.method(), command.kind().endpoint(), command.body());
+    app.journal.count((&caller.tenant, &caller.connection), &caller.trail.take(), result.is_ok(), app.clock.now(), example);
+    result
+}
+
+async fn carry_out(app: &Arc<App>, caller: &Caller, command: &Command) -> Result<Applied, Failure> {
+    let _turn = app.turns.take(&turn_key(caller, command)).await;
     let mut attempt = 1;
     loop {
-        let result = attempt_once(app, caller, &command).await;
+        let result = attempt_once(app, caller, command).await;
         match result {
             Err(Failure::Store(StoreError::Conflict { what })) if attempt < ATTEMPTS => {
                 tracing::debug!(what, attempt, "lost a race, computing the change again");

@@ -10,6 +10,7 @@
 //! macros. `condition.rs` (filters), `nesting.rs` (groups above people) and `keys.rs` are pure.
 
 mod condition;
+mod connection;
 mod failure;
 mod keys;
 mod migrations;
@@ -30,6 +31,8 @@ use rolecall_scim::resource::Document;
 use rolecall_scim::schema::Schemas;
 use rolecall_scim::sort::Sort;
 use serde::{Deserialize, Serialize};
+
+pub use connection::{Connections, CredentialKind, Dialect, LogEntry, StoredIssuer};
 
 use crate::model::{
     Account, AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, EvaluationState, Event, Grant, GroupMembership, Handle,
@@ -385,6 +388,10 @@ pub struct Connection {
     pub wrong_credentials: i64,
     /// Its tokens, newest first and without their secrets. Ended ones stay until the next rotation.
     pub tokens: Vec<TokenInfo>,
+    /// The secrets of its OAuth client, likewise; none when it has no client. The client's id is the connection's.
+    pub client_secrets: Vec<TokenInfo>,
+    /// The issuer whose JWTs it accepts.
+    pub issuer: Option<String>,
 }
 
 /// A token as people may see it.
@@ -413,7 +420,7 @@ pub struct NewToken {
     pub expires: Option<Instant>,
 }
 
-/// What a connection token stands for.
+/// What a connection's secret stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionCredential {
     /// The tenant.
@@ -424,6 +431,8 @@ pub struct ConnectionCredential {
     pub state: ConnectionState,
     /// The token's id.
     pub token_id: String,
+    /// What it is good for.
+    pub kind: CredentialKind,
     /// The stored hash, to be compared in constant time.
     pub hash: String,
     /// When the token stops being accepted.
@@ -569,8 +578,10 @@ pub trait Platform: Send + Sync {
     async fn ping(&self) -> Result<()>;
     /// The tenant and state of a connection by its unguessable id.
     async fn find_connection(&self, connection: &ConnectionId) -> Result<Option<(TenantId, ConnectionState)>>;
-    /// What a connection token stands for, by its keyed hash.
+    /// What a connection's secret stands for, by its keyed hash.
     async fn find_connection_token(&self, hash: &str) -> Result<Option<ConnectionCredential>>;
+    /// The issuer whose JWTs a connection accepts, with its keys.
+    async fn find_issuer(&self, connection: &ConnectionId) -> Result<Option<StoredIssuer>>;
     /// What an API token stands for, by its keyed hash.
     async fn find_api_token(&self, hash: &str) -> Result<Option<ApiCredential>>;
     /// Stores an API token.
@@ -598,7 +609,7 @@ pub trait Platform: Send + Sync {
 
 /// Everything that is asked for one tenant.
 #[async_trait]
-pub trait Store: Platform {
+pub trait Store: Platform + Connections {
     /// Creates the tenant if it does not exist; `managed_by` of an existing one is left as it is.
     async fn ensure_tenant(&self, tenant: &TenantId, name: &str, managed_by: &str, at: Instant) -> Result<Tenant>;
     /// The tenant, or `None`.
@@ -622,11 +633,12 @@ pub trait Store: Platform {
     async fn create_connection(&self, tenant: &TenantId, connection: &Connection, token: &NewToken, actor: &Actor) -> Result<()>;
     /// All connections, by name.
     async fn connections(&self, tenant: &TenantId) -> Result<Vec<Connection>>;
-    /// Adds a token. At most two live: the newest one before it ends at `expire_others` at the latest, older ones are gone at once.
+    /// Adds a token or client secret. At most two of the kind live: the newest one before it ends at `expire_others` at the latest, older ones are gone at once.
     async fn rotate_token(
         &self,
         tenant: &TenantId,
         connection: &ConnectionId,
+        kind: CredentialKind,
         token: &NewToken,
         expire_others: Instant,
         actor: &Actor,
@@ -643,7 +655,8 @@ pub trait Store: Platform {
     /// Deletes a connection: its tokens end at once, its resources and accounts as if each had been deleted. One
     /// transaction, in bounded memory.
     async fn delete_connection(&self, tenant: &TenantId, connection: &ConnectionId, actor: &Actor, at: Instant) -> Result<()>;
-    /// Notes a use of a good token (kept at one-minute granularity) or counts a wrong credential (`token_id` = `None`).
+    /// Notes a use of a good token (kept at one-minute granularity; of the connection alone where no stored token has the id)
+    /// or counts a wrong credential (`token_id` = `None`).
     async fn note_credential(&self, tenant: &TenantId, connection: &ConnectionId, token_id: Option<&str>, at: Instant) -> Result<()>;
 
     /// People with all that evaluation reads, in one snapshot; ids that don't exist are left out.

@@ -17,7 +17,7 @@ use crate::model::{Actor, ConnectionId, ConnectionState, Instant, RevisionHash, 
 use crate::policies::Explanation;
 use crate::provisioning::people::Case;
 use crate::revision::{self, Files, GoldenResult, Revision};
-use crate::store::{ApiScope, Connection, NewToken, StoreError, StoredRevision, Tenant};
+use crate::store::{ApiScope, Connection, CredentialKind, NewToken, StoreError, StoredRevision, Tenant};
 
 /// The longest tenant id, as a DNS label.
 const TENANT_ID_LIMIT: usize = 63;
@@ -252,8 +252,8 @@ pub async fn activate(
     Ok(())
 }
 
-fn issue(app: &App, lifetime_seconds: Option<i64>) -> (IssuedToken, NewToken) {
-    let token = crypto::new_token();
+fn issue(app: &App, prefix: &str, lifetime_seconds: Option<i64>) -> (IssuedToken, NewToken) {
+    let token = crypto::new_token(prefix);
     let created = app.clock.now();
     let expires = lifetime_seconds.map(|seconds| created.plus_seconds(seconds.max(0)));
     let id = crypto::random_id();
@@ -272,7 +272,7 @@ pub async fn create_connection(
     actor: &Actor,
 ) -> Result<(Connection, IssuedToken), TenancyError> {
     check_name(name)?;
-    let (issued, stored) = issue(app, None);
+    let (issued, stored) = issue(app, crypto::TOKEN_PREFIX, None);
     let info = crate::store::TokenInfo { id: stored.id.clone(), created: stored.created, expires: stored.expires, last_used: None };
     let connection = Connection {
         id: ConnectionId(crypto::random_id()),
@@ -282,26 +282,33 @@ pub async fn create_connection(
         last_seen: None,
         wrong_credentials: 0,
         tokens: vec![info],
+        client_secrets: Vec::new(),
+        issuer: None,
     };
     app.store.create_connection(tenant, &connection, &stored, actor).await?;
     Ok((connection, issued))
 }
 
-/// Issues another token; the one before stays good for `overlap_seconds`.
+/// Issues another token, or another secret of the connection's OAuth client (which has none until the first one); the one before
+/// stays good for `overlap_seconds`.
 ///
 /// # Errors
 /// `Store(Missing)`.
 pub async fn rotate_token(
     app: &Arc<App>,
-    tenant: &TenantId,
-    connection: &ConnectionId,
+    (tenant, connection): (&TenantId, &ConnectionId),
+    kind: CredentialKind,
     overlap_seconds: i64,
     lifetime_seconds: Option<i64>,
     actor: &Actor,
 ) -> Result<IssuedToken, TenancyError> {
-    let (issued, stored) = issue(app, lifetime_seconds);
+    let prefix = match kind {
+        CredentialKind::Bearer => crypto::TOKEN_PREFIX,
+        CredentialKind::ClientSecret => crypto::CLIENT_SECRET_PREFIX,
+    };
+    let (issued, stored) = issue(app, prefix, lifetime_seconds);
     let others_end = stored.created.plus_seconds(overlap_seconds.max(0));
-    app.store.rotate_token(tenant, connection, &stored, others_end, actor).await?;
+    app.store.rotate_token(tenant, connection, kind, &stored, others_end, actor).await?;
     Ok(issued)
 }
 
@@ -354,7 +361,7 @@ pub async fn create_api_token(app: &Arc<App>, scope: ApiScope, lifetime_seconds:
     if let Some(tenant) = &scope.tenant {
         app.store.tenant(tenant).await?.ok_or(StoreError::Missing("tenant"))?;
     }
-    let (issued, stored) = issue(app, lifetime_seconds);
+    let (issued, stored) = issue(app, crypto::TOKEN_PREFIX, lifetime_seconds);
     app.store.create_api_token(&stored, &scope).await?;
     Ok(issued)
 }

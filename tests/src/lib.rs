@@ -6,6 +6,7 @@
 pub mod cases;
 pub mod client;
 pub mod database;
+pub mod issuer;
 pub mod logs;
 pub mod probe;
 pub mod process;

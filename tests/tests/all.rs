@@ -22,6 +22,8 @@ mod crashes;
 mod cursors;
 #[path = "all/dev.rs"]
 mod dev;
+#[path = "all/dialects.rs"]
+mod dialects;
 #[path = "all/discovery.rs"]
 mod discovery;
 #[path = "all/doubts.rs"]
@@ -32,18 +34,26 @@ mod folders;
 mod handles;
 #[path = "all/hostile.rs"]
 mod hostile;
+#[path = "all/jwt.rs"]
+mod jwt;
 #[path = "all/large_groups.rs"]
 mod large_groups;
 #[path = "all/leavers.rs"]
 mod leavers;
+#[path = "all/oauth.rs"]
+mod oauth;
 #[path = "all/one_decision.rs"]
 mod one_decision;
 #[path = "all/outage.rs"]
 mod outage;
 #[path = "all/people.rs"]
 mod people;
+#[path = "all/provisioning_log.rs"]
+mod provisioning_log;
 #[path = "all/races.rs"]
 mod races;
+#[path = "all/rate_limits.rs"]
+mod rate_limits;
 #[path = "all/routes.rs"]
 mod routes;
 #[path = "all/search.rs"]

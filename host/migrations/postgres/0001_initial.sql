@@ -57,10 +57,12 @@ CREATE TABLE connections (
 CREATE UNIQUE INDEX connections_name ON connections (tenant, name);
 CREATE UNIQUE INDEX connections_id ON connections (connection);
 
+-- Bearer tokens, and the secrets of OAuth clients.
 CREATE TABLE connection_tokens (
     tenant     TEXT COLLATE "C" NOT NULL,
     connection TEXT COLLATE "C" NOT NULL,
     token_id   TEXT COLLATE "C" NOT NULL,
+    kind       TEXT COLLATE "C" NOT NULL,                   -- bearer | client_secret
     hash       TEXT COLLATE "C" NOT NULL,
     created    BIGINT NOT NULL,
     expires    BIGINT,
@@ -69,6 +71,53 @@ CREATE TABLE connection_tokens (
     FOREIGN KEY (tenant, connection) REFERENCES connections ON DELETE CASCADE
 );
 CREATE UNIQUE INDEX connection_tokens_hash ON connection_tokens (hash);
+
+-- The issuer of a connection's JWTs, with its keys as they were fetched last: an issuer that is away locks nobody out.
+CREATE TABLE connection_issuers (
+    tenant     TEXT COLLATE "C" NOT NULL,
+    connection TEXT COLLATE "C" NOT NULL,
+    settings   TEXT COLLATE "C" NOT NULL,
+    keys       TEXT COLLATE "C",                -- a JSON Web Key Set
+    fetched    BIGINT,                         -- NULL for keys that were given and not fetched
+    tried      BIGINT,                         -- the last attempt to fetch: processes share the limit on it
+    PRIMARY KEY (tenant, connection),
+    FOREIGN KEY (tenant, connection) REFERENCES connections ON DELETE CASCADE
+);
+
+-- What clients do that the RFC does not ask for, counted.
+CREATE TABLE connection_dialects (
+    tenant     TEXT COLLATE "C" NOT NULL,
+    connection TEXT COLLATE "C" NOT NULL,
+    quirk      TEXT COLLATE "C" NOT NULL,
+    seen       BIGINT NOT NULL,
+    handled    BIGINT NOT NULL,
+    last_seen  BIGINT NOT NULL,
+    example    TEXT COLLATE "C" NOT NULL,                   -- without values
+    PRIMARY KEY (tenant, connection, quirk),
+    FOREIGN KEY (tenant, connection) REFERENCES connections ON DELETE CASCADE
+);
+
+-- What each write request of a connection came to. No personal values; the newest of each connection are kept.
+CREATE TABLE provisioning_log (
+    position   BIGINT GENERATED ALWAYS AS IDENTITY,
+    tenant     TEXT COLLATE "C" NOT NULL,
+    connection TEXT COLLATE "C" NOT NULL,
+    at         BIGINT NOT NULL,
+    request_id TEXT COLLATE "C" NOT NULL,
+    method     TEXT COLLATE "C" NOT NULL,
+    kind       TEXT COLLATE "C",                            -- user | group
+    resource   TEXT COLLATE "C",
+    status     BIGINT NOT NULL,
+    scim_type  TEXT COLLATE "C",
+    reason     TEXT COLLATE "C",
+    applied    BIGINT NOT NULL,
+    no_op      BIGINT NOT NULL,
+    refused    BIGINT NOT NULL,
+    PRIMARY KEY (tenant, position),
+    FOREIGN KEY (tenant, connection) REFERENCES connections ON DELETE CASCADE
+);
+CREATE INDEX provisioning_log_connection ON provisioning_log (tenant, connection, position);
+CREATE INDEX provisioning_log_at ON provisioning_log (tenant, at);
 
 -- A SCIM resource: what the client wrote, and the columns that filters and lookups use (folded in Rust).
 CREATE TABLE resources (
@@ -319,7 +368,7 @@ BEGIN
     FOREACH name IN ARRAY ARRAY[
         'tenants', 'event_heads', 'revisions', 'revision_files', 'connections', 'connection_tokens', 'resources', 'emails',
         'deleted_resources', 'members', 'handles', 'accounts', 'links', 'grants', 'evaluations', 'fan_outs', 'person_keys',
-        'events', 'targets', 'deliveries', 'delivery_lanes'
+        'events', 'targets', 'deliveries', 'delivery_lanes', 'connection_issuers', 'connection_dialects', 'provisioning_log'
     ] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
@@ -337,9 +386,11 @@ GRANT SELECT, INSERT ON api_tokens TO rolecall_platform;
 CREATE POLICY platform ON tenants FOR SELECT TO rolecall_platform USING (true);
 GRANT SELECT (tenant, name, managed_by, active_revision, created) ON tenants TO rolecall_platform;
 CREATE POLICY platform ON connections FOR SELECT TO rolecall_platform USING (true);
-GRANT SELECT (tenant, connection, state) ON connections TO rolecall_platform;
+GRANT SELECT (tenant, connection, state, last_seen) ON connections TO rolecall_platform;
 CREATE POLICY platform ON connection_tokens FOR SELECT TO rolecall_platform USING (true);
 GRANT SELECT ON connection_tokens TO rolecall_platform;
+CREATE POLICY platform ON connection_issuers FOR SELECT TO rolecall_platform USING (true);
+GRANT SELECT ON connection_issuers TO rolecall_platform;
 CREATE POLICY platform ON evaluations FOR SELECT TO rolecall_platform USING (true);
 GRANT SELECT (tenant, due_at) ON evaluations TO rolecall_platform;
 CREATE POLICY platform ON fan_outs FOR SELECT TO rolecall_platform USING (true);

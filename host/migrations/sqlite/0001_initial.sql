@@ -57,10 +57,12 @@ CREATE TABLE connections (
 CREATE UNIQUE INDEX connections_name ON connections (tenant, name);
 CREATE UNIQUE INDEX connections_id ON connections (connection);
 
+-- Bearer tokens, and the secrets of OAuth clients.
 CREATE TABLE connection_tokens (
     tenant     TEXT NOT NULL,
     connection TEXT NOT NULL,
     token_id   TEXT NOT NULL,
+    kind       TEXT NOT NULL,                   -- bearer | client_secret
     hash       TEXT NOT NULL,
     created    INTEGER NOT NULL,
     expires    INTEGER,
@@ -69,6 +71,52 @@ CREATE TABLE connection_tokens (
     FOREIGN KEY (tenant, connection) REFERENCES connections ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX connection_tokens_hash ON connection_tokens (hash);
+
+-- The issuer of a connection's JWTs, with its keys as they were fetched last: an issuer that is away locks nobody out.
+CREATE TABLE connection_issuers (
+    tenant     TEXT NOT NULL,
+    connection TEXT NOT NULL,
+    settings   TEXT NOT NULL,
+    keys       TEXT,                            -- a JSON Web Key Set
+    fetched    INTEGER,                         -- NULL for keys that were given and not fetched
+    tried      INTEGER,                         -- the last attempt to fetch: processes share the limit on it
+    PRIMARY KEY (tenant, connection),
+    FOREIGN KEY (tenant, connection) REFERENCES connections ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+-- What clients do that the RFC does not ask for, counted.
+CREATE TABLE connection_dialects (
+    tenant     TEXT NOT NULL,
+    connection TEXT NOT NULL,
+    quirk      TEXT NOT NULL,
+    seen       INTEGER NOT NULL,
+    handled    INTEGER NOT NULL,
+    last_seen  INTEGER NOT NULL,
+    example    TEXT NOT NULL,                   -- without values
+    PRIMARY KEY (tenant, connection, quirk),
+    FOREIGN KEY (tenant, connection) REFERENCES connections ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+-- What each write request of a connection came to. No personal values; the newest of each connection are kept.
+CREATE TABLE provisioning_log (
+    position   INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant     TEXT NOT NULL,
+    connection TEXT NOT NULL,
+    at         INTEGER NOT NULL,
+    request_id TEXT NOT NULL,
+    method     TEXT NOT NULL,
+    kind       TEXT,                            -- user | group
+    resource   TEXT,
+    status     INTEGER NOT NULL,
+    scim_type  TEXT,
+    reason     TEXT,
+    applied    INTEGER NOT NULL,
+    no_op      INTEGER NOT NULL,
+    refused    INTEGER NOT NULL,
+    FOREIGN KEY (tenant, connection) REFERENCES connections ON DELETE CASCADE
+) STRICT;
+CREATE INDEX provisioning_log_connection ON provisioning_log (tenant, connection, position);
+CREATE INDEX provisioning_log_at ON provisioning_log (tenant, at);
 
 -- A SCIM resource: what the client wrote, and the columns that filters and lookups use (folded in Rust).
 CREATE TABLE resources (
@@ -302,6 +350,8 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('accounts', 'accounts_wanted_key', '100 5 1'),
     ('api_tokens', 'api_tokens', '100 1'),
     ('api_tokens', 'api_tokens_hash', '100 1'),
+    ('connection_dialects', 'connection_dialects', '400 20 10 1'),
+    ('connection_issuers', 'connection_issuers', '20 1 1'),
     ('connection_tokens', 'connection_tokens', '80 4 2 1'),
     ('connection_tokens', 'connection_tokens_hash', '80 1'),
     ('connections', 'connections', '40 2 1'),
@@ -328,6 +378,8 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('members', 'members', '200000 10000 10000 20 1'),
     ('members', 'members_member', '200000 10000 10000 2 1'),
     ('person_keys', 'person_keys', '100000 5000 1'),
+    ('provisioning_log', 'provisioning_log_at', '200000 10000 1'),
+    ('provisioning_log', 'provisioning_log_connection', '200000 10000 5000 1'),
     ('resources', 'resources_display_name', '110000 5500 5500 1'),
     ('resources', 'resources_external_id', '110000 5500 5500 1'),
     ('resources', 'resources_groups', '10000 500 500 1'),

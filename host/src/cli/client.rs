@@ -157,6 +157,14 @@ impl Api {
         self.send(Method::POST, segments, &[], Some(body)).await
     }
 
+    /// PUT of a body to the path.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn put(&self, segments: &[&str], body: &Value) -> Result<Value, ApiError> {
+        self.send(Method::PUT, segments, &[], Some(body)).await
+    }
+
     /// DELETE of the path.
     ///
     /// # Errors

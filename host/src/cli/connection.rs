@@ -1,5 +1,9 @@
 //! `rolecall connection`: an identity provider's provisioning path into a tenant, made, watched and ended.
 
+mod client;
+mod issuer;
+mod watch;
+
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -9,6 +13,8 @@ use crate::cli::{Output, confirmed, items, render, word};
 
 /// How long the token before stays good after a rotation: a working day to put the new one into the identity provider.
 const DEFAULT_OVERLAP_HOURS: u32 = 24;
+/// Entries of the log that are shown: a screen.
+const LOG_PAGE: u32 = 50;
 
 /// Manage the connections of identity providers.
 #[derive(clap::Subcommand)]
@@ -51,6 +57,29 @@ pub enum Connection {
         #[arg(long)]
         yes: bool,
     },
+    #[command(subcommand)]
+    Client(client::Client),
+    #[command(subcommand)]
+    Issuer(issuer::Issuer),
+    /// Show what the client does that the standard does not ask for, and whether it was handled
+    Dialects {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Show what each write of the identity provider came to
+    #[command(
+        after_help = "Examples:\n  rolecall connection log --tenant acme entra-id\n  rolecall connection log --tenant acme entra-id --after 1200"
+    )]
+    Log {
+        #[command(flatten)]
+        which: Which,
+        /// Only entries after this position [default: the newest]
+        #[arg(long, value_name = "POSITION")]
+        after: Option<i64>,
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = LOG_PAGE, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        limit: u32,
+    },
     /// List a tenant's connections
     List {
         #[command(flatten)]
@@ -78,6 +107,11 @@ pub struct Which {
 }
 
 impl Which {
+    /// The connection as the command line names it.
+    fn name(&self) -> &str {
+        &self.connection
+    }
+
     /// The API, the tenant and the connection's id.
     async fn find(self) -> anyhow::Result<(Api, String, String)> {
         let api = self.at.remote.connect()?;
@@ -103,6 +137,10 @@ impl Connection {
             Self::Pause { which } => turn(which, "pause", "is paused: nothing new is granted, leavers still leave", output).await?,
             Self::Resume { which } => turn(which, "resume", "is active: what waited is being decided", output).await?,
             Self::Delete { which, yes } => delete(which, yes, output).await?,
+            Self::Client(client) => client.run(output).await?,
+            Self::Issuer(issuer) => issuer.run(output).await?,
+            Self::Dialects { which } => watch::dialects(which, output).await?,
+            Self::Log { which, after, limit } => watch::log(which, after, limit, output).await?,
             Self::List { at } => list(at, output).await?,
         }
         Ok(ExitCode::SUCCESS)
@@ -123,15 +161,18 @@ fn credentials(answer: &Value) -> String {
 
 async fn rotate(which: Which, overlap_hours: u32, days: Option<u32>, output: Output) -> anyhow::Result<()> {
     let (api, tenant, id) = which.find().await?;
-    let body = json!({
-        "overlap_seconds": i64::from(overlap_hours) * 3_600,
-        "lifetime_seconds": days.map(|days| i64::from(days) * 86_400),
-    });
-    let answer = api.post(&["tenants", &tenant, "connections", &id, "rotate"], &body).await?;
+    let answer = api.post(&["tenants", &tenant, "connections", &id, "rotate"], &rotation(overlap_hours, days)).await?;
     output.show(&answer, |_| {
         let ends = word(&answer["expires"]);
         let before = if overlap_hours == 0 { "has ended".to_owned() } else { format!("stays good for {overlap_hours} hours") };
         Ok(format!("token    {}\nexpires  {ends}\nThe token before {before}.\n", word(&answer["token"])))
+    })
+}
+
+fn rotation(overlap_hours: u32, days: Option<u32>) -> Value {
+    json!({
+        "overlap_seconds": i64::from(overlap_hours) * 3_600,
+        "lifetime_seconds": days.map(|days| i64::from(days) * 86_400),
     })
 }
 

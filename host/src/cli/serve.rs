@@ -177,7 +177,7 @@ async fn build(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<App
     let concurrency = u32::try_from(config.evaluation_threads).context("too many evaluation threads")?;
     let sandbox = Sandbox::new(&SandboxConfig { concurrency, ..SandboxConfig::default() }).context("the sandbox can't be made")?;
     let compute = Compute::new(config.evaluation_threads, config.evaluation_queue);
-    Ok(Arc::new(App::new(store, clock, keyring, sandbox, compute, config.public_url.clone())?))
+    Ok(Arc::new(App::new(store, clock, keyring, sandbox, compute, config.connection_rate, config.public_url.clone())?))
 }
 
 fn make_private_dir(dir: &Path) -> std::io::Result<()> {

@@ -3,7 +3,9 @@
 
 pub mod accounts;
 pub mod connections;
+pub mod credentials;
 pub mod handles;
+pub mod journal;
 pub mod revisions;
 pub mod targets;
 pub mod tenants;

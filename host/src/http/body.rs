@@ -10,6 +10,7 @@ use http_body_util::BodyExt;
 use rolecall_scim::ScimError;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
 use super::scim::SCIM_JSON;
@@ -25,6 +26,9 @@ pub const BODY_DEPTH_LIMIT: usize = 32;
 /// How much of a body that is too large is still taken in and thrown away: a client that is cut off in the middle of sending
 /// sees a broken connection and not the answer that says why.
 const DISCARDED_BYTES_LIMIT: usize = 128 * 1024 * 1024;
+
+/// The largest form of a token endpoint, in bytes: ours need about 200.
+const FORM_BYTES_LIMIT: usize = 16 * 1024;
 
 const JSON: &str = "application/json";
 
@@ -64,9 +68,48 @@ impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Arc<App>> for ApiBody<
     }
 }
 
+/// The body of a token request: a form. What is none counts as an empty one, because it has no credentials, which is what has to
+/// be said of it.
+pub struct FormBody(Zeroizing<Vec<(String, String)>>);
+
+impl FromRequest<Arc<App>> for FormBody {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self> {
+        let is_form = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+            value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        });
+        let bytes = read_any(request, FORM_BYTES_LIMIT).await?;
+        let pairs = if is_form { form_urlencoded::parse(&bytes).into_owned().collect() } else { Vec::new() };
+        Ok(Self(Zeroizing::new(pairs)))
+    }
+}
+
+impl FormBody {
+    /// A field; an empty one counts as none (RFC 6749 §3.2).
+    ///
+    /// # Errors
+    /// 400 `invalid_request` for one that is there twice.
+    pub fn get(&self, name: &str) -> Result<Option<&str>> {
+        let mut found = self.0.iter().filter(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str());
+        match (found.next(), found.next()) {
+            (_, Some(_)) => Err(Error::token_request("invalid_request", "a parameter is there twice")),
+            (one, None) => Ok(one),
+        }
+    }
+}
+
 async fn read(request: Request, limit: usize, expected: &str) -> Result<Bytes> {
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let fits = is_json(request.headers());
+    let bytes = read_any(request, limit).await?;
+    if !fits && !bytes.is_empty() {
+        return Err(Error::unsupported_media_type(expected));
+    }
+    Ok(bytes)
+}
+
+async fn read_any(request: Request, limit: usize) -> Result<Bytes> {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let mut too_large = announced.is_some_and(|bytes| bytes > limit as u64);
     if announced.is_some_and(|bytes| bytes > DISCARDED_BYTES_LIMIT as u64) {
         return Err(Error::too_large(limit));
@@ -86,9 +129,6 @@ async fn read(request: Request, limit: usize, expected: &str) -> Result<Bytes> {
     }
     if too_large {
         return Err(Error::too_large(limit));
-    }
-    if !fits && !bytes.is_empty() {
-        return Err(Error::unsupported_media_type(expected));
     }
     Ok(bytes.freeze())
 }

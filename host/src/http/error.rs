@@ -17,6 +17,7 @@ use crate::auth::Denied;
 use crate::compute::Overloaded;
 use crate::diagnostic::Diagnostic;
 use crate::provisioning::Failure;
+use crate::rate::TooMany;
 use crate::store::StoreError;
 use crate::tenancy::TenancyError;
 
@@ -28,6 +29,9 @@ const RETRY_SOON_SECONDS: u16 = 1;
 const QUOTED_CHARS_LIMIT: usize = 128;
 /// The media type of a problem (RFC 9457).
 pub const PROBLEM_JSON: &str = "application/problem+json";
+const JSON: &str = "application/json";
+/// How the path of a token endpoint ends.
+const TOKEN_ENDPOINT: &str = "/oauth/token";
 
 /// What a handler returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -43,6 +47,8 @@ struct Parts {
     detail: String,
     /// Said in the log instead of `detail`, where that repeats what a client sent.
     logged: Option<&'static str>,
+    /// The code in an answer of the token endpoint.
+    oauth: Option<&'static str>,
     /// Which of the request's operations is at fault, counted from 0.
     operation: Option<usize>,
     retry_after_seconds: Option<u16>,
@@ -86,6 +92,8 @@ pub struct FailedCase {
 pub enum Format {
     /// Below `/scim`.
     Scim,
+    /// At a token endpoint (RFC 6749 §5.2).
+    OAuth,
     /// Everywhere else.
     Problem,
 }
@@ -95,7 +103,11 @@ impl Format {
     #[must_use]
     pub fn of(path: &str) -> Self {
         let below = path.strip_prefix("/scim").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        if below { Self::Scim } else { Self::Problem }
+        match below {
+            true if path.ends_with(TOKEN_ENDPOINT) => Self::OAuth,
+            true => Self::Scim,
+            false => Self::Problem,
+        }
     }
 }
 
@@ -106,6 +118,7 @@ impl Error {
             scim_type: None,
             detail: detail.into(),
             logged: None,
+            oauth: None,
             operation: None,
             retry_after_seconds: None,
             problems: Vec::new(),
@@ -139,6 +152,30 @@ impl Error {
     #[must_use]
     pub fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "send a good token for this URL as `Authorization: Bearer …`")
+    }
+
+    /// 429.
+    #[must_use]
+    pub fn too_many_requests(seconds: u16) -> Self {
+        let detail = format!("too many requests on this connection: go on in {seconds} s, at the pace that `Retry-After` asks for");
+        Self::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(seconds)
+    }
+
+    /// 401 at a token endpoint, the same for every reason.
+    #[must_use]
+    pub fn invalid_client() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "send the client id and a good secret of this connection's client").coded("invalid_client")
+    }
+
+    /// 400 at a token endpoint, with the code of RFC 6749 §5.2.
+    #[must_use]
+    pub fn token_request(code: &'static str, detail: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail).coded(code)
+    }
+
+    fn coded(mut self, code: &'static str) -> Self {
+        self.0.oauth = Some(code);
+        self
     }
 
     /// 403, with what would be needed.
@@ -249,6 +286,7 @@ impl Error {
         let parts = &*self.0;
         let (content_type, body) = match format {
             Format::Scim => (super::scim::SCIM_JSON, self.to_scim().to_json().to_string()),
+            Format::OAuth => (JSON, self.oauth()),
             Format::Problem => (PROBLEM_JSON, self.problem(request_id)),
         };
         *response.status_mut() = parts.status;
@@ -259,9 +297,36 @@ impl Error {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if parts.status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            // RFC 6749 §5.2, RFC 6750 §3: the scheme that the client has to use.
+            let scheme = if format == Format::OAuth { "Basic realm=\"rolecall\"" } else { "Bearer" };
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
         }
         response
+    }
+
+    /// RFC 6749 §5.2. The codes of errors that may happen to any request are those of its §4.1.2.1.
+    fn oauth(&self) -> String {
+        let parts = &*self.0;
+        let code = parts.oauth.unwrap_or(match parts.status {
+            StatusCode::UNAUTHORIZED => "invalid_client",
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => "temporarily_unavailable",
+            status if status.is_server_error() => "server_error",
+            _ => "invalid_request",
+        });
+        let described: String = parts.detail.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect();
+        serde_json::json!({"error": code, "error_description": described}).to_string()
+    }
+
+    /// The keyword, where the RFC has one.
+    #[must_use]
+    pub fn scim_type(&self) -> Option<&'static str> {
+        self.0.scim_type.map(ScimType::word)
+    }
+
+    /// What is said of it where no value of a client's may stand.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        self.0.logged.unwrap_or(&self.0.detail)
     }
 
     fn problem(&self, request_id: &str) -> String {
@@ -419,6 +484,7 @@ impl From<Denied> for Error {
     fn from(denied: Denied) -> Self {
         match denied {
             Denied::Unauthorized => Self::unauthorized(),
+            Denied::TooMany(TooMany { retry_after_seconds }) => Self::too_many_requests(retry_after_seconds),
             Denied::Store(error) => error.into(),
         }
     }
@@ -479,9 +545,13 @@ mod tests {
 
     #[test]
     fn the_form_is_the_paths() {
-        for (path, format) in
-            [("/scim", Format::Scim), ("/scim/c/v2/Users", Format::Scim), ("/scimx", Format::Problem), ("/api/v1", Format::Problem)]
-        {
+        for (path, format) in [
+            ("/scim", Format::Scim),
+            ("/scim/c/v2/Users", Format::Scim),
+            ("/scim/c/oauth/token", Format::OAuth),
+            ("/scimx", Format::Problem),
+            ("/api/v1", Format::Problem),
+        ] {
             assert_eq!(Format::of(path), format, "{path}");
         }
     }

@@ -14,6 +14,7 @@ use rolecall_scim::content;
 use tracing::Instrument;
 
 use super::error::{Error, Format};
+use super::trail::{Asked, Whose};
 use crate::app::App;
 
 /// How long a request may take: what Okta waits for an answer.
@@ -47,6 +48,9 @@ pub async fn surround(State(app): State<Arc<App>>, mut request: Request, next: N
     let format = Format::of(request.uri().path());
     let media_type = scim_media_type(request.headers());
     let route = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str).to_owned();
+    let whose = Arc::new(Whose::default());
+    request.extensions_mut().insert(Arc::clone(&whose));
+    let asked = Asked { method: method.clone(), route: route.clone(), query: request.uri().query().map(str::to_owned) };
     let span = tracing::info_span!("request", id = id.0, %method, route);
     request.extensions_mut().insert(id.clone());
     let answered = async {
@@ -55,6 +59,7 @@ pub async fn surround(State(app): State<Arc<App>>, mut request: Request, next: N
             Ok(response) => response,
             Err(_) => Error::timed_out().into_response(),
         };
+        whose.note(&app, &asked, &response, &id);
         let response = finish(response, format, media_type, &id);
         let (status, took) = (response.status().as_u16(), started.elapsed());
         app.metrics.request(&route, method.as_str(), status, took.as_secs_f64());

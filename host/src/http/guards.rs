@@ -7,15 +7,20 @@ use axum::extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts};
 use axum::http::Method;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use rolecall_scim::Quirk;
 
 use super::error::Error;
 use super::frame::{RequestId, scim_media_type};
+use super::query::is_dangling;
+use super::trail::Whose;
 use super::urls::Urls;
 use crate::app::App;
 use crate::auth::{self, ApiPrincipal};
+use crate::journal::Trail;
 use crate::model::{Actor, TenantId};
 use crate::provisioning::Caller;
 use crate::store::Tenant;
+use zeroize::Zeroizing;
 
 /// What a route asks of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +29,8 @@ pub enum Access {
     Public,
     /// A token of the connection in the path.
     Connection,
+    /// The id and secret of the OAuth client of the connection in the path.
+    Client,
     /// Any API token.
     Api,
     /// An API token of the tenant in the path or of the platform.
@@ -41,6 +48,7 @@ impl Access {
         match self {
             Self::Public => "nobody in particular",
             Self::Connection => "a token of the connection",
+            Self::Client => "the client of the connection, with its secret",
             Self::Api => "any API token",
             Self::TenantRead => "an API token of the tenant or of the platform",
             Self::TenantWrite => "an API token of the tenant or of the platform, with `write`",
@@ -111,12 +119,41 @@ impl FromRequestParts<Arc<App>> for ScimCaller {
         let urls = Urls::from_request_parts(parts, app).await?;
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let base = urls.scim(&known.connection);
+        let trail = Arc::new(Trail::default());
+        if parts.uri.query().is_some_and(is_dangling) {
+            trail.see(&[Quirk::DanglingQuery]);
+        }
+        if let Some(whose) = parts.extensions.get::<Arc<Whose>>() {
+            whose.is(&known.tenant, &known.connection, &trail);
+        }
         // Whoever leaves has left: an answer without a body suits every `Accept`.
         if parts.method != Method::DELETE && scim_media_type(&parts.headers).is_none() {
             return Err(Error::not_acceptable());
         }
-        let caller = Caller { tenant: known.tenant, connection: known.connection, state: known.state, request_id };
+        let caller = Caller { tenant: known.tenant, connection: known.connection, state: known.state, request_id, trail };
         Ok(Self { caller, base })
+    }
+}
+
+/// The OAuth client of a connection, by what its `Authorization` header says; what it sends in the body is the handler's to read.
+pub struct ScimClient {
+    /// The connection, as in the path.
+    pub path: String,
+    /// Id and secret; an `Err` for a header that is none of HTTP Basic.
+    pub basic: Option<Result<(String, Zeroizing<String>), ()>>,
+}
+
+impl Guard for ScimClient {
+    const ACCESS: Access = Access::Client;
+}
+
+impl FromRequestParts<Arc<App>> for ScimClient {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Error> {
+        let path = segment(parts, "connection").ok_or_else(Error::invalid_client)?.to_owned();
+        let basic = parts.headers.get(AUTHORIZATION).map(|value| value.to_str().ok().and_then(auth::basic).ok_or(()));
+        Ok(Self { path, basic })
     }
 }
 

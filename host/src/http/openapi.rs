@@ -138,6 +138,16 @@ scim_schema!(
     }
 );
 
+scim_schema!(
+    /// An error of a token endpoint in the document.
+    OAuthErrorBody = {
+        "type": "object",
+        "description": "An error (RFC 6749 §5.2).",
+        "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
+        "required": ["error"]
+    }
+);
+
 /// The document, as JSON text.
 pub fn document() -> Bytes {
     static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(make().to_string()));
@@ -154,6 +164,7 @@ fn make() -> Value {
     }
     let errors = json!({
         "Problem": {"description": "What failed, where, and what to do (RFC 9457)", "content": {PROBLEM_JSON: {"schema": schemas.subschema_for::<Problem<'static>>()}}},
+        "OAuthError": {"description": "What failed (RFC 6749 §5.2)", "content": {"application/json": {"schema": schemas.subschema_for::<OAuthErrorBody>()}}},
         "ScimError": {"description": "What failed, where, and what to do (RFC 7644 §3.12)", "content": {SCIM_JSON: {"schema": schemas.subschema_for::<ScimErrorBody>()}}},
     });
     json!({
@@ -170,6 +181,7 @@ fn make() -> Value {
             "responses": errors,
             "securitySchemes": {
                 "connection_token": {"type": "http", "scheme": "bearer", "description": "A token of the connection in the path"},
+                "connection_client": {"type": "http", "scheme": "basic", "description": "Id and secret of the OAuth client of the connection in the path"},
                 "api_token": {"type": "http", "scheme": "bearer", "description": "An API token of the platform or of one tenant, to read or to write"},
             },
         },
@@ -178,6 +190,7 @@ fn make() -> Value {
 
 fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
     let (media_type, error) = match Format::of(route.path) {
+        Format::OAuth => ("application/json", "#/components/responses/OAuthError"),
         Format::Scim => (SCIM_JSON, "#/components/responses/ScimError"),
         Format::Problem if route.path == "/metrics" => ("application/openmetrics-text", "#/components/responses/Problem"),
         Format::Problem => ("application/json", "#/components/responses/Problem"),
@@ -195,6 +208,7 @@ fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
         "responses": {route.status.as_str(): success, "default": {"$ref": error}},
     });
     if let Some(body) = route.body {
+        let media_type = if Format::of(route.path) == Format::OAuth { "application/x-www-form-urlencoded" } else { media_type };
         operation["requestBody"] = json!({"required": true, "content": {media_type: {"schema": body(schemas)}}});
     }
     operation
@@ -204,6 +218,7 @@ fn security(access: Access) -> Value {
     match access {
         Access::Public => json!([]),
         Access::Connection => json!([{"connection_token": []}]),
+        Access::Client => json!([{"connection_client": []}]),
         Access::Api | Access::TenantRead | Access::TenantWrite | Access::PlatformWrite => json!([{"api_token": []}]),
     }
 }

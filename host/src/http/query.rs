@@ -98,7 +98,7 @@ impl FromRequestParts<Arc<App>> for ScimQuery {
 }
 
 /// Whether a query string has separators with nothing between them (OneLogin).
-fn is_dangling(query: &str) -> bool {
+pub(super) fn is_dangling(query: &str) -> bool {
     query.is_empty() || query.starts_with('?') || query.split('&').any(str::is_empty)
 }
 

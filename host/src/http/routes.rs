@@ -9,12 +9,13 @@ use axum::http::{Method, StatusCode};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::api::{accounts, connections, handles, revisions, targets, tenants, tokens};
+use super::api::{accounts, connections, credentials, handles, journal, revisions, targets, tenants, tokens};
 use super::guards::{Access, Guarded};
 use super::openapi::{ScimBulk, ScimErrorBody, ScimList, ScimPatch, ScimResource, ScimSearch};
 use super::scim::{self, Groups, Users, bulk, discovery, listing};
-use super::{api, operations};
+use super::{api, oauth, operations};
 use crate::app::App;
+use crate::model::Issuer;
 use crate::policies::Explanation;
 use crate::store::{HandleBinding, Tenant};
 use crate::tenancy::Checked;
@@ -133,7 +134,10 @@ fn delete<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
 /// Every route.
 #[must_use]
 pub fn all() -> Vec<Route> {
-    [of_operations(), of_scim(), of_discovery(), of_tenants(), of_revisions(), of_accounts()].into_iter().flatten().collect()
+    [of_operations(), of_scim(), of_discovery(), of_tenants(), of_connections(), of_revisions(), of_accounts()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn of_operations() -> Vec<Route> {
@@ -241,6 +245,9 @@ fn of_discovery() -> Vec<Route> {
             .answers::<ScimResource>(ok),
         get("/scim/{connection}/v2/Schemas", "list_schemas", "The schemas, with the tenant's own", d::schema_list).answers::<ScimList>(ok),
         get("/scim/{connection}/v2/Schemas/{id}", "read_schema", "A schema", d::schema).answers::<ScimResource>(ok),
+        post("/scim/{connection}/oauth/token", "access_token", "An access token for the connection's OAuth client", oauth::token)
+            .body::<oauth::TokenRequest>()
+            .answers::<oauth::AccessToken>(ok),
     ]
 }
 
@@ -288,6 +295,44 @@ fn of_tenants() -> Vec<Route> {
         post("/api/v1/tokens", "create_token", "A new API token", tokens::create)
             .body::<tokens::NewToken>()
             .answers::<api::TokenAnswer>(created),
+    ]
+}
+
+fn of_connections() -> Vec<Route> {
+    const CLIENT: &str = "/api/v1/tenants/{tenant}/connections/{connection}/client";
+    const ISSUER: &str = "/api/v1/tenants/{tenant}/connections/{connection}/issuer";
+    use credentials as c;
+    let (ok, created) = (StatusCode::OK, StatusCode::CREATED);
+    vec![
+        post(
+            "/api/v1/tenants/{tenant}/connections/{connection}/client/rotate",
+            "rotate_client",
+            "Another secret of the connection's OAuth client, or its first; the one before stays good for a while",
+            c::rotate_client,
+        )
+        .body::<connections::Rotation>()
+        .answers::<c::ClientAnswer>(created),
+        delete(CLIENT, "remove_client", "Ends the connection's OAuth client and its access tokens", c::remove_client),
+        get(ISSUER, "read_issuer", "The issuer whose JWTs the connection accepts", c::issuer).answers::<Issuer>(ok),
+        put(ISSUER, "put_issuer", "Sets the issuer whose JWTs the connection accepts", c::put_issuer)
+            .body::<c::IssuerWrite>()
+            .answers::<Issuer>(ok),
+        delete(ISSUER, "remove_issuer", "Accepts no JWTs any more", c::remove_issuer),
+        get(
+            "/api/v1/tenants/{tenant}/connections/{connection}/dialects",
+            "list_dialects",
+            "The client quirks that were met on the connection",
+            journal::dialects,
+        )
+        .answers::<journal::DialectList>(ok),
+        get(
+            "/api/v1/tenants/{tenant}/connections/{connection}/log",
+            "read_provisioning_log",
+            "What each write of the connection came to",
+            journal::log,
+        )
+        .query::<journal::LogQuery>()
+        .answers::<journal::LogPage>(ok),
     ]
 }
 

@@ -24,6 +24,7 @@ use super::error::{Error, Result};
 use super::frame;
 use super::guards::ScimCaller;
 use super::query::{At, ScimQuery};
+use super::trail;
 use super::urls;
 use crate::app::App;
 use crate::model::{ResourceId, TenantId};
@@ -207,9 +208,13 @@ async fn expected(app: &App, caller: &Caller, kind: ResourceKind, id: &ResourceI
 }
 
 async fn apply(app: &Arc<App>, caller: &Caller, command: Command, conditional: bool) -> Result<Applied> {
-    let (ours, who) = (Arc::clone(app), caller.clone());
-    let write = frame::to_the_end(async move { provisioning::apply(&ours, &who, command).await });
-    let applied = write.await?.map_err(|failure| Error::of_write(failure, conditional))?;
+    let (ours, who, logged) = (Arc::clone(app), caller.clone(), trail::Logged::of(&command));
+    let write = frame::to_the_end(async move {
+        let result = provisioning::apply(&ours, &who, command).await.map_err(|failure| Error::of_write(failure, conditional));
+        logged.write(&ours, &who, &result);
+        result
+    });
+    let applied = write.await??;
     applied.quirks.iter().for_each(|quirk| app.metrics.quirk(quirk.word()));
     let no_op = applied.operations.iter().filter(|done| **done == Done::NoOp).count();
     tracing::info!(applied = applied.operations.len() - no_op, no_op, "the write was carried out");

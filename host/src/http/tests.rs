@@ -23,6 +23,7 @@ use crate::compute::Compute;
 use crate::crypto::{Keyring, SecretKey};
 use crate::model::AccountId;
 use crate::plugins::{Sandbox, SandboxConfig};
+use crate::rate::Rate;
 
 struct Process {
     app: Arc<App>,
@@ -38,7 +39,8 @@ impl Process {
         drop(rustls::crypto::ring::default_provider().install_default());
         let store = crate::store::open(&url, Arc::clone(&keyring)).await.unwrap();
         let sandbox = Sandbox::new(&SandboxConfig::default()).unwrap();
-        let app = App::new(store, Arc::new(SystemClock), keyring, sandbox, Compute::new(1, 4), None).unwrap();
+        let app =
+            App::new(store, Arc::new(SystemClock), keyring, sandbox, Compute::new(1, 4), Rate { per_second: 0, burst: 1 }, None).unwrap();
         Self { app: Arc::new(app), _folder: folder }
     }
 
@@ -71,6 +73,11 @@ impl Answer {
     fn expect_error(&self, path: &str, status: u16) -> String {
         assert_eq!(self.status(), status, "{path}: {}", self.text);
         let body: Value = serde_json::from_str(&self.text).unwrap();
+        if path.ends_with("/oauth/token") {
+            assert_eq!(self.header(CONTENT_TYPE), "application/json", "{path}");
+            assert!(body["error"].is_string(), "{path}");
+            return body["error_description"].as_str().unwrap().to_owned();
+        }
         if path.starts_with("/scim") {
             assert_eq!(self.header(CONTENT_TYPE), "application/scim+json", "{path}");
             assert_eq!(body["schemas"][0], "urn:ietf:params:scim:api:messages:2.0:Error", "{path}");
@@ -107,12 +114,13 @@ async fn strangers_get_the_same_401_on_every_guarded_route() {
             assert_eq!(answer.status(), 200, "{} {path}: {}", route.method, answer.text);
         } else {
             answer.expect_error(&path, 401);
-            assert_eq!(answer.header(WWW_AUTHENTICATE), "Bearer");
+            let scheme = if route.access == Access::Client { "Basic realm=\"rolecall\"" } else { "Bearer" };
+            assert_eq!(answer.header(WWW_AUTHENTICATE), scheme);
             let id = answer.header("x-request-id").to_owned();
             bodies.insert(answer.text.replace(&id, "ID"));
         }
     }
-    assert_eq!(bodies.len(), 2, "one body for SCIM and one for the API: {bodies:?}");
+    assert_eq!(bodies.len(), 3, "one body for SCIM, one for token endpoints and one for the API: {bodies:?}");
 }
 
 #[tokio::test]

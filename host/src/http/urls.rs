@@ -27,6 +27,12 @@ impl Urls {
     pub fn scim(&self, connection: &ConnectionId) -> String {
         format!("{}/scim/{connection}/v2", self.root)
     }
+
+    /// The token endpoint of a connection.
+    #[must_use]
+    pub fn token(&self, connection: &ConnectionId) -> String {
+        format!("{}/scim/{connection}/oauth/token", self.root)
+    }
 }
 
 /// The URI of a resource under a connection's base URL.

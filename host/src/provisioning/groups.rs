@@ -59,6 +59,7 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
     let active = tenancy::active(app, &caller.tenant).await?;
     let schemas = tenancy::schemas(&active);
     let read = resource::read(&schemas, ResourceKind::Group, body, None)?;
+    caller.trail.see(&read.quirks);
     let members = read.members.unwrap_or_default();
     check_count(members.len())?;
     let now = app.clock.now();
@@ -117,7 +118,9 @@ pub(super) async fn patch(
     body: &Value,
 ) -> Result<Applied, Failure> {
     change(app, caller, id, if_match, |schemas, before| {
-        let patched = Patch::parse_or_refusal(schemas, ResourceKind::Group, body)?.apply_or_refusal(schemas, before)?;
+        let patch = Patch::parse_or_refusal(schemas, ResourceKind::Group, body)?;
+        caller.trail.see(&patch.quirks);
+        let patched = patch.apply_or_refusal(schemas, before)?;
         let Patched { document, members, member_operations, operations, changed, ignored, quirks } = patched;
         Ok(Asked { document, members, member_operations, operations, changed, ignored, quirks })
     })
@@ -136,6 +139,7 @@ async fn change(
     let before = read_group(app, caller, id).await?;
     check_version(if_match, &before)?;
     let mut asked = ask(&schemas, &before.document)?;
+    caller.trail.see(&asked.quirks);
     let difference = difference(app, caller, &schemas, id, &asked.members).await?;
     let candidates: Vec<ResourceId> = difference.add.union(&difference.remove).map(|id| ResourceId(id.clone())).collect();
     check_count(candidates.len())?;
@@ -144,6 +148,9 @@ async fn change(
     tell_operations(&mut asked, &difference.steps, &present);
     let add: Vec<ResourceId> = difference.add.iter().filter(|id| !present.contains(*id)).cloned().map(ResourceId).collect();
     let remove: Vec<ResourceId> = difference.remove.iter().filter(|id| present.contains(*id)).cloned().map(ResourceId).collect();
+    if !add.is_empty() && !difference.compared && difference.add.len() > add.len() {
+        caller.trail.see(&[Quirk::MembersResent]);
+    }
     let document = (asked.document != before.document).then(|| asked.document.clone());
     if add.is_empty() && remove.is_empty() && document.is_none() {
         let operations = asked.operations.iter().map(|_| Done::NoOp).collect();

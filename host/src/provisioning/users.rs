@@ -13,6 +13,7 @@ use super::people::{self, Case, Decided};
 use super::{Applied, Caller, Failure, Report, check_version, new_resource_id, resource_event};
 use crate::app::App;
 use crate::evaluation::{self, Evaluation, Outcome};
+use crate::journal::Trail;
 use crate::model::{Instant, NewEvent, OnReject, ResourceId};
 use crate::store::{Change, Person, ResourceWrite, StoreError, StoredResource};
 use crate::tenancy::{self, Active};
@@ -42,7 +43,7 @@ impl Next {
 }
 
 impl Update {
-    fn next(&self, schemas: &Schemas, before: &Document) -> Result<Next, Refusal> {
+    fn next(&self, schemas: &Schemas, before: &Document, trail: &Trail) -> Result<Next, Refusal> {
         match self {
             Self::Replace(body) => {
                 let read = resource::read(schemas, ResourceKind::User, body, Some(before))?;
@@ -52,6 +53,7 @@ impl Update {
             }
             Self::Patch(body) => {
                 let patch = Patch::parse_or_refusal(schemas, ResourceKind::User, body)?;
+                trail.see(&patch.quirks);
                 let Patched { document, operations, changed, ignored, quirks, .. } = patch.apply_or_refusal(schemas, before)?;
                 Ok(Next { document, operations, changed, ignored, quirks })
             }
@@ -64,6 +66,7 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
     let active = tenancy::active(app, &caller.tenant).await?;
     let schemas = tenancy::schemas(&active);
     let read = resource::read(&schemas, ResourceKind::User, body, None)?;
+    caller.trail.see(&read.quirks);
     let now = app.clock.now();
     let id = new_resource_id(now);
     let revived = match read.document.text("externalId") {
@@ -92,7 +95,8 @@ pub(super) async fn update(
     let schemas = tenancy::schemas(&active);
     let person = read_person(app, caller, id).await?;
     check_version(if_match, &person.resource)?;
-    let next = update.next(&schemas, &person.resource.document)?;
+    let next = update.next(&schemas, &person.resource.document, &caller.trail)?;
+    caller.trail.see(&next.quirks);
     if next.document == person.resource.document {
         return Ok(Applied { resource: Some(person.resource), operations: next.operations, changed: Vec::new(), quirks: next.quirks });
     }
@@ -149,7 +153,7 @@ async fn leave(
     let decide = move |person: &Person| {
         check_version(if_match, &person.resource)?;
         let schemas = tenancy::schemas(&active);
-        let next = update.next(&schemas, &person.resource.document).map_err(|refusal| refusal.error)?;
+        let next = update.next(&schemas, &person.resource.document, &caller_.trail).map_err(|refusal| refusal.error)?;
         if evaluation::is_active(&next.document) {
             return Err(ScimError::status(409, "the user was changed meanwhile: read it again and repeat the change"));
         }

@@ -97,9 +97,10 @@ const LOCK_TIMEOUT: &str = "10s";
 /// The longest that a host may leave a transaction open without a word, before the server ends it and frees its locks.
 const IDLE_TIMEOUT: &str = "30s";
 
-/// First keys of the advisory locks, so that the two kinds can't be mistaken for one another.
+/// First keys of the advisory locks, so that the kinds can't be mistaken for one another.
 const REVISION_LOCK: i32 = 0x0052_4331;
 const STRUCTURE_LOCK: i32 = 0x0052_4332;
+const LOG_LOCK: i32 = 0x0052_4333;
 
 /// The store on a PostgreSQL database.
 pub struct PostgresStore {
@@ -218,6 +219,11 @@ pub(super) async fn lock_revision(conn: &mut Conn, tenant: &TenantId, exclusive:
 /// who change the structure have it alone.
 pub(super) async fn lock_structure(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, exclusive: bool) -> Result<()> {
     advisory_lock(conn, STRUCTURE_LOCK, &format!("{tenant}/{connection}"), exclusive).await
+}
+
+/// Guards the order of the tenant's provisioning log until the transaction ends.
+pub(super) async fn lock_log(conn: &mut Conn, tenant: &TenantId) -> Result<()> {
+    advisory_lock(conn, LOG_LOCK, tenant.as_str(), true).await
 }
 
 /// Two names may share a lock by chance: then they wait for each other and nothing worse.

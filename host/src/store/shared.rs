@@ -14,10 +14,16 @@ mod accounts;
 mod batch;
 #[path = "shared/commit.rs"]
 mod commit;
+#[path = "shared/connections.rs"]
+mod connections;
+#[path = "shared/credentials.rs"]
+mod credentials;
 #[path = "shared/groups.rs"]
 mod groups;
 #[path = "shared/history.rs"]
 mod history;
+#[path = "shared/journal.rs"]
+mod journal;
 #[path = "shared/listing.rs"]
 mod listing;
 #[path = "shared/outbox.rs"]
@@ -46,8 +52,8 @@ use zeroize::Zeroizing;
 use self::commit::RevisionCheck;
 use self::groups::WhatIf;
 use super::{
-    Backend, Conn, Db, advance_head, begin_last_statement, begin_statement, end_statements, lock_revision, lock_structure, number_at_once,
-    text_list,
+    Backend, Conn, Db, advance_head, begin_last_statement, begin_statement, end_statements, lock_log, lock_revision, lock_structure,
+    number_at_once, text_list,
 };
 use crate::model::{
     Account, AccountId, AccountState, Actor, ConnectionId, ConnectionState, Event, GroupMembership, Handle, Instant, ResourceId,
@@ -56,9 +62,9 @@ use crate::model::{
 use crate::store::failure::LOST_TO_OTHERS;
 use crate::store::keys::{Keys, secret_purpose, unsealable};
 use crate::store::{
-    AccountView, ApiCredential, ApiScope, Change, Committed, Connection, ConnectionCredential, DeliveryResult, DueDelivery, DuePerson,
-    HandleBinding, ListQuery, Listing, LockedDecision, NewToken, Person, Platform, ResourceWrite, Result, Store, StoreError, StoredMember,
-    StoredResource, StoredRevision, Target, Tenant, UserGroup,
+    AccountView, ApiCredential, ApiScope, Change, Committed, Connection, ConnectionCredential, CredentialKind, DeliveryResult, DueDelivery,
+    DuePerson, HandleBinding, ListQuery, Listing, LockedDecision, NewToken, Person, Platform, ResourceWrite, Result, Store, StoreError,
+    StoredIssuer, StoredMember, StoredResource, StoredRevision, Target, Tenant, UserGroup,
 };
 
 /// How often a change is tried again that the database gave up in favour of others (a deadlock).
@@ -97,7 +103,14 @@ impl Platform for Backend {
     }
 
     async fn find_connection_token(&self, hash: &str) -> Result<Option<ConnectionCredential>> {
-        tenancy::find_connection_token(&mut *self.read_platform().await?, hash).await
+        credentials::by_hash(&mut *self.read_platform().await?, hash).await
+    }
+
+    async fn find_issuer(&self, connection: &ConnectionId) -> Result<Option<StoredIssuer>> {
+        if has_nul(connection.as_str()) {
+            return Ok(None);
+        }
+        credentials::find_issuer(&mut *self.read_platform().await?, connection).await
     }
 
     async fn find_api_token(&self, hash: &str) -> Result<Option<ApiCredential>> {
@@ -237,13 +250,14 @@ impl Store for Backend {
         &self,
         tenant: &TenantId,
         connection: &ConnectionId,
+        kind: CredentialKind,
         token: &NewToken,
         expire_others: Instant,
         actor: &Actor,
     ) -> Result<()> {
         let (scope, connection, token, actor) = (self.scope(tenant), connection.clone(), token.clone(), actor.clone());
         self.write(tenant, move |conn: &mut Conn| {
-            Box::pin(async move { tenancy::rotate_token(conn, &scope, &connection, &token, expire_others, &actor).await })
+            Box::pin(async move { tenancy::rotate_token(conn, &scope, &connection, (kind, &token), expire_others, &actor).await })
         })
         .await
     }

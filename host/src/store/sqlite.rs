@@ -177,6 +177,11 @@ pub(super) async fn lock_revision(_conn: &mut Conn, _tenant: &TenantId, _exclusi
     Ok(())
 }
 
+/// Nothing to do: with one writer batches come one after the other.
+pub(super) async fn lock_log(_conn: &mut Conn, _tenant: &TenantId) -> Result<()> {
+    Ok(())
+}
+
 /// Nothing to do: with one writer no two changes overlap.
 pub(super) async fn lock_structure(_conn: &mut Conn, _tenant: &TenantId, _connection: &ConnectionId, _exclusive: bool) -> Result<()> {
     Ok(())

@@ -119,6 +119,8 @@ impl Fixture {
             created: START,
             last_seen: None,
             wrong_credentials: 0,
+            client_secrets: Vec::new(),
+            issuer: None,
             tokens: Vec::new(),
         };
         self.store.create_connection(tenant, &connection, &token(&format!("first of {id}"), START), &actor()).await

@@ -21,6 +21,7 @@ macro_rules! store_contract_suite {
     };
 }
 
+mod connection;
 mod fixture;
 mod groups;
 mod history;

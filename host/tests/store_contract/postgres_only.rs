@@ -5,6 +5,7 @@ use rolecall_scim::ResourceKind;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
+use crate::connection::{dialect, entry, issuer};
 use crate::fixture::{Fixture, START, keyring};
 use crate::history;
 
@@ -45,6 +46,13 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
     let events = vec![crate::fixture::personal_event("account.changed", &"account-ana".into(), "ana")];
     here.commit(store::Change { bind_handle, persons: vec![granted], revision, events, ..here.change() }).await.unwrap();
     here.delete_user(&bob).await;
+    for (tenant, connection) in [("acme", "conn-acme"), ("globex", "conn-globex")] {
+        let (tenant, connection) = (tenant.into(), rolecall::model::ConnectionId::from(connection));
+        let (at, actor) = (START, crate::fixture::actor());
+        fixture.store.put_issuer(&tenant, &connection, &issuer("a"), None, &actor, at).await.unwrap();
+        let (dialects, entries) = ([(connection.clone(), dialect("a", 1, 1, at))], [(connection.clone(), entry("r", at))]);
+        fixture.store.record(&tenant, &dialects, &entries, 10).await.unwrap();
+    }
     let owner = PgConnection::connect(&fixture.url).await.unwrap();
     (fixture, owner)
 }
@@ -124,7 +132,7 @@ async fn the_platform_role_sees_listed_columns_only() {
     for statement in ["SELECT tenant, due_at FROM evaluations", "SELECT tenant, seq FROM events", "SELECT tenant, state FROM connections"] {
         conn.execute(statement).await.unwrap();
     }
-    let readable: &[&str] = &["connection_tokens"];
+    let readable: &[&str] = &["connection_tokens", "connection_issuers"];
     for table in tables.iter().filter(|table| !readable.contains(&table.as_str())) {
         let refused = conn.execute(AssertSqlSafe(format!("SELECT * FROM {table}"))).await;
         assert!(refused.is_err_and(|error| error.to_string().contains("permission denied")), "`{table}` can be read across tenants");

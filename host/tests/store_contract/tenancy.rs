@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rolecall::crypto::{Keyring, SecretKey};
 use rolecall::model::{AccountId, ConnectionState, Handle, Instant};
-use rolecall::store::{self, ApiScope, Change, HandleBinding, StoreError, StoredRevision, Target};
+use rolecall::store::{self, ApiScope, Change, CredentialKind, HandleBinding, StoreError, StoredRevision, Target};
 use rolecall_scim::ResourceKind;
 
 use crate::fixture::{Fixture, START, actor, token};
@@ -85,7 +85,7 @@ async fn at_most_two_tokens_live(fixture: Fixture) {
     let (store, tenant, connection) = (&fixture.store, &fixture.tenant, &fixture.connection);
     let overlap = START.plus_seconds(3_600);
     let rotate = async |id: &str, at: Instant| {
-        store.rotate_token(tenant, connection, &token(id, at), overlap, &actor()).await.unwrap();
+        store.rotate_token(tenant, connection, CredentialKind::Bearer, &token(id, at), overlap, &actor()).await.unwrap();
         let connections = store.connections(tenant).await.unwrap();
         connections[0].tokens.iter().map(|token| (token.id.clone(), token.expires)).collect::<Vec<_>>()
     };
@@ -95,7 +95,7 @@ async fn at_most_two_tokens_live(fixture: Fixture) {
     assert_eq!(rotate("third", START.plus_seconds(2)).await, [("third".into(), None), ("second".into(), Some(overlap))]);
     assert_eq!(store.find_connection_token("hash of first of conn-acme").await.unwrap(), None);
     assert_eq!(store.find_connection_token("hash of second").await.unwrap().unwrap().expires, Some(overlap));
-    let missing = store.rotate_token(tenant, &"conn-x".into(), &token("x", START), overlap, &actor()).await;
+    let missing = store.rotate_token(tenant, &"conn-x".into(), CredentialKind::Bearer, &token("x", START), overlap, &actor()).await;
     assert!(matches!(missing, Err(StoreError::Missing("connection"))), "{missing:?}");
 }
 

@@ -50,6 +50,30 @@ on_both_databases! {
         let kinds: Vec<String> =
             events.lines().map(|line| text(&serde_json::from_str::<Value>(line).expect("each line is JSON")["kind"])).collect();
         assert!(done && kinds.iter().any(|kind| kind == "grant.added"), "{error}\n{events}");
+        let client = run(&["connection", "client", "rotate", "--tenant", "acme", "entra-id"]).await;
+        let form = format!("grant_type=client_credentials&client_id={}&client_secret={}", text(&client["client_id"]), text(&client["client_secret"]));
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let granted = Client::new("", None).send("POST", &text(&client["token_url"]), &headers, Some(form.into_bytes())).await.expect(200);
+        scim.with_token(granted["access_token"].as_str()).get("/Users").await.expect(200);
+        run(&["connection", "client", "remove", "--tenant", "acme", "entra-id", "--yes"]).await;
+        scim.with_token(granted["access_token"].as_str()).get("/Users").await.expect(401);
+        let issuer = ["--issuer", "https://idp.acme.example", "--audience", "rolecall", "--jwks-uri", "https://idp.acme.example/jwks"];
+        let more = ["--algorithm", "RS256", "--clock-skew", "5", "--subject", "provisioning", "--claim", "scope=scim"];
+        let set = run(&[&["connection", "issuer", "set", "--tenant", "acme", "entra-id"], &issuer[..], &more[..]].concat()).await;
+        assert_eq!((&set["algorithms"], &set["claims"]["scope"]), (&json!(["RS256"]), &json!("scim")));
+        assert_eq!(run(&["connection", "issuer", "show", "--tenant", "acme", "entra-id"]).await, set);
+        run(&["connection", "issuer", "remove", "--tenant", "acme", "entra-id", "--yes"]).await;
+        let patch = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [{"op": "Add", "path": "title", "value": "Countess"}]});
+        scim.patch(&format!("/Users/{ada}"), patch).await.expect(200);
+        let dialects = run(&["connection", "dialects", "--tenant", "acme", "entra-id"]).await;
+        assert_eq!((&dialects["dialects"][0]["quirk"], &dialects["dialects"][0]["clients"]), (&json!("capitalised_op"), &json!(["Entra ID"])));
+        let log = run(&["connection", "log", "--tenant", "acme", "entra-id", "--limit", "1"]).await;
+        assert_eq!((&log["entries"][0]["method"], &log["entries"][0]["status"]), (&json!("PATCH"), &json!(200)), "{log}");
+        for command in [&["connection", "log", "--after", "0"][..], &["connection", "dialects"]] {
+            let arguments = [command, &["--tenant", "acme", "entra-id"]].concat();
+            let (done, shown, error) = process::run(&arguments, &[("ROLECALL_SERVER", &url), ("ROLECALL_TOKEN", &token)]).await;
+            assert!(done && shown.contains("PATCH") && !shown.contains("Countess"), "{error}\n{shown}");
+        }
         let delete = ["connection", "delete", "--tenant", "acme", &id];
         let (done, _, error) = process::run(&delete, &[("ROLECALL_SERVER", &url), ("ROLECALL_TOKEN", &token)]).await;
         assert!(!done && error.contains("--yes"), "nobody is there to be asked: {error}");

@@ -74,7 +74,7 @@ on_both_databases! {
             refused(call(&wrong, route, &path).await, &[401]);
             match route.access {
                 Access::Public => {}
-                Access::Connection => {
+                Access::Connection | Access::Client => {
                     for client in [&other_scim, &other_api, &writer, &server.operator] {
                         refused(call(&client.at(server.url()), route, &path).await, &[401]);
                     }

@@ -4,7 +4,7 @@ use super::{code, none, texts, without_tests};
 
 /// A crate and the one room that may name it.
 const OWNED_CRATES: &[(&str, &str)] =
-    &[("wasmtime", "plugins"), ("cedar_policy", "policies"), ("sqlx", "store"), ("prometheus_client", "metrics")];
+    &[("wasmtime", "plugins"), ("cedar_policy", "policies"), ("sqlx", "store"), ("prometheus_client", "metrics"), ("ring", "crypto")];
 
 /// The rooms from the top down: each may name those below it.
 const ROOMS: &[&str] = &[
@@ -17,6 +17,8 @@ const ROOMS: &[&str] = &[
     "provisioning",
     "tenancy",
     "app",
+    "journal",
+    "issuer",
     "lifecycle",
     "evaluation",
     "revision",
@@ -30,6 +32,7 @@ const ROOMS: &[&str] = &[
     "crypto",
     "clock",
     "config",
+    "rate",
     "model",
 ];
 

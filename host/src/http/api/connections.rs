@@ -18,7 +18,7 @@ use crate::http::guards::{TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At};
 use crate::http::urls::Urls;
 use crate::model::{ConnectionId, ConnectionState};
-use crate::store::Connection;
+use crate::store::{Connection, CredentialKind};
 use crate::tenancy;
 
 /// How long the token before stays good after a rotation unless the request says: a day, to change it at the identity provider.
@@ -34,6 +34,8 @@ pub struct ConnectionAnswer {
     connection: Connection,
     /// The base URL for the identity provider.
     base_url: String,
+    /// The token endpoint, for the connection's OAuth client.
+    token_url: String,
 }
 
 /// A connection that was just made.
@@ -62,7 +64,7 @@ pub struct NewConnection {
     name: String,
 }
 
-/// How a token is rotated.
+/// How a token or a client's secret is rotated.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rotation {
@@ -73,7 +75,7 @@ pub struct Rotation {
 }
 
 fn seen(connection: Connection, urls: &Urls) -> ConnectionAnswer {
-    ConnectionAnswer { base_url: urls.scim(&connection.id), connection }
+    ConnectionAnswer { base_url: urls.scim(&connection.id), token_url: urls.token(&connection.id), connection }
 }
 
 /// GET …/connections
@@ -110,14 +112,20 @@ pub async fn rotate(
     At((_, connection)): At<(String, ConnectionId)>,
     ApiBody(rotation): ApiBody<Rotation>,
 ) -> Result<(StatusCode, Json<TokenAnswer>)> {
+    let (overlap, lifetime) = checked_rotation(&rotation)?;
+    let whose = (&who.tenant.id, &connection);
+    let token = tenancy::rotate_token(&app, whose, CredentialKind::Bearer, overlap, lifetime, &who.actor).await?;
+    Ok((StatusCode::CREATED, Json(token.into())))
+}
+
+/// The overlap and the life of what a rotation makes, in seconds.
+pub(super) fn checked_rotation(rotation: &Rotation) -> Result<(i64, Option<i64>)> {
     let overlap = rotation.overlap_seconds.unwrap_or(OVERLAP_SECONDS_DEFAULT);
     if !(0..=OVERLAP_SECONDS_LIMIT).contains(&overlap) {
         let detail = format!("`overlap_seconds` must be from 0 to {OVERLAP_SECONDS_LIMIT}");
         return Err(Error::bad_request(detail, "an overlap is out of range"));
     }
-    let lifetime = checked_lifetime(rotation.lifetime_seconds)?;
-    let token = tenancy::rotate_token(&app, &who.tenant.id, &connection, overlap, lifetime, &who.actor).await?;
-    Ok((StatusCode::CREATED, Json(token.into())))
+    Ok((overlap, checked_lifetime(rotation.lifetime_seconds)?))
 }
 
 /// POST …/connections/{connection}/pause

@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::http::body::ScimBody;
 use crate::http::error::{Error, Result};
 use crate::http::guards::ScimCaller;
-use crate::http::{frame, urls};
+use crate::http::{frame, trail, urls};
 use crate::model::ResourceId;
 use crate::provisioning::{Caller, Command};
 
@@ -61,6 +61,7 @@ impl Run {
                 Step::RunWithout(index, data) => (*index, self.operation(&request.operations[*index], Some(data)).await),
                 Step::Refuse(index, error) => {
                     let operation = &request.operations[*index];
+                    self.log_refused(operation, &error.clone().into());
                     (*index, operation.failed(error, self.location_of(operation)))
                 }
             };
@@ -73,8 +74,12 @@ impl Run {
     async fn operation(&mut self, operation: &Operation, data: Option<&Value>) -> Outcome {
         let action = match &operation.action {
             Ok(action) => action,
-            Err(error) => return operation.failed(error, None),
+            Err(error) => {
+                self.log_refused(operation, &error.clone().into());
+                return operation.failed(error, None);
+            }
         };
+        let logged = self.caller.trail.logged();
         match self.action(action, data.unwrap_or(&action.data)).await {
             Ok((status, id, version)) => {
                 if let (Method::Post, Some(bulk_id)) = (action.method, &operation.bulk_id) {
@@ -82,8 +87,20 @@ impl Run {
                 }
                 operation.done(status, urls::resource(&self.base, action.kind, id.as_str()), version.map(version::etag))
             }
-            Err(error) => operation.failed(&error.into_scim(), self.location_of(operation)),
+            Err(error) => {
+                if self.caller.trail.logged() == logged {
+                    self.log_refused(operation, &error);
+                }
+                operation.failed(&error.into_scim(), self.location_of(operation))
+            }
         }
+    }
+
+    /// What never came to be tried is in the provisioning log all the same.
+    fn log_refused(&self, operation: &Operation, error: &Error) {
+        let method = ["POST", "PUT", "PATCH", "DELETE"].into_iter().find(|known| operation.method.eq_ignore_ascii_case(known));
+        let kind = operation.action.as_ref().ok().map(|action| action.kind);
+        trail::refused(&self.app, &self.caller, method.unwrap_or("–"), kind, error);
     }
 
     async fn action(&self, action: &Action, data: &Value) -> Result<(u16, ResourceId, Option<i64>)> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use rolecall_scim::message::{BulkFeature, CursorFeature, Features};
+use rolecall_scim::message::{AuthenticationScheme, BulkFeature, CursorFeature, Features};
 use rolecall_scim::{ResourceKind, message};
 use serde_json::{Map, Value};
 
@@ -17,20 +17,33 @@ use crate::http::body::BODY_BYTES_LIMIT;
 use crate::http::error::{Error, Result};
 use crate::http::guards::ScimCaller;
 use crate::http::query::{At, ScimQuery};
+use crate::store::TokenInfo;
 
 /// `/ServiceProviderConfig`.
 ///
 /// # Errors
 /// 403 for a filter.
-pub async fn service_provider_config(who: ScimCaller, query: ScimQuery) -> Result<Response> {
+pub async fn service_provider_config(who: ScimCaller, State(app): State<Arc<App>>, query: ScimQuery) -> Result<Response> {
     refuse_filter(&query)?;
     let features = Features {
         bulk: Some(BulkFeature { max_operations: BULK_OPERATIONS_LIMIT, max_payload_bytes: BODY_BYTES_LIMIT }),
         sort: true,
         cursors: Some(CursorFeature { timeout_s: Some(CURSOR_TIMEOUT_S) }),
+        authentication: authentication(&app, &who).await?,
         ..Features::default()
     };
     Ok(scim(StatusCode::OK, &message::service_provider_config(&features, &who.base)))
+}
+
+/// How this connection's clients can authenticate, as it is now.
+async fn authentication(app: &App, who: &ScimCaller) -> Result<Vec<AuthenticationScheme>> {
+    let connections = app.store.connections(&who.caller.tenant).await?;
+    let own = connections.into_iter().find(|connection| connection.id == who.caller.connection);
+    let now = app.clock.now();
+    let live = |tokens: &[TokenInfo]| tokens.iter().any(|token| token.expires.is_none_or(|expires| now < expires));
+    let has = own.map_or([false; 3], |own| [live(&own.tokens), live(&own.client_secrets), own.issuer.is_some()]);
+    let all = [AuthenticationScheme::BearerToken, AuthenticationScheme::ClientCredentials, AuthenticationScheme::Jwt];
+    Ok(all.into_iter().zip(has).filter_map(|(scheme, has)| has.then_some(scheme)).collect())
 }
 
 /// `/ResourceTypes`.

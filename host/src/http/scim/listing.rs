@@ -62,6 +62,7 @@ async fn answer(app: &Arc<App>, who: &ScimCaller, kinds: &[ResourceKind], reques
     let schemas = schemas(app, &who.caller.tenant).await?;
     let (filter, quirks) = request.filter(&schemas, kinds)?;
     quirks.iter().for_each(|quirk| app.metrics.quirk(quirk.word()));
+    who.caller.trail.see(&quirks);
     let sort = request.sort(&schemas, kinds)?;
     let question = cursor::question(kinds, filter.as_ref(), sort.as_ref());
     let list = async |window: Window<'_>| -> Result<(Listing, Vec<Map<String, Value>>)> {

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 use super::super::scratch::{PLAN, SETTLE, is_scan, open};
 use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
-use super::{Conn, Db, groups, history, outbox, people, tenancy, text_list, work};
+use super::{Conn, Db, credentials, groups, history, journal, outbox, people, tenancy, text_list, work};
 use crate::model::{Instant, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
 use crate::store::{Store as _, Target};
@@ -17,8 +17,8 @@ const SEED: &[&str] = &[
     "INSERT INTO connections (tenant, connection, name, state, created, wrong_credentials)
      SELECT tenant, tenant || 'c', 'directory', 'active', 0, 0 FROM tenants",
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
-     INSERT INTO connection_tokens (tenant, connection, token_id, hash, created)
-     SELECT tenant, connection, 'token' || i, tenant || i, 0 FROM n, connections",
+     INSERT INTO connection_tokens (tenant, connection, token_id, kind, hash, created)
+     SELECT tenant, connection, 'token' || i, 'bearer', tenant || i, 0 FROM n, connections",
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
      INSERT INTO api_tokens (token_id, hash, may_write, created) SELECT 'api' || i, 'hash' || i, TRUE, 0 FROM n",
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
@@ -43,6 +43,9 @@ const SEED: &[&str] = &[
      FROM resources WHERE kind = 'user'",
     "INSERT INTO events (tenant, id, seq, at, kind, actor_kind, actor_id, data)
      SELECT tenant, id, CASE WHEN created <= 1990 THEN created END, 0, 'x', 'x', 'x', '{}' FROM resources WHERE kind = 'user'",
+    "INSERT INTO connection_issuers (tenant, connection, settings) SELECT tenant, connection, '{}' FROM connections",
+    "INSERT INTO provisioning_log (tenant, connection, at, request_id, method, status, applied, no_op, refused)
+     SELECT tenant, connection, created, id, 'PATCH', 200, 1, 0, 0 FROM resources",
     "INSERT INTO deliveries (tenant, target, event, lane, position, leaver, state, attempts)
      SELECT tenant, 'hook', id, id, position, seq IS NULL, CASE WHEN seq > 1500 THEN 'waiting' ELSE 'acknowledged' END, 0 FROM events",
     "INSERT INTO delivery_lanes (tenant, target, lane, leaver, next_at)
@@ -71,7 +74,10 @@ use Value::{List, Number, Text, Truth};
 type Case = (&'static str, As, &'static [Value], &'static [&'static str]);
 
 const CASES: &[Case] = &[
-    (tenancy::CONNECTION_TOKEN, As::Platform, &[Text("t37")], &["connection_tokens_hash"]),
+    (credentials::BY_HASH, As::Platform, &[Text("t37")], &["connection_tokens_hash"]),
+    (credentials::BY_ID, As::Tenant, &[Text("t3"), Text("t3c"), Text("token7")], &[]),
+    (journal::NEWEST, As::Tenant, &[Text("t3"), Text("t3c"), Number(10)], &["provisioning_log_connection"]),
+    (journal::AFTER, As::Tenant, &[Text("t3"), Text("t3c"), Number(10), Number(1_900)], &["provisioning_log_connection"]),
     (tenancy::API_TOKEN, As::Platform, &[Text("hash7")], &["api_tokens_hash"]),
     (groups::MEMBERS, As::Tenant, &[Text("t3"), Text("t3c"), Text("g500"), Text(""), Number(10)], &[]),
     (groups::GROUPS_OF, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7", "u8"])], &["members_member"]),

@@ -7,13 +7,11 @@ use sqlx::Row as _;
 
 use super::batch::Batch;
 use super::history::{self, Stamp};
-use super::rows::word;
+use super::rows::{json as json_of, word};
 use super::work::{Below, fan_out};
 use super::{Conn, Scope, lock_revision};
-use crate::model::{Actor, Cause, ConnectionId, ConnectionState, Instant, NewEvent, RevisionHash, TenantId};
-use crate::store::{
-    ApiCredential, ApiScope, Connection, ConnectionCredential, NewToken, Result, StoreError, StoredRevision, Tenant, TokenInfo,
-};
+use crate::model::{Actor, Cause, ConnectionId, ConnectionState, Instant, Issuer, NewEvent, RevisionHash, TenantId};
+use crate::store::{ApiCredential, ApiScope, Connection, CredentialKind, NewToken, Result, StoreError, StoredRevision, Tenant, TokenInfo};
 
 /// Uses of a token and sights of a connection are kept to the minute: a write for each request would cost more than it tells.
 const SEEN_GRANULARITY_SECONDS: i64 = 60;
@@ -171,19 +169,20 @@ pub(super) async fn create_connection(
     .bind(connection.created.0)
     .execute(&mut *conn)
     .await?;
-    insert_token(conn, &scope.tenant, &connection.id, token).await?;
+    insert_token(conn, &scope.tenant, &connection.id, CredentialKind::Bearer, token).await?;
     let data = json!({"connection": connection.id, "name": connection.name});
     record(conn, scope, actor, connection.created, "connection.created", data).await
 }
 
-async fn insert_token(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, token: &NewToken) -> Result<()> {
+async fn insert_token(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, kind: CredentialKind, token: &NewToken) -> Result<()> {
     sqlx::query(
-        "INSERT INTO connection_tokens (tenant, connection, token_id, hash, created, expires, last_used)
-         VALUES ($1, $2, $3, $4, $5, $6, NULL)",
+        "INSERT INTO connection_tokens (tenant, connection, token_id, kind, hash, created, expires, last_used)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, NULL)",
     )
     .bind(tenant.as_str())
     .bind(connection.as_str())
     .bind(&token.id)
+    .bind(kind.word())
     .bind(&token.hash)
     .bind(token.created.0)
     .bind(token.expires.map(|at| at.0))
@@ -195,13 +194,13 @@ async fn insert_token(conn: &mut Conn, tenant: &TenantId, connection: &Connectio
 /// All connections, by name.
 pub(super) async fn connections(conn: &mut Conn, tenant: &TenantId) -> Result<Vec<Connection>> {
     let tokens = sqlx::query(
-        "SELECT connection, token_id, created, expires, last_used FROM connection_tokens
+        "SELECT connection, token_id, kind, created, expires, last_used FROM connection_tokens
          WHERE tenant = $1 ORDER BY created DESC, token_id DESC",
     )
     .bind(tenant.as_str())
     .fetch_all(&mut *conn)
     .await?;
-    let mut by_connection = BTreeMap::<String, Vec<TokenInfo>>::new();
+    let (mut bearer, mut secrets) = (BTreeMap::<String, Vec<TokenInfo>>::new(), BTreeMap::<String, Vec<TokenInfo>>::new());
     for row in &tokens {
         let token = TokenInfo {
             id: row.try_get("token_id")?,
@@ -209,10 +208,15 @@ pub(super) async fn connections(conn: &mut Conn, tenant: &TenantId) -> Result<Ve
             expires: row.try_get::<Option<i64>, _>("expires")?.map(Instant),
             last_used: row.try_get::<Option<i64>, _>("last_used")?.map(Instant),
         };
-        by_connection.entry(row.try_get("connection")?).or_default().push(token);
+        let of_kind = match word(row.try_get("kind")?, CredentialKind::from_word)? {
+            CredentialKind::Bearer => &mut bearer,
+            CredentialKind::ClientSecret => &mut secrets,
+        };
+        of_kind.entry(row.try_get("connection")?).or_default().push(token);
     }
     let rows = sqlx::query(
-        "SELECT connection, name, state, created, last_seen, wrong_credentials FROM connections WHERE tenant = $1 ORDER BY name",
+        "SELECT c.connection, c.name, c.state, c.created, c.last_seen, c.wrong_credentials, i.settings FROM connections c
+         LEFT JOIN connection_issuers i ON i.tenant = c.tenant AND i.connection = c.connection WHERE c.tenant = $1 ORDER BY c.name",
     )
     .bind(tenant.as_str())
     .fetch_all(conn)
@@ -220,8 +224,12 @@ pub(super) async fn connections(conn: &mut Conn, tenant: &TenantId) -> Result<Ve
     rows.iter()
         .map(|row| {
             let id: String = row.try_get("connection")?;
+            let issuer: Option<&str> = row.try_get("settings")?;
+            let issuer: Option<Issuer> = issuer.map(|settings| json_of(settings, "an issuer")).transpose()?;
             Ok(Connection {
-                tokens: by_connection.remove(&id).unwrap_or_default(),
+                tokens: bearer.remove(&id).unwrap_or_default(),
+                client_secrets: secrets.remove(&id).unwrap_or_default(),
+                issuer: issuer.map(|issuer| issuer.issuer),
                 id: ConnectionId(id),
                 name: row.try_get("name")?,
                 state: word(row.try_get("state")?, ConnectionState::from_word)?,
@@ -244,41 +252,51 @@ pub(super) async fn lock_connection(conn: &mut Conn, tenant: &TenantId, connecti
     name.ok_or(StoreError::Missing("connection"))
 }
 
-/// Adds a token; the newest one before it ends at `expire_others` at the latest, older ones go.
+/// Adds a token of a kind; the newest one before it ends at `expire_others` at the latest, older ones go.
 pub(super) async fn rotate_token(
     conn: &mut Conn,
     scope: &Scope,
     connection: &ConnectionId,
-    token: &NewToken,
+    (kind, token): (CredentialKind, &NewToken),
     expire_others: Instant,
     actor: &Actor,
 ) -> Result<()> {
     lock_connection(conn, &scope.tenant, connection).await?;
     let live: Vec<String> = sqlx::query_scalar(
         "SELECT token_id FROM connection_tokens WHERE tenant = $1 AND connection = $2 AND (expires IS NULL OR expires > $3)
-         ORDER BY created DESC, token_id DESC",
+         AND kind = $4 ORDER BY created DESC, token_id DESC",
     )
     .bind(scope.tenant.as_str())
     .bind(connection.as_str())
     .bind(token.created.0)
+    .bind(kind.word())
     .fetch_all(&mut *conn)
     .await?;
     let kept = live.first().map_or("", String::as_str);
-    sqlx::query("DELETE FROM connection_tokens WHERE tenant = $1 AND connection = $2 AND token_id <> $3")
+    sqlx::query("DELETE FROM connection_tokens WHERE tenant = $1 AND connection = $2 AND token_id <> $3 AND kind = $4")
         .bind(scope.tenant.as_str())
         .bind(connection.as_str())
         .bind(kept)
+        .bind(kind.word())
         .execute(&mut *conn)
         .await?;
-    sqlx::query("UPDATE connection_tokens SET expires = $3 WHERE tenant = $1 AND connection = $2 AND (expires IS NULL OR expires > $3)")
-        .bind(scope.tenant.as_str())
-        .bind(connection.as_str())
-        .bind(expire_others.0)
-        .execute(&mut *conn)
-        .await?;
-    insert_token(conn, &scope.tenant, connection, token).await?;
+    sqlx::query(
+        "UPDATE connection_tokens SET expires = $3
+         WHERE tenant = $1 AND connection = $2 AND kind = $4 AND (expires IS NULL OR expires > $3)",
+    )
+    .bind(scope.tenant.as_str())
+    .bind(connection.as_str())
+    .bind(expire_others.0)
+    .bind(kind.word())
+    .execute(&mut *conn)
+    .await?;
+    insert_token(conn, &scope.tenant, connection, kind, token).await?;
     let data = json!({"connection": connection, "token": token.id, "others_end": expire_others});
-    record(conn, scope, actor, token.created, "connection.token_rotated", data).await
+    let event = match kind {
+        CredentialKind::Bearer => "connection.token_rotated",
+        CredentialKind::ClientSecret => "connection.client_secret_rotated",
+    };
+    record(conn, scope, actor, token.created, event, data).await
 }
 
 /// Pauses or resumes; resuming marks everybody of the connection, in the background.
@@ -313,9 +331,9 @@ pub(super) async fn set_connection_state(
 /// Whether noting a use of a token would change anything: most requests need no write.
 pub(super) async fn is_news(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, token_id: &str, at: Instant) -> Result<bool> {
     let seen: Option<(Option<i64>, Option<i64>)> = sqlx::query_as(
-        "SELECT c.last_seen, t.last_used FROM connections c
-         JOIN connection_tokens t ON t.tenant = c.tenant AND t.connection = c.connection
-         WHERE c.tenant = $1 AND c.connection = $2 AND t.token_id = $3",
+        "SELECT c.last_seen, CASE WHEN t.token_id IS NULL THEN c.last_seen ELSE t.last_used END FROM connections c
+         LEFT JOIN connection_tokens t ON t.tenant = c.tenant AND t.connection = c.connection AND t.token_id = $3
+         WHERE c.tenant = $1 AND c.connection = $2",
     )
     .bind(tenant.as_str())
     .bind(connection.as_str())
@@ -372,27 +390,6 @@ pub(super) async fn find_connection(conn: &mut Conn, connection: &ConnectionId) 
         .fetch_optional(conn)
         .await?;
     row.map(|(tenant, state)| Ok((TenantId(tenant), word(&state, ConnectionState::from_word)?))).transpose()
-}
-
-/// What a connection token stands for.
-pub(super) const CONNECTION_TOKEN: &str = "SELECT t.tenant, t.connection, c.state, t.token_id, t.hash, t.expires, t.last_used
-     FROM connection_tokens t JOIN connections c ON c.tenant = t.tenant AND c.connection = t.connection WHERE t.hash = $1";
-
-/// What a connection token stands for.
-pub(super) async fn find_connection_token(conn: &mut Conn, hash: &str) -> Result<Option<ConnectionCredential>> {
-    let row = sqlx::query(CONNECTION_TOKEN).bind(hash).fetch_optional(conn).await?;
-    row.map(|row| {
-        Ok(ConnectionCredential {
-            tenant: TenantId(row.try_get("tenant")?),
-            connection: ConnectionId(row.try_get("connection")?),
-            state: word(row.try_get("state")?, ConnectionState::from_word)?,
-            token_id: row.try_get("token_id")?,
-            hash: row.try_get("hash")?,
-            expires: row.try_get::<Option<i64>, _>("expires")?.map(Instant),
-            last_used: row.try_get::<Option<i64>, _>("last_used")?.map(Instant),
-        })
-    })
-    .transpose()
 }
 
 /// What an API token stands for.

@@ -1,0 +1,341 @@
+//! JSON Web Tokens (RFC 7519), signed with asymmetric keys (RFC 7515, RFC 7518, RFC 8037), and JSON Web Key Sets (RFC 7517).
+//!
+//! Pure: knows bytes, keys and claims, not where keys come from. What would let a signature mean nothing (`none`), or a public
+//! key be taken for a secret (`HS256` …), has no name here.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::model::{Instant, Issuer};
+
+/// The longest token that is looked at, in bytes: issuers that list groups in a token stay below it, as do headers elsewhere.
+pub const JWT_BYTES_LIMIT: usize = 8 * 1024;
+/// The largest key set, in bytes: issuers publish two or three keys, the largest ones some dozen with certificates.
+pub const KEY_SET_BYTES_LIMIT: usize = 256 * 1024;
+/// The most keys of a set that are looked at.
+const KEYS_LIMIT: usize = 64;
+/// The most keys that a signature is tried with where the token does not name one, or several have its name.
+const TRIED_LIMIT: usize = 8;
+
+/// An algorithm that a token may be signed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    Rs512,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
+    /// RSASSA-PSS with SHA-384.
+    Ps384,
+    /// RSASSA-PSS with SHA-512.
+    Ps512,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// Ed25519.
+    EdDsa,
+}
+
+impl Algorithm {
+    /// Every algorithm.
+    pub const ALL: &[Self] =
+        &[Self::Rs256, Self::Rs384, Self::Rs512, Self::Ps256, Self::Ps384, Self::Ps512, Self::Es256, Self::Es384, Self::EdDsa];
+
+    /// Its name in a token's header.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
+    /// The algorithm with that name.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|algorithm| algorithm.word() == word)
+    }
+}
+
+/// Why a token or a key set is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It is no signed JWT, or one in a form that is not understood.
+    #[error("the token is malformed")]
+    Malformed,
+    /// Its algorithm is not allowed.
+    #[error("the token's algorithm is not allowed")]
+    Algorithm,
+    /// No key is known that could have signed it: another one may be by now.
+    #[error("the key that signed the token is not known")]
+    UnknownKey,
+    /// The signature is another's.
+    #[error("the token's signature is wrong")]
+    Signature,
+    /// A claim is missing or other than expected.
+    #[error("the token's claim `{0}` is missing or not what is expected")]
+    Claim(&'static str),
+    /// It is no key set, or has no key that can be used.
+    #[error("the key set is malformed or has no key for signatures that is understood")]
+    KeySet,
+}
+
+/// A token as it was read. Nothing of it is to be believed before [`Token::check`].
+#[derive(Debug)]
+pub struct Token<'t> {
+    algorithm: Algorithm,
+    key_id: Option<String>,
+    claims: Map<String, Value>,
+    signed: &'t str,
+    signature: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+    typ: Option<String>,
+    crit: Option<Value>,
+}
+
+impl<'t> Token<'t> {
+    /// Whether a bearer token looks like a JWT: three parts, the first of which is an object in base64.
+    #[must_use]
+    pub fn is_meant(token: &str) -> bool {
+        token.starts_with("eyJ") && token.bytes().filter(|byte| *byte == b'.').count() == 2
+    }
+
+    /// Reads a token in the compact form.
+    ///
+    /// # Errors
+    /// `Malformed`; `Algorithm` for one that is not in [`Algorithm`].
+    pub fn read(token: &'t str) -> Result<Self, Refused> {
+        if token.len() > JWT_BYTES_LIMIT {
+            return Err(Refused::Malformed);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(Refused::Malformed)?;
+        let (header, claims) = signed.split_once('.').ok_or(Refused::Malformed)?;
+        let header: Header = json(header)?;
+        let algorithm = Algorithm::from_word(&header.alg).ok_or(Refused::Algorithm)?;
+        // RFC 7515 §4.1.11: what must be understood, and isn't, makes the token invalid.
+        if header.crit.is_some() {
+            return Err(Refused::Malformed);
+        }
+        // RFC 9068 §4: no other kind of JWT may be passed off as an access token. Many issuers say `JWT`, or nothing.
+        let kind = header.typ.map(|kind| kind.to_ascii_lowercase());
+        let kind = kind.as_deref().map(|kind| kind.strip_prefix("application/").unwrap_or(kind));
+        if !matches!(kind, None | Some("jwt" | "at+jwt")) {
+            return Err(Refused::Malformed);
+        }
+        let signature = BASE64.decode(signature).map_err(|_| Refused::Malformed)?;
+        Ok(Self { algorithm, key_id: header.kid, claims: json(claims)?, signed, signature })
+    }
+
+    /// Whether the token says that it is of this issuer and may say so with this algorithm: worth looking for its key.
+    ///
+    /// # Errors
+    /// `Algorithm`, `Claim`.
+    pub fn is_addressed(&self, expected: &Issuer) -> Result<(), Refused> {
+        if !expected.algorithms.iter().any(|allowed| allowed == self.algorithm.word()) {
+            return Err(Refused::Algorithm);
+        }
+        self.claim("iss", self.text("iss") == Some(&expected.issuer))?;
+        self.claim("aud", self.has("aud", &expected.audience))
+    }
+
+    /// Whether the token is good: signed by one of the keys, of the issuer, for the audience, at the time.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self, expected: &Issuer, keys: &KeySet, now: Instant) -> Result<(), Refused> {
+        self.is_addressed(expected)?;
+        self.verify(keys)?;
+        let now = now.timestamp().as_second();
+        let skew = expected.clock_skew_seconds;
+        self.claim("exp", self.number("exp").is_some_and(|end| now < end.saturating_add(skew)))?;
+        for name in ["nbf", "iat"] {
+            let has_come = |start: i64| start.saturating_sub(skew) <= now;
+            self.claim(name, !self.claims.contains_key(name) || self.number(name).is_some_and(has_come))?;
+        }
+        self.claim("sub", expected.subject.as_ref().is_none_or(|subject| self.text("sub") == Some(subject)))?;
+        self.claim("claims", expected.claims.iter().all(|(name, value)| self.has(name, value)))
+    }
+
+    fn verify(&self, keys: &KeySet) -> Result<(), Refused> {
+        let named = |key: &&Key| match (&self.key_id, &key.id) {
+            (Some(wanted), Some(id)) => wanted == id,
+            (Some(_), None) | (None, _) => self.key_id.is_none(),
+        };
+        let fitting = |key: &&Key| key.algorithm.is_none_or(|algorithm| algorithm == self.algorithm) && key.material.fits(self.algorithm);
+        let mut candidates = keys.0.iter().filter(named).filter(fitting).take(TRIED_LIMIT).peekable();
+        if candidates.peek().is_none() {
+            return Err(Refused::UnknownKey);
+        }
+        if candidates.any(|key| key.material.verifies(self.algorithm, self.signed.as_bytes(), &self.signature)) {
+            return Ok(());
+        }
+        // A token that names no key may be signed by a new one.
+        Err(if self.key_id.is_some() { Refused::Signature } else { Refused::UnknownKey })
+    }
+
+    fn claim(&self, name: &'static str, holds: bool) -> Result<(), Refused> {
+        if holds { Ok(()) } else { Err(Refused::Claim(name)) }
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.claims.get(name).and_then(Value::as_str)
+    }
+
+    /// A NumericDate (RFC 7519 §2): seconds, perhaps with a fraction.
+    fn number(&self, name: &str) -> Option<i64> {
+        let value = self.claims.get(name)?;
+        #[expect(clippy::cast_possible_truncation, reason = "a float that is too large becomes the largest integer, which is as far away")]
+        value.as_i64().or_else(|| value.as_f64().filter(|seconds| seconds.is_finite()).map(|seconds| seconds as i64))
+    }
+
+    /// Whether a claim is the text, or an array with it.
+    fn has(&self, name: &str, wanted: &str) -> bool {
+        match self.claims.get(name) {
+            Some(Value::String(text)) => text == wanted,
+            Some(Value::Array(texts)) => texts.iter().any(|text| text == wanted),
+            Some(Value::Bool(truth)) => wanted == if *truth { "true" } else { "false" },
+            Some(Value::Number(number)) => number.to_string() == wanted,
+            _ => false,
+        }
+    }
+}
+
+fn json<T: serde::de::DeserializeOwned>(part: &str) -> Result<T, Refused> {
+    let bytes = BASE64.decode(part).map_err(|_| Refused::Malformed)?;
+    serde_json::from_slice(&bytes).map_err(|_| Refused::Malformed)
+}
+
+/// The keys of an issuer that can be used; others in the set are passed over (RFC 7517 §5).
+#[derive(Debug)]
+pub struct KeySet(Vec<Key>);
+
+#[derive(Debug)]
+struct Key {
+    id: Option<String>,
+    algorithm: Option<Algorithm>,
+    material: Material,
+}
+
+#[derive(Debug)]
+enum Material {
+    Rsa { n: Vec<u8>, e: Vec<u8> },
+    P256(Vec<u8>),
+    P384(Vec<u8>),
+    Ed25519(Vec<u8>),
+}
+
+#[derive(Deserialize)]
+struct WrittenSet {
+    keys: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct WrittenKey {
+    kty: String,
+    kid: Option<String>,
+    alg: Option<String>,
+    #[serde(rename = "use")]
+    purpose: Option<String>,
+    key_ops: Option<Vec<String>>,
+    crv: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+}
+
+impl KeySet {
+    /// Reads a key set.
+    ///
+    /// # Errors
+    /// `KeySet` when it is none, is too large or has no key that can be used.
+    pub fn read(text: &str) -> Result<Self, Refused> {
+        if text.len() > KEY_SET_BYTES_LIMIT {
+            return Err(Refused::KeySet);
+        }
+        let written: WrittenSet = serde_json::from_str(text).map_err(|_| Refused::KeySet)?;
+        let keys: Vec<Key> =
+            written.keys.into_iter().take(KEYS_LIMIT).filter_map(|key| serde_json::from_value(key).ok()).filter_map(Key::of).collect();
+        if keys.is_empty() { Err(Refused::KeySet) } else { Ok(Self(keys)) }
+    }
+}
+
+impl Key {
+    fn of(written: WrittenKey) -> Option<Self> {
+        let signs = written.purpose.as_deref().is_none_or(|purpose| purpose == "sig")
+            && written.key_ops.as_ref().is_none_or(|operations| operations.iter().any(|operation| operation == "verify"));
+        // An algorithm that is not known is none that the key may be used with here.
+        let algorithm = written.alg.as_deref().map(|word| Algorithm::from_word(word).ok_or(())).transpose().ok()?;
+        let bytes = |text: &Option<String>| BASE64.decode(text.as_deref()?.trim_end_matches('=')).ok();
+        let of_length = |text: &Option<String>, length: usize| bytes(text).filter(|bytes| bytes.len() == length);
+        let point = |length: usize| Some([vec![4], of_length(&written.x, length)?, of_length(&written.y, length)?].concat());
+        let unsigned =
+            |text: &Option<String>| bytes(text).map(|bytes| bytes.into_iter().skip_while(|byte| *byte == 0).collect::<Vec<u8>>());
+        let material = match (written.kty.as_str(), written.crv.as_deref()) {
+            ("RSA", _) => Material::Rsa { n: unsigned(&written.n)?, e: unsigned(&written.e)? },
+            ("EC", Some("P-256")) => Material::P256(point(32)?),
+            ("EC", Some("P-384")) => Material::P384(point(48)?),
+            ("OKP", Some("Ed25519")) => Material::Ed25519(of_length(&written.x, 32)?),
+            _ => return None,
+        };
+        signs.then_some(Self { id: written.kid, algorithm, material })
+    }
+}
+
+impl Material {
+    fn fits(&self, algorithm: Algorithm) -> bool {
+        match self {
+            Self::Rsa { .. } => !matches!(algorithm, Algorithm::Es256 | Algorithm::Es384 | Algorithm::EdDsa),
+            Self::P256(_) => algorithm == Algorithm::Es256,
+            Self::P384(_) => algorithm == Algorithm::Es384,
+            Self::Ed25519(_) => algorithm == Algorithm::EdDsa,
+        }
+    }
+
+    /// The library refuses RSA keys of less than 2,048 or more than 8,192 bits.
+    fn verifies(&self, algorithm: Algorithm, message: &[u8], signed: &[u8]) -> bool {
+        let rsa = match algorithm {
+            Algorithm::Rs256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+            Algorithm::Rs384 => &signature::RSA_PKCS1_2048_8192_SHA384,
+            Algorithm::Rs512 => &signature::RSA_PKCS1_2048_8192_SHA512,
+            Algorithm::Ps256 => &signature::RSA_PSS_2048_8192_SHA256,
+            Algorithm::Ps384 => &signature::RSA_PSS_2048_8192_SHA384,
+            Algorithm::Ps512 => &signature::RSA_PSS_2048_8192_SHA512,
+            Algorithm::Es256 | Algorithm::Es384 | Algorithm::EdDsa => {
+                let (scheme, key): (&'static dyn signature::VerificationAlgorithm, _) = match self {
+                    Self::P256(key) => (&signature::ECDSA_P256_SHA256_FIXED, key),
+                    Self::P384(key) => (&signature::ECDSA_P384_SHA384_FIXED, key),
+                    Self::Ed25519(key) => (&signature::ED25519, key),
+                    Self::Rsa { .. } => return false,
+                };
+                return UnparsedPublicKey::new(scheme, key).verify(message, signed).is_ok();
+            }
+        };
+        match self {
+            Self::Rsa { n, e } => RsaPublicKeyComponents { n, e }.verify(rsa, message, signed).is_ok(),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

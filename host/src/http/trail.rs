@@ -1,0 +1,158 @@
+//! What a SCIM request leaves behind for people: its entries in the provisioning log, and its quirks. Names, counts and statuses
+//! alone; no value of a client's.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::http::Method;
+use axum::response::Response;
+use rolecall_scim::ResourceKind;
+use rolecall_scim::patch::Done;
+
+use super::error::Error;
+use super::frame::RequestId;
+use crate::app::App;
+use crate::journal::{Trail, example};
+use crate::model::{ConnectionId, ResourceId, TenantId};
+use crate::provisioning::{Applied, Caller, Command};
+use crate::store::LogEntry;
+
+/// Whose request it is, once a guard has found out; nobody's until then.
+#[derive(Default)]
+pub struct Whose(OnceLock<(TenantId, ConnectionId, Arc<Trail>)>);
+
+/// What was asked, as far as it may be noted. The query is kept to be shown without its values.
+pub struct Asked {
+    /// The method.
+    pub method: Method,
+    /// The route, not the path.
+    pub route: String,
+    /// The query string.
+    pub query: Option<String>,
+}
+
+impl Whose {
+    /// It is this connection's.
+    pub fn is(&self, tenant: &TenantId, connection: &ConnectionId, trail: &Arc<Trail>) {
+        // A request is guarded once; were it twice, both would find the same.
+        let _ = self.0.set((tenant.clone(), connection.clone(), Arc::clone(trail)));
+    }
+
+    /// Notes what nobody has noted while the request was carried out: quirks of what reads, and writes that were refused before
+    /// they came to be tried.
+    pub fn note(&self, app: &App, asked: &Asked, response: &Response, id: &RequestId) {
+        let Some((tenant, connection, trail)) = self.0.get() else { return };
+        let now = app.clock.now();
+        let endpoint = asked.route.rsplit_once("/v2/").map_or("", |(_, endpoint)| endpoint).trim_end_matches('/');
+        let status = response.status().as_u16();
+        let shown = || example::of_read(asked.method.as_str(), endpoint, asked.query.as_deref());
+        app.journal.count((tenant, connection), &trail.take(), status < 400, now, shown);
+        let writes = matches!(asked.method, Method::PUT | Method::PATCH | Method::DELETE)
+            || (asked.method == Method::POST && !endpoint.ends_with(".search"));
+        if !writes || trail.logged() > 0 {
+            return;
+        }
+        let error = response.extensions().get::<Arc<Error>>();
+        let refused = i64::from(status >= 400);
+        let entry = LogEntry {
+            at: now,
+            request_id: id.0.clone(),
+            method: asked.method.to_string(),
+            kind: endpoint.split('/').next().and_then(kind_of),
+            resource: None,
+            status,
+            scim_type: error.and_then(|error| error.scim_type()).map(str::to_owned),
+            reason: error.map(|error| error.reason().to_owned()),
+            applied: 0,
+            no_op: 0,
+            refused,
+        };
+        app.journal.log(tenant, connection, entry);
+    }
+}
+
+/// Puts an operation of a bulk request into the log that was refused before it was tried.
+pub fn refused(app: &App, caller: &Caller, method: &str, kind: Option<ResourceKind>, error: &Error) {
+    let entry = LogEntry {
+        at: app.clock.now(),
+        request_id: caller.request_id.clone(),
+        method: method.to_owned(),
+        kind,
+        resource: None,
+        status: error.status().as_u16(),
+        scim_type: error.scim_type().map(str::to_owned),
+        reason: Some(error.reason().to_owned()),
+        applied: 0,
+        no_op: 0,
+        refused: 1,
+    };
+    app.journal.log(&caller.tenant, &caller.connection, entry);
+    caller.trail.add_logged();
+}
+
+fn kind_of(endpoint: &str) -> Option<ResourceKind> {
+    [ResourceKind::User, ResourceKind::Group].into_iter().find(|kind| kind.endpoint() == endpoint)
+}
+
+/// A command's entry in the log, as far as it is known before it is carried out.
+pub struct Logged {
+    method: &'static str,
+    kind: ResourceKind,
+    resource: Option<ResourceId>,
+    operations: i64,
+}
+
+impl Logged {
+    /// Of this command.
+    #[must_use]
+    pub fn of(command: &Command) -> Self {
+        Self {
+            method: command.method(),
+            kind: command.kind(),
+            // What is no id of ours is the client's text, and is named nowhere.
+            resource: command.resource().filter(|id| is_id(id.as_str())).cloned(),
+            operations: i64::try_from(command.operations()).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// Puts it into the log, with what came of it.
+    pub fn write(self, app: &App, caller: &Caller, result: &Result<Applied, Error>) {
+        let count = |applied: &Applied, wanted: Done| {
+            let found = applied.operations.iter().filter(|done| **done == wanted).count();
+            i64::try_from(found).unwrap_or(i64::MAX)
+        };
+        let (status, applied, no_op, refused) = match result {
+            Ok(done) => (self.status(), count(done, Done::Applied), count(done, Done::NoOp), 0),
+            Err(error) => (error.status().as_u16(), 0, 0, self.operations),
+        };
+        let made = result.as_ref().ok().and_then(|applied| applied.resource.as_ref()).map(|resource| resource.id.clone());
+        let error = result.as_ref().err();
+        let entry = LogEntry {
+            at: app.clock.now(),
+            request_id: caller.request_id.clone(),
+            method: self.method.to_owned(),
+            kind: Some(self.kind),
+            resource: self.resource.or(made),
+            status,
+            scim_type: error.and_then(Error::scim_type).map(str::to_owned),
+            reason: error.map(|error| error.reason().to_owned()),
+            applied,
+            no_op,
+            refused,
+        };
+        app.journal.log(&caller.tenant, &caller.connection, entry);
+        caller.trail.add_logged();
+    }
+
+    /// RFC 7644 §3.3 to §3.6; a group's PATCH is answered without the group unless it is asked for.
+    fn status(&self) -> u16 {
+        match (self.method, self.kind) {
+            ("POST", _) => 201,
+            ("DELETE", _) | ("PATCH", ResourceKind::Group) => 204,
+            _ => 200,
+        }
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == 36 && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+}

@@ -1,0 +1,97 @@
+//! [`Connections`] on either database: a transaction around one function of its neighbours.
+
+use async_trait::async_trait;
+
+use super::{Backend, Conn, credentials, has_nul, journal};
+use crate::model::{Actor, ConnectionId, Instant, Issuer, TenantId};
+use crate::store::{ConnectionCredential, Connections, Dialect, LogEntry, Result};
+
+#[async_trait]
+impl Connections for Backend {
+    async fn credential(&self, tenant: &TenantId, connection: &ConnectionId, id: &str) -> Result<Option<ConnectionCredential>> {
+        credentials::by_id(&mut *self.read(tenant).await?, tenant, connection, id).await
+    }
+
+    async fn remove_client(&self, tenant: &TenantId, connection: &ConnectionId, actor: &Actor, at: Instant) -> Result<()> {
+        let (scope, connection, actor) = (self.scope(tenant), connection.clone(), actor.clone());
+        self.write(tenant, move |conn: &mut Conn| {
+            Box::pin(async move { credentials::remove_client(conn, &scope, &connection, &actor, at).await })
+        })
+        .await
+    }
+
+    async fn put_issuer(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        issuer: &Issuer,
+        keys: Option<&str>,
+        actor: &Actor,
+        at: Instant,
+    ) -> Result<()> {
+        let (scope, connection, actor) = (self.scope(tenant), connection.clone(), actor.clone());
+        let (issuer, keys) = (issuer.clone(), keys.map(str::to_owned));
+        self.write(tenant, move |conn: &mut Conn| {
+            Box::pin(async move { credentials::put_issuer(conn, &scope, &connection, (&issuer, keys.as_deref()), &actor, at).await })
+        })
+        .await
+    }
+
+    async fn remove_issuer(&self, tenant: &TenantId, connection: &ConnectionId, actor: &Actor, at: Instant) -> Result<()> {
+        let (scope, connection, actor) = (self.scope(tenant), connection.clone(), actor.clone());
+        self.write(tenant, move |conn: &mut Conn| {
+            Box::pin(async move { credentials::remove_issuer(conn, &scope, &connection, &actor, at).await })
+        })
+        .await
+    }
+
+    async fn issuer(&self, tenant: &TenantId, connection: &ConnectionId) -> Result<Option<Issuer>> {
+        if has_nul(connection.as_str()) {
+            return Ok(None);
+        }
+        credentials::issuer(&mut *self.read(tenant).await?, tenant, connection).await
+    }
+
+    async fn claim_keys(&self, tenant: &TenantId, connection: &ConnectionId, before: Instant, at: Instant) -> Result<bool> {
+        let (scope, connection) = (self.scope(tenant), connection.clone());
+        self.write(tenant, move |conn: &mut Conn| {
+            Box::pin(async move { credentials::claim_keys(conn, &scope.tenant, &connection, before, at).await })
+        })
+        .await
+    }
+
+    async fn keep_keys(&self, tenant: &TenantId, connection: &ConnectionId, issuer: &Issuer, keys: &str, at: Instant) -> Result<()> {
+        let (scope, connection, issuer, keys) = (self.scope(tenant), connection.clone(), issuer.clone(), keys.to_owned());
+        self.write(tenant, move |conn: &mut Conn| {
+            Box::pin(async move { credentials::keep_keys(conn, &scope.tenant, &connection, (&issuer, &keys), at).await })
+        })
+        .await
+    }
+
+    async fn record(
+        &self,
+        tenant: &TenantId,
+        dialects: &[(ConnectionId, Dialect)],
+        entries: &[(ConnectionId, LogEntry)],
+        keep: i64,
+    ) -> Result<()> {
+        let (scope, dialects, entries) = (self.scope(tenant), dialects.to_vec(), entries.to_vec());
+        self.write(tenant, move |conn: &mut Conn| {
+            Box::pin(async move { journal::record(conn, &scope.tenant, &dialects, &entries, keep).await })
+        })
+        .await
+    }
+
+    async fn dialects(&self, tenant: &TenantId, connection: &ConnectionId) -> Result<Vec<Dialect>> {
+        journal::dialects(&mut *self.read(tenant).await?, tenant, connection).await
+    }
+
+    async fn log(&self, tenant: &TenantId, connection: &ConnectionId, after: Option<i64>, limit: i64) -> Result<Vec<(i64, LogEntry)>> {
+        journal::log(&mut *self.read(tenant).await?, tenant, connection, after, limit).await
+    }
+
+    async fn forget_log(&self, tenant: &TenantId, before: Instant, limit: i64) -> Result<u64> {
+        let scope = self.scope(tenant);
+        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { journal::forget(conn, &scope.tenant, before, limit).await })).await
+    }
+}

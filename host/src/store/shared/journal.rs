@@ -1,0 +1,186 @@
+//! What connections did: counts of client quirks, and the provisioning log. Written in batches, beside the changes themselves.
+
+use std::collections::BTreeSet;
+
+use sqlx::{QueryBuilder, Row as _};
+
+use super::rows::{kind_of, kind_word};
+use super::{Conn, Db, lock_log, text_list};
+use crate::model::{ConnectionId, Instant, ResourceId, TenantId};
+use crate::store::{Dialect, LogEntry, Result, StoreError};
+
+/// Rows of one INSERT: far below both databases' limits on parameters.
+const INSERT_BATCH: usize = 500;
+/// Entries beyond what is kept that go with one batch, of each connection in it: as many as a batch can bring, and bounded.
+const PRUNED_LIMIT: i64 = 2_000;
+
+/// The newest entries of a connection.
+pub(super) const NEWEST: &str =
+    "SELECT position, at, request_id, method, kind, resource, status, scim_type, reason, applied, no_op, refused
+     FROM provisioning_log WHERE tenant = $1 AND connection = $2 ORDER BY position DESC LIMIT $3";
+
+/// The entries of a connection after a position.
+pub(super) const AFTER: &str = "SELECT position, at, request_id, method, kind, resource, status, scim_type, reason, applied, no_op, refused
+     FROM provisioning_log WHERE tenant = $1 AND connection = $2 AND position > $4 ORDER BY position LIMIT $3";
+
+/// A batch of one tenant.
+pub(super) async fn record(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    dialects: &[(ConnectionId, Dialect)],
+    entries: &[(ConnectionId, LogEntry)],
+    keep: i64,
+) -> Result<()> {
+    // Batches of several hosts are committed one after the other: whoever reads on from a position misses none.
+    lock_log(conn, tenant).await?;
+    let named = dialects.iter().map(|(id, _)| id).chain(entries.iter().map(|(id, _)| id)).map(ConnectionId::as_str);
+    let named: BTreeSet<&str> = named.collect();
+    let known: Vec<String> =
+        sqlx::query_scalar(concat!("SELECT connection FROM connections WHERE tenant = $1 AND ", any_of!("connection", "$2")))
+            .bind(tenant.as_str())
+            .bind(text_list(named))
+            .fetch_all(&mut *conn)
+            .await?;
+    let known: BTreeSet<String> = known.into_iter().collect();
+    for (connection, dialect) in dialects.iter().filter(|(id, _)| known.contains(id.as_str())) {
+        add_dialect(conn, tenant, connection, dialect).await?;
+    }
+    let entries: Vec<_> = entries.iter().filter(|(id, _)| known.contains(id.as_str())).collect();
+    for chunk in entries.chunks(INSERT_BATCH) {
+        insert(conn, tenant, chunk).await?;
+    }
+    let grown: BTreeSet<&ConnectionId> = entries.iter().map(|(id, _)| id).collect();
+    for connection in grown {
+        prune(conn, tenant, connection, keep).await?;
+    }
+    Ok(())
+}
+
+async fn add_dialect(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, dialect: &Dialect) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO connection_dialects (tenant, connection, quirk, seen, handled, last_seen, example) VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (tenant, connection, quirk) DO UPDATE SET
+             seen = connection_dialects.seen + excluded.seen, handled = connection_dialects.handled + excluded.handled,
+             last_seen = excluded.last_seen, example = excluded.example",
+    )
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(&dialect.quirk)
+    .bind(dialect.seen)
+    .bind(dialect.handled)
+    .bind(dialect.last_seen.0)
+    .bind(&dialect.example)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn insert(conn: &mut Conn, tenant: &TenantId, entries: &[&(ConnectionId, LogEntry)]) -> Result<()> {
+    let mut insert = QueryBuilder::<Db>::new(
+        "INSERT INTO provisioning_log (tenant, connection, at, request_id, method, kind, resource, status, scim_type, reason, applied,
+                                       no_op, refused) ",
+    );
+    insert.push_values(entries, |mut row, (connection, entry)| {
+        row.push_bind(tenant.as_str())
+            .push_bind(connection.as_str())
+            .push_bind(entry.at.0)
+            .push_bind(&entry.request_id)
+            .push_bind(&entry.method)
+            .push_bind(entry.kind.map(kind_word))
+            .push_bind(entry.resource.as_ref().map(ResourceId::as_str))
+            .push_bind(i64::from(entry.status))
+            .push_bind(&entry.scim_type)
+            .push_bind(&entry.reason)
+            .push_bind(entry.applied)
+            .push_bind(entry.no_op)
+            .push_bind(entry.refused);
+    });
+    // The number of rows varies: a statement kept for each would push out those that requests make.
+    insert.build().persistent(false).execute(conn).await?;
+    Ok(())
+}
+
+/// The oldest entries beyond `keep` go.
+async fn prune(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, keep: i64) -> Result<()> {
+    let newest_to_go: Option<i64> = sqlx::query_scalar(
+        "SELECT position FROM provisioning_log WHERE tenant = $1 AND connection = $2 ORDER BY position DESC LIMIT 1 OFFSET $3",
+    )
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(keep)
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(newest_to_go) = newest_to_go else { return Ok(()) };
+    sqlx::query(
+        "DELETE FROM provisioning_log WHERE tenant = $1 AND position IN
+             (SELECT position FROM provisioning_log WHERE tenant = $1 AND connection = $2 AND position <= $3 ORDER BY position LIMIT $4)",
+    )
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(newest_to_go)
+    .bind(PRUNED_LIMIT)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The counts of quirks.
+pub(super) async fn dialects(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId) -> Result<Vec<Dialect>> {
+    let rows: Vec<(String, i64, i64, i64, String)> = sqlx::query_as(
+        "SELECT quirk, seen, handled, last_seen, example FROM connection_dialects WHERE tenant = $1 AND connection = $2 ORDER BY quirk",
+    )
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .fetch_all(conn)
+    .await?;
+    let dialect = |(quirk, seen, handled, last_seen, example)| Dialect { quirk, seen, handled, last_seen: Instant(last_seen), example };
+    Ok(rows.into_iter().map(dialect).collect())
+}
+
+/// Entries, ascending.
+pub(super) async fn log(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    after: Option<i64>,
+    limit: i64,
+) -> Result<Vec<(i64, LogEntry)>> {
+    let asked = sqlx::query(if after.is_some() { AFTER } else { NEWEST }).bind(tenant.as_str()).bind(connection.as_str()).bind(limit);
+    let rows = match after {
+        Some(after) => asked.bind(after).fetch_all(conn).await?,
+        None => asked.fetch_all(conn).await?.into_iter().rev().collect(),
+    };
+    rows.iter()
+        .map(|row| {
+            let status: i64 = row.try_get("status")?;
+            let entry = LogEntry {
+                at: Instant(row.try_get("at")?),
+                request_id: row.try_get("request_id")?,
+                method: row.try_get("method")?,
+                kind: row.try_get::<Option<&str>, _>("kind")?.map(kind_of).transpose()?,
+                resource: row.try_get::<Option<String>, _>("resource")?.map(ResourceId),
+                status: u16::try_from(status).map_err(|_| StoreError::Corrupt(format!("{status} is no status")))?,
+                scim_type: row.try_get("scim_type")?,
+                reason: row.try_get("reason")?,
+                applied: row.try_get("applied")?,
+                no_op: row.try_get("no_op")?,
+                refused: row.try_get("refused")?,
+            };
+            Ok((row.try_get("position")?, entry))
+        })
+        .collect()
+}
+
+/// Removes what is too old.
+pub(super) async fn forget(conn: &mut Conn, tenant: &TenantId, before: Instant, limit: i64) -> Result<u64> {
+    let gone = sqlx::query(
+        "DELETE FROM provisioning_log WHERE tenant = $1 AND position IN
+             (SELECT position FROM provisioning_log WHERE tenant = $1 AND at < $2 ORDER BY at LIMIT $3)",
+    )
+    .bind(tenant.as_str())
+    .bind(before.0)
+    .bind(limit)
+    .execute(conn)
+    .await?;
+    Ok(gone.rows_affected())
+}

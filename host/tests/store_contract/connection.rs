@@ -1,0 +1,177 @@
+//! What is kept of a connection beside its resources: client secrets, the issuer of its JWTs, quirks, and the provisioning log.
+
+use std::collections::BTreeMap;
+
+use rolecall::model::{Instant, Issuer, ResourceId};
+use rolecall::store::{CredentialKind, Dialect, LogEntry, StoreError};
+use rolecall_scim::ResourceKind;
+
+use crate::fixture::{Fixture, START, actor, token};
+
+store_contract_suite!(
+    client_secrets_rotate_apart_from_tokens,
+    an_issuer_is_set_found_and_removed,
+    keys_are_claimed_by_one_and_kept_for_their_settings,
+    the_use_of_what_is_not_stored_is_a_sight_of_the_connection,
+    quirks_add_up,
+    the_log_keeps_the_newest_and_forgets_with_age,
+    what_a_connection_did_goes_with_it_and_is_its_tenants,
+);
+
+pub(crate) fn issuer(audience: &str) -> Issuer {
+    Issuer {
+        issuer: "https://idp.acme.example".into(),
+        audience: audience.into(),
+        algorithms: vec!["ES256".into()],
+        jwks_uri: Some("https://idp.acme.example/jwks".into()),
+        clock_skew_seconds: 60,
+        subject: None,
+        claims: BTreeMap::from([("scope".into(), "scim".into())]),
+    }
+}
+
+pub(crate) fn dialect(quirk: &str, seen: i64, handled: i64, at: Instant) -> Dialect {
+    Dialect { quirk: quirk.into(), seen, handled, last_seen: at, example: format!("example of {}", at.0) }
+}
+
+pub(crate) fn entry(request: &str, at: Instant) -> LogEntry {
+    LogEntry {
+        at,
+        request_id: request.into(),
+        method: "PATCH".into(),
+        kind: Some(ResourceKind::Group),
+        resource: Some(ResourceId::from("g")),
+        status: 400,
+        scim_type: Some("noTarget".into()),
+        reason: None,
+        applied: 1,
+        no_op: 2,
+        refused: 3,
+    }
+}
+
+async fn client_secrets_rotate_apart_from_tokens(fixture: Fixture) {
+    let (store, tenant, connection) = (&fixture.store, &fixture.tenant, &fixture.connection);
+    let overlap = START.plus_seconds(3_600);
+    for id in ["s1", "s2", "s3"] {
+        let at = START.plus_seconds(1);
+        store.rotate_token(tenant, connection, CredentialKind::ClientSecret, &token(id, at), overlap, &actor()).await.unwrap();
+    }
+    let listed = store.connections(tenant).await.unwrap().remove(0);
+    let ids = |tokens: &[rolecall::store::TokenInfo]| tokens.iter().map(|token| token.id.clone()).collect::<Vec<_>>();
+    assert_eq!((ids(&listed.tokens), ids(&listed.client_secrets)), (vec!["first of conn-acme".into()], vec!["s3".into(), "s2".into()]));
+    let found = store.find_connection_token("hash of s3").await.unwrap().unwrap();
+    assert_eq!((found.kind, &found.connection), (CredentialKind::ClientSecret, connection));
+    assert_eq!(store.find_connection_token("hash of first of conn-acme").await.unwrap().unwrap().kind, CredentialKind::Bearer);
+    assert_eq!(store.credential(tenant, connection, "s2").await.unwrap().unwrap().expires, Some(overlap));
+    assert_eq!(store.credential(tenant, connection, "s1").await.unwrap(), None);
+    store.remove_client(tenant, connection, &actor(), START).await.unwrap();
+    let listed = store.connections(tenant).await.unwrap().remove(0);
+    assert_eq!((listed.tokens.len(), listed.client_secrets.len()), (1, 0));
+    let gone = store.remove_client(tenant, connection, &actor(), START).await;
+    assert!(matches!(gone, Err(StoreError::Missing("client"))), "{gone:?}");
+}
+
+async fn an_issuer_is_set_found_and_removed(fixture: Fixture) {
+    let (store, tenant, connection) = (&fixture.store, &fixture.tenant, &fixture.connection);
+    assert_eq!(store.find_issuer(connection).await.unwrap(), None);
+    assert_eq!(store.find_issuer(&"conn-\0".into()).await.unwrap(), None);
+    store.put_issuer(tenant, connection, &issuer("a"), Some("{keys}"), &actor(), START).await.unwrap();
+    store.put_issuer(tenant, connection, &issuer("b"), None, &actor(), START).await.unwrap();
+    let found = store.find_issuer(connection).await.unwrap().unwrap();
+    assert_eq!((found.tenant, found.connection, found.settings.clone()), (tenant.clone(), connection.clone(), issuer("b")));
+    assert_eq!((found.keys, found.fetched), (None, None), "the keys before were for other settings");
+    assert_eq!(store.issuer(tenant, connection).await.unwrap(), Some(issuer("b")));
+    assert_eq!(store.connections(tenant).await.unwrap()[0].issuer.as_deref(), Some("https://idp.acme.example"));
+    store.remove_issuer(tenant, connection, &actor(), START).await.unwrap();
+    assert_eq!(store.find_issuer(connection).await.unwrap(), None);
+    let gone = store.remove_issuer(tenant, connection, &actor(), START).await;
+    assert!(matches!(gone, Err(StoreError::Missing("issuer"))), "{gone:?}");
+    let nowhere = store.put_issuer(tenant, &"conn-x".into(), &issuer("a"), None, &actor(), START).await;
+    assert!(matches!(nowhere, Err(StoreError::Missing("connection"))), "{nowhere:?}");
+    let kinds = fixture.event_kinds().await;
+    assert_eq!(kinds, ["connection.created", "connection.issuer_set", "connection.issuer_set", "connection.issuer_removed"]);
+}
+
+async fn keys_are_claimed_by_one_and_kept_for_their_settings(fixture: Fixture) {
+    let (store, tenant, connection) = (&fixture.store, &fixture.tenant, &fixture.connection);
+    let claim = async |at: Instant| store.claim_keys(tenant, connection, at.plus_seconds(-30), at).await.unwrap();
+    assert!(!claim(START).await, "there is no issuer");
+    store.put_issuer(tenant, connection, &issuer("a"), None, &actor(), START).await.unwrap();
+    assert!(claim(START).await);
+    assert!(!claim(START.plus_seconds(29)).await);
+    assert!(claim(START.plus_seconds(30)).await);
+    assert!(claim(START).await, "a clock that was put back locks nobody out");
+    store.keep_keys(tenant, connection, &issuer("b"), "{b}", START).await.unwrap();
+    assert_eq!(store.find_issuer(connection).await.unwrap().unwrap().keys, None, "the settings have changed meanwhile");
+    store.keep_keys(tenant, connection, &issuer("a"), "{a}", START).await.unwrap();
+    let found = store.find_issuer(connection).await.unwrap().unwrap();
+    assert_eq!((found.keys.as_deref(), found.fetched), (Some("{a}"), Some(START)));
+}
+
+async fn the_use_of_what_is_not_stored_is_a_sight_of_the_connection(fixture: Fixture) {
+    let (store, tenant, connection) = (&fixture.store, &fixture.tenant, &fixture.connection);
+    for (at, seen) in [(START, START), (START.plus_seconds(59), START), (START.plus_seconds(60), START.plus_seconds(60))] {
+        store.note_credential(tenant, connection, Some(""), at).await.unwrap();
+        let listed = store.connections(tenant).await.unwrap().remove(0);
+        assert_eq!((listed.last_seen, listed.tokens[0].last_used), (Some(seen), None));
+    }
+}
+
+async fn quirks_add_up(fixture: Fixture) {
+    let (store, tenant, connection) = (&fixture.store, &fixture.tenant, &fixture.connection);
+    let later = START.plus_seconds(1);
+    for batch in [vec![dialect("a", 2, 1, START), dialect("b", 1, 1, START)], vec![dialect("a", 3, 3, later)]] {
+        let batch: Vec<_> = batch.into_iter().map(|dialect| (connection.clone(), dialect)).collect();
+        store.record(tenant, &batch, &[], 10).await.unwrap();
+    }
+    assert_eq!(store.dialects(tenant, connection).await.unwrap(), [dialect("a", 5, 4, later), dialect("b", 1, 1, START)]);
+}
+
+async fn the_log_keeps_the_newest_and_forgets_with_age(fixture: Fixture) {
+    let (store, tenant, connection) = (&fixture.store, &fixture.tenant, &fixture.connection);
+    fixture.new_connection(tenant, "conn-2").await.unwrap();
+    let of = |ids: &[&str], at: Instant| ids.iter().map(|id| (connection.clone(), entry(id, at))).collect::<Vec<_>>();
+    store.record(tenant, &[], &[("conn-2".into(), entry("other", START))], 3).await.unwrap();
+    store.record(tenant, &[], &of(&["1", "2"], START), 3).await.unwrap();
+    store.record(tenant, &[], &of(&["3", "4", "5"], START.plus_seconds(60)), 3).await.unwrap();
+    let read = async |after: Option<i64>, limit: i64| store.log(tenant, connection, after, limit).await.unwrap();
+    let ids = |entries: &[(i64, LogEntry)]| entries.iter().map(|(_, entry)| entry.request_id.clone()).collect::<Vec<_>>();
+    let all = read(None, 10).await;
+    assert_eq!(ids(&all), ["3", "4", "5"]);
+    assert_eq!(all[0].1, entry("3", START.plus_seconds(60)), "it comes back as it went in");
+    assert_eq!(ids(&read(None, 2).await), ["4", "5"]);
+    assert_eq!(ids(&read(Some(0), 2).await), ["3", "4"]);
+    assert_eq!(ids(&read(Some(all[0].0), 10).await), ["4", "5"]);
+    assert_eq!(store.log(tenant, &"conn-2".into(), None, 10).await.unwrap().len(), 1, "others' entries are their own");
+    assert_eq!(store.forget_log(tenant, START.plus_seconds(1), 10).await.unwrap(), 1);
+    assert_eq!(store.forget_log(tenant, START.plus_seconds(61), 2).await.unwrap(), 2, "in bounded batches");
+    assert_eq!(ids(&read(None, 10).await), ["5"]);
+}
+
+async fn what_a_connection_did_goes_with_it_and_is_its_tenants(fixture: Fixture) {
+    let (store, tenant, connection) = (&fixture.store, &fixture.tenant, &fixture.connection);
+    fixture.new_tenant("globex", "conn-globex").await;
+    let other = "globex".into();
+    let entries = [(connection.clone(), entry("1", START)), ("conn-gone".into(), entry("2", START))];
+    let dialects = [(connection.clone(), dialect("a", 1, 1, START)), ("conn-gone".into(), dialect("a", 1, 1, START))];
+    store.put_issuer(tenant, connection, &issuer("a"), None, &actor(), START).await.unwrap();
+    store.record(tenant, &dialects, &entries, 10).await.unwrap();
+    store.record(&other, &dialects, &entries, 10).await.unwrap();
+    assert_eq!(
+        (store.log(tenant, connection, None, 10).await.unwrap().len(), store.dialects(tenant, connection).await.unwrap().len()),
+        (1, 1)
+    );
+    assert!(
+        store.log(&other, connection, None, 10).await.unwrap().is_empty() && store.dialects(&other, connection).await.unwrap().is_empty()
+    );
+    assert_eq!(store.issuer(&other, connection).await.unwrap(), None);
+    assert_eq!(store.credential(&other, connection, "first of conn-acme").await.unwrap(), None);
+    assert!(!store.claim_keys(&other, connection, START, START).await.unwrap());
+    assert_eq!(store.forget_log(&other, START.plus_seconds(9), 10).await.unwrap(), 0);
+    assert!(store.remove_issuer(&other, connection, &actor(), START).await.is_err());
+    store.delete_connection(tenant, connection, &actor(), START).await.unwrap();
+    assert!(store.log(tenant, connection, None, 10).await.unwrap().is_empty());
+    assert!(store.dialects(tenant, connection).await.unwrap().is_empty());
+    assert_eq!(store.find_issuer(connection).await.unwrap(), None);
+}
