@@ -1,10 +1,12 @@
-//! `make bench`: ratios measured in one run, in alternating rounds; a table for people and `target/bench.json` for machines.
+//! `make bench` and `make bench-peers`: ratios measured in one run, in alternating rounds; a table for people and `target/bench.json` for machines.
 //!
 //! A harness of its own and not a framework's: what matters here is two sides measured against each other while the
 //! machine does whatever it does, and whole requests as well as single calls. `docs/performance.md` says what each figure means.
 
 #[path = "rolecall/commits.rs"]
 mod commits;
+#[path = "rolecall/peers.rs"]
+mod peers;
 #[path = "rolecall/plugins.rs"]
 mod plugins;
 #[path = "rolecall/policies.rs"]
@@ -42,6 +44,9 @@ fn main() {
         if asked("provisioning") {
             provisioning::measure(&mut report).await;
         }
+        if asked("peers") {
+            peers::measure(&mut report).await;
+        }
         for kind in [Kind::Sqlite, Kind::Postgres] {
             if asked("commits") {
                 commits::measure(&mut report, kind).await;
@@ -55,7 +60,8 @@ fn main() {
         }
     });
     print!("{}", report.table());
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench.json");
+    let name = if wanted == ["peers"] { "bench-peers.json" } else { "bench.json" };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target").join(name);
     std::fs::write(&path, report.json()).expect("the figures can be written");
-    println!("written to target/bench.json");
+    println!("written to target/{name}");
 }
