@@ -138,10 +138,12 @@ pub async fn measure(report: &mut Report, kind: Kind) {
     let database = Database::create(kind).await;
     let server = Server::start(&database).await;
     let tenant = server.tenant("commits").create_empty().await;
+    tenant.activate(&server, crate::provisioning::nothing()).await;
     let connection = tenant.connection(&server, "Directory").await;
     let first = connection.scim.post("/Users", person(PATTERN)).await.expect(201);
     server.settle().await;
-    let account = tenant.account(&format!("person-{PATTERN}@commits.example")).await;
+    let accounts = tenant.accounts().await;
+    let account = accounts.values().next().expect("the person has an account");
     let statements = copies(first["id"].as_str().unwrap_or_default(), account["id"].as_str().unwrap_or_default());
     let (statements, next) = (Arc::new(statements), Arc::new(AtomicUsize::new(1)));
     let (mut ours, mut raw) = (Vec::new(), Vec::new());

@@ -94,6 +94,7 @@ pub async fn measure(report: &mut Report) {
     let database = Database::create(Kind::Sqlite).await;
     let server = Server::start_working(&database).await;
     let tenant = server.tenant("peers").create_empty().await;
+    tenant.activate(&server, crate::provisioning::nothing()).await;
     let mut ours = Peer::new("Rolecall", tenant.connection(&server, "Directory").await.scim);
     let mut others = Vec::new();
     for (name, base) in named.split(' ').filter_map(|peer| peer.split_once('=')) {

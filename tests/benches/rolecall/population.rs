@@ -51,6 +51,7 @@ impl Population {
         let database = Database::create(kind).await;
         let server = Server::start(&database).await;
         let tenant = server.tenant("population").create_empty().await;
+        tenant.activate(&server, crate::provisioning::nothing()).await;
         let connection = tenant.connection(&server, "Directory").await;
         let person = user(
             &format!("person-{PATTERN}@population.example"),

@@ -63,6 +63,7 @@ pub async fn get_by_id(report: &mut Report, kind: Kind) {
     let database = Database::create(kind).await;
     let server = Server::start(&database).await;
     let tenant = server.tenant("reads").create_empty().await;
+    tenant.activate(&server, crate::provisioning::nothing()).await;
     let connection = tenant.connection(&server, "Directory").await;
     let person = json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "mara.winter@acme.example", "externalId": "H-1",
