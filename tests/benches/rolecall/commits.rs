@@ -16,6 +16,8 @@ use crate::report::{ROUNDS, Report};
 
 /// Creates of one round.
 const REQUESTS: usize = 640;
+/// The tenant.
+const TENANT: &str = "commits";
 /// The name of the one whose rows are copied; each copy has other digits.
 const PATTERN: &str = "00000000";
 
@@ -29,29 +31,34 @@ fn person(digits: &str) -> Value {
     )
 }
 
-/// The statements that copy every row that the creation of `resource` wrote. `$1` is eight digits.
-fn copies(resource: &str, account: &str) -> Vec<String> {
+/// The statements that copy every row that a creation wrote, each found by its key. `$1` is eight digits.
+fn copies(connection: &str, resource: &str, account: &str, events: &[i64]) -> Vec<String> {
+    let of_connection = |column: &str| format!("tenant = '{TENANT}' AND connection = '{connection}' AND {column} = '{resource}'");
+    let of_account = format!("tenant = '{TENANT}' AND account = '{account}'");
+    let events: Vec<String> = events.iter().map(i64::to_string).collect();
     let with = |column: &str| format!("replace({column}, '{PATTERN}', $1)");
     vec![
         format!(
             "INSERT INTO resources (tenant, connection, id, kind, external_id, user_name, display_name, label, active, created, modified,
                                     version, document)
              SELECT tenant, connection, 'copy-' || $1, kind, {}, {}, {}, {}, active, created, modified, version, {}
-             FROM resources WHERE id = '{resource}'",
+             FROM resources WHERE {}",
             with("external_id"),
             with("user_name"),
             with("display_name"),
             with("label"),
             with("document"),
+            of_connection("id"),
         ),
         format!(
             "INSERT INTO emails (tenant, connection, value, resource)
-             SELECT tenant, connection, {}, 'copy-' || $1 FROM emails WHERE resource = '{resource}'",
+             SELECT tenant, connection, {}, 'copy-' || $1 FROM emails WHERE {}",
             with("value"),
+            of_connection("resource"),
         ),
         format!(
             "INSERT INTO accounts (tenant, account, state, user_name, user_name_folded, name_key, profile, provenance, created, modified)
-             SELECT tenant, 'copy-' || $1, state, {}, {}, {}, {}, provenance, created, modified FROM accounts WHERE account = '{account}'",
+             SELECT tenant, 'copy-' || $1, state, {}, {}, {}, {}, provenance, created, modified FROM accounts WHERE {of_account}",
             with("user_name"),
             with("user_name_folded"),
             with("name_key"),
@@ -59,21 +66,24 @@ fn copies(resource: &str, account: &str) -> Vec<String> {
         ),
         format!(
             "INSERT INTO links (tenant, connection, resource, account)
-             SELECT tenant, connection, 'copy-' || $1, 'copy-' || $1 FROM links WHERE resource = '{resource}'"
+             SELECT tenant, connection, 'copy-' || $1, 'copy-' || $1 FROM links WHERE {}",
+            of_connection("resource"),
         ),
         format!(
             "INSERT INTO evaluations (tenant, connection, resource, input_version, evaluated_version, evaluated_revision, as_of, attempts)
              SELECT tenant, connection, 'copy-' || $1, input_version, evaluated_version, evaluated_revision, as_of, attempts
-             FROM evaluations WHERE resource = '{resource}'"
+             FROM evaluations WHERE {}",
+            of_connection("resource"),
         ),
         format!(
             "INSERT INTO person_keys (tenant, account, sealed_key)
-             SELECT tenant, 'copy-' || $1, sealed_key FROM person_keys WHERE account = '{account}'"
+             SELECT tenant, 'copy-' || $1, sealed_key FROM person_keys WHERE {of_account}"
         ),
         format!(
             "INSERT INTO events (tenant, id, at, kind, actor_kind, actor_id, request_id, account, data, personal)
              SELECT tenant, id || $1, at, kind, actor_kind, actor_id, request_id, 'copy-' || $1, data, personal
-             FROM events WHERE account = '{account}'"
+             FROM events WHERE position IN ({})",
+            events.join(", "),
         ),
     ]
 }
@@ -133,18 +143,36 @@ async fn create_rate(connection: &Connection, next: &Arc<AtomicUsize>) -> f64 {
     requests / started.elapsed().as_secs_f64()
 }
 
+/// Where the events of an account are.
+async fn events_of(database: &Database, account: &str) -> Vec<i64> {
+    let statement = "SELECT position FROM events WHERE account = $1";
+    match database.kind {
+        Kind::Sqlite => {
+            let mut conn = sqlx::SqliteConnection::connect(&database.url).await.expect("the file opens");
+            sqlx::query_scalar(statement).bind(account).fetch_all(&mut conn).await.expect("events can be read")
+        }
+        Kind::Postgres => {
+            let mut conn = sqlx::PgConnection::connect(&database.url).await.expect("the database answers");
+            sqlx::query_scalar(statement).bind(account).fetch_all(&mut conn).await.expect("events can be read")
+        }
+    }
+}
+
 /// Measures on one kind of database.
 pub async fn measure(report: &mut Report, kind: Kind) {
     let database = Database::create(kind).await;
     let server = Server::start(&database).await;
-    let tenant = server.tenant("commits").create_empty().await;
+    let tenant = server.tenant(TENANT).create_empty().await;
     tenant.activate(&server, crate::provisioning::nothing()).await;
     let connection = tenant.connection(&server, "Directory").await;
     let first = connection.scim.post("/Users", person(PATTERN)).await.expect(201);
     server.settle().await;
     let accounts = tenant.accounts().await;
     let account = accounts.values().next().expect("the person has an account");
-    let statements = copies(first["id"].as_str().unwrap_or_default(), account["id"].as_str().unwrap_or_default());
+    let (resource, account) = (first["id"].as_str().unwrap_or_default(), account["id"].as_str().unwrap_or_default());
+    let events = events_of(&database, account).await;
+    assert!(!events.is_empty(), "a creation is an event");
+    let statements = copies(&connection.id, resource, account, &events);
     let (statements, next) = (Arc::new(statements), Arc::new(AtomicUsize::new(1)));
     let (mut ours, mut raw) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {

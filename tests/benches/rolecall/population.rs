@@ -167,7 +167,7 @@ async fn seed(database: &Database, kind: Kind, first: &str, people: u32, groups:
             "{} INSERT INTO resources (tenant, connection, id, kind, external_id, user_name, display_name, label, active, created, modified,
                                        version, document)
              SELECT tenant, connection, {id}, kind, {}, {}, {}, {}, active, created, modified, version, {}
-             FROM n, resources WHERE id = '{first}'",
+             FROM n, resources WHERE tenant = 'population' AND id = '{first}'",
             numbers(last),
             with("external_id"),
             with("user_name"),
@@ -176,14 +176,14 @@ async fn seed(database: &Database, kind: Kind, first: &str, people: u32, groups:
             with("document"),
         ),
         format!(
-            "{} INSERT INTO emails (tenant, connection, value, resource) SELECT tenant, connection, {}, {id} FROM n, emails WHERE resource = '{first}'",
+            "{} INSERT INTO emails (tenant, connection, value, resource) SELECT tenant, connection, {}, {id} FROM n, emails WHERE tenant = 'population' AND resource = '{first}'",
             numbers(last),
             with("value"),
         ),
         format!(
             "{} INSERT INTO accounts (tenant, account, state, user_name, user_name_folded, name_key, profile, provenance, created, modified)
              SELECT a.tenant, 'account-' || {digits}, state, {}, {}, {}, {}, provenance, created, modified
-             FROM n, accounts a JOIN links l ON l.account = a.account WHERE l.resource = '{first}'",
+             FROM n, accounts a JOIN links l ON l.tenant = a.tenant AND l.account = a.account WHERE l.tenant = 'population' AND l.resource = '{first}'",
             numbers(last),
             with("user_name"),
             with("user_name_folded"),
@@ -192,20 +192,20 @@ async fn seed(database: &Database, kind: Kind, first: &str, people: u32, groups:
         ),
         format!(
             "{} INSERT INTO links (tenant, connection, resource, account)
-             SELECT tenant, connection, {id}, 'account-' || {digits} FROM n, links WHERE resource = '{first}'",
+             SELECT tenant, connection, {id}, 'account-' || {digits} FROM n, links WHERE tenant = 'population' AND resource = '{first}'",
             numbers(last),
         ),
         format!(
             "{} INSERT INTO evaluations (tenant, connection, resource, input_version, evaluated_version, evaluated_revision, as_of, attempts)
              SELECT tenant, connection, {id}, input_version, evaluated_version, evaluated_revision, as_of, attempts
-             FROM n, evaluations WHERE resource = '{first}'",
+             FROM n, evaluations WHERE tenant = 'population' AND resource = '{first}'",
             numbers(last),
         ),
     ];
     for (group, size) in groups {
         statements.push(format!(
             "{} INSERT INTO members (tenant, connection, group_id, member_id, member_kind)
-             SELECT tenant, connection, '{group}', {id}, 'user' FROM n, resources WHERE id = '{first}'",
+             SELECT tenant, connection, '{group}', {id}, 'user' FROM n, resources WHERE tenant = 'population' AND id = '{first}'",
             numbers(size - 1),
         ));
     }
