@@ -7,10 +7,10 @@ export CARGO
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup plugins build demo check test soak fuzz bench fmt deny
+.PHONY: help setup plugins build demo check test soak fuzz bench bench-peers fmt deny
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install what is missing to build: a compiler for WebAssembly
 	@scripts/step setup scripts/setup
@@ -42,6 +42,9 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS (600); what is found becomes a fa
 
 bench: plugins ## measure; prints a table and writes target/bench.json (about ten minutes, optimised build included)
 	@scripts/bench
+
+bench-peers: plugins ## measure beside two other SCIM servers, from npm and PyPI (installed if missing)
+	@scripts/bench-peers
 
 fmt: ## format all Rust code, the guests' included
 	@$(CARGO) fmt --all

@@ -1,14 +1,20 @@
-//! `make bench`: ratios measured in one run, in alternating rounds; a table for people and `target/bench.json` for machines.
+//! `make bench` and `make bench-peers`: ratios measured in one run, in alternating rounds; a table for people and `target/bench.json` for machines.
 //!
 //! A harness of its own and not a framework's: what matters here is two sides measured against each other while the
 //! machine does whatever it does, and whole requests as well as single calls. `docs/performance.md` says what each figure means.
 
 #[path = "rolecall/commits.rs"]
 mod commits;
+#[path = "rolecall/peers.rs"]
+mod peers;
 #[path = "rolecall/plugins.rs"]
 mod plugins;
 #[path = "rolecall/policies.rs"]
 mod policies;
+#[path = "rolecall/population.rs"]
+mod population;
+#[path = "rolecall/protocol.rs"]
+mod protocol;
 #[path = "rolecall/provisioning.rs"]
 mod provisioning;
 #[path = "rolecall/report.rs"]
@@ -17,18 +23,45 @@ mod report;
 use std::path::Path;
 
 use report::Report;
+use rolecall_tests::Kind;
 
 fn main() {
+    // One figure alone: `cargo bench … -- provisioning`.
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let asked = |part: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == part);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the runtime starts");
     let mut report = Report::default();
-    policies::measure(&mut report);
-    plugins::measure(&mut report);
+    if asked("policies") {
+        policies::measure(&mut report);
+    }
+    if asked("plugins") {
+        plugins::measure(&mut report);
+    }
+    if asked("protocol") {
+        protocol::filters(&mut report);
+    }
     runtime.block_on(async {
-        let creates = provisioning::measure(&mut report).await;
-        commits::measure(&mut report, &creates).await;
+        if asked("provisioning") {
+            provisioning::measure(&mut report).await;
+        }
+        if asked("peers") {
+            peers::measure(&mut report).await;
+        }
+        for kind in [Kind::Sqlite, Kind::Postgres] {
+            if asked("commits") {
+                commits::measure(&mut report, kind).await;
+            }
+            if asked("protocol") {
+                protocol::get_by_id(&mut report, kind).await;
+            }
+            if asked("population") {
+                population::measure(&mut report, kind).await;
+            }
+        }
     });
     print!("{}", report.table());
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench.json");
+    let name = if wanted == ["peers"] { "bench-peers.json" } else { "bench.json" };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target").join(name);
     std::fs::write(&path, report.json()).expect("the figures can be written");
-    println!("written to target/bench.json");
+    println!("written to target/{name}");
 }

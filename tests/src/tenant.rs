@@ -275,22 +275,29 @@ impl Connection {
         text(&self.scim.post("/Users", user(user_name, more)).await.expect(201)["id"])
     }
 
-    /// Creates many users, whose names begin with a text, by bulk requests; gives the SCIM ids in the order of creation of each
-    /// request.
+    /// Creates many users, whose names begin with a text, by bulk requests of which a few are on their way at once; gives
+    /// the SCIM ids.
     pub async fn crowd(&self, prefix: &str, count: usize) -> Vec<String> {
-        const AT_ONCE: usize = 500;
+        const IN_REQUEST: usize = 100;
+        const AT_ONCE: usize = 8;
         let mut ids = Vec::with_capacity(count);
-        for first in (0..count).step_by(AT_ONCE) {
-            let operations: Vec<Value> = (first..count.min(first + AT_ONCE))
-                .map(|number| {
+        for wave in (0..count).step_by(IN_REQUEST * AT_ONCE) {
+            let mut requests = Vec::with_capacity(AT_ONCE);
+            for first in (wave..count.min(wave + IN_REQUEST * AT_ONCE)).step_by(IN_REQUEST) {
+                let creation = |number: usize| {
                     let body = user(&format!("{prefix}{number:05}@acme.example"), json!({"title": format!("t{}", number % 7)}));
                     json!({"method": "POST", "path": "/Users", "bulkId": number.to_string(), "data": body})
-                })
-                .collect();
-            for outcome in self.bulk(json!(operations)).await.as_array().expect("outcomes") {
-                assert_eq!(outcome["status"], "201", "{outcome}");
-                let location = text(&outcome["location"]);
-                ids.push(location.rsplit('/').next().unwrap_or_default().to_owned());
+                };
+                let operations: Vec<Value> = (first..count.min(first + IN_REQUEST)).map(creation).collect();
+                let connection = self.clone();
+                requests.push(tokio::spawn(async move { connection.bulk(json!(operations)).await }));
+            }
+            for request in requests {
+                let outcomes = request.await.expect("the request ends");
+                for outcome in outcomes.as_array().expect("outcomes") {
+                    assert_eq!(outcome["status"], "201", "{outcome}");
+                    ids.push(text(&outcome["location"]).rsplit('/').next().unwrap_or_default().to_owned());
+                }
             }
         }
         ids

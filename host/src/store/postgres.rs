@@ -11,7 +11,7 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{Connection as _, Executor as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
 use super::keys::Keys;
 use super::{ACQUIRE_TIMEOUT, Result, STATEMENT_CACHE, Work, migrations};
@@ -128,11 +128,14 @@ impl PostgresStore {
         let pool = PgPoolOptions::new()
             .max_connections(POOL)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            // Beginning a transaction asks soon enough: see `begin`.
+            .test_before_acquire(false)
             .after_connect(|conn, _| Box::pin(async move { conn.execute("SET ROLE rolecall_app").await.map(|_| ()) }))
             .connect_with(options.options([
                 ("statement_timeout", STATEMENT_TIMEOUT),
                 ("lock_timeout", LOCK_TIMEOUT),
                 ("idle_in_transaction_session_timeout", IDLE_TIMEOUT),
+                ("standard_conforming_strings", "on"),
             ]))
             .await?;
         Ok(Self { pool, keys: Arc::new(Keys::new(keyring)) })
@@ -140,9 +143,8 @@ impl PostgresStore {
 
     /// One snapshot of the tenant's rows.
     pub(super) async fn read(&self, tenant: &TenantId) -> Result<ReadTx> {
-        let mut tx = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        enter(&mut tx, tenant).await?;
-        Ok(tx)
+        let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}", enter(tenant));
+        self.begin(begin).await
     }
 
     /// For one statement on the tenant's rows.
@@ -152,14 +154,14 @@ impl PostgresStore {
 
     /// For one statement over what may be seen across tenants.
     pub(super) async fn read_platform(&self) -> Result<ReadTx> {
-        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ROLE rolecall_platform").await?)
+        self.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ROLE rolecall_platform".into()).await
     }
 
     /// One whole transaction on the tenant's rows, answered once it is durable.
     pub(super) async fn write<T: Send + 'static>(&self, tenant: &TenantId, work: impl Work<Conn, T>) -> Result<T> {
         // Another default isolation level would make locked rows look as they were before the wait.
-        let mut tx = self.pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
-        enter(&mut tx, tenant).await?;
+        let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {}", enter(tenant));
+        let mut tx = self.begin(begin).await?;
         let done = work(&mut tx).await?;
         tx.commit().await?;
         Ok(done)
@@ -167,14 +169,35 @@ impl PostgresStore {
 
     /// One whole transaction over what belongs to no tenant.
     pub(super) async fn write_platform<T: Send + 'static>(&self, work: impl Work<Conn, T>) -> Result<T> {
-        let mut tx = self.pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL ROLE rolecall_platform").await?;
+        let mut tx = self.begin("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL ROLE rolecall_platform".into()).await?;
         let done = work(&mut tx).await?;
         tx.commit().await?;
         Ok(done)
     }
 
+    /// A transaction, on a connection that lives: one that the server has closed meanwhile shows with its first words, before
+    /// anything was done, and another one is taken. So none is asked beforehand, which would be a trip for nothing.
+    async fn begin(&self, words: String) -> Result<ReadTx> {
+        let mut left = POOL;
+        loop {
+            match self.pool.begin_with(AssertSqlSafe(words.clone())).await {
+                Err(error) if left > 0 && is_closed(&error) => left -= 1,
+                begun => return Ok(begun?),
+            }
+        }
+    }
+
     pub(super) fn keys(&self) -> Arc<Keys> {
         self.keys.clone()
+    }
+}
+
+/// Whether a connection has been closed: by the network, or by the server (class 57P, operator intervention).
+fn is_closed(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| code.starts_with("57P")),
+        _ => false,
     }
 }
 
@@ -203,10 +226,10 @@ pub(super) fn number_at_once(row: &mut sqlx::query_builder::Separated<'_, Db, &'
 /// Nothing was numbered.
 pub(super) fn advance_head(_sql: &mut sqlx::QueryBuilder<Db>, _tenant: &TenantId, _count: i64) {}
 
-/// Names the tenant whose rows this transaction sees.
-async fn enter(conn: &mut Conn, tenant: &TenantId) -> Result<()> {
-    sqlx::query("SELECT set_config('rolecall.tenant', $1, true)").bind(tenant.as_str()).execute(conn).await?;
-    Ok(())
+/// Names the tenant whose rows this transaction sees, as a part of the words that begin it. A quotation mark inside a text is
+/// written twice; every other character, a backslash too, stands for itself (`standard_conforming_strings` is set).
+fn enter(tenant: &TenantId) -> String {
+    format!("SET LOCAL rolecall.tenant = '{}'", tenant.as_str().replace('\'', "''"))
 }
 
 /// Guards the tenant's active revision until the transaction ends: changes share it, an activation has it alone. So no result
@@ -239,6 +262,17 @@ mod tests {
     use sqlx::Row as _;
 
     use super::*;
+
+    #[tokio::test]
+    async fn no_name_of_a_tenant_is_more_than_a_name() {
+        let (store, _conn, _scratch) = scratch::open().await;
+        for name in ["acme", "o'hara", "'; RESET ROLE; --", "back\\slash'", "''", "ü\u{1F642}"] {
+            let mut tx = store.read(&TenantId::from(name)).await.unwrap();
+            let (tenant, role): (String, String) =
+                sqlx::query_as("SELECT current_setting('rolecall.tenant'), current_user::text").fetch_one(&mut *tx).await.unwrap();
+            assert_eq!((tenant.as_str(), role.as_str()), (name, "rolecall_app"));
+        }
+    }
 
     #[tokio::test]
     async fn a_list_of_one_is_a_look_up_of_one_without_statistics() {

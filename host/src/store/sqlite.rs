@@ -1,6 +1,7 @@
 //! The store on SQLite: how the file is opened, how it is read, and the words in which its SQL differs from PostgreSQL's.
 //! What the two have in common is `shared.rs`, compiled once for each; how writes are grouped is `sqlite/writer.rs`.
 
+mod readers;
 #[cfg(test)]
 mod scratch;
 mod writer;
@@ -9,11 +10,13 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
+use self::readers::Readers;
+pub(super) use self::readers::{ReadOne, ReadTx};
 use self::writer::Writer;
 use super::keys::Keys;
-use super::{ACQUIRE_TIMEOUT, Result, STATEMENT_CACHE, StoreError, Work};
+use super::{Result, STATEMENT_CACHE, StoreError, Work};
 use crate::crypto::Keyring;
 use crate::model::{ConnectionId, TenantId};
 
@@ -70,22 +73,16 @@ pub(super) const EXPLAIN: &str = "EXPLAIN QUERY PLAN ";
 
 /// How long a connection waits for a lock that another process holds on the file (a backup, the command line).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections that read. They never block each other or the writer; more than cores are of no use.
-const READERS: u32 = 8;
 
 /// The store on one SQLite file.
 pub struct SqliteStore {
-    readers: SqlitePool,
+    readers: Readers,
     writer: Writer,
     keys: Arc<Keys>,
 }
 
 /// What `shared.rs` implements the traits for.
 pub(super) type Backend = SqliteStore;
-/// A transaction that reads.
-pub(super) type ReadTx = sqlx::Transaction<'static, Db>;
-/// What reads with one statement: each statement is a snapshot by itself.
-pub(super) type ReadOne = sqlx::pool::PoolConnection<Db>;
 
 impl SqliteStore {
     /// Opens the file that the URL names, making it if need be, and applies the migrations.
@@ -104,29 +101,23 @@ impl SqliteStore {
             return Err(StoreError::Missing("durable database in memory (name a file: `sqlite:rolecall.db`)"));
         }
         let writer = Writer::start(options.clone()).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            // There is no network that could lose one.
-            .test_before_acquire(false)
-            .connect_with(options.create_if_missing(false).pragma("query_only", "ON"))
-            .await?;
+        let readers = Readers::new(options.create_if_missing(false).pragma("query_only", "ON"))?;
         Ok(Self { readers, writer, keys: Arc::new(Keys::new(keyring)) })
     }
 
     /// One snapshot. Every statement names the tenant itself; there is no second fence here as on PostgreSQL.
     pub(super) async fn read(&self, _tenant: &TenantId) -> Result<ReadTx> {
-        Ok(self.readers.begin().await?)
+        self.readers.snapshot().await
     }
 
     /// For one statement.
     pub(super) async fn read_one(&self, _tenant: &TenantId) -> Result<ReadOne> {
-        Ok(self.readers.acquire().await?)
+        self.readers.one().await
     }
 
     /// For one statement over all tenants.
     pub(super) async fn read_platform(&self) -> Result<ReadOne> {
-        Ok(self.readers.acquire().await?)
+        self.readers.one().await
     }
 
     /// One whole transaction, answered once it is durable.

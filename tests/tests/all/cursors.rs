@@ -57,6 +57,7 @@ on_both_databases! {
                 assert!(page.get("previousCursor").is_none(), "nothing is before the first page: {query}");
             }
         }
+        assert!(entra.scim.get("/Users?cursor&count=5").await.expect(200)["nextCursor"].is_string(), "as the RFC's example has it");
         // By POST it is the same walk, and a filter that columns can't tell makes no difference.
         let filter = "title eq \"t3\" and nickName eq null";
         let first = entra.scim.post("/Users/.search", search(json!({"filter": filter, "cursor": "", "count": 2}))).await.expect(200);

@@ -47,6 +47,7 @@ on_both_databases! {
         let server = Server::start_with(&database, |config| config.public_url = Some("https://rolecall.example/".into())).await;
         let acme = server.tenant("acme").create().await;
         let entra = acme.connection(&server, "Entra ID").await;
+        let entra = entra.at(&server.operator.base.replace("/api/v1", ""));
         let base = format!("https://rolecall.example/scim/{}/v2", entra.id);
         let created = entra.scim.post("/Users", user("ada@acme.example", json!({}))).await;
         let id = text(&created.expect(201)["id"]);

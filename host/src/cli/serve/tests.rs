@@ -7,7 +7,7 @@ use super::*;
 use crate::model::RevisionHash;
 
 /// Far more than anything here takes.
-const LIMIT: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const SETTINGS: &str = "name = \"Good\"\n\n[[roles]]\nid = \"member\"\nfamilies = [\"birthright\"]\n";
 const POLICY: &str = "@id(\"birthright\")\n@reason(\"everybody\")\npermit (principal, action == Rolecall::Action::\"hold\", resource in Rolecall::RoleFamily::\"birthright\");\n";
@@ -104,7 +104,7 @@ async fn a_request_in_flight_is_answered_before_the_server_ends() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(LIMIT, closed).await.expect("the listener closes");
+    tokio::time::timeout(PATIENCE, closed).await.expect("the listener closes");
     stream.write_all(body.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();

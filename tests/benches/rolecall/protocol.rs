@@ -1,0 +1,97 @@
+//! The protocol by itself: filters, and a GET against a handler that has its bytes in memory.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::http::header::{CONTENT_TYPE, ETAG};
+use axum::routing::get;
+use rolecall_scim::ResourceKind;
+use rolecall_scim::filter::Filter;
+use rolecall_scim::schema::Schemas;
+use rolecall_tests::{Database, Kind, Server};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::plugins;
+use crate::report::{ROUNDS, Report};
+
+/// Requests under way at once.
+const CONCURRENT: usize = 32;
+/// Requests of one round.
+const REQUESTS: usize = 3_200;
+
+/// A simple filter, parsed and evaluated, against its evaluation alone.
+pub fn filters(report: &mut Report) {
+    let schemas = Schemas::default();
+    let Value::Object(person) = plugins::small() else { unreachable!("a person is an object") };
+    let text = r#"userName eq "mara.winter@acme.example""#;
+    let filter = Filter::parse(&schemas, ResourceKind::User, text).expect("the filter is well formed");
+    report.calls(
+        "simple filter",
+        ("parsed and evaluated", || {
+            let filter = Filter::parse(&schemas, ResourceKind::User, text).expect("the filter is well formed");
+            filter.matches(&schemas, ResourceKind::User, &person)
+        }),
+        ("evaluated", || filter.matches(&schemas, ResourceKind::User, &person)),
+    );
+}
+
+/// Requests a second over loopback, [`CONCURRENT`] connections.
+async fn rate(client: &reqwest::Client, url: &str, token: &str) -> f64 {
+    let started = Instant::now();
+    let mut workers = JoinSet::new();
+    for _ in 0..CONCURRENT {
+        let (client, url, token) = (client.clone(), url.to_owned(), token.to_owned());
+        workers.spawn(async move {
+            for _ in 0..REQUESTS / CONCURRENT {
+                let answer = client.get(&url).bearer_auth(&token).send().await.expect("the server answers");
+                assert!(answer.status().is_success(), "{}", answer.status());
+                answer.bytes().await.expect("the body is whole");
+            }
+        });
+    }
+    workers.join_all().await;
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand requests")]
+    let requests = REQUESTS as f64;
+    requests / started.elapsed().as_secs_f64()
+}
+
+/// GET of a user by id against the same bytes from memory, both over sockets.
+pub async fn get_by_id(report: &mut Report, kind: Kind) {
+    let database = Database::create(kind).await;
+    let server = Server::start(&database).await;
+    let tenant = server.tenant("reads").create_empty().await;
+    tenant.activate(&server, crate::provisioning::nothing()).await;
+    let connection = tenant.connection(&server, "Directory").await;
+    let person = json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "mara.winter@acme.example", "externalId": "H-1",
+        "displayName": "Mara Winter", "name": {"givenName": "Mara", "familyName": "Winter"}, "active": true,
+        "emails": [{"value": "mara.winter@acme.example", "type": "work", "primary": true}],
+    });
+    let created = connection.scim.post("/Users", person).await.expect(201);
+    server.settle().await;
+    let path = format!("/Users/{}", created["id"].as_str().unwrap_or_default());
+    let bytes: Arc<[u8]> = connection.scim.get(&path).await.expect(200).to_string().into_bytes().into();
+    let body = axum::body::Bytes::from_owner(bytes);
+    let handler = get(move || {
+        let body = body.clone();
+        async move { ([(CONTENT_TYPE, "application/scim+json"), (ETAG, "W/\"1\"")], body) }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let memory = format!("http://{}{path}", listener.local_addr().expect("the listener has an address"));
+    let serving = tokio::spawn(async move { axum::serve(listener, Router::new().fallback(handler)).await });
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client can be made");
+    let token = connection.scim.token.clone().unwrap_or_default();
+    let stored = format!("{}{path}", connection.scim.base);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        ours.push(rate(&client, &stored, &token).await);
+        theirs.push(rate(&client, &memory, &token).await);
+    }
+    let on = if kind == Kind::Sqlite { "SQLite" } else { "PostgreSQL" };
+    report.add(format!("GET by id, {on}"), "requests a second", ("Rolecall", ours), ("the same bytes from memory", theirs));
+    serving.abort();
+    server.stop().await;
+}
