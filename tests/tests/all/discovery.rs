@@ -184,11 +184,15 @@ on_both_databases! {
         created.expect(201);
         assert_eq!(created.header("preference-applied"), "", "it was done at once");
         let user = format!("/Users/{}", text(&created.json()["id"]));
-        let group = format!("/Groups/{}", entra.group("Engineering", &[]).await);
+        let ada = text(&created.json()["id"]);
+        let group = format!("/Groups/{}", entra.group("Engineering", &[&ada]).await);
+        let empty = format!("/Groups/{}", entra.group("Empty", &[]).await);
         let rename = |number: usize| patch(json!([{"op": "replace", "path": "displayName", "value": format!("n{number}")}])).to_string().into_bytes();
         for (number, (path, prefer, query, status, applied)) in [
             (&user, "", "", 200, ""),
             (&group, "", "", 204, ""),
+            (&empty, "", "", 200, ""),
+            (&empty, "return=minimal", "", 204, "return=minimal"),
             (&user, "return=minimal", "", 204, "return=minimal"),
             (&user, "return=representation", "", 200, "return=representation"),
             (&group, "return=representation", "", 200, "return=representation"),

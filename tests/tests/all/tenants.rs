@@ -26,7 +26,10 @@ on_both_databases! {
             okta.scim.delete(&path).await.expect_scim_error(404, None);
         }
         let body = rolecall_tests::tenant::patch(json!([{"op": "add", "path": "members", "value": [{"value": ada}]}]));
-        okta.scim.patch(&format!("/Groups/{own}"), body).await.expect_scim_error(400, Some("invalidValue"));
+        let unchanged = okta.scim.patch(&format!("/Groups/{own}"), body).await.expect(200);
+        assert_eq!(unchanged["members"], json!([]), "as if nobody had that id");
+        let whole = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "Others", "members": [{"value": ada}]});
+        okta.scim.post("/Groups", whole).await.expect_scim_error(400, Some("invalidValue"));
         okta.create("ada@acme.example").await;
         assert_eq!(acme.state("ada@acme.example").await, "active");
         assert_eq!(globex.state("ada@acme.example").await, "active", "names do not collide across tenants");
