@@ -29,6 +29,8 @@ fn main() {
     // One figure alone: `cargo bench … -- provisioning`.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let asked = |part: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == part);
+    // What goes wrong is told where it does.
+    tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the runtime starts");
     let mut report = Report::default();
     if asked("policies") {

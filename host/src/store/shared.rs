@@ -387,7 +387,7 @@ impl Store for Backend {
         gone: Option<&ResourceId>,
     ) -> Result<BTreeMap<ResourceId, Vec<GroupMembership>>> {
         let what_if = WhatIf { plus: &askable(plus), minus, gone };
-        groups::memberships_if(&mut *self.read_one(tenant).await?, tenant, connection, &askable(users), what_if).await
+        groups::memberships_if(&mut *self.read(tenant).await?, tenant, connection, &askable(users), what_if).await
     }
 
     async fn unbound_groups(

@@ -36,6 +36,8 @@ fn large() -> u32 {
 
 /// A server with so many people.
 struct Population {
+    /// Goes with the last of these.
+    _database: Database,
     server: Server,
     connection: Connection,
     router: Router,
@@ -67,7 +69,7 @@ impl Population {
         server.settle().await;
         seed(&database, kind, &first, people, [(&groups[0], SMALL_GROUP.min(people)), (&groups[1], LARGE_GROUP.min(people))]).await;
         let router = rolecall::http::router(Arc::clone(server.app()));
-        Self { server, connection, router, people, groups, outsider, state: 0x2545_f491_4f6c_dd1d }
+        Self { _database: database, server, connection, router, people, groups, outsider, state: 0x2545_f491_4f6c_dd1d }
     }
 
     /// The digits of somebody; the sequence is the same in every run (xorshift).
@@ -92,8 +94,12 @@ impl Population {
     /// Sends a request, reads its answer in pieces; how many bytes it had.
     async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> usize {
         let answer = self.router.clone().oneshot(self.request(method, path, body)).await.expect("the router answers");
-        assert!(answer.status().is_success(), "{method} {path}: {}", answer.status());
+        let status = answer.status();
         let mut pieces = answer.into_body().into_data_stream();
+        if !status.is_success() {
+            let said = pieces.next().await.and_then(Result::ok).unwrap_or_default();
+            panic!("{method} {path}: {status}: {}", String::from_utf8_lossy(&said));
+        }
         let mut bytes = 0;
         while let Some(piece) = pieces.next().await {
             bytes += piece.expect("the body is whole").len();

@@ -104,50 +104,34 @@ async fn parents(
     Ok(parents)
 }
 
-/// What is above some resources: a row for each membership of theirs and of their ancestors, and for each confirmed handle of
-/// an ancestor. Ends by itself: no group is looked at twice.
-pub(super) const ABOVE: &str = concat!(
-    "WITH RECURSIVE above(id) AS (
-         SELECT item FROM ",
-    items_of!("$3"),
-    " AS start
-         UNION
-         SELECT m.group_id FROM above JOIN members m ON m.member_id = above.id WHERE m.tenant = $1 AND m.connection = $2
-     )
-     SELECT above.id, m.group_id AS above_it, NULL AS handle FROM above JOIN members m ON m.member_id = above.id
-     WHERE m.tenant = $1 AND m.connection = $2
-     UNION ALL
-     SELECT above.id, NULL AS above_it, h.handle FROM above JOIN handles h ON h.group_id = above.id
-     WHERE h.tenant = $1 AND h.connection = $2 AND h.confirmed = TRUE"
-);
-
-/// What is above resources: their ancestors, and the confirmed handles of all of them.
-async fn above<'r>(
-    conn: &mut Conn,
-    tenant: &TenantId,
-    connection: &ConnectionId,
-    resources: impl IntoIterator<Item = &'r ResourceId>,
-) -> Result<Above> {
+/// What is above groups: their ancestors, and the confirmed handles of all of them. A statement a level, by lists of ids: as one
+/// recursion, SQLite with statistics builds a Bloom filter over all memberships of the connection first.
+async fn above(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, groups: BTreeSet<ResourceId>) -> Result<Above> {
     let mut above = Above::default();
-    let resources: Vec<&str> = resources.into_iter().map(ResourceId::as_str).collect();
-    if resources.is_empty() {
+    let mut seen = groups.clone();
+    let mut level = groups;
+    // Ends by itself: no group is looked at twice.
+    while !level.is_empty() {
+        let parents = parents(conn, tenant, connection, &level).await?;
+        level = parents.values().flatten().filter(|parent| !seen.contains(*parent)).cloned().collect();
+        seen.extend(level.iter().cloned());
+        above.parents.extend(parents);
+    }
+    if seen.is_empty() {
         return Ok(above);
     }
-    let rows: Vec<(String, Option<String>, Option<String>)> =
-        sqlx::query_as(ABOVE).bind(tenant.as_str()).bind(connection.as_str()).bind(text_list(resources)).fetch_all(conn).await?;
-    for (id, parent, handle) in rows {
-        let id = ResourceId(id);
-        if let Some(handle) = handle {
-            // Of several handles of one group, the first by name stands in chains.
-            match above.handles.get_mut(&id) {
-                Some(standing) if *standing <= handle => {}
-                Some(standing) => *standing = handle,
-                None => drop(above.handles.insert(id, handle)),
-            }
-        } else if let Some(parent) = parent {
-            above.parents.entry(id).or_default().insert(ResourceId(parent));
-        }
-    }
+    let handles: Vec<(String, String)> = sqlx::query_as(concat!(
+        "SELECT group_id, handle FROM handles WHERE tenant = $1 AND connection = $2 AND confirmed = TRUE AND ",
+        any_of!("group_id", "$3"),
+        // Of several handles of one group, the first by name stands in chains.
+        " ORDER BY handle DESC"
+    ))
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(text_list(seen.iter().map(ResourceId::as_str)))
+    .fetch_all(conn)
+    .await?;
+    above.handles = handles.into_iter().map(|(group, handle)| (ResourceId(group), handle)).collect();
     Ok(above)
 }
 
@@ -170,14 +154,15 @@ pub(super) async fn memberships_if(
     users: &[ResourceId],
     what_if: WhatIf<'_>,
 ) -> Result<BTreeMap<ResourceId, Vec<GroupMembership>>> {
-    let mut above = above(conn, tenant, connection, users.iter().chain(what_if.plus)).await?;
+    let mut present = parents(conn, tenant, connection, users).await?;
     let mut direct = BTreeMap::new();
     for user in users {
-        let mut groups = above.parents.remove(user).unwrap_or_default();
+        let mut groups = present.remove(user).unwrap_or_default();
         groups.extend(what_if.plus.iter().cloned());
         groups.retain(|group| !what_if.minus.contains(group) && what_if.gone != Some(group));
         direct.insert(user.clone(), groups);
     }
+    let mut above = above(conn, tenant, connection, direct.values().flatten().cloned().collect()).await?;
     if let Some(gone) = what_if.gone {
         above.remove(gone);
     }
@@ -191,11 +176,11 @@ pub(super) async fn groups_of(
     connection: &ConnectionId,
     users: &[ResourceId],
 ) -> Result<BTreeMap<ResourceId, Vec<UserGroup>>> {
-    let mut above = above(conn, tenant, connection, users).await?;
-    let direct: BTreeMap<ResourceId, BTreeSet<ResourceId>> = users.iter().filter_map(|user| above.parents.remove_entry(user)).collect();
+    let direct = parents(conn, tenant, connection, users).await?;
     if direct.is_empty() {
         return Ok(users.iter().map(|user| (user.clone(), Vec::new())).collect());
     }
+    let above = above(conn, tenant, connection, direct.values().flatten().cloned().collect()).await?;
     let all: BTreeMap<&ResourceId, BTreeSet<ResourceId>> = direct.iter().map(|(user, groups)| (user, above.groups(groups))).collect();
     let ids: BTreeSet<&str> = all.values().flatten().map(ResourceId::as_str).collect();
     let labels: Vec<(String, Option<String>)> = sqlx::query_as(concat!(

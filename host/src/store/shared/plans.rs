@@ -81,7 +81,6 @@ const CASES: &[Case] = &[
     (tenancy::API_TOKEN, As::Platform, &[Text("hash7")], &["api_tokens_hash"]),
     (groups::MEMBERS, As::Tenant, &[Text("t3"), Text("t3c"), Text("g500"), Text(""), Number(10)], &[]),
     (groups::GROUPS_OF, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7", "u8"])], &["members_member"]),
-    (groups::ABOVE, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7", "u8"])], &["members_member"]),
     (groups::NESTED, As::Tenant, &[Text("t3"), Text("t3c"), List(&["g7"])], &[]),
     (groups::USERS_BELOW, As::Tenant, &[Text("t3"), Text("t3c"), List(&["g7"]), Number(500)], &[]),
     (groups::UNBOUND_GROUP, As::Tenant, &[Text("t3"), Text(""), Number(1), Text("g7")], &[]),
