@@ -75,7 +75,12 @@ on_both_databases! {
         let entra = acme.connection(&server, "Entra ID").await;
         let count = if std::env::var_os("ROLECALL_TEST_SOAK").is_some() { PEOPLE_IN_SOAK } else { PEOPLE };
         let mut left: HashSet<String> = entra.crowd("p", count).await.into_iter().collect();
-        for (number, query) in ["/Users?", "/Users?sortBy=userName&sortOrder=descending&", "?sortBy=title&"].into_iter().enumerate() {
+        let mut queries = vec!["/Users?", "/Users?sortBy=userName&sortOrder=descending&"];
+        // What no column orders is looked at whole, which is bounded at fewer people than a soak has.
+        if count == PEOPLE {
+            queries.push("?sortBy=title&");
+        }
+        for (number, query) in queries.into_iter().enumerate() {
             let page = count / 20;
             let mut seen: Vec<String> = Vec::new();
             let mut answer = entra.scim.get(&format!("{query}count={page}&cursor=")).await.expect(200);
