@@ -7,6 +7,7 @@ pub mod users;
 use std::sync::Arc;
 
 use rolecall_scim::patch::{Done, Refusal};
+use rolecall_scim::version::etag;
 use rolecall_scim::{Quirk, ResourceKind, ScimError};
 use serde_json::{Value, json};
 
@@ -271,7 +272,7 @@ fn check_version(if_match: Option<i64>, resource: &StoredResource) -> Result<(),
     match if_match {
         Some(wanted) if wanted != resource.version => Err(ScimError::status(
             412,
-            format!("the resource is at version `W/\"{}\"`: read it again and repeat the change", resource.version),
+            format!("the resource is at version `{}`: read it again and repeat the change", etag(resource.version)),
         )),
         _ => Ok(()),
     }

@@ -345,7 +345,7 @@ impl Store for Backend {
         after: Option<&ResourceId>,
         limit: i64,
     ) -> Result<Vec<StoredMember>> {
-        groups::members_after(&mut *self.read(tenant).await?, tenant, connection, group, after, limit).await
+        groups::members_after(&mut *self.read_one(tenant).await?, tenant, connection, group, after, limit).await
     }
 
     async fn which_members(
@@ -401,12 +401,12 @@ impl Store for Backend {
     }
 
     async fn seal_secret(&self, tenant: &TenantId, plain: &[u8]) -> Result<Vec<u8>> {
-        let key = history::tenant_key(&mut *self.read(tenant).await?, &self.scope(tenant)).await?;
+        let key = history::tenant_key(&mut *self.read_one(tenant).await?, &self.scope(tenant)).await?;
         key.seal(&secret_purpose(tenant), plain).map_err(unsealable)
     }
 
     async fn open_secret(&self, tenant: &TenantId, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        let key = history::tenant_key(&mut *self.read(tenant).await?, &self.scope(tenant)).await?;
+        let key = history::tenant_key(&mut *self.read_one(tenant).await?, &self.scope(tenant)).await?;
         key.open(&secret_purpose(tenant), sealed).map_err(unsealable)
     }
 
@@ -445,7 +445,7 @@ impl Store for Backend {
     }
 
     async fn handle(&self, tenant: &TenantId, handle: &Handle) -> Result<Option<HandleBinding>> {
-        groups::handle(&mut *self.read(tenant).await?, tenant, handle).await
+        groups::handle(&mut *self.read_one(tenant).await?, tenant, handle).await
     }
 
     async fn confirm_handle(&self, tenant: &TenantId, handle: &Handle, actor: &Actor, at: Instant) -> Result<HandleBinding> {

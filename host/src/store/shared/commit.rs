@@ -100,6 +100,14 @@ async fn active_revision(conn: &mut Conn, tenant: &TenantId, connection: &Connec
     Ok(active.ok_or(StoreError::Missing("connection"))?.map(RevisionHash))
 }
 
+/// The user that a write creates.
+fn created_by(write: Option<&ResourceWrite>) -> Option<&ResourceId> {
+    match write {
+        Some(ResourceWrite::CreateUser { id, .. }) => Some(id),
+        _ => None,
+    }
+}
+
 /// Locks users in the order of their ids. Returns their `input_version` and account.
 async fn lock_evaluations<'u>(
     conn: &mut Conn,
@@ -250,10 +258,7 @@ impl<'a> Committing<'a> {
             Some(ResourceWrite::CreateUser { .. } | ResourceWrite::DeleteGroup { .. }) | None => Vec::new(),
         };
         // Nobody else knows of a user that is only just created.
-        let created = match write {
-            Some(ResourceWrite::CreateUser { id, .. }) => Some(id),
-            _ => None,
-        };
+        let created = created_by(write);
         let persons = self.change.persons.iter().map(|person| &person.user).filter(|user| Some(*user) != created);
         let people: BTreeSet<&str> = persons.chain(named).map(ResourceId::as_str).collect();
         if !people.is_empty() {
@@ -264,10 +269,7 @@ impl<'a> Committing<'a> {
 
     /// Outcomes whose inputs have moved on since they were read.
     async fn sort_out_stale(&mut self, write: Option<&ResourceWrite>) -> Result<()> {
-        let created = match write {
-            Some(ResourceWrite::CreateUser { id, .. }) => Some(id),
-            _ => None,
-        };
+        let created = created_by(write);
         let is_current = |outcome: &PersonOutcome| match self.locked.get(&outcome.user) {
             Some((version, _)) => *version == outcome.read_input_version,
             None => created == Some(&outcome.user) && outcome.read_input_version == 0,

@@ -9,7 +9,7 @@ use crate::store::{ConnectionCredential, Connections, Dialect, LogEntry, Result}
 #[async_trait]
 impl Connections for Backend {
     async fn credential(&self, tenant: &TenantId, connection: &ConnectionId, id: &str) -> Result<Option<ConnectionCredential>> {
-        credentials::by_id(&mut *self.read(tenant).await?, tenant, connection, id).await
+        credentials::by_id(&mut *self.read_one(tenant).await?, tenant, connection, id).await
     }
 
     async fn remove_client(&self, tenant: &TenantId, connection: &ConnectionId, actor: &Actor, at: Instant) -> Result<()> {
@@ -49,7 +49,7 @@ impl Connections for Backend {
         if has_nul(connection.as_str()) {
             return Ok(None);
         }
-        credentials::issuer(&mut *self.read(tenant).await?, tenant, connection).await
+        credentials::issuer(&mut *self.read_one(tenant).await?, tenant, connection).await
     }
 
     async fn claim_keys(&self, tenant: &TenantId, connection: &ConnectionId, before: Instant, at: Instant) -> Result<bool> {
@@ -83,11 +83,11 @@ impl Connections for Backend {
     }
 
     async fn dialects(&self, tenant: &TenantId, connection: &ConnectionId) -> Result<Vec<Dialect>> {
-        journal::dialects(&mut *self.read(tenant).await?, tenant, connection).await
+        journal::dialects(&mut *self.read_one(tenant).await?, tenant, connection).await
     }
 
     async fn log(&self, tenant: &TenantId, connection: &ConnectionId, after: Option<i64>, limit: i64) -> Result<Vec<(i64, LogEntry)>> {
-        journal::log(&mut *self.read(tenant).await?, tenant, connection, after, limit).await
+        journal::log(&mut *self.read_one(tenant).await?, tenant, connection, after, limit).await
     }
 
     async fn forget_log(&self, tenant: &TenantId, before: Instant, limit: i64) -> Result<u64> {

@@ -9,14 +9,22 @@ use super::{Conn, Scope};
 use crate::model::{Actor, ConnectionId, ConnectionState, Instant, Issuer, TenantId};
 use crate::store::{ConnectionCredential, CredentialKind, Result, StoreError, StoredIssuer};
 
+/// The SELECT of [`credential`], with a condition to follow.
+macro_rules! credentials {
+    ($condition:literal) => {
+        concat!(
+            "SELECT t.tenant, t.connection, c.state, t.token_id, t.kind, t.hash, t.expires, t.last_used
+             FROM connection_tokens t JOIN connections c ON c.tenant = t.tenant AND c.connection = t.connection WHERE ",
+            $condition
+        )
+    };
+}
+
 /// What the secret with this hash stands for.
-pub(super) const BY_HASH: &str = "SELECT t.tenant, t.connection, c.state, t.token_id, t.kind, t.hash, t.expires, t.last_used
-     FROM connection_tokens t JOIN connections c ON c.tenant = t.tenant AND c.connection = t.connection WHERE t.hash = $1";
+pub(super) const BY_HASH: &str = credentials!("t.hash = $1");
 
 /// What the secret with this id stands for.
-pub(super) const BY_ID: &str = "SELECT t.tenant, t.connection, c.state, t.token_id, t.kind, t.hash, t.expires, t.last_used
-     FROM connection_tokens t JOIN connections c ON c.tenant = t.tenant AND c.connection = t.connection
-     WHERE t.tenant = $1 AND t.connection = $2 AND t.token_id = $3";
+pub(super) const BY_ID: &str = credentials!("t.tenant = $1 AND t.connection = $2 AND t.token_id = $3");
 
 /// The issuer of the connection with this id.
 pub(super) const ISSUER: &str = "SELECT i.tenant, i.connection, c.state, c.last_seen, i.settings, i.keys, i.fetched

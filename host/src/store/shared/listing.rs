@@ -10,6 +10,7 @@ use rolecall_scim::ResourceKind;
 use rolecall_scim::cursor::Position;
 use rolecall_scim::resource::{Extras, view};
 use rolecall_scim::sort::{SORT_TEXT_CHARS_LIMIT, Sort, SortKey};
+use rolecall_scim::version::etag;
 use serde_json::{Map, Value, json};
 use sqlx::QueryBuilder;
 
@@ -508,7 +509,7 @@ fn seen(resource: &StoredResource, rows: Option<Vec<Value>>) -> Map<String, Valu
         created: resource.created.to_string(),
         last_modified: resource.modified.to_string(),
         location: String::new(),
-        version: format!("W/\"{}\"", resource.version),
+        version: etag(resource.version),
         rows,
     };
     view(resource.kind, &resource.document, extras)
