@@ -5,6 +5,8 @@
 
 #[path = "rolecall/commits.rs"]
 mod commits;
+#[path = "rolecall/load.rs"]
+mod load;
 #[path = "rolecall/peers.rs"]
 mod peers;
 #[path = "rolecall/plugins.rs"]

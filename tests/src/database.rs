@@ -20,6 +20,15 @@ pub enum Kind {
     Postgres,
 }
 
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        })
+    }
+}
+
 /// A database of the test's own, with a folder for what else a server keeps.
 #[derive(Clone, Debug)]
 pub struct Database {

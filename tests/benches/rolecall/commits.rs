@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use tokio::task::JoinSet;
 
+use crate::load;
 use crate::provisioning::CONCURRENT;
 use crate::report::{ROUNDS, Report};
 
@@ -116,9 +117,7 @@ macro_rules! raw_rate {
                 });
             }
             tasks.join_all().await;
-            #[expect(clippy::cast_precision_loss, reason = "a few hundred requests")]
-            let requests = REQUESTS as f64;
-            requests / started.elapsed().as_secs_f64()
+            load::per_second(REQUESTS, started)
         }
     };
 }
@@ -126,21 +125,13 @@ raw_rate!(raw_rate_on_sqlite, sqlx::SqliteConnection, true);
 raw_rate!(raw_rate_on_postgres, sqlx::PgConnection, false);
 
 async fn create_rate(connection: &Connection, next: &Arc<AtomicUsize>) -> f64 {
-    let started = Instant::now();
-    let mut workers = JoinSet::new();
-    for _ in 0..CONCURRENT {
-        let (connection, next) = (connection.clone(), Arc::clone(next));
-        workers.spawn(async move {
-            for _ in 0..REQUESTS / CONCURRENT {
-                let digits = format!("{:08}", next.fetch_add(1, Ordering::Relaxed));
-                connection.scim.post("/Users", person(&digits)).await.expect(201);
-            }
-        });
-    }
-    workers.join_all().await;
-    #[expect(clippy::cast_precision_loss, reason = "a few hundred requests")]
-    let requests = REQUESTS as f64;
-    requests / started.elapsed().as_secs_f64()
+    let (connection, next) = (connection.clone(), Arc::clone(next));
+    let request = move |_| {
+        let digits = format!("{:08}", next.fetch_add(1, Ordering::Relaxed));
+        let connection = connection.clone();
+        async move { drop(connection.scim.post("/Users", person(&digits)).await.expect(201)) }
+    };
+    load::make(CONCURRENT, REQUESTS, request).await.1
 }
 
 /// Where the events of an account are.
@@ -184,7 +175,6 @@ pub async fn measure(report: &mut Report, kind: Kind) {
             Kind::Postgres => raw_rate_on_postgres(&database.url, &statements, &next).await,
         });
     }
-    let on = if kind == Kind::Sqlite { "SQLite" } else { "PostgreSQL" };
-    report.add(format!("durable creates, {on}"), "a second", ("SCIM create", ours), ("the same rows, nothing else", raw));
+    report.add(format!("durable creates, {kind}"), "a second", ("SCIM create", ours), ("the same rows, nothing else", raw));
     server.stop().await;
 }

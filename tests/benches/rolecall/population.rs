@@ -248,10 +248,6 @@ fn forget_peak() {
 /// Measures on one kind of database.
 pub async fn measure(report: &mut Report, kind: Kind) {
     let (mut small, mut large) = (Population::new(kind, SMALL).await, Population::new(kind, large()).await);
-    let on = match kind {
-        Kind::Sqlite => "SQLite",
-        Kind::Postgres => "PostgreSQL",
-    };
     for (name, query) in [
         ("userName eq", Query::Equal("userName", "person-#@population.example")),
         ("externalId eq", Query::Equal("externalId", "external-#")),
@@ -264,7 +260,7 @@ pub async fn measure(report: &mut Report, kind: Kind) {
             many.push(large.median(query).await);
             few.push(small.median(query).await);
         }
-        report.add(format!("{name}, {on}"), "µs, median", ("a million people", many), ("a thousand", few));
+        report.add(format!("{name}, {kind}"), "µs, median", ("a million people", many), ("a thousand", few));
     }
     for (name, query) in [("PATCH of one member", Query::Member as fn(usize) -> Query), ("GET without members", Query::Without)] {
         let (mut many, mut few) = (Vec::new(), Vec::new());
@@ -272,7 +268,7 @@ pub async fn measure(report: &mut Report, kind: Kind) {
             many.push(large.median(query(1)).await);
             few.push(large.median(query(0)).await);
         }
-        report.add(format!("{name}, {on}"), "µs, median", ("group of 100,000", many), ("of 100", few));
+        report.add(format!("{name}, {kind}"), "µs, median", ("group of 100,000", many), ("of 100", few));
     }
     let (mut many, mut few) = (Vec::new(), Vec::new());
     for _ in 0..3 {
@@ -283,7 +279,7 @@ pub async fn measure(report: &mut Report, kind: Kind) {
             peaks.push((peak() - before).max(0.1));
         }
     }
-    report.add(format!("memory of a full GET, {on}"), "MiB more", ("group of 100,000", many), ("of 100", few));
+    report.add(format!("memory of a full GET, {kind}"), "MiB more", ("group of 100,000", many), ("of 100", few));
     large.server.stop().await;
     small.server.stop().await;
 }

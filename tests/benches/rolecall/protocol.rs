@@ -1,7 +1,6 @@
 //! The protocol by itself: filters, and a GET against a handler that has its bytes in memory.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
 use axum::http::header::{CONTENT_TYPE, ETAG};
@@ -12,10 +11,9 @@ use rolecall_scim::schema::Schemas;
 use rolecall_tests::{Database, Kind, Server};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
-use crate::plugins;
 use crate::report::{ROUNDS, Report};
+use crate::{load, plugins};
 
 /// Requests under way at once.
 const CONCURRENT: usize = 32;
@@ -40,22 +38,16 @@ pub fn filters(report: &mut Report) {
 
 /// Requests a second over loopback, [`CONCURRENT`] connections.
 async fn rate(client: &reqwest::Client, url: &str, token: &str) -> f64 {
-    let started = Instant::now();
-    let mut workers = JoinSet::new();
-    for _ in 0..CONCURRENT {
-        let (client, url, token) = (client.clone(), url.to_owned(), token.to_owned());
-        workers.spawn(async move {
-            for _ in 0..REQUESTS / CONCURRENT {
-                let answer = client.get(&url).bearer_auth(&token).send().await.expect("the server answers");
-                assert!(answer.status().is_success(), "{}", answer.status());
-                answer.bytes().await.expect("the body is whole");
-            }
-        });
-    }
-    workers.join_all().await;
-    #[expect(clippy::cast_precision_loss, reason = "a few thousand requests")]
-    let requests = REQUESTS as f64;
-    requests / started.elapsed().as_secs_f64()
+    let (client, url, token) = (client.clone(), url.to_owned(), token.to_owned());
+    let request = move |_| {
+        let sent = client.get(&url).bearer_auth(&token).send();
+        async move {
+            let answer = sent.await.expect("the server answers");
+            assert!(answer.status().is_success(), "{}", answer.status());
+            answer.bytes().await.expect("the body is whole");
+        }
+    };
+    load::make(CONCURRENT, REQUESTS, request).await.1
 }
 
 /// GET of a user by id against the same bytes from memory, both over sockets.
@@ -90,8 +82,7 @@ pub async fn get_by_id(report: &mut Report, kind: Kind) {
         ours.push(rate(&client, &stored, &token).await);
         theirs.push(rate(&client, &memory, &token).await);
     }
-    let on = if kind == Kind::Sqlite { "SQLite" } else { "PostgreSQL" };
-    report.add(format!("GET by id, {on}"), "requests a second", ("Rolecall", ours), ("the same bytes from memory", theirs));
+    report.add(format!("GET by id, {kind}"), "requests a second", ("Rolecall", ours), ("the same bytes from memory", theirs));
     serving.abort();
     server.stop().await;
 }

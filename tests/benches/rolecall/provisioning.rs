@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -12,9 +11,9 @@ use rolecall::revision::{self, Files};
 use rolecall_tests::tenant::{patch, text, user};
 use rolecall_tests::{Connection, Database, Kind, Server};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
+use crate::load;
 use crate::report::{ROUNDS, Report};
 
 /// How many requests are under way at once, as from a few busy identity providers.
@@ -120,23 +119,17 @@ impl Side {
 
 /// Requests a second, [`CONCURRENT`] at a time.
 async fn rate(side: &Arc<Side>, what: What, round: usize) -> f64 {
-    let started = Instant::now();
-    let mut workers = JoinSet::new();
-    for worker in 0..CONCURRENT {
-        let side = Arc::clone(side);
-        workers.spawn(async move {
-            for number in (worker..REQUESTS).step_by(CONCURRENT) {
-                match what {
-                    What::Create => side.create().await,
-                    What::Member => side.change_member(number, round).await,
-                }
+    let side = Arc::clone(side);
+    let request = move |number| {
+        let side = Arc::clone(&side);
+        async move {
+            match what {
+                What::Create => side.create().await,
+                What::Member => side.change_member(number, round).await,
             }
-        });
-    }
-    workers.join_all().await;
-    #[expect(clippy::cast_precision_loss, reason = "a few hundred requests")]
-    let requests = REQUESTS as f64;
-    requests / started.elapsed().as_secs_f64()
+        }
+    };
+    load::make(CONCURRENT, REQUESTS, request).await.1
 }
 
 #[derive(Clone, Copy)]
