@@ -260,15 +260,16 @@ pub async fn measure(report: &mut Report, kind: Kind) {
             many.push(large.median(query).await);
             few.push(small.median(query).await);
         }
-        report.add(format!("{name}, {kind}"), "µs, median", ("a million people", many), ("a thousand", few));
+        report.add(format!("{name}, {} people, {kind}", large.people), "µs, median", ("many people", many), ("a thousand", few));
     }
+    let members = LARGE_GROUP.min(large.people);
     for (name, query) in [("PATCH of one member", Query::Member as fn(usize) -> Query), ("GET without members", Query::Without)] {
         let (mut many, mut few) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             many.push(large.median(query(1)).await);
             few.push(large.median(query(0)).await);
         }
-        report.add(format!("{name}, {kind}"), "µs, median", ("group of 100,000", many), ("of 100", few));
+        report.add(format!("{name}, {members} in the group, {kind}"), "µs, median", ("large group", many), ("of 100", few));
     }
     let (mut many, mut few) = (Vec::new(), Vec::new());
     for _ in 0..3 {
@@ -279,7 +280,7 @@ pub async fn measure(report: &mut Report, kind: Kind) {
             peaks.push((peak() - before).max(0.1));
         }
     }
-    report.add(format!("memory of a full GET, {kind}"), "MiB more", ("group of 100,000", many), ("of 100", few));
+    report.add(format!("memory of a full GET, {members} in the group, {kind}"), "MiB more", ("large group", many), ("of 100", few));
     large.server.stop().await;
     small.server.stop().await;
 }
