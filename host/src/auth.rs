@@ -2,7 +2,7 @@
 //! OAuth client and JWTs of its issuer.
 //!
 //! Knows tokens, their keyed hashes and their scopes; knows nothing of HTTP but the form of the
-//! `Authorization` header's value. Nothing is cached: a revoked token ends with the next request.
+//! `Authorization` header's value. Nothing is cached here: a revoked token ends with the next request.
 
 pub mod client;
 mod jwt;

@@ -242,28 +242,45 @@ impl Caller {
     }
 }
 
-/// What a write did, for the history.
+/// What a write did, for the history. With the event's id, time, actor (the connection) and request id it is all that a security
+/// event token about the write needs ([`rolecall_scim::event`]).
 #[derive(Clone, Copy, Debug)]
 struct Report<'a> {
+    /// How it was asked for, also within a bulk request.
+    method: &'static str,
     operations: &'a [Done],
     changed: &'a [String],
     ignored: &'a [String],
+    /// Whether the person is active now, if that has changed.
+    active: Option<bool>,
+}
+
+impl<'a> Report<'a> {
+    fn created(changed: &'a [String], ignored: &'a [String]) -> Self {
+        Self { method: "POST", operations: &[Done::Applied], changed, ignored, active: None }
+    }
+
+    const DELETED: Self = Self { method: "DELETE", operations: &[Done::Applied], changed: &[], ignored: &[], active: None };
 }
 
 /// What the provisioning log says of a resource's write. Attribute names only, never values.
 fn resource_event(kind: &'static str, id: &ResourceId, report: Report<'_>) -> NewEvent {
-    let Report { operations, changed, ignored } = report;
+    let Report { method, operations, changed, ignored, active } = report;
     let words: Vec<&str> = operations.iter().map(|done| done.word()).collect();
     let count = |wanted: Done| operations.iter().filter(|done| **done == wanted).count();
     let names = |names: &[String]| names[..names.len().min(EVENT_NAMES_LIMIT)].to_vec();
-    let data = json!({
+    let mut data = json!({
         "resource": id,
+        "method": method,
         "operations": words,
         "applied": count(Done::Applied),
         "no_op": count(Done::NoOp),
         "changed": names(changed),
         "ignored": names(ignored),
     });
+    if let Some(active) = active {
+        data["active"] = active.into();
+    }
     NewEvent { kind, account: None, data, personal: None, leaver: false }
 }
 

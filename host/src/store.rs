@@ -673,6 +673,9 @@ pub trait Store: Platform + Connections {
         kind: ResourceKind,
         id: &ResourceId,
     ) -> Result<Option<StoredResource>>;
+    /// A user by id with its groups, for rendering. One trip, unless its groups are themselves in groups.
+    async fn user(&self, tenant: &TenantId, connection: &ConnectionId, id: &ResourceId)
+    -> Result<Option<(StoredResource, Vec<UserGroup>)>>;
     /// Resources that match, in a stable order.
     async fn list(&self, tenant: &TenantId, connection: &ConnectionId, query: &ListQuery<'_>) -> Result<Listing>;
     /// The members of groups, at most `limit` a group (in id order).
@@ -700,7 +703,7 @@ pub trait Store: Platform + Connections {
         group: &ResourceId,
         candidates: &[ResourceId],
     ) -> Result<Vec<StoredMember>>;
-    /// The groups of users, for rendering.
+    /// The groups of users, for rendering. One trip, unless groups are themselves in groups.
     async fn groups_of(
         &self,
         tenant: &TenantId,

@@ -58,6 +58,8 @@ mod rate_limits;
 mod routes;
 #[path = "all/search.rs"]
 mod search;
+#[path = "all/security_events.rs"]
+mod security_events;
 #[path = "all/tenants.rs"]
 mod tenants;
 #[path = "all/webhooks.rs"]

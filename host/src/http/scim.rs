@@ -29,7 +29,7 @@ use super::urls;
 use crate::app::App;
 use crate::model::{ResourceId, TenantId};
 use crate::provisioning::{self, Applied, Caller, Command};
-use crate::store::StoredResource;
+use crate::store::{StoredResource, UserGroup};
 use crate::tenancy;
 use version::IfMatch;
 use view::View;
@@ -69,7 +69,9 @@ pub async fn create<E: Endpoint>(who: ScimCaller, State(app): State<Arc<App>>, q
     let written = write(&app, &who.caller, Command::Create { kind: E::KIND, body: body.0 }, false).await?;
     let view = written.view(&app, &who, &schemas, projection);
     let location = urls::resource(&who.base, E::KIND, written.stored.id.as_str());
-    let answer = view.shown(StatusCode::CREATED, &written.stored).await?;
+    // Nobody can have put it into a group yet.
+    let groups = (E::KIND == ResourceKind::User).then(Vec::new);
+    let answer = view.shown(StatusCode::CREATED, &written.stored, groups).await?;
     Ok(([(LOCATION, location)], answer).into_response())
 }
 
@@ -86,14 +88,20 @@ pub async fn read<E: Endpoint>(
 ) -> Result<Response> {
     let schemas = schemas(&app, &who.caller.tenant).await?;
     let projection = query.projection(&schemas, E::KIND)?;
-    let stored = find(&app, &who.caller, E::KIND, &ResourceId(id)).await?;
+    let (id, caller) = (ResourceId(id), &who.caller);
+    let (stored, groups) = if E::KIND == ResourceKind::User && projection.wants("groups") {
+        let found = app.store.user(&caller.tenant, &caller.connection, &id).await?;
+        found.map(|(user, groups)| (user, Some(groups))).ok_or_else(|| not_found(E::KIND))?
+    } else {
+        (find(&app, caller, E::KIND, &id).await?, None)
+    };
     if !version::if_match(&headers).allows(stored.version) {
         return Err(Error::precondition_failed());
     }
     if version::not_modified(&headers, stored.version) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, version::etag(stored.version))]).into_response());
     }
-    View { app: &app, who: &who, schemas: &schemas, projection: &projection }.answer(StatusCode::OK, &stored).await
+    View { app: &app, who: &who, schemas: &schemas, projection: &projection }.answer(StatusCode::OK, &stored, groups).await
 }
 
 /// PUT (RFC 7644 §3.5.1).
@@ -113,7 +121,7 @@ pub async fn replace<E: Endpoint>(
     let if_match = conditions(&app, &who.caller, E::KIND, &id, &headers).await?;
     let command = Command::Replace { kind: E::KIND, id, body: body.0, if_match };
     let written = write(&app, &who.caller, command, if_match.is_some()).await?;
-    written.view(&app, &who, &schemas, projection).shown(StatusCode::OK, &written.stored).await
+    written.view(&app, &who, &schemas, projection).shown(StatusCode::OK, &written.stored, None).await
 }
 
 /// PATCH (RFC 7644 §3.5.2): the answer is the resource; of a group that has members there is none unless `attributes` asks for
@@ -143,7 +151,7 @@ pub async fn patch<E: Endpoint>(
         None => !has_members(&app, &who.caller, &written.stored).await?,
     };
     let mut answer = if shows {
-        written.view(&app, &who, &schemas, projection).shown(StatusCode::OK, &written.stored).await?
+        written.view(&app, &who, &schemas, projection).shown(StatusCode::OK, &written.stored, None).await?
     } else {
         (StatusCode::NO_CONTENT, [(ETAG, version::etag(written.stored.version))]).into_response()
     };
@@ -187,7 +195,11 @@ async fn schemas(app: &Arc<App>, tenant: &TenantId) -> Result<Arc<Schemas>> {
 
 async fn find(app: &App, caller: &Caller, kind: ResourceKind, id: &ResourceId) -> Result<StoredResource> {
     let found = app.store.resource(&caller.tenant, &caller.connection, kind, id).await?;
-    found.ok_or_else(|| Error::not_found(&format!("such {}", kind.name().to_lowercase())))
+    found.ok_or_else(|| not_found(kind))
+}
+
+fn not_found(kind: ResourceKind) -> Error {
+    Error::not_found(&format!("such {}", kind.name().to_lowercase()))
 }
 
 /// Whether it is a group that has somebody in it.
@@ -263,8 +275,8 @@ struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    async fn shown(&self, status: StatusCode, stored: &StoredResource) -> Result<Response> {
-        View { app: self.app, who: self.who, schemas: self.schemas, projection: &self.projection }.answer(status, stored).await
+    async fn shown(&self, status: StatusCode, stored: &StoredResource, groups: Option<Vec<UserGroup>>) -> Result<Response> {
+        View { app: self.app, who: self.who, schemas: self.schemas, projection: &self.projection }.answer(status, stored, groups).await
     }
 }
 

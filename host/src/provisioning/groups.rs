@@ -26,6 +26,7 @@ const MEMBERS_COMPARED_LIMIT: i64 = 200_000;
 
 /// What a request asks of an existing group.
 struct Asked {
+    method: &'static str,
     document: Document,
     members: Vec<MemberChange>,
     /// For each of `members`: the operation that asks for it, and whether it asks for nothing else that changes something.
@@ -83,7 +84,7 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
     let write = ResourceWrite::CreateGroup { id: id.clone(), document: resource.document.clone(), members: ids };
     let mut changed = resource.document.paths();
     changed.extend(has_members.then(|| MEMBERS.to_owned()));
-    let event = resource_event("group.created", &id, Report { operations: &[Done::Applied], changed: &changed, ignored: &read.ignored });
+    let event = resource_event("group.created", &id, Report::created(&changed, &read.ignored));
     let committed = commit(app, caller, &active, cases.collect(), write, binding, event, now).await?;
     let version = committed.version.unwrap_or(1);
     let resource = StoredResource { version, ..resource };
@@ -104,7 +105,7 @@ pub(super) async fn replace(
         let members = vec![MemberChange::Replace(read.members.unwrap_or_default())];
         let (changed, member_operations) = (read.document.changed_since(before), vec![(0, read.document == *before)]);
         let (document, operations, ignored, quirks) = (read.document, vec![Done::Applied], read.ignored, read.quirks);
-        Ok(Asked { document, members, member_operations, operations, changed, ignored, quirks })
+        Ok(Asked { method: "PUT", document, members, member_operations, operations, changed, ignored, quirks })
     })
     .await
 }
@@ -122,7 +123,7 @@ pub(super) async fn patch(
         caller.trail.see(&patch.quirks);
         let patched = patch.apply_or_refusal(schemas, before)?;
         let Patched { document, members, member_operations, operations, changed, ignored, quirks } = patched;
-        Ok(Asked { document, members, member_operations, operations, changed, ignored, quirks })
+        Ok(Asked { method: "PATCH", document, members, member_operations, operations, changed, ignored, quirks })
     };
     match change(app, caller, id, if_match, &[], ask).await {
         // Adding somebody who never was is a no-op, as with somebody who is gone: refusing would also refuse the removals
@@ -174,7 +175,8 @@ async fn change(
     let expected = (document.is_some() || difference.compared).then_some(before.version).or(if_match);
     let renamed = document.as_ref().is_some_and(|next| next.text("displayName") != before.document.text("displayName"));
     let write = ResourceWrite::UpdateGroup { id: id.clone(), expected, document: document.clone(), add, remove };
-    let report = Report { operations: &asked.operations, changed: &asked.changed, ignored: &asked.ignored };
+    let report =
+        Report { method: asked.method, operations: &asked.operations, changed: &asked.changed, ignored: &asked.ignored, active: None };
     let event = resource_event("group.updated", id, report);
     let committed = commit(app, caller, &active, cases, write, None, event, now).await?;
     if renamed {
@@ -201,7 +203,7 @@ pub(super) async fn delete(app: &Arc<App>, caller: &Caller, id: &ResourceId, if_
         Case::of(person, document, memberships)
     });
     let now = app.clock.now();
-    let event = resource_event("group.deleted", id, Report { operations: &[Done::Applied], changed: &[], ignored: &[] });
+    let event = resource_event("group.deleted", id, Report::DELETED);
     let write = ResourceWrite::DeleteGroup { id: id.clone() };
     commit(app, caller, &active, cases.collect(), write, None, event, now).await?;
     Ok(Applied { resource: None, operations: vec![Done::Applied], changed: Vec::new(), quirks: Vec::new() })

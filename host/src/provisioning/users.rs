@@ -29,16 +29,19 @@ pub enum Update {
 
 /// What the protocol makes of a request, before any decision.
 struct Next {
+    method: &'static str,
     document: Document,
     operations: Vec<Done>,
     changed: Vec<String>,
     ignored: Vec<String>,
     quirks: Vec<Quirk>,
+    active: Option<bool>,
 }
 
 impl Next {
     fn report(&self) -> Report<'_> {
-        Report { operations: &self.operations, changed: &self.changed, ignored: &self.ignored }
+        let Self { method, operations, changed, ignored, active, .. } = self;
+        Report { method, operations, changed, ignored, active: *active }
     }
 }
 
@@ -49,16 +52,25 @@ impl Update {
                 let read = resource::read(schemas, ResourceKind::User, body, Some(before))?;
                 let done = if read.document == *before { Done::NoOp } else { Done::Applied };
                 let changed = read.document.changed_since(before);
-                Ok(Next { document: read.document, operations: vec![done], changed, ignored: read.ignored, quirks: read.quirks })
+                let active = activity(before, &read.document);
+                let (document, operations, ignored, quirks) = (read.document, vec![done], read.ignored, read.quirks);
+                Ok(Next { method: "PUT", document, operations, changed, ignored, quirks, active })
             }
             Self::Patch(body) => {
                 let patch = Patch::parse_or_refusal(schemas, ResourceKind::User, body)?;
                 trail.see(&patch.quirks);
                 let Patched { document, operations, changed, ignored, quirks, .. } = patch.apply_or_refusal(schemas, before)?;
-                Ok(Next { document, operations, changed, ignored, quirks })
+                let active = activity(before, &document);
+                Ok(Next { method: "PATCH", document, operations, changed, ignored, quirks, active })
             }
         }
     }
+}
+
+/// Whether somebody is active, if that has changed.
+fn activity(before: &Document, after: &Document) -> Option<bool> {
+    let active = evaluation::is_active(after);
+    (evaluation::is_active(before) != active).then_some(active)
 }
 
 /// POST.
@@ -76,7 +88,7 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
     let revives = revived.is_some();
     let case = Case::new(id.clone(), caller.connection.clone(), read.document.clone(), revived, now);
     let changed = read.document.paths();
-    let event = resource_event("user.created", &id, Report { operations: &[Done::Applied], changed: &changed, ignored: &read.ignored });
+    let event = resource_event("user.created", &id, Report::created(&changed, &read.ignored));
     let write = ResourceWrite::CreateUser { id: id.clone(), document: read.document, revives };
     let (version, document) = commit_decided(app, caller, &active, case, write, event, now).await?;
     let resource = StoredResource { id, kind: ResourceKind::User, document, version, created: now, modified: now };
@@ -122,8 +134,7 @@ pub(super) async fn delete(app: &Arc<App>, caller: &Caller, id: &ResourceId, if_
         check_version(if_match, &person.resource)?;
         let case = Case::unchanged(person.clone());
         let settled = people::settle_removal(&case, &active, now);
-        let event =
-            resource_event("user.deleted", &person.resource.id, Report { operations: &[Done::Applied], changed: &[], ignored: &[] });
+        let event = resource_event("user.deleted", &person.resource.id, Report::DELETED);
         let write = ResourceWrite::DeleteUser { id: person.resource.id.clone() };
         let evaluation = Evaluation::inactive();
         Ok(change_of(&caller_, &active, Decided { case, evaluation, settled, as_of: now }, write, event, now))

@@ -2,8 +2,9 @@
 //! differs from SQLite's. What the two have in common is `shared.rs`, compiled once for each.
 //!
 //! Every connection works as `rolecall_app`, which owns no table and sees no row but those of the tenant that the present
-//! transaction names. What has to be found before a tenant is known is read as `rolecall_platform`. The migration says what each may see.
+//! transaction (or, for single reads, the session) names. What has to be found before a tenant is known is read as `rolecall_platform`. The migration says what each may see.
 
+mod readers;
 #[cfg(test)]
 mod scratch;
 
@@ -13,8 +14,10 @@ use std::sync::Arc;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
+pub(super) use self::readers::ReadOne;
+use self::readers::Readers;
 use super::keys::Keys;
-use super::{ACQUIRE_TIMEOUT, Result, STATEMENT_CACHE, Work, migrations};
+use super::{ACQUIRE_TIMEOUT, ConnectionCredential, Result, STATEMENT_CACHE, StoreError, Work, migrations};
 use crate::crypto::Keyring;
 use crate::model::{ConnectionId, TenantId};
 
@@ -45,6 +48,12 @@ macro_rules! any_of {
 macro_rules! items_of {
     ($parameter:literal) => {
         concat!("(SELECT unnest(CAST(", $parameter, " AS TEXT[])) COLLATE \"C\" AS item)")
+    };
+}
+/// Rows of a subquery as one JSON array of arrays: NULL or an empty one for none.
+macro_rules! json_rows {
+    ($first:expr, $($column:expr),+) => {
+        concat!("CAST(json_agg(json_build_array(", $first, $(", ", $column,)+ ")) AS TEXT)")
     };
 }
 /// Locks the rows that a SELECT finds.
@@ -88,8 +97,12 @@ pub(super) fn text_list<'t>(texts: impl IntoIterator<Item = &'t str>) -> TextLis
 #[cfg(test)]
 pub(super) const EXPLAIN: &str = "EXPLAIN ";
 
-/// Connections of one host: PostgreSQL's default is 100 for all of them.
-const POOL: u32 = 16;
+/// Connections of one host for transactions. With those that read, a host has at most 20; PostgreSQL's default is 100 for all hosts.
+const POOL: u32 = 12;
+/// Those that read single statements of a tenant.
+const READERS: usize = 6;
+/// Those that read single statements over all tenants: whose token it is, what is due.
+const PLATFORM_READERS: usize = 2;
 /// The longest that one statement may take: deleting a large connection is the slowest.
 const STATEMENT_TIMEOUT: &str = "60s";
 /// The longest wait for a row that another transaction has locked.
@@ -105,6 +118,8 @@ const LOG_LOCK: i32 = 0x0052_4333;
 /// The store on a PostgreSQL database.
 pub struct PostgresStore {
     pool: PgPool,
+    readers: Readers,
+    platform: Readers,
     keys: Arc<Keys>,
 }
 
@@ -112,8 +127,6 @@ pub struct PostgresStore {
 pub(super) type Backend = PostgresStore;
 /// A transaction that reads.
 pub(super) type ReadTx = sqlx::Transaction<'static, Db>;
-/// What reads with one statement: a transaction, because it has to name the tenant.
-pub(super) type ReadOne = ReadTx;
 
 impl PostgresStore {
     /// Connects to the database that the URL names and applies the migrations as the user that it names.
@@ -125,46 +138,54 @@ impl PostgresStore {
         let mut owner = PgConnection::connect_with(&options).await?;
         migrations::run(&mut owner, migrations::POSTGRES).await?;
         owner.close().await?;
+        let options = options.options([
+            ("statement_timeout", STATEMENT_TIMEOUT),
+            ("lock_timeout", LOCK_TIMEOUT),
+            ("idle_in_transaction_session_timeout", IDLE_TIMEOUT),
+            ("standard_conforming_strings", "on"),
+        ]);
         let pool = PgPoolOptions::new()
             .max_connections(POOL)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             // Beginning a transaction asks soon enough: see `begin`.
             .test_before_acquire(false)
             .after_connect(|conn, _| Box::pin(async move { conn.execute("SET ROLE rolecall_app").await.map(|_| ()) }))
-            .connect_with(options.options([
-                ("statement_timeout", STATEMENT_TIMEOUT),
-                ("lock_timeout", LOCK_TIMEOUT),
-                ("idle_in_transaction_session_timeout", IDLE_TIMEOUT),
-                ("standard_conforming_strings", "on"),
-            ]))
+            .connect_with(options.clone())
             .await?;
-        Ok(Self { pool, keys: Arc::new(Keys::new(keyring)) })
+        let readers = Readers::new(options.clone(), "rolecall_app", READERS)?;
+        let platform = Readers::new(options, "rolecall_platform", PLATFORM_READERS)?;
+        Ok(Self { pool, readers, platform, keys: Arc::new(Keys::new(keyring)) })
     }
 
     /// One snapshot of the tenant's rows.
     pub(super) async fn read(&self, tenant: &TenantId) -> Result<ReadTx> {
-        let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}", enter(tenant));
+        let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}", enter("LOCAL", tenant));
         self.begin(begin).await
     }
 
     /// For one statement on the tenant's rows.
     pub(super) async fn read_one(&self, tenant: &TenantId) -> Result<ReadOne> {
-        self.read(tenant).await
+        self.readers.of(tenant).await
     }
 
     /// For one statement over what may be seen across tenants.
-    pub(super) async fn read_platform(&self) -> Result<ReadTx> {
-        self.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ROLE rolecall_platform".into()).await
+    pub(super) async fn read_platform(&self) -> Result<ReadOne> {
+        self.platform.any().await
     }
 
     /// One whole transaction on the tenant's rows, answered once it is durable.
     pub(super) async fn write<T: Send + 'static>(&self, tenant: &TenantId, work: impl Work<Conn, T>) -> Result<T> {
         // Another default isolation level would make locked rows look as they were before the wait.
-        let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {}", enter(tenant));
+        let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {}", enter("LOCAL", tenant));
         let mut tx = self.begin(begin).await?;
         let done = work(&mut tx).await?;
         tx.commit().await?;
         Ok(done)
+    }
+
+    /// One whole transaction that may write as much as there is: no different here.
+    pub(super) async fn write_everything<T: Send + 'static>(&self, tenant: &TenantId, work: impl Work<Conn, T>) -> Result<T> {
+        self.write(tenant, work).await
     }
 
     /// One whole transaction over what belongs to no tenant.
@@ -187,9 +208,29 @@ impl PostgresStore {
         }
     }
 
+    /// A credential, always as it is read: another host may have ended it.
+    pub(super) async fn remembered(
+        &self,
+        _hash: &str,
+        read: impl Future<Output = Result<Option<ConnectionCredential>>>,
+    ) -> Result<Option<ConnectionCredential>> {
+        read.await
+    }
+
     pub(super) fn keys(&self) -> Arc<Keys> {
         self.keys.clone()
     }
+}
+
+/// Whether a read failed because its session had been closed: nothing was read then, and another one may be asked.
+pub(super) fn is_lost(error: &StoreError) -> bool {
+    let StoreError::Unavailable(source) = error else { return false };
+    source.downcast_ref::<sqlx::Error>().is_some_and(is_closed)
+}
+
+/// Leaves a lost session to nobody else.
+pub(super) fn give_up(reader: ReadOne) {
+    reader.give_up();
 }
 
 /// Whether a connection has been closed: by the network, or by the server (class 57P, operator intervention).
@@ -226,10 +267,10 @@ pub(super) fn number_at_once(row: &mut sqlx::query_builder::Separated<'_, Db, &'
 /// Nothing was numbered.
 pub(super) fn advance_head(_sql: &mut sqlx::QueryBuilder<Db>, _tenant: &TenantId, _count: i64) {}
 
-/// Names the tenant whose rows this transaction sees, as a part of the words that begin it. A quotation mark inside a text is
+/// Names the tenant whose rows this transaction (`LOCAL`) or session (`SESSION`) sees. A quotation mark inside a text is
 /// written twice; every other character, a backslash too, stands for itself (`standard_conforming_strings` is set).
-fn enter(tenant: &TenantId) -> String {
-    format!("SET LOCAL rolecall.tenant = '{}'", tenant.as_str().replace('\'', "''"))
+fn enter(scope: &'static str, tenant: &TenantId) -> String {
+    format!("SET {scope} rolecall.tenant = '{}'", tenant.as_str().replace('\'', "''"))
 }
 
 /// Guards the tenant's active revision until the transaction ends: changes share it, an activation has it alone. So no result
@@ -271,6 +312,24 @@ mod tests {
             let (tenant, role): (String, String) =
                 sqlx::query_as("SELECT current_setting('rolecall.tenant'), current_user::text").fetch_one(&mut *tx).await.unwrap();
             assert_eq!((tenant.as_str(), role.as_str()), (name, "rolecall_app"));
+            let mut reader = store.read_one(&TenantId::from(name)).await.unwrap();
+            let (tenant, role): (String, String) =
+                sqlx::query_as("SELECT current_setting('rolecall.tenant'), current_user::text").fetch_one(&mut *reader).await.unwrap();
+            assert_eq!((tenant.as_str(), role.as_str()), (name, "rolecall_app"));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_reads_single_statements_can_not_write() {
+        let (store, _conn, _scratch) = scratch::open().await;
+        let tenant = TenantId::from("acme");
+        for mut reader in [store.read_one(&tenant).await.unwrap(), store.read_platform().await.unwrap()] {
+            let refused = sqlx::query("DELETE FROM api_tokens").execute(&mut *reader).await.unwrap_err();
+            assert!(
+                refused.to_string().contains("read-only transaction") || refused.to_string().contains("permission denied"),
+                "{refused}"
+            );
+            assert_eq!(sqlx::query_scalar::<_, String>("SHOW transaction_read_only").fetch_one(&mut *reader).await.unwrap(), "on");
         }
     }
 

@@ -2,8 +2,23 @@
 //!
 //! This file and `shared/` are compiled twice, as a child of `sqlite.rs` and as a child of `postgres.rs`. What differs comes
 //! from the parent: the types [`Db`], [`Conn`], [`Backend`] and [`TextList`], the locks, and the macros `any_of!`, `items_of!`,
-//! `for_update!` and `skip_locked!` for the words in which the SQL differs. A method here opens a transaction and calls one
+//! `json_rows!`, `for_update!` and `skip_locked!` for the words in which the SQL differs. A method here opens a transaction and calls one
 //! function of `shared/`, which knows nothing of how transactions begin and end.
+
+/// A read on a connection for one statement; on another one where it turns out that the server has closed this one meanwhile.
+/// Each that is given up leaves room for a new one, so that this ends.
+macro_rules! read_once {
+    ($reader:expr, $conn:ident => $read:expr) => {
+        loop {
+            let mut reader = $reader.await?;
+            let $conn: &mut Conn = &mut reader;
+            match $read.await {
+                Err(error) if is_lost(&error) => give_up(reader),
+                done => break done,
+            }
+        }
+    };
+}
 
 #[macro_use]
 #[path = "shared/rows.rs"]
@@ -52,8 +67,8 @@ use zeroize::Zeroizing;
 use self::commit::RevisionCheck;
 use self::groups::WhatIf;
 use super::{
-    Backend, Conn, Db, advance_head, begin_last_statement, begin_statement, end_statements, lock_log, lock_revision, lock_structure,
-    number_at_once, text_list,
+    Backend, Conn, Db, advance_head, begin_last_statement, begin_statement, end_statements, give_up, is_lost, lock_log, lock_revision,
+    lock_structure, number_at_once, text_list,
 };
 use crate::model::{
     Account, AccountId, AccountState, Actor, ConnectionId, ConnectionState, Event, GroupMembership, Handle, Instant, ResourceId,
@@ -91,30 +106,29 @@ fn has_nul(text: &str) -> bool {
 #[async_trait]
 impl Platform for Backend {
     async fn ping(&self) -> Result<()> {
-        sqlx::query("SELECT 1").execute(&mut *self.read_platform().await?).await?;
-        Ok(())
+        read_once!(self.read_platform(), conn => async { Ok(sqlx::query("SELECT 1").execute(conn).await.map(|_| ())?) })
     }
 
     async fn find_connection(&self, connection: &ConnectionId) -> Result<Option<(TenantId, ConnectionState)>> {
         if has_nul(connection.as_str()) {
             return Ok(None);
         }
-        tenancy::find_connection(&mut *self.read_platform().await?, connection).await
+        read_once!(self.read_platform(), conn => tenancy::find_connection(conn, connection))
     }
 
     async fn find_connection_token(&self, hash: &str) -> Result<Option<ConnectionCredential>> {
-        credentials::by_hash(&mut *self.read_platform().await?, hash).await
+        self.remembered(hash, async { read_once!(self.read_platform(), conn => credentials::by_hash(conn, hash)) }).await
     }
 
     async fn find_issuer(&self, connection: &ConnectionId) -> Result<Option<StoredIssuer>> {
         if has_nul(connection.as_str()) {
             return Ok(None);
         }
-        credentials::find_issuer(&mut *self.read_platform().await?, connection).await
+        read_once!(self.read_platform(), conn => credentials::find_issuer(conn, connection))
     }
 
     async fn find_api_token(&self, hash: &str) -> Result<Option<ApiCredential>> {
-        tenancy::find_api_token(&mut *self.read_platform().await?, hash).await
+        read_once!(self.read_platform(), conn => tenancy::find_api_token(conn, hash))
     }
 
     async fn create_api_token(&self, token: &NewToken, scope: &ApiScope) -> Result<()> {
@@ -123,22 +137,23 @@ impl Platform for Backend {
     }
 
     async fn count_api_tokens(&self) -> Result<i64> {
-        tenancy::count_api_tokens(&mut *self.read_platform().await?).await
+        read_once!(self.read_platform(), conn => tenancy::count_api_tokens(conn))
     }
 
     async fn tenants(&self) -> Result<Vec<Tenant>> {
-        tenancy::all(&mut *self.read_platform().await?).await
+        read_once!(self.read_platform(), conn => tenancy::all(conn))
     }
 
     async fn expand_fan_outs(&self, now: Instant) -> Result<bool> {
-        let Some(tenant) = self.next_fan_out().await? else { return Ok(false) };
+        let next = async || read_once!(self.read_platform(), conn => work::next_fan_out(conn));
+        let Some(tenant) = next().await? else { return Ok(false) };
         let scope = self.scope(&tenant);
         self.write(&tenant, move |conn: &mut Conn| Box::pin(async move { work::expand(conn, &scope, now).await })).await?;
-        Ok(self.next_fan_out().await?.is_some())
+        Ok(next().await?.is_some())
     }
 
     async fn claim_due(&self, now: Instant, lease_until: Instant, limit: i64, busy: &BTreeSet<TenantId>) -> Result<Vec<DuePerson>> {
-        let shares = work::claim_shares(&mut *self.read_platform().await?, now, limit, busy).await?;
+        let shares = read_once!(self.read_platform(), conn => work::claim_shares(conn, now, limit, busy))?;
         let mut due = Vec::new();
         for (tenant, share) in shares {
             let scope = self.scope(&tenant);
@@ -151,10 +166,9 @@ impl Platform for Backend {
     }
 
     async fn number_events(&self) -> Result<u64> {
-        let tenants: Vec<String> = sqlx::query_scalar(history::UNNUMBERED).fetch_all(&mut *self.read_platform().await?).await?;
         let mut numbered = 0;
-        for tenant in tenants {
-            let scope = self.scope(&TenantId(tenant));
+        for tenant in read_once!(self.read_platform(), conn => history::unnumbered(conn))? {
+            let scope = self.scope(&tenant);
             let tenant = scope.tenant.clone();
             numbered += self.write(&tenant, move |conn: &mut Conn| Box::pin(async move { history::number(conn, &scope).await })).await?;
         }
@@ -168,7 +182,7 @@ impl Platform for Backend {
             if left <= 0 {
                 break;
             }
-            let shares = outbox::claim_shares(&mut *self.read_platform().await?, leavers, now, left).await?;
+            let shares = read_once!(self.read_platform(), conn => outbox::claim_shares(conn, leavers, now, left))?;
             for (tenant, share) in shares {
                 let scope = self.scope(&tenant);
                 let claimed = self
@@ -183,14 +197,7 @@ impl Platform for Backend {
     }
 
     async fn next_due(&self, now: Instant) -> Result<Option<Instant>> {
-        work::next_due(&mut *self.read_platform().await?, now).await
-    }
-}
-
-impl Backend {
-    async fn next_fan_out(&self) -> Result<Option<TenantId>> {
-        let tenant: Option<String> = sqlx::query_scalar(work::NEXT_FAN_OUT).fetch_optional(&mut *self.read_platform().await?).await?;
-        Ok(tenant.map(TenantId))
+        read_once!(self.read_platform(), conn => work::next_due(conn, now))
     }
 }
 
@@ -206,7 +213,7 @@ impl Store for Backend {
         if has_nul(tenant.as_str()) {
             return Ok(None);
         }
-        tenancy::find(&mut *self.read_one(tenant).await?, tenant).await
+        read_once!(self.read_one(tenant), conn => tenancy::find(conn, tenant))
     }
 
     async fn put_revision(&self, tenant: &TenantId, revision: &StoredRevision, at: Instant) -> Result<()> {
@@ -216,7 +223,7 @@ impl Store for Backend {
     }
 
     async fn revision(&self, tenant: &TenantId, hash: &RevisionHash) -> Result<Option<StoredRevision>> {
-        tenancy::revision(&mut *self.read_one(tenant).await?, tenant, hash).await
+        read_once!(self.read_one(tenant), conn => tenancy::revision(conn, tenant, hash))
     }
 
     async fn activate(
@@ -279,7 +286,7 @@ impl Store for Backend {
 
     async fn delete_connection(&self, tenant: &TenantId, connection: &ConnectionId, actor: &Actor, at: Instant) -> Result<()> {
         let (scope, connection, actor) = (self.scope(tenant), connection.clone(), actor.clone());
-        self.write(tenant, move |conn: &mut Conn| {
+        self.write_everything(tenant, move |conn: &mut Conn| {
             Box::pin(async move { removal::delete_connection(conn, &scope, &connection, &actor, at).await })
         })
         .await
@@ -287,7 +294,7 @@ impl Store for Backend {
 
     async fn note_credential(&self, tenant: &TenantId, connection: &ConnectionId, token_id: Option<&str>, at: Instant) -> Result<()> {
         if let Some(token_id) = token_id
-            && !tenancy::is_news(&mut *self.read_one(tenant).await?, tenant, connection, token_id, at).await?
+            && !read_once!(self.read_one(tenant), conn => tenancy::is_news(conn, tenant, connection, token_id, at))?
         {
             return Ok(());
         }
@@ -303,11 +310,11 @@ impl Store for Backend {
     }
 
     async fn revivable(&self, tenant: &TenantId, connection: &ConnectionId, external_id: &str) -> Result<Option<Account>> {
-        people::revivable(&mut *self.read_one(tenant).await?, tenant, connection, external_id).await
+        read_once!(self.read_one(tenant), conn => people::revivable(conn, tenant, connection, external_id))
     }
 
     async fn name_holder(&self, tenant: &TenantId, name_key: &str, except: &AccountId) -> Result<Option<AccountId>> {
-        people::name_holder(&mut *self.read_one(tenant).await?, tenant, name_key, except).await
+        read_once!(self.read_one(tenant), conn => people::name_holder(conn, tenant, name_key, except))
     }
 
     async fn resource(
@@ -320,7 +327,25 @@ impl Store for Backend {
         if has_nul(id.as_str()) {
             return Ok(None);
         }
-        resources::read(&mut *self.read_one(tenant).await?, tenant, connection, kind, id).await
+        read_once!(self.read_one(tenant), conn => resources::read(conn, tenant, connection, kind, id))
+    }
+
+    async fn user(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        id: &ResourceId,
+    ) -> Result<Option<(StoredResource, Vec<UserGroup>)>> {
+        if has_nul(id.as_str()) {
+            return Ok(None);
+        }
+        let found = read_once!(self.read_one(tenant), conn => groups::user(conn, tenant, connection, id))?;
+        let Some((user, groups)) = found else { return Ok(None) };
+        if let Some(groups) = groups {
+            return Ok(Some((user, groups)));
+        }
+        let groups = self.groups_of(tenant, connection, std::slice::from_ref(id)).await?.remove(id).unwrap_or_default();
+        Ok(Some((user, groups)))
     }
 
     async fn list(&self, tenant: &TenantId, connection: &ConnectionId, query: &ListQuery<'_>) -> Result<Listing> {
@@ -345,7 +370,7 @@ impl Store for Backend {
         after: Option<&ResourceId>,
         limit: i64,
     ) -> Result<Vec<StoredMember>> {
-        groups::members_after(&mut *self.read_one(tenant).await?, tenant, connection, group, after, limit).await
+        read_once!(self.read_one(tenant), conn => groups::members_after(conn, tenant, connection, group, after, limit))
     }
 
     async fn which_members(
@@ -355,7 +380,7 @@ impl Store for Backend {
         group: &ResourceId,
         candidates: &[ResourceId],
     ) -> Result<Vec<StoredMember>> {
-        groups::which_members(&mut *self.read_one(tenant).await?, tenant, connection, group, &askable(candidates)).await
+        read_once!(self.read_one(tenant), conn => groups::which_members(conn, tenant, connection, group, &askable(candidates)))
     }
 
     async fn groups_of(
@@ -364,7 +389,11 @@ impl Store for Backend {
         connection: &ConnectionId,
         users: &[ResourceId],
     ) -> Result<BTreeMap<ResourceId, Vec<UserGroup>>> {
-        groups::groups_of(&mut *self.read(tenant).await?, tenant, connection, &askable(users)).await
+        let users = askable(users);
+        match read_once!(self.read_one(tenant), conn => groups::direct_groups_of(conn, tenant, connection, &users))? {
+            Some(groups) => Ok(groups),
+            None => groups::groups_of(&mut *self.read(tenant).await?, tenant, connection, &users).await,
+        }
     }
 
     async fn users_below(
@@ -374,7 +403,7 @@ impl Store for Backend {
         groups: &[ResourceId],
         limit: usize,
     ) -> Result<Option<Vec<ResourceId>>> {
-        groups::users_below(&mut *self.read_one(tenant).await?, tenant, connection, &askable(groups), limit).await
+        read_once!(self.read_one(tenant), conn => groups::users_below(conn, tenant, connection, &askable(groups), limit))
     }
 
     async fn memberships_if(
@@ -397,16 +426,16 @@ impl Store for Backend {
         after: Option<&ResourceId>,
         limit: i64,
     ) -> Result<Vec<(ConnectionId, StoredResource)>> {
-        groups::unbound(&mut *self.read_one(tenant).await?, tenant, only, after, limit).await
+        read_once!(self.read_one(tenant), conn => groups::unbound(conn, tenant, only, after, limit))
     }
 
     async fn seal_secret(&self, tenant: &TenantId, plain: &[u8]) -> Result<Vec<u8>> {
-        let key = history::tenant_key(&mut *self.read_one(tenant).await?, &self.scope(tenant)).await?;
+        let key = read_once!(self.read_one(tenant), conn => history::tenant_key(conn, &self.scope(tenant)))?;
         key.seal(&secret_purpose(tenant), plain).map_err(unsealable)
     }
 
     async fn open_secret(&self, tenant: &TenantId, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        let key = history::tenant_key(&mut *self.read_one(tenant).await?, &self.scope(tenant)).await?;
+        let key = read_once!(self.read_one(tenant), conn => history::tenant_key(conn, &self.scope(tenant)))?;
         key.open(&secret_purpose(tenant), sealed).map_err(unsealable)
     }
 
@@ -445,7 +474,7 @@ impl Store for Backend {
     }
 
     async fn handle(&self, tenant: &TenantId, handle: &Handle) -> Result<Option<HandleBinding>> {
-        groups::handle(&mut *self.read_one(tenant).await?, tenant, handle).await
+        read_once!(self.read_one(tenant), conn => groups::handle(conn, tenant, handle))
     }
 
     async fn confirm_handle(&self, tenant: &TenantId, handle: &Handle, actor: &Actor, at: Instant) -> Result<HandleBinding> {
@@ -458,7 +487,7 @@ impl Store for Backend {
     }
 
     async fn handles(&self, tenant: &TenantId) -> Result<Vec<HandleBinding>> {
-        groups::handles(&mut *self.read_one(tenant).await?, tenant).await
+        read_once!(self.read_one(tenant), conn => groups::handles(conn, tenant))
     }
 
     async fn accounts(
@@ -479,7 +508,7 @@ impl Store for Backend {
     }
 
     async fn count_pending(&self, tenant: &TenantId) -> Result<i64> {
-        people::count_pending(&mut *self.read_one(tenant).await?, tenant).await
+        read_once!(self.read_one(tenant), conn => people::count_pending(conn, tenant))
     }
 
     async fn events(&self, tenant: &TenantId, after: i64, limit: i64) -> Result<Vec<Event>> {
@@ -493,7 +522,7 @@ impl Store for Backend {
     }
 
     async fn targets(&self, tenant: &TenantId) -> Result<Vec<Target>> {
-        outbox::targets(&mut *self.read_one(tenant).await?, tenant).await
+        read_once!(self.read_one(tenant), conn => outbox::targets(conn, tenant))
     }
 
     async fn finish_delivery(&self, tenant: &TenantId, target: &str, event: &str, result: &DeliveryResult, at: Instant) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The store on SQLite: how the file is opened, how it is read, and the words in which its SQL differs from PostgreSQL's.
 //! What the two have in common is `shared.rs`, compiled once for each; how writes are grouped is `sqlite/writer.rs`.
 
+mod credentials;
 mod readers;
 #[cfg(test)]
 mod scratch;
@@ -12,11 +13,12 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
+use self::credentials::Remembered;
 use self::readers::Readers;
 pub(super) use self::readers::{ReadOne, ReadTx};
-use self::writer::Writer;
+use self::writer::{Extent, Writer};
 use super::keys::Keys;
-use super::{Result, STATEMENT_CACHE, StoreError, Work};
+use super::{ConnectionCredential, Result, STATEMENT_CACHE, StoreError, Work};
 use crate::crypto::Keyring;
 use crate::model::{ConnectionId, TenantId};
 
@@ -30,6 +32,12 @@ macro_rules! any_of {
 macro_rules! items_of {
     ($parameter:literal) => {
         concat!("(SELECT value AS item FROM json_each(", $parameter, "))")
+    };
+}
+/// Rows of a subquery as one JSON array of arrays: NULL or an empty one for none.
+macro_rules! json_rows {
+    ($first:expr, $($column:expr),+) => {
+        concat!("json_group_array(json_array(", $first, $(", ", $column,)+ "))")
     };
 }
 /// Locks the rows that a SELECT finds: nothing here, because there is one writer.
@@ -71,6 +79,9 @@ pub(super) fn text_list<'t>(texts: impl IntoIterator<Item = &'t str>) -> TextLis
 #[cfg(test)]
 pub(super) const EXPLAIN: &str = "EXPLAIN QUERY PLAN ";
 
+/// The pages (of 4 KiB) that the write-ahead log has when they are copied into the file. Each time waits for the disk twice, and
+/// pages that many changes touch are copied once for all of them: four times SQLite's own 1,000.
+const CHECKPOINT_PAGES: &str = "4000";
 /// How long a connection waits for a lock that another process holds on the file (a backup, the command line).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -79,6 +90,7 @@ pub struct SqliteStore {
     readers: Readers,
     writer: Writer,
     keys: Arc<Keys>,
+    credentials: Remembered,
 }
 
 /// What `shared.rs` implements the traits for.
@@ -96,13 +108,16 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            // What is needed to undo one change of a group: see `Extent`.
+            .pragma("temp_store", "MEMORY")
             .statement_cache_capacity(STATEMENT_CACHE);
         if url.contains(":memory:") || url.contains("mode=memory") {
             return Err(StoreError::Missing("durable database in memory (name a file: `sqlite:rolecall.db`)"));
         }
         let writer = Writer::start(options.clone()).await?;
         let readers = Readers::new(options.create_if_missing(false).pragma("query_only", "ON"))?;
-        Ok(Self { readers, writer, keys: Arc::new(Keys::new(keyring)) })
+        Ok(Self { readers, writer, keys: Arc::new(Keys::new(keyring)), credentials: Remembered::default() })
     }
 
     /// One snapshot. Every statement names the tenant itself; there is no second fence here as on PostgreSQL.
@@ -122,18 +137,48 @@ impl SqliteStore {
 
     /// One whole transaction, answered once it is durable.
     pub(super) async fn write<T: Send + 'static>(&self, _tenant: &TenantId, work: impl Work<Conn, T>) -> Result<T> {
-        self.writer.submit(work).await
+        self.writer.submit(Extent::Bounded, work).await
+    }
+
+    /// One whole transaction that may write as much as there is.
+    pub(super) async fn write_everything<T: Send + 'static>(&self, _tenant: &TenantId, work: impl Work<Conn, T>) -> Result<T> {
+        self.writer.submit(Extent::Everything, work).await
     }
 
     /// One whole transaction over what belongs to no tenant.
     pub(super) async fn write_platform<T: Send + 'static>(&self, work: impl Work<Conn, T>) -> Result<T> {
-        self.writer.submit(work).await
+        self.writer.submit(Extent::Bounded, work).await
+    }
+
+    /// A credential by its hash: as it was read before, if nothing has been written since.
+    pub(super) async fn remembered(
+        &self,
+        hash: &str,
+        read: impl Future<Output = Result<Option<ConnectionCredential>>>,
+    ) -> Result<Option<ConnectionCredential>> {
+        let groups = self.writer.groups();
+        if let Some(credential) = self.credentials.get(groups, hash) {
+            return Ok(Some(credential));
+        }
+        let found = read.await?;
+        if let Some(credential) = &found {
+            self.credentials.put(groups, hash, credential);
+        }
+        Ok(found)
     }
 
     pub(super) fn keys(&self) -> Arc<Keys> {
         self.keys.clone()
     }
 }
+
+/// Whether a read failed because its connection had been closed: a file closes none.
+pub(super) fn is_lost(_error: &StoreError) -> bool {
+    false
+}
+
+/// Leaves a lost connection to nobody else.
+pub(super) fn give_up(_reader: ReadOne) {}
 
 /// Begins the `nth` statement of a batch: one text, one trip to the thread that owns the file.
 pub(super) fn begin_statement(sql: &mut sqlx::QueryBuilder<Db>, nth: usize) {

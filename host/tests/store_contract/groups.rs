@@ -166,6 +166,12 @@ async fn memberships_follow_nesting_and_handles(fixture: Fixture) {
     let of_ana: Vec<_> = groups[&ana].iter().map(|group| (group.id.as_str(), group.display.as_str(), group.direct)).collect();
     assert_eq!(of_ana, [("group-firm", "firm", false), ("group-team", "team", true), ("group-unit", "unit", false)]);
     assert_eq!(groups[&"user-x".into()], []);
+    for user in [&ana, &bob] {
+        let (found, its) = store.user(tenant, connection, user).await.unwrap().unwrap();
+        assert_eq!((&found.id, &its), (user, &groups[user]), "as with its groups asked for by themselves");
+    }
+    assert_eq!(store.user(tenant, connection, &"user-x".into()).await.unwrap(), None);
+    assert_eq!(store.user(tenant, connection, &team).await.unwrap(), None, "a group is no user");
     store.confirm_handle(tenant, &"unit".into(), &actor(), START).await.unwrap();
     assert_eq!(chains(&here.person(&ana).await.groups), ["firm: team → unit → firm", "team: team", "unit: team → unit"]);
 }
@@ -342,6 +348,7 @@ async fn a_large_group_is_deleted_at_once_and_cleared_in_the_background(fixture:
     here.commit(Change { write, ..here.change() }).await.unwrap();
     let first = std::slice::from_ref(&users[0]);
     assert_eq!(fixture.store.groups_of(&fixture.tenant, &here.connection, first).await.unwrap()[&users[0]], []);
+    assert_eq!(fixture.store.user(&fixture.tenant, &here.connection, &users[0]).await.unwrap().unwrap().1, []);
     // Not marked yet, and counted all the same.
     assert_eq!(here.person(&users[0]).await.evaluation.cause, None);
     assert_eq!(fixture.store.count_pending(&fixture.tenant).await.unwrap(), i64::try_from(users.len()).unwrap());

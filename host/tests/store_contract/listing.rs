@@ -283,6 +283,12 @@ async fn everything(here: &Through<'_>, kind: ResourceKind) -> BTreeMap<String, 
     let ids: Vec<ResourceId> = all.iter().map(|resource| resource.id.clone()).collect();
     let members = here.store.members(&here.tenant, &here.connection, &ids, 1_000).await.unwrap();
     let groups = here.store.groups_of(&here.tenant, &here.connection, &ids).await.unwrap();
+    if kind == ResourceKind::User {
+        for resource in &all {
+            let (user, its) = here.store.user(&here.tenant, &here.connection, &resource.id).await.unwrap().unwrap();
+            assert_eq!((&user, &its), (resource, &groups[&resource.id]), "one by one as many at once");
+        }
+    }
     let rows = |id: &ResourceId| match kind {
         ResourceKind::Group => members[id]
             .iter()

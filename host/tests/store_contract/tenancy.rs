@@ -175,6 +175,7 @@ async fn tenants_are_apart(fixture: Fixture) {
     let (store, other, connection) = (&fixture.store, &"globex".into(), &fixture.connection);
     assert!(store.people(other, connection, std::slice::from_ref(&ana)).await.unwrap().is_empty());
     assert_eq!(store.resource(other, connection, ResourceKind::User, &ana).await.unwrap(), None);
+    assert_eq!(store.user(other, connection, &ana).await.unwrap(), None);
     assert!(store.members(other, connection, std::slice::from_ref(&group), 10).await.unwrap()[&group].is_empty());
     assert!(store.which_members(other, connection, &group, std::slice::from_ref(&ana)).await.unwrap().is_empty());
     assert!(store.groups_of(other, connection, std::slice::from_ref(&ana)).await.unwrap()[&ana].is_empty());

@@ -46,12 +46,15 @@ type Rows = BTreeMap<ResourceId, Vec<Value>>;
 type MemberLists = BTreeMap<ResourceId, Vec<StoredMember>>;
 
 impl View<'_> {
-    /// The answer about one resource, with its entity tag.
+    /// The answer about one resource, with its entity tag; `groups` are a user's if they were read with it.
     ///
     /// # Errors
     /// The store's.
-    pub async fn answer(&self, status: StatusCode, stored: &StoredResource) -> Result<Response> {
-        let body = self.body(stored).await?;
+    pub async fn answer(&self, status: StatusCode, stored: &StoredResource, groups: Option<Vec<UserGroup>>) -> Result<Response> {
+        let body = match groups {
+            Some(groups) => json_text(&self.render(stored, Some(self.group_rows(&groups))))?.into(),
+            None => self.body(stored).await?,
+        };
         Ok(([(ETAG, version::etag(stored.version))], super::of_scim(status, body)).into_response())
     }
 
@@ -101,9 +104,7 @@ impl View<'_> {
         match kind {
             ResourceKind::User if self.projection.wants("groups") => {
                 let groups = self.app.store.groups_of(&self.who.caller.tenant, &self.who.caller.connection, ids).await?;
-                Ok(Some(
-                    groups.into_iter().map(|(user, groups)| (user, groups.iter().map(|group| self.group_row(group)).collect())).collect(),
-                ))
+                Ok(Some(groups.into_iter().map(|(user, groups)| (user, self.group_rows(&groups))).collect()))
             }
             ResourceKind::Group if self.projection.wants("members") => {
                 let members = bounded(MEMBERS_LIMIT, ids, |groups, limit| self.load(groups, limit)).await?;
@@ -125,9 +126,12 @@ impl View<'_> {
         Ok(self.app.store.members(&self.who.caller.tenant, &self.who.caller.connection, &groups, limit).await?)
     }
 
-    fn group_row(&self, group: &UserGroup) -> Value {
-        let location = urls::resource(&self.who.base, ResourceKind::Group, group.id.as_str());
-        json!({"value": group.id, "$ref": location, "display": group.display, "type": if group.direct { "direct" } else { "indirect" }})
+    fn group_rows(&self, groups: &[UserGroup]) -> Vec<Value> {
+        let row = |group: &UserGroup| {
+            let location = urls::resource(&self.who.base, ResourceKind::Group, group.id.as_str());
+            json!({"value": group.id, "$ref": location, "display": group.display, "type": if group.direct { "direct" } else { "indirect" }})
+        };
+        groups.iter().map(row).collect()
     }
 }
 

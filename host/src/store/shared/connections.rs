@@ -2,14 +2,14 @@
 
 use async_trait::async_trait;
 
-use super::{Backend, Conn, credentials, has_nul, journal};
+use super::{Backend, Conn, credentials, give_up, has_nul, is_lost, journal};
 use crate::model::{Actor, ConnectionId, Instant, Issuer, TenantId};
 use crate::store::{ConnectionCredential, Connections, Dialect, LogEntry, Result};
 
 #[async_trait]
 impl Connections for Backend {
     async fn credential(&self, tenant: &TenantId, connection: &ConnectionId, id: &str) -> Result<Option<ConnectionCredential>> {
-        credentials::by_id(&mut *self.read_one(tenant).await?, tenant, connection, id).await
+        read_once!(self.read_one(tenant), conn => credentials::by_id(conn, tenant, connection, id))
     }
 
     async fn remove_client(&self, tenant: &TenantId, connection: &ConnectionId, actor: &Actor, at: Instant) -> Result<()> {
@@ -49,7 +49,7 @@ impl Connections for Backend {
         if has_nul(connection.as_str()) {
             return Ok(None);
         }
-        credentials::issuer(&mut *self.read_one(tenant).await?, tenant, connection).await
+        read_once!(self.read_one(tenant), conn => credentials::issuer(conn, tenant, connection))
     }
 
     async fn claim_keys(&self, tenant: &TenantId, connection: &ConnectionId, before: Instant, at: Instant) -> Result<bool> {
@@ -83,11 +83,11 @@ impl Connections for Backend {
     }
 
     async fn dialects(&self, tenant: &TenantId, connection: &ConnectionId) -> Result<Vec<Dialect>> {
-        journal::dialects(&mut *self.read_one(tenant).await?, tenant, connection).await
+        read_once!(self.read_one(tenant), conn => journal::dialects(conn, tenant, connection))
     }
 
     async fn log(&self, tenant: &TenantId, connection: &ConnectionId, after: Option<i64>, limit: i64) -> Result<Vec<(i64, LogEntry)>> {
-        journal::log(&mut *self.read_one(tenant).await?, tenant, connection, after, limit).await
+        read_once!(self.read_one(tenant), conn => journal::log(conn, tenant, connection, after, limit))
     }
 
     async fn forget_log(&self, tenant: &TenantId, before: Instant, limit: i64) -> Result<u64> {

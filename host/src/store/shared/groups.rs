@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rolecall_scim::ResourceKind;
 use sqlx::Row as _;
 
-use super::rows::{kind_of, resource};
+use super::rows::{json, kind_of, resource};
 use super::{Conn, Scope, text_list};
 use crate::model::{Actor, Cause, ConnectionId, GroupMembership, Handle, Instant, ResourceId, TenantId};
 use crate::store::nesting::Above;
@@ -167,6 +167,88 @@ pub(super) async fn memberships_if(
         above.remove(gone);
     }
     Ok(direct.into_iter().map(|(user, groups)| (user, above.memberships(&groups))).collect())
+}
+
+/// Whether the group of `m` is itself in a group, as a number.
+macro_rules! is_nested {
+    () => {
+        "CASE WHEN EXISTS (SELECT 1 FROM members p WHERE p.tenant = m.tenant AND p.connection = m.connection AND p.member_id = m.group_id)
+         THEN 1 ELSE 0 END"
+    };
+}
+/// The living groups `g` of the memberships `m`.
+macro_rules! living_groups {
+    () => {
+        " FROM members m JOIN resources g ON g.tenant = m.tenant AND g.connection = m.connection AND g.id = m.group_id AND g.kind = 'group'"
+    };
+}
+
+/// The living groups that users are directly in.
+pub(super) const DIRECT_GROUPS: &str = concat!(
+    "SELECT m.member_id, g.id, g.label, ",
+    is_nested!(),
+    living_groups!(),
+    " WHERE m.tenant = $1 AND m.connection = $2 AND ",
+    any_of!("m.member_id", "$3"),
+    " ORDER BY g.id"
+);
+
+/// The groups of users, if one statement sees them all: `None` when one of them is in a group itself.
+pub(super) async fn direct_groups_of(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    users: &[ResourceId],
+) -> Result<Option<BTreeMap<ResourceId, Vec<UserGroup>>>> {
+    let rows: Vec<(String, String, Option<String>, i32)> = sqlx::query_as(DIRECT_GROUPS)
+        .bind(tenant.as_str())
+        .bind(connection.as_str())
+        .bind(text_list(users.iter().map(ResourceId::as_str)))
+        .fetch_all(conn)
+        .await?;
+    let mut groups_of: BTreeMap<ResourceId, Vec<UserGroup>> = users.iter().map(|user| (user.clone(), Vec::new())).collect();
+    for (user, id, label, nested) in rows {
+        if nested != 0 {
+            return Ok(None);
+        }
+        groups_of.entry(ResourceId(user)).or_default().push(direct_group(id, label));
+    }
+    Ok(Some(groups_of))
+}
+
+fn direct_group(id: String, label: Option<String>) -> UserGroup {
+    UserGroup { id: ResourceId(id), display: label.unwrap_or_default(), direct: true }
+}
+
+/// A user with the living groups that it is directly in: id, label, and whether the group is in a group.
+pub(super) const USER: &str = concat!(
+    "SELECT ",
+    resource_columns!(),
+    ", (SELECT ",
+    json_rows!("g.id", "g.label", is_nested!()),
+    living_groups!(),
+    " WHERE m.tenant = r.tenant AND m.connection = r.connection AND m.member_id = r.id) AS in_groups
+     FROM resources r WHERE r.tenant = $1 AND r.connection = $2 AND r.id = $3 AND r.kind = 'user'"
+);
+
+/// A user with its groups; without them when one of them is in a group itself, so that there are more than one statement sees.
+pub(super) async fn user(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    id: &ResourceId,
+) -> Result<Option<(StoredResource, Option<Vec<UserGroup>>)>> {
+    let row = sqlx::query(USER).bind(tenant.as_str()).bind(connection.as_str()).bind(id.as_str()).fetch_optional(conn).await?;
+    let Some(row) = row else { return Ok(None) };
+    let in_groups: Option<&str> = row.try_get("in_groups")?;
+    let direct: Vec<(String, Option<String>, u8)> = in_groups.map_or(Ok(Vec::new()), |rows| json(rows, "a list of groups"))?;
+    let user = resource(&row)?;
+    if direct.iter().any(|(_, _, nested)| *nested != 0) {
+        return Ok(Some((user, None)));
+    }
+    let mut groups: Vec<UserGroup> = direct.into_iter().map(|(id, label, _)| direct_group(id, label)).collect();
+    groups.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(Some((user, Some(groups))))
 }
 
 /// The living groups of users, by id.

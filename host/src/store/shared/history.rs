@@ -8,7 +8,7 @@ use super::batch::Batch;
 use super::rows::{Row, json, json_text};
 use super::{Conn, Db, Scope, advance_head, number_at_once, text_list};
 use crate::crypto::{SecretKey, random_id};
-use crate::model::{AccountId, Actor, Event, Instant, NewEvent};
+use crate::model::{AccountId, Actor, Event, Instant, NewEvent, TenantId};
 use crate::store::keys::{event_purpose, person_purpose, unsealable};
 use crate::store::{Result, StoreError};
 
@@ -209,6 +209,12 @@ pub(super) async fn number(conn: &mut Conn, scope: &Scope) -> Result<u64> {
 /// Tenants with unnumbered events.
 pub(super) const UNNUMBERED: &str =
     "SELECT tenant FROM tenants t WHERE EXISTS (SELECT 1 FROM events e WHERE e.tenant = t.tenant AND e.seq IS NULL) ORDER BY tenant";
+
+/// [`UNNUMBERED`].
+pub(super) async fn unnumbered(conn: &mut Conn) -> Result<Vec<TenantId>> {
+    let tenants: Vec<String> = sqlx::query_scalar(UNNUMBERED).fetch_all(conn).await?;
+    Ok(tenants.into_iter().map(TenantId).collect())
+}
 
 /// Numbered events after a number.
 pub(super) const AFTER: &str = "SELECT id, seq, at, kind, actor_kind, actor_id, request_id, account, data, personal FROM events \

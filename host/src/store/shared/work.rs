@@ -108,6 +108,12 @@ pub(super) async fn mark_waiting_for(conn: &mut Conn, tenant: &TenantId, names: 
 /// The tenant whose fan-out was touched least recently.
 pub(super) const NEXT_FAN_OUT: &str = "SELECT tenant FROM fan_outs ORDER BY touched, tenant LIMIT 1";
 
+/// [`NEXT_FAN_OUT`].
+pub(super) async fn next_fan_out(conn: &mut Conn) -> Result<Option<TenantId>> {
+    let tenant: Option<String> = sqlx::query_scalar(NEXT_FAN_OUT).fetch_optional(conn).await?;
+    Ok(tenant.map(TenantId))
+}
+
 /// A fan-out as stored: id, connection, group, cause, purge, and how far it has come.
 type FanOut = (String, Option<String>, Option<String>, String, bool, String, String);
 
@@ -329,9 +335,7 @@ pub(super) const NEXT_DUE: &str = "SELECT min(due) FROM (
 
 /// The earliest instant at which something becomes due.
 pub(super) async fn next_due(conn: &mut Conn, now: Instant) -> Result<Option<Instant>> {
-    let fan_out: Option<String> = sqlx::query_scalar(NEXT_FAN_OUT).fetch_optional(&mut *conn).await?;
-    let unnumbered: Option<String> = sqlx::query_scalar(super::history::UNNUMBERED).fetch_optional(&mut *conn).await?;
-    if fan_out.is_some() || unnumbered.is_some() {
+    if next_fan_out(conn).await?.is_some() || !super::history::unnumbered(conn).await?.is_empty() {
         return Ok(Some(now));
     }
     let due: Option<i64> = sqlx::query_scalar(NEXT_DUE).fetch_one(conn).await?;

@@ -12,7 +12,7 @@ use sqlx::{ConnectOptions as _, SqliteConnection};
 use crate::store::{ACQUIRE_TIMEOUT, Result, StoreError};
 
 /// Connections that read. They never block each other or the writer; more than cores are of no use.
-const READERS: usize = 8;
+const READERS: usize = 4;
 
 /// Opens connections.
 pub struct Opener(SqliteConnectOptions);

@@ -7,6 +7,8 @@
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,9 +25,19 @@ const QUEUE_LIMIT: usize = 1_024;
 /// The pause before the file is opened again after that failed, so that a missing disk is not hammered.
 const REOPEN_PAUSE: Duration = Duration::from_millis(100);
 
+/// How much a change writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// So much at most that what is needed to undo it may be in memory.
+    Bounded,
+    /// Perhaps everything: it has a transaction to itself, and what is needed to undo it is in a temporary file.
+    Everything,
+}
+
 /// The way to the writer's task; the task ends when this is dropped and the queue is empty.
 pub(super) struct Writer {
     queue: mpsc::Sender<Box<dyn Job>>,
+    groups: Arc<AtomicU64>,
 }
 
 impl Writer {
@@ -35,20 +47,28 @@ impl Writer {
         migrations::run(&mut conn, migrations::SQLITE).await?;
         let (queue, waiting) = mpsc::channel(QUEUE_LIMIT);
         // A thread of its own: each statement is a trip to the connection's thread and back, and among the tasks of a busy
-        // server every one of them would wait for its turn.
+        // server every one of them would wait for its turn. Without I/O, which would make each wake a word to the system's poll.
         let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| unavailable_because(error.into()))?;
+            tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|error| unavailable_because(error.into()))?;
+        let groups = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&groups);
         std::thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || runtime.block_on(write(options, conn, waiting)))
+            .spawn(move || runtime.block_on(write(options, conn, waiting, &counted)))
             .map_err(|error| unavailable_because(error.into()))?;
-        Ok(Self { queue })
+        Ok(Self { queue, groups })
+    }
+
+    /// How many groups of changes have been committed or given up. Counted before anybody in a group is answered: what was read
+    /// while this was the same number as now is what a read now would find, as far as anybody has been told.
+    pub(super) fn groups(&self) -> u64 {
+        self.groups.load(Ordering::Acquire)
     }
 
     /// Has the work done in a transaction, and answers once it is durable. The work is finished even if nobody waits for it any more.
-    pub(super) async fn submit<T: Send + 'static>(&self, work: impl Work<SqliteConnection, T>) -> Result<T> {
+    pub(super) async fn submit<T: Send + 'static>(&self, extent: Extent, work: impl Work<SqliteConnection, T>) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Task { work: Some(work), result: None, reply: Some(reply) });
+        let job = Box::new(Task { extent, work: Some(work), result: None, reply: Some(reply) });
         self.queue.send_timeout(job, ACQUIRE_TIMEOUT).await.map_err(|_| unavailable("the writer has too much to do"))?;
         answer.await.map_err(|_| unavailable("the writer stopped"))?
     }
@@ -64,6 +84,8 @@ fn unavailable_because(why: Box<dyn std::error::Error + Send + Sync>) -> StoreEr
 
 /// A change on its way through the writer, whatever its result's type.
 trait Job: Send {
+    /// How much it writes.
+    fn extent(&self) -> Extent;
     /// Does the work. `false`: it refused, and what it wrote must be undone.
     fn run<'c>(&'c mut self, conn: &'c mut SqliteConnection) -> Pending<'c, bool>;
     /// Tells the result: the work's own, or that nothing was committed.
@@ -71,12 +93,17 @@ trait Job: Send {
 }
 
 struct Task<W, T> {
+    extent: Extent,
     work: Option<W>,
     result: Option<Result<T>>,
     reply: Option<oneshot::Sender<Result<T>>>,
 }
 
 impl<W: Work<SqliteConnection, T>, T: Send> Job for Task<W, T> {
+    fn extent(&self) -> Extent {
+        self.extent
+    }
+
     fn run<'c>(&'c mut self, conn: &'c mut SqliteConnection) -> Pending<'c, bool> {
         Box::pin(async move {
             let work = self.work.take().expect("a job runs once");
@@ -98,7 +125,7 @@ impl<W: Work<SqliteConnection, T>, T: Send> Job for Task<W, T> {
 }
 
 /// Works off the queue, a group at a time, until nobody can ask any more.
-async fn write(options: SqliteConnectOptions, conn: SqliteConnection, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
+async fn write(options: SqliteConnectOptions, conn: SqliteConnection, mut waiting: mpsc::Receiver<Box<dyn Job>>, groups: &AtomicU64) {
     let mut open = Some(conn);
     let mut carried = None;
     loop {
@@ -130,13 +157,15 @@ async fn write(options: SqliteConnectOptions, conn: SqliteConnection, mut waitin
                 false
             }
         };
+        groups.fetch_add(1, Ordering::Release);
         for job in group {
             job.answer(committed);
         }
     }
 }
 
-/// Runs what waits in one transaction and commits it. `group` then holds every job that took part.
+/// Runs what waits in one transaction and commits it. `group` then holds every job that took part, and `carried` one that is to
+/// be the first of the next.
 async fn commit_group(
     conn: &mut SqliteConnection,
     group: &mut Vec<Box<dyn Job>>,
@@ -145,12 +174,22 @@ async fn commit_group(
 ) -> std::result::Result<(), sqlx::Error> {
     // Plain statements, not sqlx's transactions: those count depth on their own and would not notice a rollback by SQLite.
     // What ends one job and begins the next goes in one trip.
+    let alone = group.iter().any(|job| job.extent() == Extent::Everything);
+    if alone {
+        execute(conn, "PRAGMA temp_store = FILE").await?;
+    }
     execute(conn, "BEGIN IMMEDIATE; SAVEPOINT job").await?;
+    // Only what waits already: what comes meanwhile is the next group, so that while this one is on its way to the disk its
+    // neighbours' requests are read and decided. A slow disk makes the groups larger by itself.
+    let most = if alone { 1 } else { GROUP_LIMIT.min(group.len() + waiting.len()) };
     let mut next = 0;
     while let Some(job) = group.get_mut(next) {
         let kept = run_caught(job.as_mut(), conn).await?;
         next += 1;
-        let another = if next < GROUP_LIMIT { waiting.try_recv().ok() } else { None };
+        let mut another = if next < most { waiting.try_recv().ok() } else { None };
+        if another.as_ref().is_some_and(|job| job.extent() == Extent::Everything) {
+            *carried = another.take();
+        }
         let end = match (kept, another.is_some()) {
             (true, true) => "RELEASE job; SAVEPOINT job",
             (false, true) => "ROLLBACK TO job; RELEASE job; SAVEPOINT job",
@@ -160,10 +199,16 @@ async fn commit_group(
         let ended = execute(conn, end).await;
         if ended.is_err() {
             // It has not run: it is the first of the next group.
-            *carried = another;
+            *carried = another.or_else(|| carried.take());
             return ended;
         }
+        if another.is_none() {
+            break;
+        }
         group.extend(another);
+    }
+    if alone {
+        execute(conn, "PRAGMA temp_store = MEMORY").await?;
     }
     Ok(())
 }
@@ -185,7 +230,6 @@ async fn execute(conn: &mut SqliteConnection, statement: &'static str) -> std::r
 #[cfg(test)]
 mod tests {
     use std::str::FromStr as _;
-    use std::sync::Arc;
 
     use sqlx::sqlite::SqliteJournalMode;
 
@@ -202,7 +246,7 @@ mod tests {
         let url = format!("sqlite:{}", folder.path().join("w.db").display());
         let options = SqliteConnectOptions::from_str(&url).unwrap().create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
         let writer = Arc::new(Writer::start(options.clone()).await.unwrap());
-        writer.submit(run("CREATE TABLE noted (n INTEGER PRIMARY KEY)")).await.unwrap();
+        writer.submit(Extent::Bounded, run("CREATE TABLE noted (n INTEGER PRIMARY KEY)")).await.unwrap();
         Bench { writer, options, _folder: folder }
     }
 
@@ -216,15 +260,20 @@ mod tests {
         }
     }
 
+    /// Work that says where SQLite keeps what is temporary.
+    fn temp_store() -> impl Work<SqliteConnection, i64> {
+        |conn: &mut SqliteConnection| Box::pin(async move { Ok(sqlx::query_scalar("PRAGMA temp_store").fetch_one(conn).await?) })
+    }
+
     impl Bench {
-        /// Keeps the writer busy until told, so that what is submitted meanwhile forms one group. Returns when it is.
+        /// Keeps the writer busy until told, so that what is submitted meanwhile forms the next group. Returns when it is.
         async fn hold(&self) -> (oneshot::Sender<()>, tokio::task::JoinHandle<Result<()>>) {
             let (release, released) = oneshot::channel::<()>();
             let (begin, begun) = oneshot::channel::<()>();
             let writer = self.writer.clone();
             let held = async move {
                 writer
-                    .submit(|_: &mut SqliteConnection| {
+                    .submit(Extent::Bounded, |_: &mut SqliteConnection| {
                         Box::pin(async move {
                             begin.send(()).unwrap();
                             released.await.unwrap();
@@ -244,7 +293,7 @@ mod tests {
             for statement in statements {
                 let before = self.writer.queue.capacity();
                 let (writer, work) = (self.writer.clone(), run(statement));
-                waiting.push(tokio::spawn(async move { writer.submit(work).await }));
+                waiting.push(tokio::spawn(async move { writer.submit(Extent::Bounded, work).await }));
                 // The writer is held and takes nothing: once there is less room, it is in the queue.
                 while self.writer.queue.capacity() == before {
                     tokio::task::yield_now().await;
@@ -289,17 +338,42 @@ mod tests {
             "INSERT INTO noted VALUES (4)",
         ];
         // The last one comes to a new connection and a new group: it does not commit by itself what the database took back.
-        assert_eq!(answers(&bench, &statements).await, [false, false, false, false, true]);
+        assert_eq!(answers(&bench, &statements).await, [true, false, false, false, true]);
         assert_eq!(bench.noted().await, [4], "nothing that was answered as failed may stay");
     }
 
     #[tokio::test]
     async fn a_panic_costs_its_group_and_not_the_writer() {
         let bench = bench().await;
-        let failed: Result<()> = bench.writer.submit(|_: &mut SqliteConnection| Box::pin(async { panic!("on purpose") })).await;
+        let failed: Result<()> =
+            bench.writer.submit(Extent::Bounded, |_: &mut SqliteConnection| Box::pin(async { panic!("on purpose") })).await;
         assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
-        bench.writer.submit(run("INSERT INTO noted VALUES (1)")).await.unwrap();
+        bench.writer.submit(Extent::Bounded, run("INSERT INTO noted VALUES (1)")).await.unwrap();
         assert_eq!(bench.noted().await, [1]);
+    }
+
+    #[tokio::test]
+    async fn what_may_write_everything_is_alone_and_undone_from_a_file() {
+        let bench = bench().await;
+        let (release, held) = bench.hold().await;
+        let mut waiting = Vec::new();
+        for extent in [Extent::Bounded, Extent::Bounded, Extent::Everything, Extent::Bounded] {
+            let (before, writer) = (bench.writer.queue.capacity(), bench.writer.clone());
+            waiting.push(tokio::spawn(async move { writer.submit(extent, temp_store()).await }));
+            while bench.writer.queue.capacity() == before {
+                tokio::task::yield_now().await;
+            }
+        }
+        release.send(()).unwrap();
+        held.await.unwrap().unwrap();
+        let mut kinds = Vec::new();
+        for answer in waiting {
+            kinds.push(answer.await.unwrap().unwrap());
+        }
+        let (memory, file) = (2_i64, 1);
+        // The file was opened without a word about it: only afterwards it is known to be memory.
+        assert_eq!(kinds, [0, 0, file, memory]);
+        assert_eq!(bench.writer.groups(), 5, "the table's, the one that was held, two together, one alone, and the rest");
     }
 
     #[tokio::test]
