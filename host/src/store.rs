@@ -787,6 +787,15 @@ pub trait Store: Platform + Connections {
     async fn finish_delivery(&self, tenant: &TenantId, target: &str, event: &str, result: &DeliveryResult, at: Instant) -> Result<()>;
 }
 
+/// Keeps other processes from serving a SQLite file, for as long as what this gives is held; any number may serve a PostgreSQL
+/// database. The lock is on a file beside the database, and ends with the process however that ends.
+///
+/// # Errors
+/// `Unavailable` when another process serves the file, or the lock's file can't be made.
+pub fn hold(url: &str) -> Result<Option<std::fs::File>> {
+    if url.starts_with("sqlite:") { sqlite::hold(url).map(Some) } else { Ok(None) }
+}
+
 /// Opens the store that the URL's scheme names (`sqlite:` or `postgres:`), with its migrations applied.
 ///
 /// # Errors

@@ -72,6 +72,14 @@ CREATE TABLE connection_tokens (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX connection_tokens_hash ON connection_tokens (hash);
 
+-- How often what a credential stands for has changed, whoever changed it: what was read is remembered until then.
+CREATE TABLE credential_changes (changes INTEGER NOT NULL) STRICT;
+INSERT INTO credential_changes VALUES (0);
+CREATE TRIGGER credential_added AFTER INSERT ON connection_tokens BEGIN UPDATE credential_changes SET changes = changes + 1; END;
+CREATE TRIGGER credential_changed AFTER UPDATE ON connection_tokens BEGIN UPDATE credential_changes SET changes = changes + 1; END;
+CREATE TRIGGER credential_removed AFTER DELETE ON connection_tokens BEGIN UPDATE credential_changes SET changes = changes + 1; END;
+CREATE TRIGGER connection_state AFTER UPDATE OF state ON connections BEGIN UPDATE credential_changes SET changes = changes + 1; END;
+
 -- The issuer of a connection's JWTs, with its keys as they were fetched last: an issuer that is away locks nobody out.
 CREATE TABLE connection_issuers (
     tenant     TEXT NOT NULL,

@@ -62,6 +62,7 @@ pub struct Running {
     stop_jobs: watch::Sender<bool>,
     server: JoinHandle<std::io::Result<()>>,
     worker: JoinHandle<()>,
+    _held: Option<std::fs::File>,
 }
 
 impl Running {
@@ -132,7 +133,7 @@ async fn assemble(config: &Config, clock: Arc<dyn Clock>, work: bool) -> anyhow:
     install_tls_provider();
     let listener = TcpListener::bind(&config.listen).await.with_context(|| format!("can't listen on `{}`", config.listen))?;
     let addr = listener.local_addr().context("the listener has no address")?;
-    let app = build(config, clock).await?;
+    let (app, held) = build(config, clock).await?;
     if let Some(dir) = &config.tenants {
         load_folders(&app, dir).await?;
     }
@@ -157,7 +158,7 @@ async fn assemble(config: &Config, clock: Arc<dyn Clock>, work: bool) -> anyhow:
     });
     tracing::info!(%addr, "listening");
     let grace = Duration::from_secs(config.shutdown_grace_seconds);
-    Ok(Running { addr, app, grace, stop_serving, stop_jobs, server, worker })
+    Ok(Running { addr, app, grace, stop_serving, stop_jobs, server, worker, _held: held })
 }
 
 /// The TLS library of outgoing requests and of PostgreSQL, chosen once for the process.
@@ -166,18 +167,21 @@ pub fn install_tls_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-async fn build(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<App>> {
+/// The process's parts, and what keeps other processes from the database.
+async fn build(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<(Arc<App>, Option<std::fs::File>)> {
     make_private_dir(&config.data_dir).with_context(|| format!("the data directory `{}` can't be made", config.data_dir.display()))?;
     let keyring = Arc::new(match &config.master_key {
         MasterKey::File(path) => Keyring::from_file(path)?,
         MasterKey::Hex(key) => Keyring::from_hex(key)
             .map_err(|error| ConfigError::Invalid { key: MASTER_KEY_VARIABLE, problem: format!("can't be used: {error}") })?,
     });
+    let held = store::hold(&config.database_url).context("the database can't be opened")?;
     let store = store::open(&config.database_url, Arc::clone(&keyring)).await.context("the database can't be opened")?;
     let concurrency = u32::try_from(config.evaluation_threads).context("too many evaluation threads")?;
     let sandbox = Sandbox::new(&SandboxConfig { concurrency, ..SandboxConfig::default() }).context("the sandbox can't be made")?;
     let compute = Compute::new(config.evaluation_threads, config.evaluation_queue);
-    Ok(Arc::new(App::new(store, clock, keyring, sandbox, compute, config.connection_rate, config.public_url.clone())?))
+    let app = App::new(store, clock, keyring, sandbox, compute, config.connection_rate, config.public_url.clone())?;
+    Ok((Arc::new(app), held))
 }
 
 fn make_private_dir(dir: &Path) -> std::io::Result<()> {

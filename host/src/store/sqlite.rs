@@ -7,6 +7,7 @@ mod readers;
 mod scratch;
 mod writer;
 
+use std::fs::{File, TryLockError};
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,7 +116,7 @@ impl SqliteStore {
         if url.contains(":memory:") || url.contains("mode=memory") {
             return Err(StoreError::Missing("durable database in memory (name a file: `sqlite:rolecall.db`)"));
         }
-        let writer = Writer::start(options.clone()).await?;
+        let writer = Writer::start(options.clone(), credentials::CHANGES).await?;
         let readers = Readers::new(options.create_if_missing(false).pragma("query_only", "ON"))?;
         Ok(Self { readers, writer, keys: Arc::new(Keys::new(keyring)), credentials: Remembered::default() })
     }
@@ -150,19 +151,19 @@ impl SqliteStore {
         self.writer.submit(Extent::Bounded, work).await
     }
 
-    /// A credential by its hash: as it was read before, if nothing has been written since.
+    /// A credential by its hash: as it was read before, if no credential has changed since.
     pub(super) async fn remembered(
         &self,
         hash: &str,
         read: impl Future<Output = Result<Option<ConnectionCredential>>>,
     ) -> Result<Option<ConnectionCredential>> {
-        let groups = self.writer.groups();
-        if let Some(credential) = self.credentials.get(groups, hash) {
+        let epoch = self.writer.epoch();
+        if let Some(credential) = self.credentials.get(epoch, hash) {
             return Ok(Some(credential));
         }
         let found = read.await?;
         if let Some(credential) = &found {
-            self.credentials.put(groups, hash, credential);
+            self.credentials.put(epoch, hash, credential);
         }
         Ok(found)
     }
@@ -179,6 +180,21 @@ pub(super) fn is_lost(_error: &StoreError) -> bool {
 
 /// Leaves a lost connection to nobody else.
 pub(super) fn give_up(_reader: ReadOne) {}
+
+/// The lock of the one process that serves the file. Not on the file itself: closing it there would end SQLite's own locks.
+pub(super) fn hold(url: &str) -> Result<File> {
+    let mut path = SqliteConnectOptions::from_str(url)?.get_filename().as_os_str().to_owned();
+    path.push("-served");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|error| StoreError::Unavailable(error.into()))?;
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => {
+            StoreError::Unavailable("another process serves this SQLite file, and only one can: use PostgreSQL for several".into())
+        }
+        TryLockError::Error(error) => StoreError::Unavailable(error.into()),
+    })?;
+    Ok(file)
+}
 
 /// Begins the `nth` statement of a batch: one text, one trip to the thread that owns the file.
 pub(super) fn begin_statement(sql: &mut sqlx::QueryBuilder<Db>, nth: usize) {

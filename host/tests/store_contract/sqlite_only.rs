@@ -33,6 +33,18 @@ async fn a_folder_that_is_not_there_is_unavailable() {
     assert!(matches!(refused, StoreError::Missing(_)), "{refused:?}");
 }
 
+#[test]
+fn one_process_serves_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("rolecall.db").display());
+    let held = store::hold(&url).unwrap();
+    let refused = store::hold(&url).unwrap_err();
+    assert!(matches!(&refused, StoreError::Unavailable(why) if why.to_string().contains("another process")), "{refused:?}");
+    drop(held);
+    store::hold(&url).unwrap();
+    assert!(store::hold("postgres://localhost/rolecall").unwrap().is_none(), "any number of processes");
+}
+
 #[tokio::test]
 async fn commits_are_synchronous_and_logged_ahead() {
     use sqlx::Connection as _;

@@ -1,5 +1,6 @@
-//! Credentials as they were last read. One process writes the file, through one writer: until that has committed something, a second
-//! look would find the same row, and a trip to a reader's thread is most of what a small read costs. Knows no tables.
+//! Credentials as they were last read. One process writes the file, through one writer, and triggers count each change of a
+//! credential: until the count is another, a second look would find the same row, and a trip to a reader's thread is most of what a
+//! small read costs.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,32 +10,35 @@ use crate::store::ConnectionCredential;
 /// The most credentials that are remembered: some hundred bytes each. Past it all are forgotten.
 const REMEMBERED_LIMIT: usize = 10_000;
 
-/// What was read since the writer's last group of changes.
+/// Gives how often credentials have changed.
+pub(super) const CHANGES: &str = "SELECT changes FROM credential_changes";
+
+/// What was read since the writer's epoch began.
 #[derive(Default)]
 pub(super) struct Remembered(Mutex<Read>);
 
 #[derive(Default)]
 struct Read {
-    groups: u64,
+    epoch: u64,
     by_hash: HashMap<String, ConnectionCredential>,
 }
 
 impl Remembered {
-    /// The credential, if it was read since the writer had committed so many groups. What is remembered under a hash was found by
+    /// The credential, if it was read in this epoch. What is remembered under a hash was found by
     /// it; that it is this hash is still the caller's to compare, in constant time.
-    pub(super) fn get(&self, groups: u64, hash: &str) -> Option<ConnectionCredential> {
+    pub(super) fn get(&self, epoch: u64, hash: &str) -> Option<ConnectionCredential> {
         let read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if read.groups == groups { read.by_hash.get(hash).cloned() } else { None }
+        if read.epoch == epoch { read.by_hash.get(hash).cloned() } else { None }
     }
 
-    /// Remembers what was read after the writer had committed so many groups, and perhaps more.
-    pub(super) fn put(&self, groups: u64, hash: &str, credential: &ConnectionCredential) {
+    /// Remembers what was read when this epoch had begun, and perhaps a later one.
+    pub(super) fn put(&self, epoch: u64, hash: &str, credential: &ConnectionCredential) {
         let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if read.groups > groups {
+        if read.epoch > epoch {
             return;
         }
-        if read.groups < groups || read.by_hash.len() >= REMEMBERED_LIMIT {
-            *read = Read { groups, by_hash: HashMap::new() };
+        if read.epoch < epoch || read.by_hash.len() >= REMEMBERED_LIMIT {
+            *read = Read { epoch, by_hash: HashMap::new() };
         }
         read.by_hash.insert(hash.to_owned(), credential.clone());
     }

@@ -13,7 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::store::{ACQUIRE_TIMEOUT, Pending, Result, StoreError, Work, migrations};
@@ -37,12 +37,13 @@ pub(super) enum Extent {
 /// The way to the writer's task; the task ends when this is dropped and the queue is empty.
 pub(super) struct Writer {
     queue: mpsc::Sender<Box<dyn Job>>,
-    groups: Arc<AtomicU64>,
+    epoch: Arc<AtomicU64>,
 }
 
 impl Writer {
-    /// Opens the file for writing, applies the migrations and starts the task.
-    pub(super) async fn start(options: SqliteConnectOptions) -> Result<Self> {
+    /// Opens the file for writing, applies the migrations and starts the task. `count` is a statement that gives a number, whose
+    /// changes are told by [`Writer::epoch`].
+    pub(super) async fn start(options: SqliteConnectOptions, count: &'static str) -> Result<Self> {
         let mut conn = SqliteConnection::connect_with(&options).await?;
         migrations::run(&mut conn, migrations::SQLITE).await?;
         let (queue, waiting) = mpsc::channel(QUEUE_LIMIT);
@@ -50,19 +51,19 @@ impl Writer {
         // server every one of them would wait for its turn. Without I/O, which would make each wake a word to the system's poll.
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|error| unavailable_because(error.into()))?;
-        let groups = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&groups);
+        let epoch = Arc::new(AtomicU64::new(0));
+        let watch = Watch { count, last: None, epoch: Arc::clone(&epoch) };
         std::thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || runtime.block_on(write(options, conn, waiting, &counted)))
+            .spawn(move || runtime.block_on(write(options, conn, waiting, watch)))
             .map_err(|error| unavailable_because(error.into()))?;
-        Ok(Self { queue, groups })
+        Ok(Self { queue, epoch })
     }
 
-    /// How many groups of changes have been committed or given up. Counted before anybody in a group is answered: what was read
-    /// while this was the same number as now is what a read now would find, as far as anybody has been told.
-    pub(super) fn groups(&self) -> u64 {
-        self.groups.load(Ordering::Acquire)
+    /// Goes up with each group of changes after which the count is another, or may be, and before anybody in the group is answered. So
+    /// what is counted, and was read since this was as it is now, is what a read now would find, as far as anybody has been told.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
     }
 
     /// Has the work done in a transaction, and answers once it is durable. The work is finished even if nobody waits for it any more.
@@ -71,6 +72,23 @@ impl Writer {
         let job = Box::new(Task { extent, work: Some(work), result: None, reply: Some(reply) });
         self.queue.send_timeout(job, ACQUIRE_TIMEOUT).await.map_err(|_| unavailable("the writer has too much to do"))?;
         answer.await.map_err(|_| unavailable("the writer stopped"))?
+    }
+}
+
+/// What [`Writer::epoch`] is told by.
+struct Watch {
+    count: &'static str,
+    last: Option<i64>,
+    epoch: Arc<AtomicU64>,
+}
+
+impl Watch {
+    /// After a group: the count, if it is known.
+    fn see(&mut self, count: Option<i64>) {
+        if count.is_none() || count != self.last {
+            self.epoch.fetch_add(1, Ordering::Release);
+        }
+        self.last = count;
     }
 }
 
@@ -125,7 +143,7 @@ impl<W: Work<SqliteConnection, T>, T: Send> Job for Task<W, T> {
 }
 
 /// Works off the queue, a group at a time, until nobody can ask any more.
-async fn write(options: SqliteConnectOptions, conn: SqliteConnection, mut waiting: mpsc::Receiver<Box<dyn Job>>, groups: &AtomicU64) {
+async fn write(options: SqliteConnectOptions, conn: SqliteConnection, mut waiting: mpsc::Receiver<Box<dyn Job>>, mut watch: Watch) {
     let mut open = Some(conn);
     let mut carried = None;
     loop {
@@ -141,9 +159,10 @@ async fn write(options: SqliteConnectOptions, conn: SqliteConnection, mut waitin
         let mut group = vec![first];
         let committed = match conn {
             Ok(mut conn) => {
-                let done = commit_group(&mut conn, &mut group, &mut waiting, &mut carried).await;
+                let done = commit_group(&mut conn, &mut group, &mut waiting, &mut carried, watch.count).await;
+                watch.see(done.as_ref().ok().copied());
                 match &done {
-                    Ok(()) => open = Some(conn),
+                    Ok(_) => open = Some(conn),
                     // Dropping the connection rolls back whatever is still open.
                     Err(error) => {
                         tracing::error!(error = error as &dyn std::error::Error, changes = group.len(), "a group of changes failed")
@@ -157,7 +176,6 @@ async fn write(options: SqliteConnectOptions, conn: SqliteConnection, mut waitin
                 false
             }
         };
-        groups.fetch_add(1, Ordering::Release);
         for job in group {
             job.answer(committed);
         }
@@ -165,13 +183,14 @@ async fn write(options: SqliteConnectOptions, conn: SqliteConnection, mut waitin
 }
 
 /// Runs what waits in one transaction and commits it. `group` then holds every job that took part, and `carried` one that is to
-/// be the first of the next.
+/// be the first of the next. Gives the count afterwards.
 async fn commit_group(
     conn: &mut SqliteConnection,
     group: &mut Vec<Box<dyn Job>>,
     waiting: &mut mpsc::Receiver<Box<dyn Job>>,
     carried: &mut Option<Box<dyn Job>>,
-) -> std::result::Result<(), sqlx::Error> {
+    count: &'static str,
+) -> std::result::Result<i64, sqlx::Error> {
     // Plain statements, not sqlx's transactions: those count depth on their own and would not notice a rollback by SQLite.
     // What ends one job and begins the next goes in one trip.
     let alone = group.iter().any(|job| job.extent() == Extent::Everything);
@@ -182,35 +201,27 @@ async fn commit_group(
     // Only what waits already: what comes meanwhile is the next group, so that while this one is on its way to the disk its
     // neighbours' requests are read and decided. A slow disk makes the groups larger by itself.
     let most = if alone { 1 } else { GROUP_LIMIT.min(group.len() + waiting.len()) };
-    let mut next = 0;
-    while let Some(job) = group.get_mut(next) {
+    let end = loop {
+        let job = group.last_mut().expect("a group begins with a job");
         let kept = run_caught(job.as_mut(), conn).await?;
-        next += 1;
-        let mut another = if next < most { waiting.try_recv().ok() } else { None };
+        let mut another = if group.len() < most { waiting.try_recv().ok() } else { None };
         if another.as_ref().is_some_and(|job| job.extent() == Extent::Everything) {
             *carried = another.take();
         }
-        let end = match (kept, another.is_some()) {
-            (true, true) => "RELEASE job; SAVEPOINT job",
-            (false, true) => "ROLLBACK TO job; RELEASE job; SAVEPOINT job",
-            (true, false) => "RELEASE job; COMMIT",
-            (false, false) => "ROLLBACK TO job; RELEASE job; COMMIT",
-        };
-        let ended = execute(conn, end).await;
-        if ended.is_err() {
+        let Some(another) = another else { break if kept { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" } };
+        let next = if kept { "RELEASE job; SAVEPOINT job" } else { "ROLLBACK TO job; RELEASE job; SAVEPOINT job" };
+        if let Err(error) = execute(conn, next).await {
             // It has not run: it is the first of the next group.
-            *carried = another.or_else(|| carried.take());
-            return ended;
+            *carried = Some(another);
+            return Err(error);
         }
-        if another.is_none() {
-            break;
-        }
-        group.extend(another);
-    }
+        group.push(another);
+    };
+    let counted = sqlx::query_scalar(AssertSqlSafe(format!("{end}; COMMIT; {count}"))).fetch_one(&mut *conn).await?;
     if alone {
         execute(conn, "PRAGMA temp_store = MEMORY").await?;
     }
-    Ok(())
+    Ok(counted)
 }
 
 /// Runs a job. A panic in it is a defect that must cost this group, not the writer.
@@ -245,7 +256,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("w.db").display());
         let options = SqliteConnectOptions::from_str(&url).unwrap().create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
-        let writer = Arc::new(Writer::start(options.clone()).await.unwrap());
+        let writer = Arc::new(Writer::start(options.clone(), "SELECT count(*) FROM sqlite_schema").await.unwrap());
         writer.submit(Extent::Bounded, run("CREATE TABLE noted (n INTEGER PRIMARY KEY)")).await.unwrap();
         Bench { writer, options, _folder: folder }
     }
@@ -373,7 +384,20 @@ mod tests {
         let (memory, file) = (2_i64, 1);
         // The file was opened without a word about it: only afterwards it is known to be memory.
         assert_eq!(kinds, [0, 0, file, memory]);
-        assert_eq!(bench.writer.groups(), 5, "the table's, the one that was held, two together, one alone, and the rest");
+    }
+
+    #[tokio::test]
+    async fn the_epoch_moves_with_the_count_and_with_what_failed() {
+        let bench = bench().await;
+        let begun = bench.writer.epoch();
+        bench.writer.submit(Extent::Bounded, run("INSERT INTO noted VALUES (1)")).await.unwrap();
+        assert_eq!(bench.writer.epoch(), begun, "what is counted is as it was");
+        bench.writer.submit(Extent::Bounded, run("CREATE TABLE more (n INTEGER)")).await.unwrap();
+        assert_eq!(bench.writer.epoch(), begun + 1);
+        bench.writer.submit(Extent::Bounded, run("CREATE TABLE more (n INTEGER)")).await.unwrap_err();
+        assert_eq!(bench.writer.epoch(), begun + 1, "a change that was undone by itself");
+        bench.writer.submit(Extent::Bounded, run("INSERT OR ROLLBACK INTO noted VALUES (1)")).await.unwrap_err();
+        assert_eq!(bench.writer.epoch(), begun + 2, "a group that failed: nobody knows");
     }
 
     #[tokio::test]
