@@ -1,7 +1,7 @@
 //! The command line: one file per command, in `cli/`. This file owns what they share: parsing, output, exit codes.
 //!
 //! Commands about a running server talk to it over HTTP (`client.rs`) and know nothing of its parts; `serve`, `dev`
-//! and `demo` build one; `tenant check` and `tenant test` need none.
+//! and `demo` build one; `tenant check`, `tenant test` and `plugin` need none.
 
 mod account;
 mod client;
@@ -11,6 +11,7 @@ pub mod dev;
 mod event;
 mod handle;
 mod logging;
+mod plugin;
 mod render;
 pub mod serve;
 mod tenant;
@@ -45,6 +46,7 @@ First steps:
   rolecall dev                         a throw-away server to point a SCIM client at
   rolecall serve                       the server
   rolecall tenant check examples/tenants/acme
+  rolecall plugin new my-mapping       a plugin of your own to begin with
 
 Commands about a running server take its address from --server or ROLECALL_SERVER and
 their right from ROLECALL_TOKEN, --token-file or --token.
@@ -70,6 +72,8 @@ enum Command {
     Demo(demo::Demo),
     #[command(subcommand)]
     Tenant(tenant::Tenant),
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
     #[command(subcommand)]
     Connection(connection::Connection),
     #[command(subcommand)]
@@ -120,6 +124,7 @@ async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
         Command::Dev(dev) => dev.run().await,
         Command::Demo(demo) => demo.run(output).await,
         Command::Tenant(tenant) => tenant.run(output).await,
+        Command::Plugin(plugin) => plugin.run(output),
         Command::Connection(connection) => connection.run(output).await,
         Command::Account(account) => account.run(output).await,
         Command::Explain(explain) => explain.run(output).await,

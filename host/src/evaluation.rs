@@ -238,14 +238,14 @@ impl<'a> Asking<'a> {
     fn map(&self, fuel: &mut u64) -> Result<Mapping, PluginFault> {
         let Some(bound) = &self.revision.transform else { return Ok(Mapping::default_for(&self.user)) };
         let answer = bound.plugin.transform_user(&self.call(bound))?;
-        *fuel += answer.fuel;
+        *fuel += answer.usage.fuel;
         Ok(answer.mapping)
     }
 
     fn propose(&self, shape: &AccountShape, fuel: &mut u64) -> Result<Nominations, PluginFault> {
         let Some(bound) = &self.revision.propose else { return Ok(Nominations::new()) };
         let answer = bound.plugin.propose_roles(&self.call(bound), shape)?;
-        *fuel += answer.fuel;
+        *fuel += answer.usage.fuel;
         Ok(answer.proposals.into_iter().map(|proposal| (proposal.role, proposal.because)).collect())
     }
 }

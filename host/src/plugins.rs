@@ -10,6 +10,7 @@ mod check;
 mod contract;
 mod engine;
 mod error;
+mod inspect;
 pub mod limits;
 mod projection;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use self::call::Running;
 use self::contract::rolecall::plugin::types::Question;
 use self::engine::Machine;
 pub use self::error::{PluginError, PluginFault};
+pub use self::inspect::{Inspection, inspect};
 use self::projection::Reads;
 use crate::crypto::sha256_hex;
 use crate::mapping::{AccountShape, Mapping};
@@ -58,13 +60,22 @@ pub struct LogLine {
     pub message: String,
 }
 
+/// What a call used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Fuel.
+    pub fuel: u64,
+    /// The most linear memory that it had, in bytes.
+    pub memory_bytes: usize,
+}
+
 /// The answer of `transform-user`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transformed {
     /// The mapping.
     pub mapping: Mapping,
-    /// Fuel used.
-    pub fuel: u64,
+    /// What the call used.
+    pub usage: Usage,
     /// What it logged.
     pub logs: Vec<LogLine>,
 }
@@ -83,8 +94,8 @@ pub struct Proposal {
 pub struct Proposed {
     /// The nominations.
     pub proposals: Vec<Proposal>,
-    /// Fuel used.
-    pub fuel: u64,
+    /// What the call used.
+    pub usage: Usage,
     /// What it logged.
     pub logs: Vec<LogLine>,
 }
@@ -267,6 +278,13 @@ impl Plugin {
         self.propose.is_some()
     }
 
+    /// The hooks that it has.
+    #[must_use]
+    pub fn hooks(&self) -> Vec<&'static str> {
+        let hooks = [("transform-user", self.transforms()), ("propose-roles", self.proposes())];
+        hooks.into_iter().filter(|(_, there)| *there).map(|(hook, _)| hook).collect()
+    }
+
     /// `validate-settings`: `Ok(Err(sentence))` when the plugin refuses them.
     ///
     /// # Errors
@@ -289,7 +307,7 @@ impl Plugin {
         let (answer, used) = call::run(&self.machine, &self.instance, Some(call.tables), |store, instance| {
             hook.load(&mut *store, instance)?.call_transform_user(store, question(call, &as_of, &user))
         })?;
-        Ok(Transformed { mapping: answer::mapping(answer)?, fuel: used.fuel, logs: used.logs })
+        Ok(Transformed { mapping: answer::mapping(answer)?, usage: used.usage, logs: used.logs })
     }
 
     /// `propose-roles`.
@@ -303,7 +321,7 @@ impl Plugin {
         let (answer, used) = call::run(&self.machine, &self.instance, Some(call.tables), |store, instance| {
             hook.load(&mut *store, instance)?.call_propose_roles(store, question(call, &as_of, &user), &account)
         })?;
-        Ok(Proposed { proposals: answer::proposals(answer)?, fuel: used.fuel, logs: used.logs })
+        Ok(Proposed { proposals: answer::proposals(answer)?, usage: used.usage, logs: used.logs })
     }
 
     /// The parts of a question that have to be made: the instant and the projected user.

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 use crate::Database;
@@ -102,14 +102,25 @@ async fn rest(mut lines: Lines<BufReader<ChildStderr>>) -> Vec<String> {
 
 /// Runs the binary to its end and gives status, standard output and standard error.
 pub async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> (bool, String, String) {
-    let output = Command::new(binary())
+    feed(arguments, environment, "").await
+}
+
+/// As [`run`], with this on standard input.
+pub async fn feed(arguments: &[&str], environment: &[(&str, &str)], input: &str) -> (bool, String, String) {
+    let mut child = Command::new(binary())
         .args(arguments)
         .envs(environment.iter().copied())
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .kill_on_drop(true)
-        .output()
-        .await
+        .spawn()
         .expect("the binary can be run");
+    let mut stdin = child.stdin.take().expect("standard input is piped");
+    // Whoever reads nothing closes it.
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    let output = child.wait_with_output().await.expect("the binary can be run");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (output.status.success(), text(output.stdout), text(output.stderr))
 }

@@ -48,6 +48,8 @@ mod one_decision;
 mod outage;
 #[path = "all/people.rs"]
 mod people;
+#[path = "all/plugin_projects.rs"]
+mod plugin_projects;
 #[path = "all/provisioning_log.rs"]
 mod provisioning_log;
 #[path = "all/races.rs"]

@@ -112,7 +112,8 @@ fn broken(dir: &Path, problems: &[Diagnostic], output: Output) -> anyhow::Result
     Ok(ExitCode::from(EXIT_FOUND))
 }
 
-fn test(dir: &Path, output: Output) -> anyhow::Result<ExitCode> {
+/// Checks a folder and runs its golden cases.
+pub(super) fn test(dir: &Path, output: Output) -> anyhow::Result<ExitCode> {
     let revision = match build(dir)? {
         Ok(revision) => revision,
         Err(problems) => return broken(dir, &problems, output),

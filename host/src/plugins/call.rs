@@ -10,7 +10,7 @@ use super::contract::{self, Level};
 use super::engine::Machine;
 use super::error::PluginFault;
 use super::limits::{HOST_CALL_FUEL, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, STACK_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT};
-use super::{Limits, LogLine, Tables};
+use super::{Limits, LogLine, Tables, Usage};
 
 /// What a store holds for its plugin.
 pub struct Running {
@@ -25,7 +25,7 @@ pub struct Running {
 
 /// What came out of a call beside the answer.
 pub struct Used {
-    pub fuel: u64,
+    pub usage: Usage,
     pub logs: Vec<LogLine>,
 }
 
@@ -57,7 +57,7 @@ pub fn run<R>(
         let message = format!("{} more lines were dropped: at most {LOG_LINES_LIMIT} of a call are kept", running.dropped_lines);
         logs.push(LogLine { level: "warn".into(), message });
     }
-    Ok((answer, Used { fuel, logs }))
+    Ok((answer, Used { usage: Usage { fuel, memory_bytes: running.memory_bytes }, logs }))
 }
 
 fn fault(machine: &Machine, store: &Store<Running>, error: &wasmtime::Error) -> PluginFault {

@@ -11,7 +11,8 @@ use super::contract::{HOST, TYPES};
 use super::error::PluginError;
 use super::limits::{CONTRACT_BYTES_LIMIT, FUNCTION_BYTES_LIMIT, FUNCTIONS_LIMIT, PARTS_LIMIT, PLUGIN_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT};
 
-const WASM_PAGE_BYTES: u64 = 64 * 1024;
+/// A page of linear memory.
+pub const WASM_PAGE_BYTES: u64 = 64 * 1024;
 
 /// The component in the bytes. A core module is made one, by the contract that it carries.
 pub fn component(bytes: &[u8], memory_bytes: usize) -> Result<Vec<u8>, PluginError> {
@@ -35,7 +36,7 @@ pub fn component(bytes: &[u8], memory_bytes: usize) -> Result<Vec<u8>, PluginErr
 }
 
 /// A core module as a component with the imports and exports that it says it has.
-fn encode(module: &[u8]) -> Result<Vec<u8>, PluginError> {
+pub fn encode(module: &[u8]) -> Result<Vec<u8>, PluginError> {
     // The encoder reads a graph of types from the upload, and is written for authors' builds: what it asserts of them,
     // a hostile upload may break.
     let encoded = catch_unwind(AssertUnwindSafe(|| ComponentEncoder::default().module(module).and_then(|encoder| encoder.encode())));

@@ -115,7 +115,7 @@ fn every_call_starts_from_nothing_and_costs_the_same_fuel() {
     for _ in 0..5 {
         assert_eq!(transform(&guest.module()).unwrap(), first);
     }
-    assert!(first.fuel > 0);
+    assert!(first.usage.fuel > 0);
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn a_log_flood_is_cut_and_says_so() {
     assert!(answer.logs.iter().all(|line| line.message.len() <= LOG_LINE_BYTES_LIMIT + '…'.len_utf8()));
     assert!(answer.logs.iter().all(|line| !line.message.contains('\n')));
     assert_eq!(answer.logs[LOG_LINES_LIMIT].message, "950 more lines were dropped: at most 50 of a call are kept");
-    assert!(answer.fuel > 1_000 * 3_000, "the host's work is paid for");
+    assert!(answer.usage.fuel > 1_000 * 3_000, "the host's work is paid for");
 
     let mut forever = guest("(loop $more (call $log (i32.const 1) (i32.const 0) (i32.const 0)) (br $more)) unreachable");
     forever.imports = IMPORT_LOG.into();

@@ -1,0 +1,65 @@
+//! `rolecall plugin inspect`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use crate::cli::render;
+use crate::cli::{EXIT_FOUND, Output};
+use crate::plugins::{Inspection, inspect, limits};
+
+/// A plugin's file.
+#[derive(clap::Args)]
+pub struct Inspect {
+    /// The module or component
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+impl Inspect {
+    pub(super) fn run(self, output: Output) -> anyhow::Result<ExitCode> {
+        let bytes = std::fs::read(&self.file).with_context(|| format!("`{}` can't be read", self.file.display()))?;
+        let found = inspect(&bytes);
+        let loaded = super::sandbox()?.load(&bytes);
+        let (described, problem) = match &loaded {
+            Ok(plugin) => (Some(plugin.description()), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let hooks: Vec<&str> = loaded.as_ref().ok().map(|plugin| plugin.hooks()).unwrap_or_default();
+        let digest = crate::crypto::sha256_hex(&bytes);
+        let value =
+            json!({"ok": problem.is_none(), "digest": digest, "file": found, "description": described, "hooks": hooks, "problem": problem});
+        output.show(&value, |paint| {
+            let mut text = match (&problem, described) {
+                (Some(problem), _) => format!("{}: {problem}\n", paint.bad("a server would refuse it")),
+                (None, Some(said)) => format!("{} {}: {}\n", paint.good(&said.name), said.version, hooks.join(", ")),
+                (None, None) => String::new(),
+            };
+            text += &format!("{digest}\n");
+            if let Some(found) = &found {
+                text += &format!("{}\n", sizes(found));
+                text += &lines("imports", &found.imports);
+                text += &lines("exports", &found.exports);
+            }
+            text += &described.map(|said| lines("reads", &said.reads)).unwrap_or_default();
+            Ok(text)
+        })?;
+        Ok(ExitCode::from(if problem.is_none() { 0 } else { EXIT_FOUND }))
+    }
+}
+
+fn sizes(found: &Inspection) -> String {
+    let mut table = render::table([found.kind, "has", "may have"]);
+    let contract = found.contract.clone().unwrap_or_else(|| "none".into());
+    table.add_row(["contract".to_owned(), contract, "1.0.0".to_owned()]);
+    table.add_row(["bytes".to_owned(), found.bytes.to_string(), limits::PLUGIN_BYTES_LIMIT.to_string()]);
+    table.add_row(["functions".to_owned(), found.functions.to_string(), limits::FUNCTIONS_LIMIT.to_string()]);
+    table.add_row(["bytes of memory at the start".to_owned(), found.memory_bytes.to_string(), limits::MEMORY_BYTES_LIMIT.to_string()]);
+    table.to_string()
+}
+
+fn lines(what: &str, names: &[String]) -> String {
+    if names.is_empty() { format!("{what} nothing\n") } else { format!("{what}\n  {}\n", names.join("\n  ")) }
+}

@@ -1,0 +1,220 @@
+//! One question to a plugin, from a person on standard input: `rolecall plugin run`, and what `bench` asks.
+
+use std::io::{IsTerminal as _, Read as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use rolecall_scim::ResourceKind;
+use rolecall_scim::resource;
+use rolecall_scim::schema::Schemas;
+use serde_json::{Map, Value, json};
+
+use crate::cli::{EXIT_FOUND, Output};
+use crate::config::ConfigError;
+use crate::diagnostic;
+use crate::mapping::{AccountShape, Mapping};
+use crate::plugins::{Call, LogLine, PluginFault, Tables, Usage};
+use crate::revision::{self, Bound, Revision};
+
+/// The longest person that is read, in bytes: what SCIM takes in one request.
+const PERSON_BYTES_LIMIT: u64 = 1 << 20;
+
+/// What a plugin is asked.
+#[derive(clap::Args)]
+pub struct Question {
+    /// The plugin's folder, or a module or component
+    #[arg(value_name = "DIR|FILE", default_value = ".")]
+    path: PathBuf,
+    /// The plugin's settings as JSON, for a file [default: {}]
+    #[arg(long, value_name = "JSON")]
+    settings: Option<String>,
+    /// A group's handle that the person is in; may be repeated
+    #[arg(long = "group", value_name = "HANDLE")]
+    groups: Vec<String>,
+    /// The instant of the evaluation
+    #[arg(long, value_name = "RFC3339", default_value = "2026-01-01T00:00:00Z")]
+    as_of: jiff::Timestamp,
+    /// The connection's id
+    #[arg(long, value_name = "ID", default_value = "connection")]
+    connection: String,
+    /// For a plugin that only nominates: the account as JSON [default: the standard mapping's]
+    #[arg(long, value_name = "JSON")]
+    account: Option<String>,
+}
+
+/// A question with all that it needs.
+pub(super) struct Asked {
+    transform: Option<Bound>,
+    propose: Option<Bound>,
+    tables: Arc<Tables>,
+    user: Value,
+    groups: Vec<String>,
+    as_of: jiff::Timestamp,
+    connection: String,
+    account: Option<AccountShape>,
+}
+
+/// What a hook's call used, and what it logged.
+pub(super) struct Step {
+    pub hook: &'static str,
+    pub usage: Usage,
+    pub logs: Vec<LogLine>,
+}
+
+/// What came of a question: as much of the answer as there is, and the hook's fault that ended it.
+pub(super) struct Said {
+    pub answer: Map<String, Value>,
+    pub steps: Vec<Step>,
+    pub fault: Option<(&'static str, PluginFault)>,
+}
+
+impl Question {
+    pub(super) fn run(self, output: Output) -> anyhow::Result<ExitCode> {
+        let asked = match self.ask()? {
+            Ok(asked) => asked,
+            Err(problems) => {
+                output.show(&json!({"ok": false, "problems": problems}), |paint| Ok(diagnostic::render(&problems, paint.colours())))?;
+                return Ok(ExitCode::from(EXIT_FOUND));
+            }
+        };
+        let Said { answer, steps, fault } = asked.answer();
+        let mut value = json!({"ok": fault.is_none(), "answer": answer, "calls": steps.iter().map(Step::to_json).collect::<Vec<_>>()});
+        if let Some((hook, fault)) = &fault {
+            value["fault"] = json!({"hook": hook, "code": fault.code(), "message": fault.to_string()});
+        }
+        output.show(&value, |paint| {
+            let mut text = format!("{:#}\n", Value::Object(answer.clone()));
+            for step in &steps {
+                for line in &step.logs {
+                    text += &paint.faint(&format!("{}: {}: {}\n", step.hook, line.level, line.message));
+                }
+                text += &paint.faint(&format!("{}: {} fuel, {} bytes of memory\n", step.hook, step.usage.fuel, step.usage.memory_bytes));
+            }
+            if let Some((hook, fault)) = &fault {
+                text += &format!("{} {hook}: {fault}\n", paint.bad(&format!("fault `{}`", fault.code())));
+            }
+            Ok(text)
+        })?;
+        Ok(ExitCode::from(if fault.is_none() { 0 } else { EXIT_FOUND }))
+    }
+
+    /// Reads the person and loads the plugin; what is wrong with its folder is told as problems.
+    pub(super) fn ask(self) -> anyhow::Result<Result<Asked, Vec<diagnostic::Diagnostic>>> {
+        let sandbox = super::sandbox()?;
+        let invalid = |key: &'static str, problem: String| ConfigError::Invalid { key, problem };
+        let (transform, propose, tables, schemas) = if self.path.is_dir() {
+            if self.settings.is_some() {
+                return Err(invalid("settings", "are those of the folder's tenant.toml: change them there".into()).into());
+            }
+            let built = revision::read_folder(&self.path).and_then(|files| Revision::build(&files, &sandbox));
+            let revision = match built {
+                Ok(revision) => revision,
+                Err(problems) => return Ok(Err(problems)),
+            };
+            if revision.transform.is_none() && revision.propose.is_none() {
+                return Err(invalid("path", "names a folder whose tenant.toml names no plugin".into()).into());
+            }
+            (revision.transform, revision.propose, revision.tables, revision.schemas)
+        } else {
+            let bytes = std::fs::read(&self.path).with_context(|| format!("`{}` can't be read", self.path.display()))?;
+            let plugin = sandbox.load(&bytes).with_context(|| self.path.display().to_string())?;
+            let settings_json = self.settings.unwrap_or_else(|| "{}".into());
+            let object = serde_json::from_str::<Map<String, Value>>(&settings_json);
+            object.map_err(|error| invalid("settings", format!("are no JSON object: {error}")))?;
+            if let Err(refusal) = plugin.validate_settings(&settings_json)? {
+                return Err(invalid("settings", format!("are refused by the plugin: {refusal}")).into());
+            }
+            let bound = Bound { plugin: Arc::clone(&plugin), settings_json };
+            let (transform, propose) = (plugin.transforms().then(|| bound.clone()), plugin.proposes().then_some(bound));
+            (transform, propose, Arc::default(), Arc::new(Schemas::default()))
+        };
+        let account = self.account.map(|text| serde_json::from_str(&text)).transpose();
+        let account = account.map_err(|error| invalid("account", format!("is no account: {error}")))?;
+        let user = person(&schemas)?;
+        let Self { groups, as_of, connection, .. } = self;
+        Ok(Ok(Asked { transform, propose, tables, user, groups, as_of, connection, account }))
+    }
+}
+
+/// The person on standard input, as a server would have stored them.
+fn person(schemas: &Schemas) -> anyhow::Result<Value> {
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        eprintln!("reading a SCIM User as JSON; end with Ctrl-D");
+    }
+    let mut text = String::new();
+    stdin.lock().take(PERSON_BYTES_LIMIT).read_to_string(&mut text).context("standard input can't be read")?;
+    let mut body: Value = serde_json::from_str(&text).context("standard input is no JSON")?;
+    if let Some(body) = body.as_object_mut() {
+        body.entry("schemas").or_insert_with(|| json!(["urn:ietf:params:scim:schemas:core:2.0:User"]));
+    }
+    let read = resource::read(schemas, ResourceKind::User, &body, None);
+    let read = read.map_err(|error| anyhow::anyhow!("standard input is no SCIM User: {}", error.detail))?;
+    Ok(read.document.to_value())
+}
+
+impl Step {
+    fn to_json(&self) -> Value {
+        json!({"hook": self.hook, "fuel": self.usage.fuel, "memory_bytes": self.usage.memory_bytes, "logs": self.logs})
+    }
+}
+
+impl Asked {
+    /// What the plugin answers, what each call used, and the fault that ended them.
+    pub(super) fn answer(&self) -> Said {
+        let handles: Vec<&str> = self.groups.iter().map(String::as_str).collect();
+        let (mut answer, mut steps) = (Map::new(), Vec::new());
+        let mut shape = self.account.clone();
+        if let Some(bound) = &self.transform {
+            match bound.plugin.transform_user(&self.call(bound, &handles)) {
+                Ok(said) => {
+                    steps.push(Step { hook: "transform-user", usage: said.usage, logs: said.logs });
+                    match said.mapping {
+                        Mapping::Account { shape: made, provenance } => {
+                            answer.insert("account".into(), json!(made));
+                            answer.insert("provenance".into(), json!(provenance));
+                            shape = Some(made);
+                        }
+                        Mapping::OutOfScope { reason } => {
+                            answer.insert("out_of_scope".into(), reason.into());
+                            return Said { answer, steps, fault: None };
+                        }
+                        Mapping::Refused { code, path, message } => {
+                            answer.insert("refused".into(), json!({"code": code, "path": path, "message": message}));
+                            return Said { answer, steps, fault: None };
+                        }
+                    }
+                }
+                Err(fault) => return Said { answer, steps, fault: Some(("transform-user", fault)) },
+            }
+        }
+        if let Some(bound) = &self.propose {
+            let shape = shape.or_else(|| match Mapping::default_for(&self.user) {
+                Mapping::Account { shape, .. } => Some(shape),
+                _ => None,
+            });
+            match bound.plugin.propose_roles(&self.call(bound, &handles), &shape.unwrap_or_default()) {
+                Ok(said) => {
+                    steps.push(Step { hook: "propose-roles", usage: said.usage, logs: said.logs });
+                    let proposals = said.proposals.iter().map(|role| json!({"role": role.role, "because": role.because}));
+                    answer.insert("proposals".into(), proposals.collect());
+                }
+                Err(fault) => return Said { answer, steps, fault: Some(("propose-roles", fault)) },
+            }
+        }
+        Said { answer, steps, fault: None }
+    }
+
+    fn call<'a>(&'a self, bound: &'a Bound, handles: &'a [&'a str]) -> Call<'a> {
+        Call {
+            as_of: self.as_of,
+            connection: &self.connection,
+            settings: &bound.settings_json,
+            user: &self.user,
+            groups: handles,
+            tables: &self.tables,
+        }
+    }
+}
