@@ -14,6 +14,8 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+/// Bytes of a tag ([`SecretKey::tag`]).
+pub const TAG_BYTES: usize = 32;
 /// Bytes of every key.
 pub const KEY_BYTES: usize = 32;
 /// Bytes of the random nonce that leads each sealed value (XChaCha20: random nonces are safe).
@@ -112,6 +114,29 @@ impl SecretKey {
     }
 }
 
+impl SecretKey {
+    /// A tag that only this key makes, over a name and a content (HMAC-SHA-256, RFC 2104).
+    #[must_use]
+    pub fn tag(&self, name: &str, content: &[u8]) -> [u8; TAG_BYTES] {
+        self.mac(name, content).finalize().into_bytes().into()
+    }
+
+    /// Whether it is the tag of this name and content, in time that does not depend on where it differs.
+    #[must_use]
+    pub fn is_tagged(&self, name: &str, content: &[u8], tag: &[u8]) -> bool {
+        self.mac(name, content).verify_slice(tag).is_ok()
+    }
+
+    fn mac(&self, name: &str, content: &[u8]) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0[..]).expect("HMAC takes keys of every length");
+        // With its length, so that no name and content read like another's.
+        mac.update(&(name.len() as u64).to_be_bytes());
+        mac.update(name.as_bytes());
+        mac.update(content);
+        mac
+    }
+}
+
 /// The master key and what is derived from it.
 #[derive(Debug)]
 pub struct Keyring {
@@ -119,6 +144,7 @@ pub struct Keyring {
     token_hash: SecretKey,
     access_tokens: SecretKey,
     cursors: SecretKey,
+    artefacts: SecretKey,
 }
 
 impl Keyring {
@@ -128,7 +154,8 @@ impl Keyring {
         let derived = |label: &[u8]| SecretKey(Zeroizing::new(hmac_sha256(&master.0[..], label)));
         let (token_hash, cursors) = (derived(b"rolecall token hash v1"), derived(b"rolecall cursors v1"));
         let access_tokens = derived(b"rolecall access tokens v1");
-        Self { master, token_hash, access_tokens, cursors }
+        let artefacts = derived(b"rolecall compiled plugins v1");
+        Self { master, token_hash, access_tokens, cursors, artefacts }
     }
 
     /// Reads the master key file, or makes it (readable by its owner only) when there is none.
@@ -169,6 +196,12 @@ impl Keyring {
     #[must_use]
     pub fn cursors(&self) -> &SecretKey {
         &self.cursors
+    }
+
+    /// The key that tags compiled plugins on disk.
+    #[must_use]
+    pub fn artefacts(&self) -> &SecretKey {
+        &self.artefacts
     }
 
     /// The keyed hash under which a token is stored and found, in hexadecimal.
@@ -293,6 +326,17 @@ mod tests {
         assert!(key.open("b", &sealed).is_err());
         assert!(SecretKey::random().open("a", &sealed).is_err());
         assert!(key.open("a", &sealed[..10]).is_err());
+    }
+
+    #[test]
+    fn a_tag_is_of_one_key_one_name_and_one_content() {
+        let key = SecretKey::random();
+        let tag = key.tag("name", b"content");
+        assert!(key.is_tagged("name", b"content", &tag));
+        assert!(!key.is_tagged("namec", b"ontent", &tag));
+        assert!(!key.is_tagged("name", b"content.", &tag));
+        assert!(!key.is_tagged("name", b"content", &tag[..31]));
+        assert!(!SecretKey::random().is_tagged("name", b"content", &tag));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! only after `answer` has checked them. It knows nothing of revisions, policies or stores.
 
 mod answer;
+mod artefacts;
 mod call;
 mod check;
 mod contract;
@@ -17,11 +18,14 @@ mod projection;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
 use serde_json::Value;
-use wasmtime::component::InstancePre;
+use wasmtime::component::{Component, InstancePre};
 
+pub use self::artefacts::Artefacts;
 use self::call::Running;
 use self::contract::rolecall::plugin::types::Question;
 use self::engine::Machine;
@@ -134,13 +138,15 @@ pub struct SandboxConfig {
     pub concurrency: u32,
     /// What each may use.
     pub limits: Limits,
+    /// Where compiled plugins are kept; without it each process compiles them again.
+    pub artefacts: Option<Artefacts>,
 }
 
 impl Default for SandboxConfig {
     fn default() -> Self {
         /// A thread for each core of a large machine; a slot that is not used costs address space alone.
         const CONCURRENCY: u32 = 16;
-        Self { concurrency: CONCURRENCY, limits: Limits::default() }
+        Self { concurrency: CONCURRENCY, limits: Limits::default(), artefacts: None }
     }
 }
 
@@ -151,6 +157,9 @@ pub struct Sandbox {
     loaded: Mutex<HashMap<String, Weak<Plugin>>>,
     /// Held while compiling: one upload at a time, however many arrive.
     compiling: Mutex<()>,
+    artefacts: Option<Artefacts>,
+    compiled: AtomicU64,
+    read_back: AtomicU64,
 }
 
 impl Sandbox {
@@ -159,7 +168,26 @@ impl Sandbox {
     /// # Errors
     /// When the machine can't reserve the pool.
     pub fn new(config: &SandboxConfig) -> Result<Self, PluginError> {
-        Ok(Self { machine: Arc::new(Machine::new(config)?), loaded: Mutex::default(), compiling: Mutex::default() })
+        Ok(Self {
+            machine: Arc::new(Machine::new(config)?),
+            loaded: Mutex::default(),
+            compiling: Mutex::default(),
+            artefacts: config.artefacts.clone(),
+            compiled: AtomicU64::new(0),
+            read_back: AtomicU64::new(0),
+        })
+    }
+
+    /// How many plugins were compiled.
+    #[must_use]
+    pub fn compiled(&self) -> u64 {
+        self.compiled.load(Ordering::Relaxed)
+    }
+
+    /// How many plugins were found compiled on disk.
+    #[must_use]
+    pub fn read_back(&self) -> u64 {
+        self.read_back.load(Ordering::Relaxed)
     }
 
     /// Checks, componentises and compiles a plugin. Slow: never on a request path or an async worker. The same bytes give the same `Arc` while one lives.
@@ -177,7 +205,17 @@ impl Sandbox {
         if let Some(plugin) = self.find(&digest) {
             return Ok(plugin);
         }
-        let plugin = Arc::new(Plugin::compile(&self.machine, digest.clone(), &component)?);
+        let started = Instant::now();
+        let kept = self.artefacts.as_ref().and_then(|artefacts| artefacts.read(&self.machine.engine, &digest));
+        let was_kept = kept.is_some();
+        let component = kept.map_or_else(|| self.machine.compile(&component), Ok)?;
+        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::debug!(plugin = digest, ms, was_kept, "the plugin's machine code is there");
+        if was_kept { &self.read_back } else { &self.compiled }.fetch_add(1, Ordering::Relaxed);
+        let plugin = Arc::new(Plugin::of(&self.machine, digest.clone(), &component)?);
+        if let (Some(artefacts), false) = (&self.artefacts, was_kept) {
+            artefacts.write(&self.machine.engine, &digest, &component);
+        }
         let mut loaded = lock(&self.loaded);
         loaded.retain(|_, plugin| plugin.strong_count() > 0);
         loaded.insert(digest, Arc::downgrade(&plugin));
@@ -224,10 +262,9 @@ impl std::fmt::Debug for Plugin {
 }
 
 impl Plugin {
-    fn compile(machine: &Arc<Machine>, digest: String, component: &[u8]) -> Result<Self, PluginError> {
-        let component = machine.compile(component)?;
+    fn of(machine: &Arc<Machine>, digest: String, component: &Component) -> Result<Self, PluginError> {
         let wrong_world = |error: wasmtime::Error| PluginError::WrongWorld { detail: check::short(&format!("{error:#}")) };
-        let instance = machine.linker.instantiate_pre(&component).map_err(wrong_world)?;
+        let instance = machine.linker.instantiate_pre(component).map_err(wrong_world)?;
         let exports = |name: &str| component.get_export_index(None, name).is_some();
         let has_transform = exports(contract::TRANSFORM);
         let has_propose = exports(contract::PROPOSE);

@@ -23,7 +23,7 @@ use crate::config::{Config, ConfigError, Layer, MASTER_KEY_VARIABLE, MasterKey};
 use crate::crypto::Keyring;
 use crate::diagnostic::Diagnostic;
 use crate::model::{Actor, TenantId};
-use crate::plugins::{Sandbox, SandboxConfig};
+use crate::plugins::{Artefacts, Sandbox, SandboxConfig};
 use crate::revision::{self, Files};
 use crate::store::{self, ApiScope, StoreError};
 use crate::tenancy::{self, TenancyError};
@@ -178,7 +178,9 @@ async fn build(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<(Arc<Ap
     let held = store::hold(&config.database_url).context("the database can't be opened")?;
     let store = store::open(&config.database_url, Arc::clone(&keyring)).await.context("the database can't be opened")?;
     let concurrency = u32::try_from(config.evaluation_threads).context("too many evaluation threads")?;
-    let sandbox = Sandbox::new(&SandboxConfig { concurrency, ..SandboxConfig::default() }).context("the sandbox can't be made")?;
+    let artefacts = Some(Artefacts::new(config.data_dir.join("compiled"), keyring.artefacts().clone()));
+    let sandbox = Sandbox::new(&SandboxConfig { concurrency, artefacts, ..SandboxConfig::default() });
+    let sandbox = sandbox.context("the sandbox can't be made")?;
     let compute = Compute::new(config.evaluation_threads, config.evaluation_queue);
     let app = App::new(store, clock, keyring, sandbox, compute, config.connection_rate, config.public_url.clone())?;
     Ok((Arc::new(app), held))

@@ -1,6 +1,7 @@
 //! The sandbox with well-behaved, careless and hostile plugins. After each hostile call a good one must still be answered.
 
 mod answers;
+mod artefacts;
 mod guest;
 mod hostile;
 mod uploads;

@@ -142,7 +142,7 @@ fn an_allocator_that_lies_harms_only_its_plugin() {
 #[test]
 fn a_question_that_is_too_large_is_not_asked() {
     let limits = Limits { input_bytes: 100, ..Limits::default() };
-    let sandbox = Sandbox::new(&SandboxConfig { concurrency: 1, limits }).unwrap();
+    let sandbox = Sandbox::new(&SandboxConfig { concurrency: 1, limits, ..SandboxConfig::default() }).unwrap();
     let plugin = sandbox.load(&good()).unwrap();
     let user = json!({"userName": "x".repeat(100)});
     let fault = with_call(|call| plugin.transform_user(&Call { user: &user, ..*call })).unwrap_err();
@@ -154,7 +154,7 @@ fn a_question_that_is_too_large_is_not_asked() {
 #[test]
 fn the_wall_clock_stands_behind_the_fuel_and_is_no_verdict() {
     let limits = Limits { fuel: u64::MAX / 2, wall_clock_ms: 20, ..Limits::default() };
-    let sandbox = Sandbox::new(&SandboxConfig { concurrency: 1, limits }).unwrap();
+    let sandbox = Sandbox::new(&SandboxConfig { concurrency: 1, limits, ..SandboxConfig::default() }).unwrap();
     let fault = transform_in(&sandbox, &guest("(loop $forever (br $forever)) unreachable").module()).unwrap_err();
     assert_eq!(fault, PluginFault::Timeout { allowed_ms: 20 });
     assert!(fault.is_infrastructure());
