@@ -17,7 +17,7 @@ SCIMMY.Resources.declare(SCIMMY.Resources.User)
     return stored;
   })
   .egress((resource) => {
-    if (!resource.id) return [...users.values()];
+    if (!resource.id) return resource.filter ? resource.filter.match([...users.values()]) : [...users.values()];
     const user = users.get(resource.id);
     if (!user) throw new SCIMMY.Types.Error(404, null, `there is no user ${resource.id}`);
     return user;

@@ -19,7 +19,7 @@ use crate::crypto::{SecretKey, TAG_BYTES, hex, random_id};
 
 /// The largest artefact that is kept, in bytes: Python's interpreter compiles to about five times its 18 MB.
 const ARTEFACT_BYTES_LIMIT: u64 = 512 << 20;
-/// The most bytes of all artefacts: past it, those that were not used for longest go.
+/// The most bytes of all artefacts: past it, those that were written first go.
 const ARTEFACTS_BYTES_LIMIT: u64 = 4 << 30;
 /// The ending of an artefact's name.
 const ENDING: &str = "compiled";
@@ -47,7 +47,6 @@ impl Artefacts {
         if component.is_none() {
             tracing::warn!(plugin = digest, "a compiled plugin on disk is not what was written: it is compiled again");
         }
-        touch(&file);
         component
     }
 
@@ -90,7 +89,7 @@ impl Artefacts {
         Ok(written?)
     }
 
-    /// Removes what was not used for longest, unfinished files too, until so many bytes more are within the limit.
+    /// Removes what was written first, unfinished files too, until so many bytes more are within the limit.
     fn make_room(&self, bytes: u64) -> std::io::Result<()> {
         let mut kept: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
@@ -108,12 +107,6 @@ impl Artefacts {
         }
         Ok(())
     }
-}
-
-/// Notes that the file was used, so that those go first that were not for longest. A folder that can't be written to is read all the same.
-#[expect(clippy::disallowed_methods, reason = "the time of a file, which nothing that is decided reads")]
-fn touch(file: &File) {
-    let _ = file.set_modified(SystemTime::now());
 }
 
 /// The name of a plugin's artefact for an engine: its digest, and a digest of what the engine compiles to (wasmtime's version and
