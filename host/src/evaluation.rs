@@ -10,7 +10,7 @@ use rolecall_scim::resource::Document;
 
 use crate::mapping::{AccountShape, Mapping};
 use crate::model::{AccountId, ConnectionId, GroupMembership, Instant, Note, Reason, ResourceId};
-use crate::plugins::{Call, PluginFault};
+use crate::plugins::{Call, PluginFault, Usage};
 use crate::policies::{Principal, RoleDecision};
 use crate::revision::{Bound, Revision};
 
@@ -83,15 +83,24 @@ pub struct Evaluation {
     pub undecided: Vec<Undecided>,
     /// The next instant at which the same inputs may give another result.
     pub next_change: Option<Instant>,
-    /// Fuel that the plugins used.
-    pub fuel: u64,
+    /// The plugins' calls, in their order.
+    pub calls: Vec<HookCall>,
+}
+
+/// A call of a tenant's plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HookCall {
+    /// `transform-user` or `propose-roles`.
+    pub hook: &'static str,
+    /// What it used, or the code of the fault that it ended with.
+    pub result: Result<Usage, &'static str>,
 }
 
 impl Evaluation {
     /// An evaluation with that outcome and no roles.
     #[must_use]
     pub fn outcome(outcome: Outcome) -> Self {
-        Self { outcome, provenance: BTreeMap::new(), roles: Vec::new(), undecided: Vec::new(), next_change: None, fuel: 0 }
+        Self { outcome, provenance: BTreeMap::new(), roles: Vec::new(), undecided: Vec::new(), next_change: None, calls: Vec::new() }
     }
 
     /// The evaluation of somebody whom the identity provider calls inactive: no revision is asked.
@@ -128,26 +137,26 @@ pub fn evaluate(revision: &Revision, subject: &Subject, as_of: Instant) -> Evalu
         return Evaluation::outcome(Outcome::Inactive);
     }
     let asking = Asking::about(revision, subject, as_of);
-    let mut fuel = 0;
-    let mapping = match asking.map(&mut fuel) {
+    let mut calls = Vec::new();
+    let mapping = match asking.map(&mut calls) {
         Ok(mapping) => mapping,
-        Err(fault) => return Evaluation { fuel, ..Evaluation::outcome(Outcome::Fault(fault_of(&fault))) },
+        Err(fault) => return Evaluation { calls, ..Evaluation::outcome(Outcome::Fault(fault_of(&fault))) },
     };
     let (shape, provenance) = match mapping {
         Mapping::Account { shape, provenance } => (shape, provenance),
-        Mapping::OutOfScope { reason } => return Evaluation { fuel, ..Evaluation::outcome(Outcome::OutOfScope(reason)) },
+        Mapping::OutOfScope { reason } => return Evaluation { calls, ..Evaluation::outcome(Outcome::OutOfScope(reason)) },
         Mapping::Refused { code, path, message } => {
             let note = Note { code, path, message };
-            return Evaluation { fuel, ..Evaluation::outcome(Outcome::Refused(note)) };
+            return Evaluation { calls, ..Evaluation::outcome(Outcome::Refused(note)) };
         }
     };
     if let Some(holder) = &subject.collision {
         let outcome = Outcome::Collision(Box::new(shape), holder.clone());
-        return Evaluation { fuel, provenance, ..Evaluation::outcome(outcome) };
+        return Evaluation { calls, provenance, ..Evaluation::outcome(outcome) };
     }
-    let proposed = match asking.propose(&shape, &mut fuel) {
+    let proposed = match asking.propose(&shape, &mut calls) {
         Ok(proposed) => proposed,
-        Err(fault) => return Evaluation { fuel, ..Evaluation::outcome(Outcome::Fault(fault_of(&fault))) },
+        Err(fault) => return Evaluation { calls, ..Evaluation::outcome(Outcome::Fault(fault_of(&fault))) },
     };
     let principal = principal(subject, &shape);
     let roles = proposed.keys().cloned().collect();
@@ -173,7 +182,7 @@ pub fn evaluate(revision: &Revision, subject: &Subject, as_of: Instant) -> Evalu
         roles: decision.grants,
         undecided,
         next_change: decision.next_change.map(Instant::from),
-        fuel,
+        calls,
     }
 }
 
@@ -188,7 +197,7 @@ pub fn principal<'a>(subject: &'a Subject, shape: &'a AccountShape) -> Principal
 /// # Errors
 /// The plugin's fault.
 pub fn nominations(revision: &Revision, subject: &Subject, shape: &AccountShape, as_of: Instant) -> Result<Nominations, PluginFault> {
-    Asking::about(revision, subject, as_of).propose(shape, &mut 0)
+    Asking::about(revision, subject, as_of).propose(shape, &mut Vec::new())
 }
 
 /// Puts the plugin's words beside the reasons that rest on its nomination.
@@ -235,18 +244,18 @@ impl<'a> Asking<'a> {
         }
     }
 
-    fn map(&self, fuel: &mut u64) -> Result<Mapping, PluginFault> {
+    fn map(&self, calls: &mut Vec<HookCall>) -> Result<Mapping, PluginFault> {
         let Some(bound) = &self.revision.transform else { return Ok(Mapping::default_for(&self.user)) };
-        let answer = bound.plugin.transform_user(&self.call(bound))?;
-        *fuel += answer.usage.fuel;
-        Ok(answer.mapping)
+        let answer = bound.plugin.transform_user(&self.call(bound));
+        calls.push(HookCall { hook: "transform-user", result: answer.as_ref().map(|answer| answer.usage).map_err(PluginFault::code) });
+        Ok(answer?.mapping)
     }
 
-    fn propose(&self, shape: &AccountShape, fuel: &mut u64) -> Result<Nominations, PluginFault> {
+    fn propose(&self, shape: &AccountShape, calls: &mut Vec<HookCall>) -> Result<Nominations, PluginFault> {
         let Some(bound) = &self.revision.propose else { return Ok(Nominations::new()) };
-        let answer = bound.plugin.propose_roles(&self.call(bound), shape)?;
-        *fuel += answer.usage.fuel;
-        Ok(answer.proposals.into_iter().map(|proposal| (proposal.role, proposal.because)).collect())
+        let answer = bound.plugin.propose_roles(&self.call(bound), shape);
+        calls.push(HookCall { hook: "propose-roles", result: answer.as_ref().map(|answer| answer.usage).map_err(PluginFault::code) });
+        Ok(answer?.proposals.into_iter().map(|proposal| (proposal.role, proposal.because)).collect())
     }
 }
 

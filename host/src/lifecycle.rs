@@ -178,9 +178,10 @@ impl Settling<'_> {
             None => (before.user_name.clone(), before.profile.clone(), before.provenance.clone()),
         };
         let key = user_name.as_deref().map(collision_key);
-        let holds_name =
-            matches!(state, AccountState::Active | AccountState::Suspended | AccountState::OutOfScope | AccountState::Scheduled)
-                && !(before.state == AccountState::Held && mapped.is_none());
+        // Only a mapping claims a name. Whoever has none (held over a collision, and what became of that) takes none along: a name that
+        // another has would refuse the change, and with it a departure.
+        let may_hold = matches!(state, AccountState::Active | AccountState::Suspended | AccountState::OutOfScope | AccountState::Scheduled);
+        let holds_name = may_hold && (mapped.is_some() || before.holds_name);
         let (name_key, wanted_key) = if holds_name { (key, None) } else { (None, key.filter(|_| state == AccountState::Held)) };
         let same = !self.standing.fresh
             && before.state == state
@@ -342,6 +343,7 @@ mod tests {
             id: AccountId::from("a1"),
             state,
             user_name: Some("ada".into()),
+            holds_name: !matches!(state, AccountState::Held | AccountState::Removed),
             profile: json!({"user_name": "ada", "title": "before"}),
             provenance: json!({}),
             note: None,
@@ -499,6 +501,22 @@ mod tests {
         let write = settled.account.unwrap();
         assert_eq!((write.state, write.name_key, write.wanted_key.as_deref()), (AccountState::Held, None, Some("jose")));
         assert_eq!(settled.drop.len(), 1);
+    }
+
+    #[test]
+    fn whoever_has_no_name_takes_none_along() {
+        let away = Evaluation::outcome(Outcome::OutOfScope("none of ours".into()));
+        let inactive = Evaluation::inactive();
+        // Held over a collision, then away, back out of scope, and away again: the name is the other's all the while.
+        for (before, evaluation) in
+            [(AccountState::Held, &inactive), (AccountState::Suspended, &away), (AccountState::OutOfScope, &inactive)]
+        {
+            for holds_name in [false, true] {
+                let standing = Account { holds_name, ..account(before) };
+                let write = settled(&standing, &[], evaluation, &[], false, NOW).account.unwrap();
+                assert_eq!((write.name_key.is_some(), write.wanted_key), (holds_name, None), "{before:?}");
+            }
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -22,6 +23,11 @@ pub const TENANT_LABEL_LIMIT: usize = 1_000;
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Seconds: from a quick read to the request timeout.
 const DURATION_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// Seconds of a plugin call: from a small mapping in Rust to the wall clock's limit.
+const CALL_BUCKETS: [f64; 12] = [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.05, 0.25, 1.0];
+/// Fuel of a plugin call: from next to nothing to the limit.
+const FUEL_BUCKETS: [f64; 9] = [1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6, 5e6, 2e7];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -49,8 +55,21 @@ struct TenantCode {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TenantLabel {
+struct TenantHook {
     tenant: String,
+    hook: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TenantCall {
+    tenant: String,
+    hook: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HookLabel {
+    hook: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -58,7 +77,36 @@ struct Word {
     word: &'static str,
 }
 
+/// What a plugin call used.
+#[derive(Clone, Copy, Debug)]
+pub struct CallUse {
+    /// Fuel.
+    pub fuel: u64,
+    /// The most memory that it had, in bytes.
+    pub memory_bytes: usize,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+}
+
+/// What the sandbox has at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct SandboxState {
+    /// Calls that run.
+    pub running: u64,
+    /// Calls that can run at the same time.
+    pub slots: u32,
+    /// Plugins that are in use.
+    pub plugins: usize,
+    /// Plugins that were compiled since the start.
+    pub compiled: u64,
+    /// Plugins that were found compiled on disk since the start.
+    pub read_back: u64,
+}
+
 type Durations = Family<RouteLabels, Histogram, fn() -> Histogram>;
+type ByHook = Family<HookLabel, Histogram, fn() -> Histogram>;
+/// Seconds or any other measure that is added up.
+type Sum = Counter<f64, AtomicU64>;
 
 /// Every metric of the process.
 pub struct Metrics {
@@ -68,11 +116,51 @@ pub struct Metrics {
     durations: Durations,
     deliveries: Family<Word, Counter>,
     quirks: Family<Word, Counter>,
-    pending: Gauge,
     evaluations: Family<TenantOutcome, Counter>,
-    plugin_calls: Family<TenantLabel, Counter>,
+    plugin_calls: Family<TenantCall, Counter>,
+    plugin_fuel: Family<TenantHook, Counter>,
+    plugin_seconds: Family<TenantHook, Sum>,
+    plugin_memory: Family<TenantHook, Gauge>,
+    call_seconds: ByHook,
+    call_fuel: ByHook,
+    sandbox: SandboxGauges,
     plugin_faults: Family<TenantCode, Counter>,
     labelled: Mutex<BTreeSet<String>>,
+}
+
+/// What the sandbox has, as it was at the last look.
+#[derive(Default)]
+struct SandboxGauges {
+    running: Gauge,
+    slots: Gauge,
+    plugins: Gauge,
+    compiled: Gauge,
+    read_back: Gauge,
+}
+
+impl SandboxGauges {
+    fn registered(registry: &mut Registry) -> Self {
+        let gauges = Self::default();
+        for (name, help, gauge) in [
+            ("plugin_slots_in_use", "Plugin calls that run", &gauges.running),
+            ("plugin_slots", "Plugin calls that can run at the same time", &gauges.slots),
+            ("plugins_loaded", "Plugins that are in use", &gauges.plugins),
+            ("plugins_compiled", "Plugins that were compiled since the start", &gauges.compiled),
+            ("plugins_read_back", "Plugins that were found compiled on disk since the start", &gauges.read_back),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
+        gauges
+    }
+
+    fn set(&self, has: &SandboxState) {
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.running.set(number(has.running));
+        self.slots.set(has.slots.into());
+        self.plugins.set(i64::try_from(has.plugins).unwrap_or(i64::MAX));
+        self.compiled.set(number(has.compiled));
+        self.read_back.set(number(has.read_back));
+    }
 }
 
 impl Default for Metrics {
@@ -83,17 +171,24 @@ impl Default for Metrics {
         let durations = Durations::new_with_constructor(new_histogram);
         let deliveries = Family::default();
         let quirks = Family::default();
-        let pending = Gauge::default();
         let evaluations = Family::default();
-        let plugin_calls = Family::default();
+        let (plugin_calls, plugin_fuel, plugin_seconds, plugin_memory) =
+            (Family::default(), Family::default(), Family::default(), Family::default());
         let plugin_faults = Family::default();
         process.register("http_requests", "Requests by route, method and class of status", requests.clone());
         process.register("http_request_duration_seconds", "Time from a request's head to its answer", durations.clone());
         process.register("deliveries", "Attempts to deliver an event to a target, by result", deliveries.clone());
         process.register("client_quirks", "Requests that needed a client's quirk to be handled, by quirk", quirks.clone());
-        process.register("pending_people", "People whose evaluation is due", pending.clone());
+        let call_seconds = ByHook::new_with_constructor(|| Histogram::new(CALL_BUCKETS));
+        let call_fuel = ByHook::new_with_constructor(|| Histogram::new(FUEL_BUCKETS));
+        process.register("plugin_call_duration_seconds", "Time of plugin calls that gave an answer, by hook", call_seconds.clone());
+        process.register("plugin_call_fuel", "Fuel of plugin calls that gave an answer, by hook", call_fuel.clone());
+        let sandbox = SandboxGauges::registered(&mut process);
         tenants.register("evaluations", "Evaluations by tenant and outcome", evaluations.clone());
-        tenants.register("plugin_calls", "Calls of tenant plugins", plugin_calls.clone());
+        tenants.register("plugin_calls", "Calls of tenant plugins, by hook and result: ok, or the fault's code", plugin_calls.clone());
+        tenants.register("plugin_fuel", "Fuel that plugin calls used", plugin_fuel.clone());
+        tenants.register("plugin_seconds", "Time that plugin calls took", plugin_seconds.clone());
+        tenants.register("plugin_memory_bytes_max", "The most memory that a plugin call had since the start", plugin_memory.clone());
         tenants.register("plugin_faults", "Plugin calls without an answer, by tenant and code", plugin_faults.clone());
         Self {
             process,
@@ -102,9 +197,14 @@ impl Default for Metrics {
             durations,
             deliveries,
             quirks,
-            pending,
             evaluations,
             plugin_calls,
+            plugin_fuel,
+            plugin_seconds,
+            plugin_memory,
+            call_seconds,
+            call_fuel,
+            sandbox,
             plugin_faults,
             labelled: Mutex::default(),
         }
@@ -124,9 +224,25 @@ impl Metrics {
         self.evaluations.get_or_create(&TenantOutcome { tenant: self.label(tenant), outcome }).inc();
     }
 
-    /// Counts a call of a tenant's plugin.
-    pub fn plugin_call(&self, tenant: &TenantId) {
-        self.plugin_calls.get_or_create(&TenantLabel { tenant: self.label(tenant) }).inc();
+    /// Counts a call of a tenant's plugin, and what it used or the code of the fault that it ended with.
+    pub fn plugin_call(&self, tenant: &TenantId, hook: &'static str, used: Result<CallUse, &'static str>) {
+        let tenant = self.label(tenant);
+        let result = used.err().unwrap_or("ok");
+        self.plugin_calls.get_or_create(&TenantCall { tenant: tenant.clone(), hook, result }).inc();
+        let Ok(usage) = used else { return };
+        let (label, seconds) = (TenantHook { tenant, hook }, usage.seconds);
+        self.plugin_fuel.get_or_create(&label).inc_by(usage.fuel);
+        self.plugin_seconds.get_or_create(&label).inc_by(seconds);
+        let memory = i64::try_from(usage.memory_bytes).unwrap_or(i64::MAX);
+        self.plugin_memory.get_or_create(&label).inner().fetch_max(memory, Ordering::Relaxed);
+        self.call_seconds.get_or_create(&HookLabel { hook }).observe(seconds);
+        #[expect(clippy::cast_precision_loss, reason = "far below the fuel at which a float would round")]
+        self.call_fuel.get_or_create(&HookLabel { hook }).observe(usage.fuel as f64);
+    }
+
+    /// Sets what the sandbox has now.
+    pub fn sandbox(&self, has: &SandboxState) {
+        self.sandbox.set(has);
     }
 
     /// Counts a plugin call without an answer, by the fault's code.
@@ -142,11 +258,6 @@ impl Metrics {
     /// Counts a client quirk that was met and handled.
     pub fn quirk(&self, name: &'static str) {
         self.quirks.get_or_create(&Word { word: name }).inc();
-    }
-
-    /// Sets how many people are pending, all tenants together.
-    pub fn pending(&self, people: i64) {
-        self.pending.set(people);
     }
 
     /// The exposition text; with `tenants`, the series that name tenants too.
@@ -209,14 +320,35 @@ mod tests {
     }
 
     #[test]
+    fn what_calls_used_is_added_up_and_the_most_memory_kept() {
+        let metrics = Metrics::default();
+        for (fuel, memory_bytes) in [(100, 131_072), (50, 65_536)] {
+            metrics.plugin_call(&TenantId::from("acme"), "transform-user", Ok(CallUse { fuel, memory_bytes, seconds: 0.001 }));
+        }
+        metrics.sandbox(&SandboxState { running: 1, slots: 20, plugins: 2, compiled: 3, read_back: 4 });
+        let all = metrics.render(true);
+        for series in [
+            r#"rolecall_plugin_calls_total{tenant="acme",hook="transform-user",result="ok"} 2"#,
+            r#"rolecall_plugin_fuel_total{tenant="acme",hook="transform-user"} 150"#,
+            r#"rolecall_plugin_seconds_total{tenant="acme",hook="transform-user"} 0.002"#,
+            r#"rolecall_plugin_memory_bytes_max{tenant="acme",hook="transform-user"} 131072"#,
+            r#"rolecall_plugin_call_fuel_bucket{le="1000.0",hook="transform-user"} 2"#,
+            "rolecall_plugin_slots_in_use 1",
+            "rolecall_plugins_read_back 4",
+        ] {
+            assert!(all.contains(series), "{series} is not in\n{all}");
+        }
+    }
+
+    #[test]
     fn labels_are_bounded() {
         let metrics = Metrics::default();
         for i in 0..TENANT_LABEL_LIMIT + 5 {
-            metrics.plugin_call(&TenantId(format!("t{i}")));
+            metrics.plugin_call(&TenantId(format!("t{i}")), "transform-user", Err("fuel"));
         }
         metrics.request("unmatched", "BREW", 418, 0.0);
         let all = metrics.render(true);
-        assert!(all.contains(r#"rolecall_plugin_calls_total{tenant="other"} 5"#));
+        assert!(all.contains(r#"rolecall_plugin_calls_total{tenant="other",hook="transform-user",result="fuel"} 5"#));
         assert!(all.contains(r#"method="other",status="4xx""#));
     }
 }

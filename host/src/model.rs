@@ -310,6 +310,8 @@ pub struct Account {
     pub state: AccountState,
     /// Its login name; `None` while the mapping has never made one.
     pub user_name: Option<String>,
+    /// Whether it has that name, and nobody else in the tenant can: not so for one that waits for it, or gave up waiting.
+    pub holds_name: bool,
     /// The mapping's whole answer.
     pub profile: Value,
     /// For each profile attribute, where its value came from.

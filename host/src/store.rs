@@ -286,8 +286,6 @@ pub struct PersonOutcome {
     pub user: ResourceId,
     /// The `input_version` that was read; the commit checks it. 0 for a user created by the same change.
     pub read_input_version: i64,
-    /// Whether this change itself alters the person's inputs: then the committed `input_version` is one higher.
-    pub inputs_changed: bool,
     /// The memberships that evaluation was given. Where the change writes a group they are compared with what the write really
     /// makes of them, because a group above may have got a handle or a parent meanwhile: the person is stale when they differ.
     pub groups: Vec<GroupMembership>,

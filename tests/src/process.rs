@@ -74,6 +74,8 @@ pub fn serve_command(database: &Database) -> Command {
         .arg("--data-dir")
         .arg(database.folder())
         .env("ROLECALL_DATABASE_URL", &database.url)
+        // Tests read back all that they wrote, as quickly as they can.
+        .env("ROLECALL_CONNECTION_REQUESTS_PER_SECOND", "0")
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command

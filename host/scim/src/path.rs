@@ -71,6 +71,9 @@ impl Path {
                 "path, column {column}: expected an attribute, then at most `[filter]` and `.part`"
             )));
         }
+        if !text.contains(']') {
+            return Err(ScimError::invalid_path(format!("path, column {}: the `[` is never closed", parser.column())));
+        }
         let known = kinds.iter().find_map(|&kind| schemas.resolve(kind, &attribute));
         let filter = parser.bracketed(known.map_or(Scope::Unknown, |known| Scope::Values(known.attribute)))?;
         let sub = if parser.eat('.') {

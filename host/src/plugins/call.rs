@@ -1,6 +1,7 @@
 //! One call: a fresh store and instance, the limits that hold it, what it may ask of the host, and what its end means.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use wasmtime::component::{Instance, InstancePre, Linker};
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, StoreContextMut, Trap, WasmBacktrace};
@@ -39,7 +40,7 @@ pub fn run<R>(
     tables: Option<&Arc<Tables>>,
     call: impl FnOnce(&mut Store<Running>, &Instance) -> wasmtime::Result<R>,
 ) -> Result<(R, Used), PluginFault> {
-    let limits = machine.limits;
+    let (limits, started) = (machine.limits, Instant::now());
     let running = Running { tables: tables.cloned(), logs: Vec::new(), dropped_lines: 0, memory_bytes: 0, limits, denied: None };
     let mut store = Store::new(&machine.engine, running);
     store.limiter(|running| running);
@@ -57,7 +58,7 @@ pub fn run<R>(
         let message = format!("{} more lines were dropped: at most {LOG_LINES_LIMIT} of a call are kept", running.dropped_lines);
         logs.push(LogLine { level: "warn".into(), message });
     }
-    Ok((answer, Used { usage: Usage { fuel, memory_bytes: running.memory_bytes }, logs }))
+    Ok((answer, Used { usage: Usage { fuel, memory_bytes: running.memory_bytes, took: started.elapsed() }, logs }))
 }
 
 fn fault(machine: &Machine, store: &Store<Running>, error: &wasmtime::Error) -> PluginFault {

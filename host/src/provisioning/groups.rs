@@ -404,7 +404,7 @@ async fn commit(
     let decided = people::decide(app, &caller.tenant, active, cases, caller.paused(), now).await;
     let mut change = Change { stale: Stale::MarkPending(Cause::GroupChange), bind_handle, ..caller.change(active, write, event, now) };
     for person in decided {
-        let (outcome, happened) = person.into_outcome(active, true);
+        let (outcome, happened) = person.into_outcome(active);
         change.persons.push(outcome);
         change.events.extend(happened);
     }

@@ -9,6 +9,7 @@ use rolecall_scim::resource::Document;
 use crate::app::App;
 use crate::evaluation::{self, Evaluation, Fault, Outcome, Subject};
 use crate::lifecycle::{self, Rules, Settled, Standing};
+use crate::metrics::CallUse;
 use crate::model::{
     Account, AccountId, AccountState, Actor, Cause, ConnectionId, DecisionSettings, Grant, GroupMembership, Instant, NewEvent, Note,
     ResourceId, TenantId, collision_key,
@@ -70,6 +71,7 @@ impl Case {
             id: AccountId(crate::crypto::random_id()),
             state: AccountState::Active,
             user_name: None,
+            holds_name: false,
             profile: serde_json::Value::Null,
             provenance: serde_json::Value::Null,
             note: None,
@@ -104,11 +106,10 @@ pub struct Decided {
 impl Decided {
     /// What the store commits for this person, and the history that goes with it.
     #[must_use]
-    pub fn into_outcome(self, active: &Active, inputs_changed: bool) -> (PersonOutcome, Vec<NewEvent>) {
+    pub fn into_outcome(self, active: &Active) -> (PersonOutcome, Vec<NewEvent>) {
         let outcome = PersonOutcome {
             user: self.case.subject.user,
             read_input_version: self.case.input_version,
-            inputs_changed,
             groups: self.case.subject.groups,
             account: self.settled.account,
             put_grants: self.settled.put,
@@ -224,6 +225,11 @@ fn observe(app: &App, tenant: &TenantId, evaluation: &Evaluation) {
         Outcome::Fault(_) => "fault",
     };
     app.metrics.evaluation(tenant, word);
+    for call in &evaluation.calls {
+        let used =
+            call.result.map(|usage| CallUse { fuel: usage.fuel, memory_bytes: usage.memory_bytes, seconds: usage.took.as_secs_f64() });
+        app.metrics.plugin_call(tenant, call.hook, used);
+    }
     if let Outcome::Fault(fault) = &evaluation.outcome {
         app.metrics.plugin_fault(tenant, fault.code);
     }
@@ -295,7 +301,7 @@ async fn commit_pending(
     now: Instant,
 ) -> Result<(), StoreError> {
     let connection = decided.case.subject.connection.clone();
-    let (outcome, events) = decided.clone().into_outcome(active, false);
+    let (outcome, events) = decided.clone().into_outcome(active);
     let change = Change {
         connection,
         at: now,

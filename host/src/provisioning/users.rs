@@ -245,8 +245,7 @@ fn refuse_if_asked(active: &Active, evaluation: &Evaluation) -> Result<(), ScimE
 
 fn change_of(caller: &Caller, active: &Active, decided: Decided, write: ResourceWrite, event: NewEvent, now: Instant) -> Change {
     let event = NewEvent { account: Some(decided.case.account.id.clone()), ..event };
-    let inputs_changed = decided.case.input_version > 0;
-    let (outcome, events) = decided.into_outcome(active, inputs_changed);
+    let (outcome, events) = decided.into_outcome(active);
     let mut change = caller.change(active, write, event, now);
     change.persons.push(outcome);
     change.events.extend(events);

@@ -198,7 +198,7 @@ impl Through<'_> {
     /// The change that creates a user `name` whose account is in use.
     pub fn creation(&self, name: &str) -> Change {
         let id = ResourceId(format!("user-{name}"));
-        let outcome = PersonOutcome { account: Some(account(name)), inputs_changed: false, ..outcome(&id, 0) };
+        let outcome = PersonOutcome { account: Some(account(name)), ..outcome(&id, 0) };
         let document = user_document(name);
         let events = vec![personal_event("account.created", &account(name).id, name)];
         Change { write: Some(ResourceWrite::CreateUser { id, document, revives: false }), persons: vec![outcome], events, ..self.change() }
@@ -388,7 +388,7 @@ pub fn outcome(user: &ResourceId, read_input_version: i64) -> PersonOutcome {
     PersonOutcome {
         user: user.clone(),
         read_input_version,
-        inputs_changed: false,
+
         groups: Vec::new(),
         account: None,
         put_grants: Vec::new(),

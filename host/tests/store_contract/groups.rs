@@ -195,7 +195,7 @@ async fn whoever_is_not_decided_is_marked(fixture: Fixture) {
     for user in &users[..2] {
         here.settle(user).await;
     }
-    let decided = PersonOutcome { inputs_changed: true, ..outcome(&users[0], 1) };
+    let decided = outcome(&users[0], here.person(&users[0]).await.evaluation.input_version);
     let change = here.members_change(&group, &[&users[2]], &[&users[0], &users[1]]);
     let committed = here.commit(Change { persons: vec![decided], ..change }).await.unwrap();
     assert_eq!(committed.pending, users[1..3]);
@@ -204,7 +204,7 @@ async fn whoever_is_not_decided_is_marked(fixture: Fixture) {
         let evaluation = here.person(user).await.evaluation;
         causes.insert(user.as_str().to_owned(), (evaluation.cause, evaluation.input_version));
     }
-    let expected = [(None, 2), (Some(Cause::GroupChange), 2), (Some(Cause::GroupChange), 1), (None, 0)];
+    let expected = [(None, 3), (Some(Cause::GroupChange), 3), (Some(Cause::GroupChange), 1), (None, 0)];
     assert_eq!(causes.into_values().collect::<Vec<_>>(), expected);
 }
 
@@ -237,7 +237,7 @@ async fn decisions_on_other_memberships_are_stale(fixture: Fixture) {
         None,
     );
     let groups = groups.await.unwrap().remove(&ana).unwrap();
-    let decided = PersonOutcome { inputs_changed: true, groups, ..outcome(&ana, 0) };
+    let decided = PersonOutcome { groups, ..outcome(&ana, 0) };
     let change = Change { persons: vec![decided], ..here.members_change(&inner, &[&ana], &[]) };
     // Meanwhile the group is put into another: the decision did not know of that one's handle.
     here.change_members(&outer, &[&inner], &[]).await;
@@ -319,7 +319,7 @@ async fn a_deleted_group_ends_everywhere(fixture: Fixture) {
         here.settle(user).await;
     }
     let version = here.person(&ana).await.evaluation.input_version;
-    let decided = PersonOutcome { inputs_changed: true, ..outcome(&ana, version) };
+    let decided = outcome(&ana, version);
     let write = Some(ResourceWrite::DeleteGroup { id: inner.clone() });
     let committed = here.commit(Change { write: write.clone(), persons: vec![decided], ..here.change() }).await.unwrap();
     assert_eq!((committed.version, committed.pending), (None, vec![bob.clone()]), "decided people are not marked");

@@ -54,7 +54,7 @@ async fn updates_of_one_user_take_turns(fixture: Fixture) {
                 let person = here.person(&id).await;
                 let document = document(json!({"userName": "ana@example.com", "title": format!("title {writer}")}));
                 let write = ResourceWrite::UpdateUser { id: id.clone(), expected: person.resource.version, document };
-                let decided = PersonOutcome { inputs_changed: true, ..outcome(&id, person.evaluation.input_version) };
+                let decided = outcome(&id, person.evaluation.input_version);
                 match here.commit(Change { write: Some(write), persons: vec![decided], ..here.change() }).await {
                     Ok(committed) => return committed.version.unwrap(),
                     Err(StoreError::Conflict { .. }) => {}
@@ -124,7 +124,7 @@ fn suspension(person: &Person, change: Change) -> Change {
     let id = person.resource.id.clone();
     let document = document(json!({"userName": "ana@example.com", "active": false}));
     let account = AccountWrite { state: AccountState::Suspended, ..account("ana") };
-    let outcome = PersonOutcome { account: Some(account), inputs_changed: true, ..outcome(&id, person.evaluation.input_version) };
+    let outcome = PersonOutcome { account: Some(account), ..outcome(&id, person.evaluation.input_version) };
     let write = ResourceWrite::UpdateUser { id, expected: person.resource.version, document };
     Change { write: Some(write), persons: vec![outcome], ..change }
 }

@@ -143,10 +143,14 @@ async fn grants_are_put_changed_and_dropped(fixture: Fixture) {
     let put = PersonOutcome { put_grants: vec![grant("dev"), grant("admin")], ..outcome(&id, 0) };
     here.commit(Change { persons: vec![put], ..here.change() }).await.unwrap();
     assert_eq!(here.person(&id).await.grants, [grant("admin"), grant("dev")]);
+    // What was decided at the same version is a difference to grants that stand no more.
+    let late = PersonOutcome { put_grants: vec![grant("late")], ..outcome(&id, 0) };
+    let late = here.commit(Change { persons: vec![late], ..here.change() }).await;
+    assert!(matches!(late, Err(StoreError::Conflict { what: "person" })), "{late:?}");
     let mut retained = grant("dev");
     retained.state = rolecall::model::GrantState::Retained;
     retained.deadline = Some(START.plus_seconds(60));
-    let change = PersonOutcome { put_grants: vec![retained.clone()], drop_grants: vec!["admin".into(), "never".into()], ..outcome(&id, 0) };
+    let change = PersonOutcome { put_grants: vec![retained.clone()], drop_grants: vec!["admin".into(), "never".into()], ..outcome(&id, 1) };
     here.commit(Change { persons: vec![change], ..here.change() }).await.unwrap();
     assert_eq!(here.person(&id).await.grants, std::slice::from_ref(&retained));
     let view = fixture.store.account(&fixture.tenant, "account-ana").await.unwrap().unwrap();
@@ -161,7 +165,6 @@ async fn a_verdict_that_is_none_stays_pending(fixture: Fixture) {
         still_pending: Some(Cause::Retry),
         attempts: 3,
         next_evaluation_at: Some(retry_at),
-        inputs_changed: true,
         as_of: START.plus_seconds(9),
         ..outcome(&id, 0)
     };
@@ -173,7 +176,7 @@ async fn a_verdict_that_is_none_stays_pending(fixture: Fixture) {
     assert_eq!(fixture.store.count_pending(&fixture.tenant).await.unwrap(), 1);
     here.settle(&id).await;
     let evaluation = here.person(&id).await.evaluation;
-    assert_eq!((evaluation.cause, evaluation.attempts, evaluation.evaluated_version), (None, 0, Some(1)));
+    assert_eq!((evaluation.cause, evaluation.attempts, evaluation.evaluated_version), (None, 0, Some(2)));
 }
 
 async fn a_deleted_user_is_gone_and_its_name_free(fixture: Fixture) {
@@ -237,8 +240,7 @@ async fn a_locked_decision_sees_what_stands(fixture: Fixture) {
     let suspend = move |person: &rolecall::store::Person| {
         let document = document(json!({"userName": "ana@example.com", "active": false}));
         let account = rolecall::store::AccountWrite { state: AccountState::Suspended, ..account("ana") };
-        let outcome =
-            PersonOutcome { account: Some(account), inputs_changed: true, ..outcome(&person.resource.id, person.evaluation.input_version) };
+        let outcome = PersonOutcome { account: Some(account), ..outcome(&person.resource.id, person.evaluation.input_version) };
         let write = ResourceWrite::UpdateUser { id: person.resource.id.clone(), expected: person.resource.version, document };
         Ok(Change { write: Some(write), persons: vec![outcome], ..change })
     };

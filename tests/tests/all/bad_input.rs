@@ -98,7 +98,7 @@ fn wrong_patches(id: &str) -> Vec<Bad> {
             &path,
             with(json!([{"op": "replace", "path": "emails[type eq", "value": SECRET}])),
             400,
-            Some("invalidFilter"),
+            Some("invalidPath"),
         ),
         bad(
             "a filter that is too deep",

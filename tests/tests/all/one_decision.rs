@@ -247,7 +247,8 @@ on_both_databases! {
     /// Live traffic, then the stored inputs evaluated again: the same accounts, grants and reasons.
     async fn live_traffic_and_the_stored_inputs_agree(database: Database) {
         let runs = if std::env::var_os("ROLECALL_TEST_SOAK").is_some() { 40 } else { 3 };
-        for seed in 1..=runs {
+        // 31: somebody whose name another has is deactivated, comes back out of scope, and leaves.
+        for seed in (1..=runs).chain((runs < 31).then_some(31)) {
             run(&database, seed).await;
         }
     }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use rolecall::model::{ConnectionId, ResourceId};
 use rolecall_tests::tenant::{patch, text, user};
 use rolecall_tests::{Database, Server, on_both_databases};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 /// How many write at once.
@@ -146,7 +147,36 @@ on_both_databases! {
             writers.join_all().await;
             server.settle().await;
             let account = acme.account(&name).await;
-            assert_eq!((&account["state"], &account["grants"]), (&json!("suspended"), &json!([])), "{account}");
+            let history = acme.events(&server).await;
+            let its: Vec<&Value> =
+                history.iter().filter(|event| event["account"] == account["id"] || event["data"]["resource"] == id.as_str()).collect();
+            assert_eq!((&account["state"], &account["grants"]), (&json!("suspended"), &json!([])), "{account}\n{its:#?}");
+        }
+        server.stop().await;
+    }
+
+    /// Each write of a person moves what a decision was read at, the first after the creation too: what was decided on somebody who was
+    /// active comes too late when they have left meanwhile.
+    async fn what_was_decided_before_a_departure_comes_too_late(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        let (connection, ids) = (ConnectionId::from(entra.id.as_str()), [ResourceId(entra.create("ada@acme.example").await)]);
+        let version = async || {
+            let people = server.app().store.people(&acme.id, &connection, &ids).await.expect("the store answers");
+            people[0].evaluation.input_version
+        };
+        let mut before = version().await;
+        let body = patch(json!([{"op": "replace", "path": "title", "value": "Head"}]));
+        entra.deactivate(ids[0].as_str()).await;
+        for write in ["deactivation", "reactivation", "change"] {
+            let after = version().await;
+            assert!(after > before, "{write}: {after} after {before}");
+            before = after;
+            match write {
+                "deactivation" => entra.set(ids[0].as_str(), "active", json!(true)).await,
+                _ => drop(entra.scim.patch(&format!("/Users/{}", ids[0]), body.clone()).await.expect(200)),
+            }
         }
         server.stop().await;
     }

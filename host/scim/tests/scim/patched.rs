@@ -51,6 +51,8 @@ fn a_refusal_names_the_operation() {
     // While it is read, and while it is applied.
     for (bad, scim_type) in [
         (json!({"op": "replace", "path": "nope", "value": 1}), ScimType::InvalidPath),
+        (json!({"op": "remove", "path": "emails[type eq \"work\""}), ScimType::InvalidPath),
+        (json!({"op": "remove", "path": "emails["}), ScimType::InvalidPath),
         (json!({"op": "move", "path": "title"}), ScimType::InvalidSyntax),
         (json!({"op": "replace", "path": "emails[value eq \"x\"]", "value": {"value": "y"}}), ScimType::NoTarget),
         (json!({"op": "remove", "path": "userName"}), ScimType::Mutability),

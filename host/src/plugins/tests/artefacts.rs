@@ -16,7 +16,9 @@ fn after_restart(dir: &Path, key: &SecretKey, module: &[u8]) -> (u64, u64) {
     let sandbox = with_artefacts(dir, key);
     let plugin = sandbox.load(module).unwrap();
     assert!(with_call(|call| plugin.transform_user(call)).is_ok());
-    (sandbox.compiled(), sandbox.read_back())
+    let has = sandbox.occupancy();
+    assert_eq!((has.running, has.plugins), (0, 1));
+    (has.compiled, has.read_back)
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {

@@ -545,7 +545,9 @@ impl<'a> Committing<'a> {
             (None, None) => outcome.next_evaluation_at,
         };
         Evaluated {
-            input_version: outcome.read_input_version + i64::from(outcome.inputs_changed),
+            // Each outcome moves what it was decided at, also one that changes no input: of two that were decided at the same, the
+            // second would be a difference to grants that stand no more. A new user begins at 0, where nobody has read it yet.
+            input_version: if self.created.as_ref() == Some(&outcome.user) { 0 } else { outcome.read_input_version + 1 },
             cause,
             due,
             is_verdict: outcome.still_pending.is_none(),

@@ -21,7 +21,7 @@ macro_rules! resource_columns {
 /// The columns of [`account`], of the table named `a`.
 macro_rules! account_columns {
     () => {
-        "a.account, a.state AS account_state, a.user_name AS account_user_name, a.profile, a.provenance, a.note, \
+        "a.account, a.state AS account_state, a.user_name AS account_user_name, (a.name_key IS NOT NULL) AS account_holds_name, a.profile, a.provenance, a.note, \
          a.created AS account_created, a.modified AS account_modified"
     };
 }
@@ -81,6 +81,7 @@ pub(super) fn account(row: &Row) -> Result<Account> {
         id: crate::model::AccountId(row.try_get("account")?),
         state: word(row.try_get("account_state")?, AccountState::from_word)?,
         user_name: row.try_get("account_user_name")?,
+        holds_name: row.try_get("account_holds_name")?,
         profile: json(row.try_get("profile")?, "a profile")?,
         provenance: json(row.try_get("provenance")?, "a provenance")?,
         note: note.map(|note| json(&note, "a note")).transpose()?,
