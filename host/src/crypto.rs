@@ -112,9 +112,7 @@ impl SecretKey {
     fn cipher(&self) -> XChaCha20Poly1305 {
         XChaCha20Poly1305::new(&Key::from(*self.0))
     }
-}
 
-impl SecretKey {
     /// A tag that only this key makes, over a name and a content (HMAC-SHA-256, RFC 2104).
     #[must_use]
     pub fn tag(&self, name: &str, content: &[u8]) -> [u8; TAG_BYTES] {

@@ -15,7 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::model::TenantId;
+use crate::model::{TenantId, Usage};
 
 /// The most tenants that get series of their own; those seen later share the label `other`, so that a scrape stays small.
 pub const TENANT_LABEL_LIMIT: usize = 1_000;
@@ -75,17 +75,6 @@ struct HookLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Word {
     word: &'static str,
-}
-
-/// What a plugin call used.
-#[derive(Clone, Copy, Debug)]
-pub struct CallUse {
-    /// Fuel.
-    pub fuel: u64,
-    /// The most memory that it had, in bytes.
-    pub memory_bytes: usize,
-    /// How long it took, in seconds.
-    pub seconds: f64,
 }
 
 /// What the sandbox has at a moment.
@@ -225,12 +214,12 @@ impl Metrics {
     }
 
     /// Counts a call of a tenant's plugin, and what it used or the code of the fault that it ended with.
-    pub fn plugin_call(&self, tenant: &TenantId, hook: &'static str, used: Result<CallUse, &'static str>) {
+    pub fn plugin_call(&self, tenant: &TenantId, hook: &'static str, used: Result<Usage, &'static str>) {
         let tenant = self.label(tenant);
         let result = used.err().unwrap_or("ok");
         self.plugin_calls.get_or_create(&TenantCall { tenant: tenant.clone(), hook, result }).inc();
         let Ok(usage) = used else { return };
-        let (label, seconds) = (TenantHook { tenant, hook }, usage.seconds);
+        let (label, seconds) = (TenantHook { tenant, hook }, usage.took.as_secs_f64());
         self.plugin_fuel.get_or_create(&label).inc_by(usage.fuel);
         self.plugin_seconds.get_or_create(&label).inc_by(seconds);
         let memory = i64::try_from(usage.memory_bytes).unwrap_or(i64::MAX);
@@ -323,7 +312,11 @@ mod tests {
     fn what_calls_used_is_added_up_and_the_most_memory_kept() {
         let metrics = Metrics::default();
         for (fuel, memory_bytes) in [(100, 131_072), (50, 65_536)] {
-            metrics.plugin_call(&TenantId::from("acme"), "transform-user", Ok(CallUse { fuel, memory_bytes, seconds: 0.001 }));
+            metrics.plugin_call(
+                &TenantId::from("acme"),
+                "transform-user",
+                Ok(Usage { fuel, memory_bytes, took: std::time::Duration::from_millis(1) }),
+            );
         }
         metrics.sandbox(&SandboxState { running: 1, slots: 20, plugins: 2, compiled: 3, read_back: 4 });
         let all = metrics.render(true);

@@ -393,6 +393,25 @@ pub struct Event {
     pub personal: Option<Value>,
 }
 
+/// What a call of a plugin used. Two that used the same are equal, however long they took: time is no part of a verdict.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Fuel.
+    pub fuel: u64,
+    /// The most linear memory that it had, in bytes.
+    pub memory_bytes: usize,
+    /// How long it took.
+    pub took: std::time::Duration,
+}
+
+impl PartialEq for Usage {
+    fn eq(&self, other: &Self) -> bool {
+        (self.fuel, self.memory_bytes) == (other.fuel, other.memory_bytes)
+    }
+}
+
+impl Eq for Usage {}
+
 /// Settings of a tenant that decide what happens when a decision cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -20,7 +20,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 use wasmtime::component::{Component, InstancePre};
@@ -34,6 +34,8 @@ pub use self::inspect::{Inspection, inspect};
 use self::projection::Reads;
 use crate::crypto::sha256_hex;
 use crate::mapping::{AccountShape, Mapping};
+use crate::metrics::SandboxState;
+pub use crate::model::Usage;
 
 /// A tenant's lookup tables: table → key → row (column → value).
 pub type Tables = BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>>;
@@ -62,40 +64,6 @@ pub struct LogLine {
     pub level: String,
     /// Bounded text.
     pub message: String,
-}
-
-/// What a call used. Two that used the same are equal, however long they took: time is no part of a verdict.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Usage {
-    /// Fuel.
-    pub fuel: u64,
-    /// The most linear memory that it had, in bytes.
-    pub memory_bytes: usize,
-    /// How long it took.
-    pub took: Duration,
-}
-
-impl PartialEq for Usage {
-    fn eq(&self, other: &Self) -> bool {
-        (self.fuel, self.memory_bytes) == (other.fuel, other.memory_bytes)
-    }
-}
-
-impl Eq for Usage {}
-
-/// What the sandbox has at a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Occupancy {
-    /// Calls that run.
-    pub running: u64,
-    /// Calls that can run at the same time.
-    pub slots: u32,
-    /// Plugins that are in use.
-    pub plugins: usize,
-    /// How many plugins were compiled.
-    pub compiled: u64,
-    /// How many were found compiled on disk.
-    pub read_back: u64,
 }
 
 /// The answer of `transform-user`.
@@ -205,8 +173,8 @@ impl Sandbox {
 
     /// What it has now.
     #[must_use]
-    pub fn occupancy(&self) -> Occupancy {
-        Occupancy {
+    pub fn occupancy(&self) -> SandboxState {
+        SandboxState {
             running: self.machine.engine.pooling_allocator_metrics().map_or(0, |pool| pool.component_instances()),
             slots: self.machine.slots,
             plugins: lock(&self.loaded).values().filter(|plugin| plugin.strong_count() > 0).count(),

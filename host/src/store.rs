@@ -15,6 +15,7 @@ mod failure;
 mod keys;
 mod migrations;
 mod nesting;
+mod pool;
 mod postgres;
 mod sqlite;
 

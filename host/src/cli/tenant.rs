@@ -105,7 +105,8 @@ fn check(dir: &Path, output: Output) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn broken(dir: &Path, problems: &[Diagnostic], output: Output) -> anyhow::Result<ExitCode> {
+/// Shows what is wrong with a folder.
+pub(super) fn broken(dir: &Path, problems: &[Diagnostic], output: Output) -> anyhow::Result<ExitCode> {
     output.show(&json!({"ok": false, "problems": problems}), |paint| {
         Ok(format!("{} in {}\n", diagnostic::render(problems, paint.colours()).trim_end(), dir.display()))
     })?;

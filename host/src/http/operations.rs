@@ -13,8 +13,7 @@ use serde::Serialize;
 use super::error::{Error, Result};
 use super::guards::{Anyone, PlatformReader};
 use crate::app::App;
-use crate::metrics::{self, SandboxState};
-use crate::plugins::Occupancy;
+use crate::metrics;
 
 /// How long the database may take to say that it is there: shorter than the timeouts of the usual probes (10 s).
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,8 +44,7 @@ pub async fn ready(_: Anyone, State(app): State<Arc<App>>) -> Result<Json<Status
 /// # Errors
 /// 401 and 403 for a token that is not good for it.
 pub async fn metrics(_: Anyone, State(app): State<Arc<App>>, operator: Option<PlatformReader>) -> Result<Response> {
-    let Occupancy { running, slots, plugins, compiled, read_back } = app.sandbox.occupancy();
-    app.metrics.sandbox(&SandboxState { running, slots, plugins, compiled, read_back });
+    app.metrics.sandbox(&app.sandbox.occupancy());
     let text = app.metrics.render(operator.is_some());
     Ok(([(CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE))], text).into_response())
 }

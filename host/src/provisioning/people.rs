@@ -9,7 +9,6 @@ use rolecall_scim::resource::Document;
 use crate::app::App;
 use crate::evaluation::{self, Evaluation, Fault, Outcome, Subject};
 use crate::lifecycle::{self, Rules, Settled, Standing};
-use crate::metrics::CallUse;
 use crate::model::{
     Account, AccountId, AccountState, Actor, Cause, ConnectionId, DecisionSettings, Grant, GroupMembership, Instant, NewEvent, Note,
     ResourceId, TenantId, collision_key,
@@ -226,9 +225,7 @@ fn observe(app: &App, tenant: &TenantId, evaluation: &Evaluation) {
     };
     app.metrics.evaluation(tenant, word);
     for call in &evaluation.calls {
-        let used =
-            call.result.map(|usage| CallUse { fuel: usage.fuel, memory_bytes: usage.memory_bytes, seconds: usage.took.as_secs_f64() });
-        app.metrics.plugin_call(tenant, call.hook, used);
+        app.metrics.plugin_call(tenant, call.hook, call.result);
     }
     if let Outcome::Fault(fault) = &evaluation.outcome {
         app.metrics.plugin_fault(tenant, fault.code);

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 
 use super::question::{Question, Said};
 use crate::cli::render;
-use crate::cli::{EXIT_FOUND, Output};
-use crate::diagnostic;
+use crate::cli::{EXIT_FOUND, Output, tenant};
 use crate::plugins::{Limits, Usage};
 
 /// Calls before the measured ones, so that the first is not the slowest of all.
@@ -29,10 +28,7 @@ impl Bench {
     pub(super) fn run(self, output: Output) -> anyhow::Result<ExitCode> {
         let asked = match self.question.ask()? {
             Ok(asked) => asked,
-            Err(problems) => {
-                output.show(&json!({"ok": false, "problems": problems}), |paint| Ok(diagnostic::render(&problems, paint.colours())))?;
-                return Ok(ExitCode::from(EXIT_FOUND));
-            }
+            Err((dir, problems)) => return tenant::broken(&dir, &problems, output),
         };
         for _ in 0..WARM_UP.min(self.calls) {
             asked.answer();

@@ -11,9 +11,9 @@ use rolecall_scim::resource;
 use rolecall_scim::schema::Schemas;
 use serde_json::{Map, Value, json};
 
-use crate::cli::{EXIT_FOUND, Output};
+use crate::cli::{EXIT_FOUND, Output, tenant};
 use crate::config::ConfigError;
-use crate::diagnostic;
+use crate::diagnostic::Diagnostic;
 use crate::mapping::{AccountShape, Mapping};
 use crate::plugins::{Call, LogLine, PluginFault, Tables, Usage};
 use crate::revision::{self, Bound, Revision};
@@ -74,10 +74,7 @@ impl Question {
     pub(super) fn run(self, output: Output) -> anyhow::Result<ExitCode> {
         let asked = match self.ask()? {
             Ok(asked) => asked,
-            Err(problems) => {
-                output.show(&json!({"ok": false, "problems": problems}), |paint| Ok(diagnostic::render(&problems, paint.colours())))?;
-                return Ok(ExitCode::from(EXIT_FOUND));
-            }
+            Err((dir, problems)) => return tenant::broken(&dir, &problems, output),
         };
         let Said { answer, steps, fault } = asked.answer();
         let mut value = json!({"ok": fault.is_none(), "answer": answer, "calls": steps.iter().map(Step::to_json).collect::<Vec<_>>()});
@@ -101,7 +98,7 @@ impl Question {
     }
 
     /// Reads the person and loads the plugin; what is wrong with its folder is told as problems.
-    pub(super) fn ask(self) -> anyhow::Result<Result<Asked, Vec<diagnostic::Diagnostic>>> {
+    pub(super) fn ask(self) -> anyhow::Result<Result<Asked, (PathBuf, Vec<Diagnostic>)>> {
         let sandbox = super::sandbox()?;
         let invalid = |key: &'static str, problem: String| ConfigError::Invalid { key, problem };
         let (transform, propose, tables, schemas) = if self.path.is_dir() {
@@ -111,7 +108,7 @@ impl Question {
             let built = revision::read_folder(&self.path).and_then(|files| Revision::build(&files, &sandbox));
             let revision = match built {
                 Ok(revision) => revision,
-                Err(problems) => return Ok(Err(problems)),
+                Err(problems) => return Ok(Err((self.path, problems))),
             };
             if revision.transform.is_none() && revision.propose.is_none() {
                 return Err(invalid("path", "names a folder whose tenant.toml names no plugin".into()).into());

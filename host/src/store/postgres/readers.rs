@@ -4,14 +4,13 @@
 
 use std::ops::{Deref, DerefMut};
 
-use deadpool::Runtime;
-use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleResult};
+use deadpool::managed::{Manager, Metrics, Object, Pool, RecycleResult};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgConnection};
 
 use super::{enter, is_closed};
 use crate::model::TenantId;
-use crate::store::{ACQUIRE_TIMEOUT, Result, StoreError};
+use crate::store::{Result, pool};
 
 /// Opens sessions of one role, which can't write.
 pub(super) struct Opener {
@@ -50,21 +49,12 @@ pub struct ReadOne(Object<Opener>);
 impl Readers {
     pub(super) fn new(options: PgConnectOptions, role: &'static str, most: usize) -> Result<Self> {
         let options = options.options([("default_transaction_read_only", "on")]);
-        let pool = Pool::builder(Opener { options, role })
-            .max_size(most)
-            .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(ACQUIRE_TIMEOUT))
-            .create_timeout(Some(ACQUIRE_TIMEOUT))
-            .build();
-        pool.map(Self).map_err(|error| StoreError::Unavailable(error.into()))
+        pool::of(Opener { options, role }, most).map(Self)
     }
 
     /// A session as it is: for roles that belong to no tenant.
     pub(super) async fn any(&self) -> Result<ReadOne> {
-        self.0.get().await.map(ReadOne).map_err(|error| match error {
-            PoolError::Backend(error) => error.into(),
-            other => StoreError::Unavailable(other.into()),
-        })
+        pool::one(&self.0).await.map(ReadOne)
     }
 
     /// A session in the tenant's name.

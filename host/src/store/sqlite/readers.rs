@@ -4,12 +4,11 @@
 
 use std::ops::{Deref, DerefMut};
 
-use deadpool::Runtime;
-use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleResult};
+use deadpool::managed::{Manager, Metrics, Object, Pool, RecycleResult};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, SqliteConnection};
 
-use crate::store::{ACQUIRE_TIMEOUT, Result, StoreError};
+use crate::store::{Result, pool};
 
 /// Connections that read. They never block each other or the writer; more than cores are of no use.
 const READERS: usize = 4;
@@ -39,21 +38,12 @@ pub type ReadOne = Object<Opener>;
 impl Readers {
     /// Readers that open the file with these options.
     pub(super) fn new(options: SqliteConnectOptions) -> Result<Self> {
-        let pool = Pool::builder(Opener(options))
-            .max_size(READERS)
-            .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(ACQUIRE_TIMEOUT))
-            .create_timeout(Some(ACQUIRE_TIMEOUT))
-            .build();
-        pool.map(Self).map_err(|error| StoreError::Unavailable(error.into()))
+        pool::of(Opener(options), READERS).map(Self)
     }
 
     /// For one statement.
     pub(super) async fn one(&self) -> Result<ReadOne> {
-        self.0.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => error.into(),
-            other => StoreError::Unavailable(other.into()),
-        })
+        pool::one(&self.0).await
     }
 
     /// For several statements that see the same.
