@@ -17,6 +17,7 @@ use crate::provisioning::Turns;
 use crate::rate::{Guesses, Limiter, Rate};
 use crate::store::Store;
 use crate::tenancy::Revisions;
+use crate::trial::Shadows;
 
 /// Why there is no way out.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,10 @@ pub struct App {
     pub compute: Arc<Compute>,
     /// Active revisions, built.
     pub revisions: Revisions,
+    /// Candidate revisions that go along with what is decided.
+    pub shadows: Shadows,
+    /// Wakes the job that works at simulations.
+    pub trials: Arc<Notify>,
     /// Turns of writers at one resource.
     pub turns: Turns,
     /// The client that delivers to targets.
@@ -90,6 +95,8 @@ impl App {
             sandbox: Arc::new(sandbox),
             compute: Arc::new(compute),
             revisions: Revisions::default(),
+            shadows: Shadows::default(),
+            trials: Arc::new(Notify::new()),
             turns: Turns::default(),
             webhooks: webhook::Client::new()?,
             issuers: issuer::Client::new()?,

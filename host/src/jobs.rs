@@ -13,6 +13,7 @@ use crate::journal::LOG_DAYS_LIMIT;
 use crate::model::{Cause, ConnectionId, ConnectionState, Instant, ResourceId, TenantId};
 use crate::provisioning::people;
 use crate::store::{DeliveryResult, DueDelivery, DuePerson, StoreError};
+use crate::{tenancy, trial};
 
 /// How many due people one round claims.
 const PEOPLE_PER_ROUND: i64 = 200;
@@ -32,6 +33,8 @@ const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 const FORGET_SECONDS: i64 = 3_600;
 /// How many of them go in one transaction.
 const FORGOTTEN_AT_ONCE: i64 = 1_000;
+/// How often fresh revisions and shadows are looked after.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// The pause after the database could not be reached.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -39,6 +42,8 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let deliveries = tokio::spawn(deliver_until(Arc::clone(&app), stop.clone()));
     let journal = tokio::spawn(write_journal_until(Arc::clone(&app), stop.clone()));
+    let simulations = tokio::spawn(simulate_until(Arc::clone(&app), stop.clone()));
+    let revisions = tokio::spawn(look_after_revisions_until(Arc::clone(&app), stop.clone()));
     bind_handles(&app).await;
     let mut work = Work::default();
     while !*stop.borrow() {
@@ -67,6 +72,12 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     if let Err(error) = journal.await {
         tracing::error!(%error, "the job that writes the provisioning log ended abruptly");
     }
+    if let Err(error) = simulations.await {
+        tracing::error!(%error, "the job that works at simulations ended abruptly");
+    }
+    if let Err(error) = revisions.await {
+        tracing::error!(%error, "the job that looks after fresh revisions ended abruptly");
+    }
 }
 
 /// Does everything that is due now, until nothing is: for tests, the demo and draining.
@@ -79,8 +90,9 @@ pub async fn run_until_idle(app: &Arc<App>) -> Result<(), StoreError> {
         let worked = round(app, &mut work).await?;
         let evaluated = !work.tenants.is_empty();
         work.finish().await;
-        if !worked && !evaluated && !deliver_round(app).await? {
+        if !worked && !evaluated && !trial::simulate_next(app).await? && !deliver_round(app).await? {
             app.journal.flush(&*app.store).await?;
+            look_after_revisions(app).await?;
             return Ok(());
         }
     }
@@ -170,7 +182,49 @@ async fn write_journal_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// Removes entries of the provisioning log that are too old, in bounded batches.
+/// Works at simulations, one slice after the other.
+async fn simulate_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        let pause = match trial::simulate_next(&app).await {
+            Ok(true) => continue,
+            Ok(false) => IDLE,
+            Err(error) => {
+                log_failure("a simulation", &error);
+                AFTER_FAILURE
+            }
+        };
+        tokio::select! {
+            () = app.trials.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+/// Looks after what was activated a while ago, and after shadows, once more at the end.
+async fn look_after_revisions_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let stopping = *stop.borrow();
+        if let Err(error) = look_after_revisions(&app).await {
+            log_failure("looking after fresh revisions", &error);
+        }
+        if stopping {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_AFTER) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+async fn look_after_revisions(app: &Arc<App>) -> Result<(), StoreError> {
+    tenancy::look_after_fresh(app).await?;
+    app.shadows.flush(app).await?;
+    app.shadows.refresh(app).await
+}
+
+/// Removes entries of the provisioning log and results of trials that are too old, in bounded batches.
 ///
 /// # Errors
 /// The store's.
@@ -178,6 +232,7 @@ pub async fn forget_log(app: &App) -> Result<(), StoreError> {
     let before = app.clock.now().plus_seconds(-LOG_DAYS_LIMIT * 86_400);
     for tenant in app.store.tenants().await? {
         while app.store.forget_log(&tenant.id, before, FORGOTTEN_AT_ONCE).await? == FORGOTTEN_AT_ONCE.unsigned_abs() {}
+        trial::forget(app, &tenant.id, FORGOTTEN_AT_ONCE).await?;
     }
     Ok(())
 }
@@ -186,7 +241,7 @@ pub async fn forget_log(app: &App) -> Result<(), StoreError> {
 async fn bind_handles(app: &Arc<App>) {
     let bound = async {
         for tenant in app.store.tenants().await?.into_iter().filter(|tenant| tenant.active_revision.is_some()) {
-            crate::tenancy::handles::bind_unbound(app, &tenant.id, None).await?;
+            tenancy::handles::bind_unbound(app, &tenant.id, None).await?;
         }
         Ok::<(), StoreError>(())
     };

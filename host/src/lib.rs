@@ -23,6 +23,8 @@ pub mod plugins;
 pub mod policies;
 pub mod provisioning;
 pub mod rate;
+pub mod reload;
 pub mod revision;
 pub mod store;
 pub mod tenancy;
+pub mod trial;

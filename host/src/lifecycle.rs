@@ -4,6 +4,8 @@
 //! nothing is granted on a doubt, and what can't be decided again is retained with a deadline.
 //! Knows nothing of HTTP, SQL, Wasm or Cedar.
 
+mod case;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -14,7 +16,10 @@ use crate::model::{
     Account, AccountId, AccountState, Cause, DecisionSettings, Grant, GrantState, GroupMembership, Instant, NewEvent, Note, RevisionHash,
     RoleId, collision_key,
 };
+use crate::revision::Revision;
 use crate::store::AccountWrite;
+
+pub use case::{Case, as_of};
 
 /// After how many seconds an infrastructure fault is tried again the first time; doubled each time up to [`RETRY_MAX_SECONDS`].
 const RETRY_FIRST_SECONDS: i64 = 1;
@@ -45,6 +50,14 @@ pub struct Rules<'a> {
     pub privileged: &'a BTreeSet<String>,
     /// Whether the connection is paused: removals take effect, nothing new is granted.
     pub paused: bool,
+}
+
+impl<'a> Rules<'a> {
+    /// What a revision says.
+    #[must_use]
+    pub fn of(revision: &'a Revision, paused: bool) -> Self {
+        Self { decisions: &revision.decisions, revision: Some(&revision.hash), privileged: revision.policies.privileged(), paused }
+    }
 }
 
 /// What changes.

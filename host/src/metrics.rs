@@ -114,6 +114,7 @@ pub struct Metrics {
     call_fuel: ByHook,
     sandbox: SandboxGauges,
     plugin_faults: Family<TenantCode, Counter>,
+    revisions_returned: Family<TenantCode, Counter>,
     labelled: Mutex<BTreeSet<String>>,
 }
 
@@ -163,7 +164,7 @@ impl Default for Metrics {
         let evaluations = Family::default();
         let (plugin_calls, plugin_fuel, plugin_seconds, plugin_memory) =
             (Family::default(), Family::default(), Family::default(), Family::default());
-        let plugin_faults = Family::default();
+        let (plugin_faults, revisions_returned) = (Family::default(), Family::default());
         process.register("http_requests", "Requests by route, method and class of status", requests.clone());
         process.register("http_request_duration_seconds", "Time from a request's head to its answer", durations.clone());
         process.register("deliveries", "Attempts to deliver an event to a target, by result", deliveries.clone());
@@ -179,6 +180,11 @@ impl Default for Metrics {
         tenants.register("plugin_seconds", "Time that plugin calls took", plugin_seconds.clone());
         tenants.register("plugin_memory_bytes_max", "The most memory that a plugin call had since the start", plugin_memory.clone());
         tenants.register("plugin_faults", "Plugin calls without an answer, by tenant and code", plugin_faults.clone());
+        tenants.register(
+            "revisions_returned",
+            "Revisions that were taken back because they turned too many people away",
+            revisions_returned.clone(),
+        );
         Self {
             process,
             tenants,
@@ -195,6 +201,7 @@ impl Default for Metrics {
             call_fuel,
             sandbox,
             plugin_faults,
+            revisions_returned,
             labelled: Mutex::default(),
         }
     }
@@ -237,6 +244,11 @@ impl Metrics {
     /// Counts a plugin call without an answer, by the fault's code.
     pub fn plugin_fault(&self, tenant: &TenantId, code: &'static str) {
         self.plugin_faults.get_or_create(&TenantCode { tenant: self.label(tenant), code }).inc();
+    }
+
+    /// Counts a revision that was taken back.
+    pub fn revision_returned(&self, tenant: &TenantId) {
+        self.revisions_returned.get_or_create(&TenantCode { tenant: self.label(tenant), code: "turned_away" }).inc();
     }
 
     /// Counts an attempt to deliver: `acknowledged`, `retry`, `dead`.

@@ -175,6 +175,13 @@ macro_rules! word_enum {
     };
 }
 
+pub mod trial;
+
+pub use trial::{
+    Activation, ActivationSettings, ActivationState, AttributeDifference, Difference, DifferenceKind, PersonDifference, Summary, Trial,
+    TrialKind, TrialState, TurnedAway, Watch,
+};
+
 word_enum!(
     /// Whether a connection takes part in provisioning.
     ConnectionState {

@@ -19,7 +19,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::crypto::sha256_hex;
 use crate::diagnostic::Diagnostic;
-use crate::model::{DecisionSettings, Handle, RevisionHash};
+use crate::model::{ActivationSettings, DecisionSettings, Handle, RevisionHash};
 use crate::plugins::{Plugin, PluginError, Sandbox, Tables};
 use crate::policies::{self, Policies};
 
@@ -63,6 +63,8 @@ pub struct Revision {
     pub policies: Policies,
     /// How doubts are settled.
     pub decisions: DecisionSettings,
+    /// How the activation of the revision after it is watched.
+    pub activation: ActivationSettings,
     /// The standard schemas and the tenant's extensions.
     pub schemas: Arc<Schemas>,
     /// Golden cases.
@@ -115,6 +117,7 @@ impl Revision {
                 tables: Arc::new(tables),
                 policies,
                 decisions: settings.decisions,
+                activation: settings.activation,
                 schemas: Arc::new(schemas),
                 tests,
                 declared_handles: settings.declared_handles,

@@ -18,6 +18,7 @@ mod nesting;
 mod pool;
 mod postgres;
 mod sqlite;
+mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -34,6 +35,7 @@ use rolecall_scim::sort::Sort;
 use serde::{Deserialize, Serialize};
 
 pub use connection::{Connections, CredentialKind, Dialect, LogEntry, StoredIssuer};
+pub use trial::{Advance, DIFFERENCES_LIMIT, NewActivation, NewDifference, Place, Progress, RunningShadow, Trials};
 
 use crate::model::{
     Account, AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, EvaluationState, Event, Grant, GroupMembership, Handle,
@@ -608,7 +610,7 @@ pub trait Platform: Send + Sync {
 
 /// Everything that is asked for one tenant.
 #[async_trait]
-pub trait Store: Platform + Connections {
+pub trait Store: Platform + Connections + Trials {
     /// Creates the tenant if it does not exist; `managed_by` of an existing one is left as it is.
     async fn ensure_tenant(&self, tenant: &TenantId, name: &str, managed_by: &str, at: Instant) -> Result<Tenant>;
     /// The tenant, or `None`.
@@ -618,15 +620,6 @@ pub trait Store: Platform + Connections {
     async fn put_revision(&self, tenant: &TenantId, revision: &StoredRevision, at: Instant) -> Result<()>;
     /// A stored revision.
     async fn revision(&self, tenant: &TenantId, hash: &RevisionHash) -> Result<Option<StoredRevision>>;
-    /// Makes `hash` the active revision if `replaces` still is; `Conflict{revision}` otherwise.
-    async fn activate(
-        &self,
-        tenant: &TenantId,
-        hash: &RevisionHash,
-        replaces: Option<&RevisionHash>,
-        actor: &Actor,
-        at: Instant,
-    ) -> Result<()>;
 
     /// Creates a connection with its first token; `Taken{name}` when the name is in use.
     async fn create_connection(&self, tenant: &TenantId, connection: &Connection, token: &NewToken, actor: &Actor) -> Result<()>;

@@ -1,6 +1,7 @@
 //! Tenants as administered: their revisions (stored, checked, activated, built once), their connections and tokens.
 //! Knows nothing of HTTP; the API, the command line and start-up call the same functions.
 
+pub mod fresh;
 pub mod handles;
 
 use std::collections::HashMap;
@@ -13,18 +14,29 @@ use crate::app::App;
 use crate::crypto;
 use crate::diagnostic::Diagnostic;
 use crate::evaluation::{self, Outcome};
-use crate::model::{Actor, ConnectionId, ConnectionState, Instant, RevisionHash, TenantId};
+use crate::lifecycle::{self, Case};
+use crate::model::{
+    ActivationSettings, ActivationState, Actor, ConnectionId, ConnectionState, Instant, RevisionHash, TenantId, TrialKind, TrialState,
+    Watch,
+};
 use crate::policies::Explanation;
-use crate::provisioning::people::Case;
 use crate::revision::{self, Files, GoldenResult, Revision};
-use crate::store::{ApiScope, Connection, CredentialKind, NewToken, StoreError, StoredRevision, Tenant};
+use crate::store::{ApiScope, Connection, CredentialKind, NewActivation, NewToken, StoreError, StoredRevision, Tenant};
+use fresh::{Fresh, Verdict};
 
 /// The longest tenant id, as a DNS label.
 const TENANT_ID_LIMIT: usize = 63;
 /// The longest name of a connection or tenant, in characters.
 const NAME_LIMIT: usize = 128;
+/// Activations that are looked at for the one that counts: what is held, and the few before it.
+const ACTIVATIONS_LOOKED_AT: i64 = 10;
 /// The most tenants whose revision stays built in memory; the least recently built is built again when needed.
 const BUILT_LIMIT: usize = 10_000;
+
+/// Candidates that stay built in memory: those that are tried out at the moment.
+const CANDIDATES_LIMIT: usize = 16;
+/// For how long a simulation counts when its revision is activated, in hours: the people are others by then.
+const SIMULATION_HOURS: i64 = 24;
 
 /// What is known in memory of a tenant's active revision.
 #[derive(Clone, Default)]
@@ -33,6 +45,8 @@ pub struct Active {
     pub hash: Option<RevisionHash>,
     /// `None` when there is none, or when the stored one can't be built any more: then there is no verdict and nothing is granted.
     pub built: Option<Arc<Revision>>,
+    /// Set while the revision is fresh and may be taken back.
+    pub fresh: Option<Arc<Fresh>>,
 }
 
 /// Each tenant's active revision, built. A memory of the database: every commit checks that it is still true.
@@ -42,9 +56,39 @@ pub struct Revisions {
     /// Compiling is work that an upload can make long: one at a time. What was built last is kept, because a revision that
     /// is checked is mostly activated next; it is known by its hash, so it is the same for whoever has the same files.
     building: tokio::sync::Mutex<Option<Arc<Revision>>>,
+    /// Candidates that are tried out, the one that was asked for last in front.
+    candidates: Mutex<Vec<(TenantId, Arc<Revision>)>>,
 }
 
 impl Revisions {
+    fn candidate(&self, tenant: &TenantId, hash: &RevisionHash) -> Option<Arc<Revision>> {
+        let mut candidates = self.candidates.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = candidates.iter().position(|(of, revision)| of == tenant && revision.hash == *hash)?;
+        candidates[..=at].rotate_right(1);
+        Some(Arc::clone(&candidates[0].1))
+    }
+
+    fn keep_candidate(&self, tenant: &TenantId, revision: &Arc<Revision>) {
+        let mut candidates = self.candidates.lock().unwrap_or_else(PoisonError::into_inner);
+        candidates.retain(|(of, known)| of != tenant || known.hash != revision.hash);
+        candidates.truncate(CANDIDATES_LIMIT - 1);
+        candidates.insert(0, (tenant.clone(), Arc::clone(revision)));
+    }
+
+    /// The tenants whose active revision is fresh.
+    fn watched(&self) -> Vec<(TenantId, Arc<Fresh>)> {
+        let map = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        map.iter().filter_map(|(tenant, active)| Some((tenant.clone(), Arc::clone(active.fresh.as_ref()?)))).collect()
+    }
+
+    /// The revision is fresh no longer.
+    fn settle(&self, tenant: &TenantId, fresh: &Arc<Fresh>) {
+        let mut map = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(active) = map.get_mut(tenant).filter(|active| active.fresh.as_ref().is_some_and(|known| Arc::ptr_eq(known, fresh))) {
+            active.fresh = None;
+        }
+    }
+
     fn get(&self, tenant: &TenantId) -> Option<Active> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned()
     }
@@ -129,9 +173,71 @@ pub async fn active(app: &Arc<App>, tenant: &TenantId) -> Result<Active, StoreEr
         Some(hash) => build_stored(app, &mut last, tenant, hash).await?,
         None => None,
     };
-    let active = Active { hash, built };
+    let fresh = match &built {
+        Some(built) => fresh_of(app, &mut last, tenant, built).await?,
+        None => None,
+    };
+    let active = Active { hash, built, fresh };
     app.revisions.put(tenant, active.clone());
     Ok(active)
+}
+
+/// The watch over a revision that was activated a while ago, with the one before it built.
+async fn fresh_of(
+    app: &Arc<App>,
+    last: &mut Option<Arc<Revision>>,
+    tenant: &TenantId,
+    built: &Arc<Revision>,
+) -> Result<Option<Arc<Fresh>>, StoreError> {
+    // What is held was never active: it stands in front of what is.
+    let newest = app.store.activations(tenant, ACTIVATIONS_LOOKED_AT).await?;
+    let Some(activation) = newest.into_iter().find(|activation| activation.state == ActivationState::Active) else { return Ok(None) };
+    let watch = activation.watch.filter(|watch| app.clock.now() < watch.until && activation.revision == built.hash);
+    let (Some(watch), Some(replaces)) = (watch, &activation.replaces) else { return Ok(None) };
+    let previous = build_stored(app, last, tenant, replaces).await?;
+    // What was built last is the active one again, so that whoever needs it next finds it.
+    *last = Some(Arc::clone(built));
+    let watched = |previous| Fresh::new(activation.number, built.hash.clone(), previous, watch, activation.turned_away);
+    Ok(previous.map(|previous| Arc::new(watched(previous))))
+}
+
+/// A stored revision of the tenant's, built, to be tried out.
+///
+/// # Errors
+/// `Store(Missing)` when it is not stored, `Broken` when it can't be built.
+pub async fn candidate(app: &Arc<App>, tenant: &TenantId, hash: &RevisionHash) -> Result<Arc<Revision>, TenancyError> {
+    if let Some(candidate) = app.revisions.candidate(tenant, hash) {
+        return Ok(candidate);
+    }
+    let files = app.store.revision(tenant, hash).await?.ok_or(StoreError::Missing("revision"))?.files;
+    let built = build(app, &mut *app.revisions.building.lock().await, files).await.map_err(TenancyError::Broken)?;
+    app.revisions.keep_candidate(tenant, &built);
+    Ok(built)
+}
+
+/// The settings by which the next activation is watched: the active revision's, never the candidate's.
+///
+/// # Errors
+/// The store's.
+pub async fn activation_settings(app: &Arc<App>, tenant: &TenantId) -> Result<ActivationSettings, StoreError> {
+    Ok(active(app, tenant).await?.built.map(|revision| revision.activation.clone()).unwrap_or_default())
+}
+
+/// Why a folder's revision is not to be activated by itself: it was taken back, or waits for somebody.
+///
+/// # Errors
+/// The store's.
+pub async fn set_aside(app: &App, tenant: &TenantId, hash: &RevisionHash) -> Result<Option<String>, StoreError> {
+    let newest = app.store.activations(tenant, ACTIVATIONS_LOOKED_AT).await?;
+    let last = newest.into_iter().find(|activation| activation.revision == *hash);
+    Ok(last.and_then(|activation| match activation.state {
+        ActivationState::Returned => Some(format!(
+            "revision {hash} was taken back: {}. Change the folder, or activate it with `rolecall tenant activate`",
+            activation.reason.unwrap_or_default()
+        )),
+        ActivationState::Held => activation.reason,
+        ActivationState::Active | ActivationState::Superseded => None,
+    }))
 }
 
 /// What is active if it is in memory, else nothing: for what must not wait for a compilation (a leaver).
@@ -225,30 +331,141 @@ pub async fn store_revision(app: &Arc<App>, tenant: &TenantId, files: Files) -> 
     Ok(checked)
 }
 
-/// Activates a stored revision if `replaces` still is the active one. `owner` is `folder` or `api` and must be the tenant's `managed_by`.
+/// Activates a stored revision if the one that it replaces still is the active one. `owner` is `folder` or `api` and must be the
+/// tenant's `managed_by`, unless the folder's own revision waits for somebody. For a while, people whom the fresh revision turns away are
+/// counted: past a limit the one before is activated again.
 ///
 /// # Errors
-/// `Store(Conflict)` when another was activated meanwhile; `Refused` when somebody else owns the tenant's revisions or it can't be built.
+/// `Store(Conflict)` when another was activated meanwhile; `Refused` when somebody else owns the tenant's revisions or the simulation
+/// does not fit; `Broken` when it can't be built.
 pub async fn activate(
     app: &Arc<App>,
     tenant: &TenantId,
-    hash: &RevisionHash,
-    replaces: Option<&RevisionHash>,
+    mut wanted: NewActivation,
     owner: &str,
     actor: &Actor,
 ) -> Result<(), TenancyError> {
     let stored = app.store.tenant(tenant).await?.ok_or(StoreError::Missing("tenant"))?;
-    if stored.managed_by != owner {
+    if stored.managed_by != owner && set_aside(app, tenant, &wanted.revision).await?.is_none() {
         let by = &stored.managed_by;
         return Err(TenancyError::Refused(format!("the revisions of tenant `{tenant}` are managed by its {by}: change them there")));
     }
-    let files = app.store.revision(tenant, hash).await?.ok_or(StoreError::Missing("revision"))?.files;
+    let before = active(app, tenant).await?;
+    let settings = before.built.as_ref().map(|revision| revision.activation.clone()).unwrap_or_default();
+    let expected = simulated(app, tenant, &wanted, &settings).await?;
+    let files = app.store.revision(tenant, &wanted.revision).await?.ok_or(StoreError::Missing("revision"))?.files;
     // Built before it is swapped in: a revision that can't be built never replaces one that can.
     let built = build(app, &mut *app.revisions.building.lock().await, files).await.map_err(TenancyError::Broken)?;
-    app.store.activate(tenant, hash, replaces, actor, app.clock.now()).await?;
-    app.revisions.put(tenant, Active { hash: Some(hash.clone()), built: Some(built) });
+    let now = app.clock.now();
+    // Without a revision to go back to there is nothing to watch for.
+    let previous = before.built.filter(|revision| settings.watch_hours > 0 && Some(&revision.hash) == wanted.replaces.as_ref());
+    // Going back is a way out, and is not second-guessed.
+    if previous.is_some() && !was_active(app, tenant, &wanted.revision).await? {
+        let population = app.store.count_people(tenant, settings.population_needed()).await?;
+        let limit = settings.limit(population).saturating_add(expected);
+        wanted.watch = Some(Watch { limit, until: now.plus_seconds(i64::from(settings.watch_hours) * 3600) });
+    }
+    app.store.activate(tenant, &wanted, actor, now).await?;
+    drop(built);
+    // Read again, with the watch over it: what was built last is at hand.
+    app.revisions.forget(tenant);
+    active(app, tenant).await?;
     handles::bind_unbound(app, tenant, None).await?;
     app.wake.notify_one();
+    Ok(())
+}
+
+/// How many people the simulation that an activation names turned away: expected, then.
+async fn simulated(app: &App, tenant: &TenantId, wanted: &NewActivation, settings: &ActivationSettings) -> Result<i64, TenancyError> {
+    let Some(id) = &wanted.simulation else {
+        // Back to what was active before is a way out, and never waits.
+        let new = settings.require_simulation && !was_active(app, tenant, &wanted.revision).await?;
+        let needed = "the tenant's revisions are activated after a simulation: begin one with `rolecall tenant simulate`, and name it";
+        return if new { Err(TenancyError::Refused(needed.into())) } else { Ok(0) };
+    };
+    let trial = app.store.trial(tenant, id).await?.ok_or(StoreError::Missing("simulation"))?;
+    let old = app.clock.now() > trial.started.plus_seconds(SIMULATION_HOURS * 3600);
+    let problem = if trial.kind != TrialKind::Simulation {
+        "is a shadow: an activation names a simulation".to_owned()
+    } else if trial.revision != wanted.revision {
+        format!("is of revision {}: what is activated has to be what was simulated", trial.revision)
+    } else if trial.base != wanted.replaces {
+        "was begun while another revision was active: begin another one".to_owned()
+    } else if trial.state != TrialState::Finished {
+        format!("is {}: only one that has asked about everybody counts", trial.state)
+    } else if old {
+        format!("is older than {SIMULATION_HOURS} hours, and the people are others by now: begin another one")
+    } else {
+        return Ok(i64::try_from(trial.summary.turned_away).unwrap_or(i64::MAX));
+    };
+    Err(TenancyError::Refused(format!("simulation `{id}` {problem}")))
+}
+
+async fn was_active(app: &App, tenant: &TenantId, hash: &RevisionHash) -> Result<bool, StoreError> {
+    let newest = app.store.activations(tenant, ACTIVATIONS_LOOKED_AT).await?;
+    Ok(newest.iter().any(|activation| activation.revision == *hash && activation.state == ActivationState::Superseded))
+}
+
+/// Activates the revision before a fresh one again.
+///
+/// # Errors
+/// The store's; whoever turns somebody away next tries again.
+pub async fn take_back(app: &Arc<App>, tenant: &TenantId, fresh: &Arc<Fresh>) -> Result<(), StoreError> {
+    let actor = Actor { kind: "guard".into(), id: "turned_away".into() };
+    let wanted =
+        NewActivation { returns: Some(fresh.reason()), ..NewActivation::of(fresh.previous.hash.clone(), Some(fresh.revision.clone())) };
+    let unsaved = fresh.unsaved();
+    if let Err(error) = app.store.turn_away(tenant, fresh.activation, unsaved).await {
+        fresh.put_back(unsaved);
+        fresh.failed();
+        return Err(error);
+    }
+    match app.store.activate(tenant, &wanted, &actor, app.clock.now()).await {
+        Ok(()) => {
+            tracing::warn!(%tenant, revision = %fresh.revision, back_to = %fresh.previous.hash, "a revision turned too many people away and was taken back");
+            app.metrics.revision_returned(tenant);
+        }
+        // Somebody else has taken it back, or activated another.
+        Err(StoreError::Conflict { .. }) => {}
+        Err(error) => {
+            fresh.failed();
+            return Err(error);
+        }
+    }
+    app.revisions.forget(tenant);
+    active(app, tenant).await?;
+    handles::bind_unbound(app, tenant, None).await?;
+    app.wake.notify_one();
+    Ok(())
+}
+
+/// Writes whom fresh revisions turned away, takes back those that are past their limit in all processes together, and ends the
+/// watch over those whose time is over.
+///
+/// # Errors
+/// The store's.
+pub async fn look_after_fresh(app: &Arc<App>) -> Result<(), StoreError> {
+    for (tenant, fresh) in app.revisions.watched() {
+        if !fresh.is_watched(app.clock.now()) {
+            app.revisions.settle(&tenant, &fresh);
+        }
+        let unsaved = fresh.unsaved();
+        if unsaved.people() == 0 {
+            continue;
+        }
+        match app.store.turn_away(&tenant, fresh.activation, unsaved).await {
+            Ok(Some(totals)) => {
+                if fresh.learn(totals) == Verdict::Past && fresh.begin_return() {
+                    take_back(app, &tenant, &fresh).await?;
+                }
+            }
+            Ok(None) => app.revisions.forget(&tenant),
+            Err(error) => {
+                fresh.put_back(unsaved);
+                return Err(error);
+            }
+        }
+    }
     Ok(())
 }
 
@@ -384,7 +601,7 @@ pub async fn explain(app: &Arc<App>, tenant: &TenantId, account: &str, role: &st
     };
     let people = app.store.people(tenant, &connection, std::slice::from_ref(&user)).await?;
     let person = people.into_iter().next().ok_or(StoreError::Missing("account"))?;
-    let as_of = crate::provisioning::people::as_of(app.clock.now(), None);
+    let as_of = lifecycle::as_of(app.clock.now(), None);
     let (role, case) = (role.to_owned(), Case::unchanged(person));
     Ok(app.compute.run(tenant, move || explain_case(&revision, &case, &role, as_of)).await?)
 }

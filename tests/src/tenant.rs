@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rolecall::model::{Actor, TenantId};
 use rolecall::revision::{self, Files};
+use rolecall::store::NewActivation;
 use rolecall::tenancy::{self, TenancyError};
 use serde_json::{Value, json};
 
@@ -179,7 +180,7 @@ impl Tenant {
     pub async fn try_activate(&self, server: &Server, files: Files) -> Result<(), TenancyError> {
         let checked = tenancy::store_revision(server.app(), &self.id, files).await?;
         let actor = Actor { kind: "api_token".to_owned(), id: "test".to_owned() };
-        tenancy::activate(server.app(), &self.id, &checked.hash, checked.active.as_ref(), OWNER, &actor).await
+        tenancy::activate(server.app(), &self.id, NewActivation::of(checked.hash, checked.active), OWNER, &actor).await
     }
 
     /// A new connection.

@@ -17,10 +17,11 @@ use self::player::{Left, Player, Snapshot};
 use self::traffic::{Chapter, Question, Show, Traffic};
 use super::account::explained;
 use super::client::Api;
-use super::serve::{self, FolderError, Running, Signals};
+use super::serve::{self, Running, Signals};
 use super::{EXIT_FOUND, Output, logging, word};
 use crate::config::{Config, LogFormat};
 use crate::diagnostic;
+use crate::reload::{self, FolderError};
 use crate::store::ApiScope;
 use crate::tenancy::{self, TenancyError};
 
@@ -79,7 +80,7 @@ impl Demo {
         let api = Api::new(&running.url(), token.clone())?;
         let mut played = Vec::new();
         for name in TRAFFIC {
-            if let Err(error) = serve::load_folder(&running.app, &self.examples.join("tenants").join(name)).await {
+            if let Err(error) = reload::load_folder(&running.app, &self.examples.join("tenants").join(name)).await {
                 return unloaded(name, error, output);
             }
             let traffic = traffic::read(&self.examples.join("traffic").join(format!("{name}.json")))?;

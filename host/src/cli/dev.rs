@@ -16,6 +16,7 @@ use crate::config::{Config, LogFormat, MASTER_KEY_VARIABLE, MasterKey};
 use crate::crypto;
 use crate::diagnostic;
 use crate::model::{Actor, TenantId};
+use crate::reload;
 use crate::revision::{self, Files};
 use crate::store::ApiScope;
 use crate::tenancy::{self, TenancyError};
@@ -133,7 +134,7 @@ fn tenant_id(name: &str, shared: bool) -> TenantId {
 async fn provision(running: &Running, tenant: &TenantId, files: Files, shared: bool) -> Result<Value, TenancyError> {
     let app: &Arc<App> = &running.app;
     // Owned by the API, so that `rolecall tenant apply` works on it.
-    serve::load_files(app, tenant, files, "api").await?;
+    reload::load_files(app, tenant, files, "api").await?;
     let actor = Actor { kind: "startup".to_owned(), id: "dev".to_owned() };
     let (connection, token) = tenancy::create_connection(app, tenant, "dev", &actor).await?;
     let lifetime = shared.then_some(TOKEN_LIFETIME_SECONDS);

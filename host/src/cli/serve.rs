@@ -21,16 +21,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::compute::Compute;
 use crate::config::{Config, ConfigError, Layer, MASTER_KEY_VARIABLE, MasterKey};
 use crate::crypto::Keyring;
-use crate::diagnostic::Diagnostic;
-use crate::model::{Actor, TenantId};
 use crate::plugins::{Artefacts, Sandbox, SandboxConfig};
-use crate::revision::{self, Files};
-use crate::store::{self, ApiScope, StoreError};
-use crate::tenancy::{self, TenancyError};
-use crate::{http, jobs};
-
-/// The owner of tenants that come from `--tenants`.
-const FOLDER_OWNER: &str = "folder";
+use crate::store::{self, ApiScope};
+use crate::tenancy;
+use crate::{http, jobs, reload};
 
 /// Run the server.
 #[derive(clap::Args)]
@@ -134,11 +128,15 @@ async fn assemble(config: &Config, clock: Arc<dyn Clock>, work: bool) -> anyhow:
     let listener = TcpListener::bind(&config.listen).await.with_context(|| format!("can't listen on `{}`", config.listen))?;
     let addr = listener.local_addr().context("the listener has no address")?;
     let (app, held) = build(config, clock).await?;
-    if let Some(dir) = &config.tenants {
-        load_folders(&app, dir).await?;
-    }
     let (stop_serving, mut serving_stopped) = watch::channel(false);
     let (stop_jobs, mut jobs_stopped) = watch::channel(false);
+    let folders = match &config.tenants {
+        Some(dir) => {
+            let later = reload::load_folders(&app, dir).await?;
+            work.then(|| reload::watch_folders(Arc::clone(&app), dir, later, jobs_stopped.clone())).transpose()?
+        }
+        None => None,
+    };
     let router = http::router(Arc::clone(&app));
     let server = tokio::spawn(async move {
         let told = async move {
@@ -151,6 +149,11 @@ async fn assemble(config: &Config, clock: Arc<dyn Clock>, work: bool) -> anyhow:
     let worker = tokio::spawn(async move {
         if work {
             jobs::run(working, jobs_stopped).await;
+            if let Some(folders) = folders
+                && let Err(error) = folders.await
+            {
+                tracing::error!(%error, "the job that watches tenants' folders ended abruptly");
+            }
         } else {
             // As above: an error means that the sender is gone.
             let _ = jobs_stopped.wait_for(|stopped| *stopped).await;
@@ -189,101 +192,6 @@ async fn build(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<(Arc<Ap
 fn make_private_dir(dir: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
-}
-
-/// Why a folder's revision is not active. The tenant's last good one stays.
-#[derive(Debug, thiserror::Error)]
-pub enum FolderError {
-    /// The name of the folder can't be a tenant's.
-    #[error("the folder's name is not valid UTF-8")]
-    Name,
-    /// The folder can't be read.
-    #[error("the folder has {} problems", .0.len())]
-    Broken(Vec<Diagnostic>),
-    /// Its revision is refused.
-    #[error(transparent)]
-    Refused(#[from] TenancyError),
-}
-
-/// Loads each folder in `dir` as the tenant of that name. A broken folder is reported and stops no other.
-async fn load_folders(app: &Arc<App>, dir: &Path) -> anyhow::Result<()> {
-    let listing = || -> std::io::Result<Vec<PathBuf>> { std::fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect() };
-    let mut folders = listing().with_context(|| format!("the tenants' directory `{}` can't be read", dir.display()))?;
-    folders.retain(|path| path.join("tenant.toml").is_file());
-    folders.sort();
-    if folders.is_empty() {
-        tracing::warn!(dir = %dir.display(), "no folder here holds a `tenant.toml`: no tenant was loaded");
-    }
-    for folder in folders {
-        match load_folder(app, &folder).await {
-            Ok((tenant, changed)) => tracing::info!(%tenant, changed, "tenant folder loaded"),
-            // Nothing is decided well without the database: better not to start than to start half.
-            Err(FolderError::Refused(TenancyError::Store(error @ StoreError::Unavailable(_)))) => {
-                return Err(anyhow::Error::new(error).context("the tenants' folders can't be loaded"));
-            }
-            Err(error) => report_folder(&folder, &error),
-        }
-    }
-    Ok(())
-}
-
-/// Makes the folder's revision the active one of the tenant that it is named for. Says whether another was active before.
-///
-/// # Errors
-/// [`FolderError`]; the last good revision stays active.
-pub async fn load_folder(app: &Arc<App>, folder: &Path) -> Result<(TenantId, bool), FolderError> {
-    let name = folder.file_name().and_then(|name| name.to_str()).ok_or(FolderError::Name)?;
-    let path = folder.to_owned();
-    let files = tokio::task::spawn_blocking(move || revision::read_folder(&path))
-        .await
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
-        .map_err(FolderError::Broken)?;
-    let tenant = TenantId::from(name);
-    let changed = load_files(app, &tenant, files, FOLDER_OWNER).await?;
-    Ok((tenant, changed))
-}
-
-/// Makes `files` the active revision of a tenant, which is made if it is missing. Says whether another was active before.
-///
-/// # Errors
-/// [`TenancyError`]; the last good revision stays active.
-pub async fn load_files(app: &Arc<App>, tenant: &TenantId, files: Files, owner: &str) -> Result<bool, TenancyError> {
-    let hash = revision::hash(&files);
-    let name = display_name(&files).unwrap_or_else(|| tenant.0.clone());
-    let standing = tenancy::ensure_tenant(app, tenant, &name, owner).await?;
-    if standing.active_revision.as_ref() == Some(&hash) {
-        return Ok(false);
-    }
-    let checked = tenancy::store_revision(app, tenant, files).await?;
-    let actor = Actor { kind: "startup".to_owned(), id: owner.to_owned() };
-    tenancy::activate(app, tenant, &checked.hash, standing.active_revision.as_ref(), owner, &actor).await?;
-    Ok(true)
-}
-
-/// The tenant's name for people, read before the folder is checked: a tenant has its name even while its first revision is broken.
-#[must_use]
-pub fn display_name(files: &Files) -> Option<String> {
-    let settings: toml::Table = toml::from_str(std::str::from_utf8(files.get("tenant.toml")?).ok()?).ok()?;
-    settings.get("name")?.as_str().map(str::to_owned)
-}
-
-fn report_folder(folder: &Path, error: &FolderError) {
-    let shown = folder.display();
-    tracing::error!(folder = %shown, %error, "the tenant folder is not loaded; its last good revision stays active");
-    match error {
-        FolderError::Broken(problems) | FolderError::Refused(TenancyError::Broken(problems)) => {
-            for problem in problems {
-                let Diagnostic { file, line, column, message, help, .. } = problem;
-                tracing::error!(folder = %shown, file, line, column, help, "{message}");
-            }
-        }
-        FolderError::Refused(TenancyError::Golden(cases)) => {
-            for case in cases.iter().filter(|case| case.diff.is_some()) {
-                tracing::error!(folder = %shown, file = case.file, "golden case `{}` fails: see `rolecall tenant test`", case.name);
-            }
-        }
-        FolderError::Name | FolderError::Refused(_) => {}
-    }
 }
 
 impl Serve {

@@ -1,4 +1,6 @@
-//! `rolecall tenant`: check and test a folder without a server; compare it with a running one; put it there.
+//! `rolecall tenant`: check and test a folder without a server; compare it with a running one; try it out; put it there.
+
+mod trial;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,14 +10,16 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::client::{Api, ApiError, Remote};
+use crate::cli::connection::At;
 use crate::cli::render::{self, Paint};
-use crate::cli::{EXIT_FOUND, Output, serve, word};
+use crate::cli::{EXIT_FOUND, Output, word};
 use crate::config::ConfigError;
 use crate::diagnostic::{self, Diagnostic};
 use crate::plugins::{Sandbox, SandboxConfig};
+use crate::reload;
 use crate::revision::{self, Files, GoldenResult, Revision};
 
 /// How much of a revision's hash is shown in a table: enough to tell two apart.
@@ -37,7 +41,27 @@ pub enum Tenant {
     /// Make a folder the tenant's active revision; the tenant is made if it is missing
     #[command(after_help = "Example:\n  rolecall tenant apply examples/tenants/acme --server https://rolecall.example\n\n\
         The server checks the folder and runs its golden cases first: what is broken is never activated.")]
-    Apply(Deployed),
+    Apply(Apply),
+    /// Try a folder out on everybody who is stored, without effect, and show what would be different
+    #[command(after_help = "Example:\n  rolecall tenant simulate examples/tenants/acme --server https://rolecall.example\n\n\
+        Exit code 1 when somebody with an account would be turned away: by a fault, a refusal, or as out of scope.")]
+    Simulate(trial::Simulate),
+    /// Let a folder go along with what is decided from now on, without effect
+    #[command(after_help = "Example:\n  rolecall tenant shadow examples/tenants/acme --percent 10 --hours 48\n\n\
+        What it finds is shown by `rolecall tenant trial show`.")]
+    Shadow(trial::Shadow),
+    /// Look at what was tried out
+    #[command(subcommand)]
+    Trial(trial::Trials),
+    /// Activate a revision that is stored: one that was simulated, one that was held, or an older one
+    #[command(
+        after_help = "Examples:\n  rolecall tenant activate --tenant acme HASH --simulation ID\n  rolecall tenant activate --tenant acme HASH"
+    )]
+    Activate(Activate),
+    /// Go back to the revision that was active before
+    Rollback(At),
+    /// Show what was activated, newest first, and what became of it
+    History(At),
     /// List the tenants
     List(Listing),
 }
@@ -62,6 +86,29 @@ pub struct Deployed {
     remote: Remote,
 }
 
+/// A folder to be activated.
+#[derive(clap::Args)]
+pub struct Apply {
+    #[command(flatten)]
+    deployed: Deployed,
+    /// Simulate it first, and leave it at that when somebody with an account would be turned away
+    #[arg(long)]
+    simulate: bool,
+}
+
+/// A stored revision to be activated.
+#[derive(clap::Args)]
+pub struct Activate {
+    #[command(flatten)]
+    at: At,
+    /// The revision
+    #[arg(value_name = "HASH")]
+    revision: String,
+    /// The simulation that it rests on: people whom it turned away are expected then
+    #[arg(long, value_name = "TRIAL")]
+    simulation: Option<String>,
+}
+
 /// A server.
 #[derive(clap::Args)]
 pub struct Listing {
@@ -79,7 +126,13 @@ impl Tenant {
             Self::Check(folder) => check(&folder.dir, output),
             Self::Test(folder) => test(&folder.dir, output),
             Self::Diff(deployed) => diff(deployed, output).await,
-            Self::Apply(deployed) => apply(deployed, output).await,
+            Self::Apply(wanted) => apply(wanted, output).await,
+            Self::Simulate(simulate) => trial::simulate(simulate, output).await,
+            Self::Shadow(shadow) => trial::shadow(shadow, output).await,
+            Self::Trial(command) => trial::trials(command, output).await,
+            Self::Activate(wanted) => activate(wanted, output).await,
+            Self::Rollback(at) => rollback(at, output).await,
+            Self::History(at) => history(at, output).await,
             Self::List(listing) => list(listing, output).await,
         }
     }
@@ -198,8 +251,8 @@ async fn diff(deployed: Deployed, output: Output) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(if same { 0 } else { EXIT_FOUND }))
 }
 
-async fn apply(deployed: Deployed, output: Output) -> anyhow::Result<ExitCode> {
-    let (tenant, files, api) = match deployed.open()? {
+async fn apply(wanted: Apply, output: Output) -> anyhow::Result<ExitCode> {
+    let (tenant, files, api) = match wanted.deployed.open()? {
         Ok(opened) => opened,
         Err((dir, problems)) => return broken(&dir, &problems, output),
     };
@@ -209,9 +262,25 @@ async fn apply(deployed: Deployed, output: Output) -> anyhow::Result<ExitCode> {
         make_tenant(&api, &tenant, &files).await?;
     }
     let changed = before.as_ref() != Some(&local.0);
+    let mut simulation = None;
+    if changed && wanted.simulate {
+        let trial = trial::run(&api, &tenant, &files, output).await?;
+        let id = word(&trial["id"]);
+        if trial["summary"]["turned_away"] != 0 {
+            let away = word(&trial["summary"]["turned_away"]);
+            let value = json!({"tenant": tenant, "before": before, "after": before, "changed": false, "trial": trial});
+            output.show(&value, |paint| {
+                let headline = paint.bad(&format!("{tenant}: not activated, because {away} people would be turned away"));
+                let show = format!("rolecall tenant trial differences --tenant {tenant} {id}");
+                let activate = format!("rolecall tenant activate --tenant {tenant} {local} --simulation {id}");
+                Ok(format!("{headline}\nwho they are: {show}\nto do it all the same: {activate}\n"))
+            })?;
+            return Ok(ExitCode::from(EXIT_FOUND));
+        }
+        simulation = Some(id);
+    }
     if changed {
-        let encoded: BTreeMap<&String, String> = files.iter().map(|(path, bytes)| (path, STANDARD.encode(bytes))).collect();
-        let body = json!({"files": encoded, "activate": true, "replaces": before});
+        let body = json!({"files": encoded(&files), "activate": true, "replaces": before, "simulation": simulation});
         api.post(&["tenants", &tenant, "revisions"], &body).await?;
     }
     output.show(&json!({"tenant": tenant, "before": before, "after": local, "changed": changed}), |paint| {
@@ -221,12 +290,79 @@ async fn apply(deployed: Deployed, output: Output) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn make_tenant(api: &Api, tenant: &str, files: &Files) -> anyhow::Result<()> {
-    let name = serve::display_name(files).unwrap_or_else(|| tenant.to_owned());
+/// A revision's files as the API takes them.
+fn encoded(files: &Files) -> BTreeMap<&String, String> {
+    files.iter().map(|(path, bytes)| (path, STANDARD.encode(bytes))).collect()
+}
+
+/// A revision's hash in a table.
+fn short(hash: &Value) -> String {
+    word(hash).chars().take(HASH_CHARS_SHOWN).collect()
+}
+
+async fn activate(wanted: Activate, output: Output) -> anyhow::Result<ExitCode> {
+    let Activate { at, revision, simulation } = wanted;
+    let api = at.remote.connect()?;
+    let before = api.get(&["tenants", &at.tenant], &[]).await?["active_revision"].clone();
+    switch(&api, &at.tenant, &before, &revision, simulation.as_deref(), output).await
+}
+
+async fn switch(
+    api: &Api,
+    tenant: &str,
+    before: &Value,
+    revision: &str,
+    simulation: Option<&str>,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    let body = json!({"replaces": before, "simulation": simulation});
+    api.post(&["tenants", tenant, "revisions", revision, "activate"], &body).await?;
+    let changed = before.as_str() != Some(revision);
+    output.show(&json!({"tenant": tenant, "before": before, "after": revision, "changed": changed}), |paint| {
+        let done = if changed { "activated" } else { "already active" };
+        Ok(format!("{}\nbefore {}\nafter  {revision}\n", paint.good(&format!("{tenant}: {done}")), word(before)))
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn rollback(at: At, output: Output) -> anyhow::Result<ExitCode> {
+    let api = at.remote.connect()?;
+    let before = api.get(&["tenants", &at.tenant], &[]).await?["active_revision"].clone();
+    let answer = api.get(&["tenants", &at.tenant, "activations"], &[]).await?;
+    let standing = super::items(&answer, "activations").iter().find(|activation| activation["state"] == "active");
+    let last = standing.and_then(|activation| activation["replaces"].as_str()).map(str::to_owned);
+    let last = last.with_context(|| format!("tenant `{}` had no other revision before this one", at.tenant))?;
+    switch(&api, &at.tenant, &before, &last, None, output).await
+}
+
+async fn history(at: At, output: Output) -> anyhow::Result<ExitCode> {
+    let answer = at.remote.connect()?.get(&["tenants", &at.tenant, "activations"], &[]).await?;
+    output.show(&answer, |_| {
+        let mut table = render::table(["", "revision", "at", "by", "state", "turned away", "why"]);
+        for activation in super::items(&answer, "activations") {
+            let away: i64 =
+                ["faults", "refused", "out_of_scope"].into_iter().filter_map(|key| activation["turned_away"][key].as_i64()).sum();
+            table.add_row([
+                word(&activation["number"]),
+                short(&activation["revision"]),
+                word(&activation["at"]),
+                format!("{} {}", word(&activation["actor"]["kind"]), word(&activation["actor"]["id"])),
+                word(&activation["state"]),
+                away.to_string(),
+                word(&activation["reason"]),
+            ]);
+        }
+        Ok(format!("{table}\n"))
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn make_tenant(api: &Api, tenant: &str, files: &Files) -> Result<(), ApiError> {
+    let name = reload::display_name(files).unwrap_or_else(|| tenant.to_owned());
     match api.post(&["tenants"], &json!({"id": tenant, "name": name})).await {
         // A token for one tenant may not make any: if that tenant is there, only its first revision is missing.
         Ok(_) | Err(ApiError::Refused { status: 403, .. }) => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 
@@ -235,13 +371,7 @@ async fn list(listing: Listing, output: Output) -> anyhow::Result<ExitCode> {
     output.show(&answer, |_| {
         let mut table = render::table(["tenant", "name", "managed by", "active revision"]);
         for tenant in super::items(&answer, "tenants") {
-            let hash = word(&tenant["active_revision"]);
-            table.add_row([
-                word(&tenant["id"]),
-                word(&tenant["name"]),
-                word(&tenant["managed_by"]),
-                hash.chars().take(HASH_CHARS_SHOWN).collect(),
-            ]);
+            table.add_row([word(&tenant["id"]), word(&tenant["name"]), word(&tenant["managed_by"]), short(&tenant["active_revision"])]);
         }
         Ok(format!("{table}\n"))
     })?;

@@ -10,6 +10,7 @@ pub mod revisions;
 pub mod targets;
 pub mod tenants;
 pub mod tokens;
+pub mod trials;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

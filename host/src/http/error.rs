@@ -469,6 +469,9 @@ impl From<TenancyError> for Error {
                 made
             }
             TenancyError::Refused(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
+            TenancyError::Store(StoreError::Conflict { what: "trial" }) => {
+                Self::new(StatusCode::CONFLICT, "a trial of this kind is running: wait for it, or stop it (`rolecall tenant trial`)")
+            }
             TenancyError::Store(StoreError::Conflict { what }) => {
                 Self::new(StatusCode::CONFLICT, format!("the {what} was changed meanwhile: read it again and repeat the request"))
             }

@@ -9,13 +9,13 @@ use axum::http::{Method, StatusCode};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::api::{accounts, connections, credentials, handles, journal, revisions, targets, tenants, tokens};
+use super::api::{accounts, connections, credentials, handles, journal, revisions, targets, tenants, tokens, trials};
 use super::guards::{Access, Guarded};
 use super::openapi::{ScimBulk, ScimErrorBody, ScimList, ScimPatch, ScimResource, ScimSearch};
 use super::scim::{self, Groups, Users, bulk, discovery, listing};
 use super::{api, oauth, operations};
 use crate::app::App;
-use crate::model::Issuer;
+use crate::model::{Issuer, Trial};
 use crate::policies::Explanation;
 use crate::store::{HandleBinding, Tenant};
 use crate::tenancy::Checked;
@@ -134,7 +134,7 @@ fn delete<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
 /// Every route.
 #[must_use]
 pub fn all() -> Vec<Route> {
-    [of_operations(), of_scim(), of_discovery(), of_tenants(), of_connections(), of_revisions(), of_accounts()]
+    [of_operations(), of_scim(), of_discovery(), of_tenants(), of_connections(), of_revisions(), of_trials(), of_accounts()]
         .into_iter()
         .flatten()
         .collect()
@@ -360,6 +360,38 @@ fn of_revisions() -> Vec<Route> {
             r::activate,
         )
         .body::<r::Activation>(),
+    ]
+}
+
+fn of_trials() -> Vec<Route> {
+    use trials as t;
+    let (ok, created) = (StatusCode::OK, StatusCode::CREATED);
+    vec![
+        get("/api/v1/tenants/{tenant}/activations", "list_activations", "What was activated, and what became of it", t::activations)
+            .query::<t::ListQuery>()
+            .answers::<t::ActivationList>(ok),
+        get("/api/v1/tenants/{tenant}/trials", "list_trials", "Candidate revisions that are, or were, tried out", t::list)
+            .query::<t::ListQuery>()
+            .answers::<t::TrialList>(ok),
+        post(
+            "/api/v1/tenants/{tenant}/trials",
+            "create_trial",
+            "Tries out a stored revision without effect: a simulation over everybody, or a shadow of what is decided",
+            t::create,
+        )
+        .body::<t::NewTrial>()
+        .answers::<Trial>(created),
+        get("/api/v1/tenants/{tenant}/trials/{trial}", "read_trial", "How far a trial is, and what it came to", t::read)
+            .answers::<Trial>(ok),
+        get(
+            "/api/v1/tenants/{tenant}/trials/{trial}/differences",
+            "list_differences",
+            "What a trial would make different, person by person",
+            t::differences,
+        )
+        .query::<t::DifferenceQuery>()
+        .answers::<t::DifferencePage>(ok),
+        post("/api/v1/tenants/{tenant}/trials/{trial}/stop", "stop_trial", "Ends a trial before its time", t::stop).answers::<Trial>(ok),
     ]
 }
 

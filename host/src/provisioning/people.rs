@@ -4,90 +4,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use rolecall_scim::resource::Document;
-
 use crate::app::App;
 use crate::evaluation::{self, Evaluation, Fault, Outcome, Subject};
 use crate::lifecycle::{self, Rules, Settled, Standing};
-use crate::model::{
-    Account, AccountId, AccountState, Actor, Cause, ConnectionId, DecisionSettings, Grant, GroupMembership, Instant, NewEvent, Note,
-    ResourceId, TenantId, collision_key,
-};
+pub use crate::lifecycle::{Case, as_of};
+use crate::model::{AccountId, Actor, Cause, DecisionSettings, Instant, NewEvent, Note, TenantId, collision_key};
 use crate::store::{Change, Person, PersonOutcome, Stale, StoreError};
+use crate::tenancy::fresh::{self, Verdict};
 use crate::tenancy::{self, Active};
+use crate::trial::Decision;
 
-/// `as_of` is cut to this many seconds: coarse enough that people of one minute can share answers.
-const AS_OF_SECONDS: i64 = 60;
 /// How many people one turn on an evaluation thread takes: a turn stays short, so that tenants alternate.
 const PEOPLE_PER_TURN: usize = 32;
-
-/// A person with the inputs that a decision is to be made on, and what stands.
-#[derive(Clone, Debug)]
-pub struct Case {
-    /// The inputs after the change.
-    pub subject: Subject,
-    /// The account that stands; a new one for a new person.
-    pub account: Account,
-    /// Whether the account is new, or revived, with this change.
-    pub fresh: bool,
-    /// The grants that stand.
-    pub grants: Vec<Grant>,
-    /// Consecutive infrastructure faults so far.
-    pub attempts: i64,
-    /// The `input_version` that was read; 0 for a new person.
-    pub input_version: i64,
-    /// The date that the last evaluation named.
-    pub due: Option<Instant>,
-}
-
-impl Case {
-    /// The case of a stored person with other inputs.
-    #[must_use]
-    pub fn of(person: Person, document: Document, groups: Vec<GroupMembership>) -> Self {
-        let fresh = person.account.user_name.is_none() && person.evaluation.evaluated_version.is_none();
-        Self {
-            subject: Subject { user: person.resource.id, connection: person.connection, document, groups, collision: None },
-            account: person.account,
-            fresh,
-            grants: person.grants,
-            attempts: person.evaluation.attempts,
-            input_version: person.evaluation.input_version,
-            due: person.evaluation.next_evaluation_at,
-        }
-    }
-
-    /// The case of a stored person as they are.
-    #[must_use]
-    pub fn unchanged(person: Person) -> Self {
-        let (document, groups) = (person.resource.document.clone(), person.groups.clone());
-        Self::of(person, document, groups)
-    }
-
-    /// The case of a new person in no group; `revived` is the removed account that the external id names.
-    #[must_use]
-    pub fn new(user: ResourceId, connection: ConnectionId, document: Document, revived: Option<Account>, now: Instant) -> Self {
-        let account = revived.unwrap_or_else(|| Account {
-            id: AccountId(crate::crypto::random_id()),
-            state: AccountState::Active,
-            user_name: None,
-            holds_name: false,
-            profile: serde_json::Value::Null,
-            provenance: serde_json::Value::Null,
-            note: None,
-            created: now,
-            modified: now,
-        });
-        Self {
-            subject: Subject { user, connection, document, groups: Vec::new(), collision: None },
-            account,
-            fresh: true,
-            grants: Vec::new(),
-            attempts: 0,
-            input_version: 0,
-            due: None,
-        }
-    }
-}
 
 /// A person whose change is decided, not yet committed.
 #[derive(Clone, Debug)]
@@ -123,14 +51,6 @@ impl Decided {
     }
 }
 
-/// The instant that an evaluation at `now` is given: whole minutes, but never before a date that made it due.
-#[must_use]
-pub fn as_of(now: Instant, due: Option<Instant>) -> Instant {
-    let unit = AS_OF_SECONDS * 1_000_000;
-    let cut = Instant(now.0 - now.0.rem_euclid(unit));
-    due.filter(|due| *due <= now).map_or(cut, |due| cut.max(due))
-}
-
 /// Evaluates and settles people of one tenant. A tenant whose threads are busy beyond its share gets no verdict now:
 /// its people are parked and tried again, which is safer than refusing the identity provider's word.
 pub async fn decide(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: Vec<Case>, paused: bool, now: Instant) -> Vec<Decided> {
@@ -150,29 +70,57 @@ pub async fn decide(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: V
 async fn decide_turn(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: Vec<Case>, paused: bool, now: Instant) -> Vec<Decided> {
     // Tenant code runs on its own threads; people without any need none.
     let needs_threads = cases.iter().any(|case| evaluation::is_active(&case.subject.document));
-    let evaluations: Vec<Evaluation> = match &active.built {
+    let evaluations: Vec<(Evaluation, TurnsAway)> = match &active.built {
         Some(revision) if needs_threads => {
             let revision = Arc::clone(revision);
+            let fresh = active.fresh.clone().filter(|fresh| fresh.is_watched(now));
             let asked: Vec<(Subject, Instant)> = cases.iter().map(|case| (case.subject.clone(), as_of(now, case.due))).collect();
             let count = asked.len();
-            let work = move || asked.iter().map(|(subject, at)| evaluation::evaluate(&revision, subject, *at)).collect();
-            match app.compute.run(tenant, work).await {
+            let ask = move |(subject, at): &(Subject, Instant)| {
+                let evaluation = evaluation::evaluate(&revision, subject, *at);
+                let turns_away = fresh.as_ref().is_some_and(|fresh| fresh.turns_away(subject, *at, &evaluation));
+                (evaluation, turns_away)
+            };
+            match app.compute.run(tenant, move || asked.iter().map(ask).collect()).await {
                 Ok(evaluations) => evaluations,
-                Err(overloaded) => vec![parked(&overloaded); count],
+                Err(overloaded) => vec![(parked(&overloaded), false); count],
             }
         }
-        _ => cases.iter().map(|case| inline(active, case, as_of(now, case.due))).collect(),
+        _ => cases.iter().map(|case| (inline(active, case, as_of(now, case.due)), false)).collect(),
     };
     cases
         .into_iter()
         .zip(evaluations)
-        .map(|(case, evaluation)| {
+        .map(|(case, (evaluation, turns_away))| {
             observe(app, tenant, &evaluation);
+            let evaluation = if turns_away { within_limit(app, tenant, active, &case, evaluation) } else { evaluation };
             let settled = settle(&case, &evaluation, active, paused, now);
             let as_of = as_of(now, case.due);
+            app.shadows.offer(app, tenant, Decision { case: &case, settled: &settled, paused, now, as_of });
             Decided { case, evaluation, settled, as_of }
         })
         .collect()
+}
+
+/// Whether a fresh revision turns somebody away whom the one before would not.
+type TurnsAway = bool;
+
+/// The evaluation of somebody whom a fresh revision turns away: as it is, up to a limit. What is beyond is parked, before it has any
+/// effect, and the revision is taken back.
+fn within_limit(app: &Arc<App>, tenant: &TenantId, active: &Active, case: &Case, evaluation: Evaluation) -> Evaluation {
+    let Some(fresh) = &active.fresh else { return evaluation };
+    if fresh.count(&case.account.id, &evaluation.outcome) == Verdict::Within {
+        return evaluation;
+    }
+    if fresh.begin_return() {
+        let (app, tenant, fresh) = (Arc::clone(app), tenant.clone(), Arc::clone(fresh));
+        tokio::spawn(async move {
+            if let Err(error) = tenancy::take_back(&app, &tenant, &fresh).await {
+                tracing::warn!(%tenant, %error, "a revision that turns too many people away could not be taken back, trying again");
+            }
+        });
+    }
+    fresh::parked()
 }
 
 /// The verdict where no tenant code is run: somebody inactive, or a tenant without a revision.
@@ -187,7 +135,7 @@ fn inline(active: &Active, case: &Case, as_of: Instant) -> Evaluation {
 /// Settles a case by the revision's rules (the defaults while there is none).
 #[must_use]
 pub fn settle(case: &Case, evaluation: &Evaluation, active: &Active, paused: bool, now: Instant) -> Settled {
-    let standing = Standing { account: &case.account, fresh: case.fresh, grants: &case.grants, attempts: case.attempts };
+    let standing = case.standing();
     with_rules(active, paused, |rules| lifecycle::settle(&standing, evaluation, &case.subject.groups, rules, now))
 }
 

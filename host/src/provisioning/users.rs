@@ -12,9 +12,10 @@ use serde_json::Value;
 use super::people::{self, Case, Decided};
 use super::{Applied, Caller, Failure, Report, check_version, new_resource_id, resource_event};
 use crate::app::App;
+use crate::crypto;
 use crate::evaluation::{self, Evaluation, Outcome};
 use crate::journal::Trail;
-use crate::model::{Instant, NewEvent, OnReject, ResourceId};
+use crate::model::{AccountId, Instant, NewEvent, OnReject, ResourceId};
 use crate::store::{Change, Person, ResourceWrite, StoreError, StoredResource};
 use crate::tenancy::{self, Active};
 
@@ -86,7 +87,8 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
         None => None,
     };
     let revives = revived.is_some();
-    let case = Case::new(id.clone(), caller.connection.clone(), read.document.clone(), revived, now);
+    let account = AccountId(crypto::random_id());
+    let case = Case::new(id.clone(), caller.connection.clone(), read.document.clone(), account, revived, now);
     let changed = read.document.paths();
     let event = resource_event("user.created", &id, Report::created(&changed, &read.ignored));
     let write = ResourceWrite::CreateUser { id: id.clone(), document: read.document, revives };

@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::{HANDLE_CHARS_LIMIT, folded_name};
 use crate::diagnostic::Diagnostic;
-use crate::model::{DecisionSettings, Handle};
+use crate::model::{ActivationSettings, DecisionSettings, Handle};
 use crate::policies::{ROLES_LIMIT, Role};
 
 /// The longest name of a tenant, in characters.
@@ -24,11 +24,16 @@ const FAMILIES_LIMIT: usize = 16;
 const HANDLES_LIMIT: usize = 5_000;
 /// The longest time that a grant is retained over a fault, in hours: 30 days, beyond which nobody is repairing anything.
 const RETAIN_HOURS_LIMIT: u32 = 720;
+/// The longest time that a fresh revision is watched, in hours: 30 days, beyond which what changes is not its doing.
+const WATCH_HOURS_LIMIT: u32 = 720;
+/// The most people that a fresh revision may be allowed to turn away: each is remembered while it is watched.
+const TURNED_AWAY_LIMIT: u32 = 10_000;
 
 /// What a sound `tenant.toml` says.
 pub(super) struct Settings {
     pub name: String,
     pub decisions: DecisionSettings,
+    pub activation: ActivationSettings,
     pub transform: Option<Hook>,
     pub propose: Option<Hook>,
     pub roles: Vec<Role>,
@@ -60,6 +65,7 @@ impl Hook {
 struct Written {
     name: Spanned<String>,
     decisions: Option<Spanned<DecisionSettings>>,
+    activation: Option<Spanned<ActivationSettings>>,
     #[serde(default)]
     plugins: WrittenHooks,
     #[serde(default)]
@@ -106,6 +112,7 @@ pub(super) fn read(file: &str, text: &str) -> (Option<Settings>, Vec<Diagnostic>
     let settings = Settings {
         name: name.to_owned(),
         decisions: decisions(&place, written.decisions, &mut problems),
+        activation: activation(&place, written.activation, &mut problems),
         transform: written.plugins.transform.map(|hook| hook.read(&place)),
         propose: written.plugins.propose.map(|hook| hook.read(&place)),
         roles: roles(&place, written.roles, &mut problems),
@@ -158,6 +165,21 @@ fn decisions(place: &Place<'_>, written: Option<Spanned<DecisionSettings>>, prob
     if decisions.retain_hours.max(decisions.retain_privileged_hours) > RETAIN_HOURS_LIMIT {
         let message = format!("a grant can be retained for at most {RETAIN_HOURS_LIMIT} hours");
         problems.push(place.at(written.span(), message));
+    }
+    written.into_inner()
+}
+
+fn activation(place: &Place<'_>, written: Option<Spanned<ActivationSettings>>, problems: &mut Vec<Diagnostic>) -> ActivationSettings {
+    let Some(written) = written else { return ActivationSettings::default() };
+    let settings = written.get_ref();
+    if settings.watch_hours > WATCH_HOURS_LIMIT {
+        problems.push(place.at(written.span(), format!("a revision can be watched for at most {WATCH_HOURS_LIMIT} hours")));
+    }
+    if settings.turned_away_percent > 100 {
+        problems.push(place.at(written.span(), "`turned_away_percent` is a share of the people: at most 100"));
+    }
+    if settings.turned_away_people > TURNED_AWAY_LIMIT {
+        problems.push(place.at(written.span(), format!("`turned_away_people` is at most {TURNED_AWAY_LIMIT}")));
     }
     written.into_inner()
 }

@@ -54,6 +54,10 @@ mod removal;
 mod resources;
 #[path = "shared/tenancy.rs"]
 mod tenancy;
+#[path = "shared/trial_methods.rs"]
+mod trial_methods;
+#[path = "shared/trials.rs"]
+mod trials;
 #[path = "shared/work.rs"]
 mod work;
 
@@ -224,21 +228,6 @@ impl Store for Backend {
 
     async fn revision(&self, tenant: &TenantId, hash: &RevisionHash) -> Result<Option<StoredRevision>> {
         read_once!(self.read_one(tenant), conn => tenancy::revision(conn, tenant, hash))
-    }
-
-    async fn activate(
-        &self,
-        tenant: &TenantId,
-        hash: &RevisionHash,
-        replaces: Option<&RevisionHash>,
-        actor: &Actor,
-        at: Instant,
-    ) -> Result<()> {
-        let (scope, hash, replaces, actor) = (self.scope(tenant), hash.clone(), replaces.cloned(), actor.clone());
-        self.write(tenant, move |conn: &mut Conn| {
-            Box::pin(async move { tenancy::activate(conn, &scope, &hash, replaces.as_ref(), &actor, at).await })
-        })
-        .await
     }
 
     async fn create_connection(&self, tenant: &TenantId, connection: &Connection, token: &NewToken, actor: &Actor) -> Result<()> {

@@ -10,8 +10,8 @@ use rolecall::model::{
     Reason, ResourceId, RevisionHash, RoleId, TenantId, collision_key,
 };
 use rolecall::store::{
-    self, AccountWrite, Change, Committed, Connection, NewToken, Person, PersonOutcome, ResourceWrite, Stale, Store, StoreError,
-    StoredRevision,
+    self, AccountWrite, Change, Committed, Connection, NewActivation, NewToken, Person, PersonOutcome, ResourceWrite, Stale, Store,
+    StoreError, StoredRevision,
 };
 use rolecall_scim::ResourceKind;
 use rolecall_scim::resource::Document;
@@ -146,7 +146,7 @@ impl Fixture {
         let active = self.store.tenant(&self.tenant).await.unwrap().unwrap().active_revision;
         let revision = StoredRevision { hash: hash.into(), files: BTreeMap::from([("tenant.toml".to_owned(), hash.into())]) };
         self.store.put_revision(&self.tenant, &revision, START).await.unwrap();
-        self.store.activate(&self.tenant, &hash.into(), active.as_ref(), &actor(), START).await.unwrap();
+        self.store.activate(&self.tenant, &NewActivation::of(hash.into(), active), &actor(), START).await.unwrap();
     }
 
     /// Expands fan-outs until none is left.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rolecall::crypto::{Keyring, SecretKey};
 use rolecall::model::{AccountId, ConnectionState, Handle, Instant};
-use rolecall::store::{self, ApiScope, Change, CredentialKind, HandleBinding, StoreError, StoredRevision, Target};
+use rolecall::store::{self, ApiScope, Change, CredentialKind, HandleBinding, NewActivation, StoreError, StoredRevision, Target};
 use rolecall_scim::ResourceKind;
 
 use crate::fixture::{Fixture, START, actor, token};
@@ -55,10 +55,10 @@ async fn a_revision_is_stored_once_and_read_back(fixture: Fixture) {
 async fn activation_expects_what_it_replaces(fixture: Fixture) {
     fixture.activate("r1").await;
     let store = &fixture.store;
-    let missing = store.activate(&fixture.tenant, &"r9".into(), Some(&"r1".into()), &actor(), START).await;
+    let missing = store.activate(&fixture.tenant, &NewActivation::of("r9".into(), Some("r1".into())), &actor(), START).await;
     assert!(matches!(missing, Err(StoreError::Missing("revision"))), "{missing:?}");
-    for wrong in [None, Some(&"r9".into())] {
-        let lost = store.activate(&fixture.tenant, &"r1".into(), wrong, &actor(), START).await;
+    for wrong in [None, Some("r9".into())] {
+        let lost = store.activate(&fixture.tenant, &NewActivation::of("r1".into(), wrong), &actor(), START).await;
         assert!(matches!(lost, Err(StoreError::Conflict { what: "revision" })), "{lost:?}");
     }
     fixture.activate("r2").await;

@@ -10,6 +10,7 @@ const OWNED_CRATES: &[(&str, &str)] = &[
     ("deadpool", "store"),
     ("prometheus_client", "metrics"),
     ("ring", "crypto"),
+    ("notify", "reload"),
 ];
 
 /// The rooms from the top down: each may name those below it.
@@ -18,9 +19,11 @@ const ROOMS: &[&str] = &[
     "cli",
     "http",
     "auth",
+    "reload",
     "jobs",
     "delivery",
     "provisioning",
+    "trial",
     "tenancy",
     "app",
     "journal",
@@ -45,9 +48,9 @@ const ROOMS: &[&str] = &[
 /// A room that names one above it, and why that is right.
 const UPWARD: &[(&str, &str, &str)] = &[
     ("app", "tenancy", "the parts of a process hold the memory of built revisions, which only tenancy fills and reads"),
+    ("app", "trial", "the parts of a process hold the shadows, which provisioning tells of decisions"),
     ("app", "provisioning", "the parts of a process hold the turns of writers, which only provisioning takes"),
     ("app", "delivery", "the parts of a process hold the client of webhooks, which only jobs lend to delivery"),
-    ("tenancy", "provisioning", "an explanation asks about a person exactly as the write path would"),
     ("revision", "evaluation", "a revision's golden cases are run by the one decision"),
 ];
 

@@ -4,7 +4,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::model::RevisionHash;
+use crate::model::{Actor, RevisionHash, TenantId};
+use crate::{reload, revision};
 
 /// Far more than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -56,7 +57,7 @@ async fn what_is_owned_by_the_api_is_not_replaced_by_a_folder() {
     write_tenant(&tenants, "acme", SETTINGS);
     let files = revision::read_folder(&tenants.join("acme")).unwrap();
     let running = start(&Config { tenants: None, ..config.clone() }).await.unwrap();
-    load_files(&running.app, &"acme".into(), files, "api").await.unwrap();
+    reload::load_files(&running.app, &"acme".into(), files, "api").await.unwrap();
     let first = active(&running, "acme").await;
     running.stop().await;
 

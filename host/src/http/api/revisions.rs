@@ -19,7 +19,7 @@ use crate::http::guards::{TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At};
 use crate::model::RevisionHash;
 use crate::revision::Files;
-use crate::store::StoreError;
+use crate::store::{NewActivation, StoreError};
 use crate::tenancy::{self, Checked};
 
 /// Who owns the revisions of a tenant that are activated here (`managed_by`).
@@ -44,6 +44,8 @@ pub struct NewRevision {
     activate: bool,
     /// The revision that is active now, as far as the caller knows; `null` for none.
     replaces: Option<RevisionHash>,
+    /// The finished simulation of these files that the activation rests on.
+    simulation: Option<String>,
 }
 
 /// What became of an upload.
@@ -62,6 +64,8 @@ pub struct RevisionAnswer {
 pub struct Activation {
     /// The revision that is active now, as far as the caller knows; `null` for none.
     replaces: Option<RevisionHash>,
+    /// The finished simulation of the revision that the activation rests on: people whom it turned away are expected, then.
+    simulation: Option<String>,
 }
 
 /// The active revision, for comparing a folder with it.
@@ -97,7 +101,8 @@ pub async fn create(
     let tenant = &who.tenant.id;
     let checked = tenancy::store_revision(&app, tenant, decoded(new.files)?).await?;
     if new.activate {
-        tenancy::activate(&app, tenant, &checked.hash, new.replaces.as_ref(), OWNER, &who.actor).await?;
+        let wanted = NewActivation { simulation: new.simulation, ..NewActivation::of(checked.hash.clone(), new.replaces) };
+        tenancy::activate(&app, tenant, wanted, OWNER, &who.actor).await?;
     }
     Ok((StatusCode::CREATED, Json(RevisionAnswer { checked, activated: new.activate })))
 }
@@ -112,7 +117,8 @@ pub async fn activate(
     At((_, hash)): At<(String, RevisionHash)>,
     ApiBody(activation): ApiBody<Activation>,
 ) -> Result<StatusCode> {
-    tenancy::activate(&app, &who.tenant.id, &hash, activation.replaces.as_ref(), OWNER, &who.actor).await?;
+    let wanted = NewActivation { simulation: activation.simulation, ..NewActivation::of(hash, activation.replaces) };
+    tenancy::activate(&app, &who.tenant.id, wanted, OWNER, &who.actor).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::history::{self, Stamp};
 use super::rows::{json as json_of, word};
 use super::work::{Below, fan_out};
-use super::{Conn, Scope, lock_revision};
+use super::{Conn, Scope};
 use crate::model::{Actor, Cause, ConnectionId, ConnectionState, Instant, Issuer, NewEvent, RevisionHash, TenantId};
 use crate::store::{ApiCredential, ApiScope, Connection, CredentialKind, NewToken, Result, StoreError, StoredRevision, Tenant, TokenInfo};
 
@@ -96,42 +96,13 @@ pub(super) async fn revision(conn: &mut Conn, tenant: &TenantId, hash: &Revision
     Ok(Some(StoredRevision { hash: hash.clone(), files: files.into_iter().collect() }))
 }
 
-async fn has_revision(conn: &mut Conn, tenant: &TenantId, hash: &RevisionHash) -> Result<bool> {
+pub(super) async fn has_revision(conn: &mut Conn, tenant: &TenantId, hash: &RevisionHash) -> Result<bool> {
     let found = sqlx::query("SELECT 1 FROM revisions WHERE tenant = $1 AND hash = $2")
         .bind(tenant.as_str())
         .bind(hash.as_str())
         .fetch_optional(conn)
         .await?;
     Ok(found.is_some())
-}
-
-/// Swaps the active revision and leaves marking everybody to the job.
-pub(super) async fn activate(
-    conn: &mut Conn,
-    scope: &Scope,
-    hash: &RevisionHash,
-    replaces: Option<&RevisionHash>,
-    actor: &Actor,
-    at: Instant,
-) -> Result<()> {
-    lock_revision(conn, &scope.tenant, true).await?;
-    let tenant = find(conn, &scope.tenant).await?.ok_or(StoreError::Missing("tenant"))?;
-    if !has_revision(conn, &scope.tenant, hash).await? {
-        return Err(StoreError::Missing("revision"));
-    }
-    if tenant.active_revision.as_ref() != replaces {
-        return Err(StoreError::Conflict { what: "revision" });
-    }
-    if replaces == Some(hash) {
-        return Ok(());
-    }
-    sqlx::query("UPDATE tenants SET active_revision = $2 WHERE tenant = $1")
-        .bind(scope.tenant.as_str())
-        .bind(hash.as_str())
-        .execute(&mut *conn)
-        .await?;
-    fan_out(conn, &scope.tenant, Below::Tenant, Cause::Activation, at).await?;
-    record(conn, scope, actor, at, "revision.activated", json!({"revision": hash, "replaces": replaces})).await
 }
 
 /// An event about nobody in particular.

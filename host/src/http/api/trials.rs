@@ -1,0 +1,173 @@
+//! Candidate revisions that are tried out, and what became of activations.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::tenants::NoQuery;
+use crate::app::App;
+use crate::http::body::ApiBody;
+use crate::http::error::{Error, Result};
+use crate::http::guards::{TenantReader, TenantWriter};
+use crate::http::query::{ApiQuery, At, page_limit};
+use crate::model::{Activation, ConnectionId, DifferenceKind, PersonDifference, ResourceId, RevisionHash, Trial, TrialKind};
+use crate::store::{Place, StoreError};
+use crate::trial::{self, SHADOW_HOURS_LIMIT, Wanted};
+
+/// The share of the people that a shadow asks about unless told otherwise.
+const PERCENT: u8 = 100;
+/// For how many hours a shadow goes along unless told otherwise.
+const HOURS: u32 = 24;
+
+/// A trial of a stored revision.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTrial {
+    /// `simulation`: over the people who are stored, once. `shadow`: along with what is decided from now on.
+    kind: TrialKind,
+    /// The candidate: a revision that was stored (`create_revision`).
+    revision: RevisionHash,
+    /// A shadow: for which share of the people, in percent; 100 unless given.
+    percent: Option<u8>,
+    /// A shadow: for how many hours; 24 unless given, at most 720.
+    hours: Option<u32>,
+}
+
+/// The tenant's trials.
+#[derive(Serialize, JsonSchema)]
+pub struct TrialList {
+    /// Newest first.
+    trials: Vec<Trial>,
+}
+
+/// Which differences are wanted.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DifferenceQuery {
+    /// Only those of this kind.
+    kind: Option<DifferenceKind>,
+    /// Only those after this place, as the page before named it.
+    after: Option<String>,
+    /// How many; 100 unless given, at most 1,000.
+    limit: Option<i64>,
+}
+
+/// A part of what a trial would make different.
+#[derive(Serialize, JsonSchema)]
+pub struct DifferencePage {
+    /// In the order of connections and users.
+    differences: Vec<PersonDifference>,
+    /// The `after` of those that follow; `null` when there are no more.
+    next: Option<String>,
+}
+
+/// Which part of a list is wanted.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListQuery {
+    /// How many; 100 unless given, at most 1,000.
+    limit: Option<i64>,
+}
+
+/// The tenant's activations.
+#[derive(Serialize, JsonSchema)]
+pub struct ActivationList {
+    /// Newest first.
+    activations: Vec<Activation>,
+}
+
+/// POST …/trials
+///
+/// # Errors
+/// 404 for a revision that is not stored; 409 while another trial of the kind is running; 422 for one that can't be built.
+pub async fn create(who: TenantWriter, State(app): State<Arc<App>>, ApiBody(new): ApiBody<NewTrial>) -> Result<(StatusCode, Json<Trial>)> {
+    let (percent, hours) = (new.percent.unwrap_or(PERCENT), new.hours.unwrap_or(HOURS));
+    if !(1..=100).contains(&percent) {
+        return Err(Error::bad_request("`percent` is from 1 to 100", "a percentage is out of range"));
+    }
+    if !(1..=SHADOW_HOURS_LIMIT).contains(&hours) {
+        return Err(Error::bad_request(format!("`hours` is from 1 to {SHADOW_HOURS_LIMIT}"), "hours are out of range"));
+    }
+    let wanted = Wanted { kind: new.kind, revision: new.revision, percent, hours };
+    Ok((StatusCode::CREATED, Json(trial::start(&app, &who.tenant.id, wanted, &who.actor).await?)))
+}
+
+/// GET …/trials
+///
+/// # Errors
+/// The store's.
+pub async fn list(who: TenantReader, State(app): State<Arc<App>>, ApiQuery(query): ApiQuery<ListQuery>) -> Result<Json<TrialList>> {
+    app.shadows.flush(&app).await?;
+    Ok(Json(TrialList { trials: app.store.trials(&who.tenant.id, page_limit(query.limit)).await? }))
+}
+
+/// GET …/trials/{trial}
+///
+/// # Errors
+/// 404.
+pub async fn read(
+    who: TenantReader,
+    State(app): State<Arc<App>>,
+    At((_, trial)): At<(String, String)>,
+    _: ApiQuery<NoQuery>,
+) -> Result<Json<Trial>> {
+    app.shadows.flush(&app).await?;
+    let trial = app.store.trial(&who.tenant.id, &trial).await?;
+    Ok(Json(trial.ok_or_else(|| Error::not_found("such trial"))?))
+}
+
+/// GET …/trials/{trial}/differences
+///
+/// # Errors
+/// 404; 400 for a malformed `after`.
+pub async fn differences(
+    who: TenantReader,
+    State(app): State<Arc<App>>,
+    At((_, trial)): At<(String, String)>,
+    ApiQuery(query): ApiQuery<DifferenceQuery>,
+) -> Result<Json<DifferencePage>> {
+    app.shadows.flush(&app).await?;
+    app.store.trial(&who.tenant.id, &trial).await?.ok_or_else(|| Error::not_found("such trial"))?;
+    let after = query.after.as_deref().map(place).transpose()?;
+    let limit = page_limit(query.limit);
+    let differences = app.store.trial_differences(&who.tenant.id, &trial, query.kind, after.as_ref(), limit).await?;
+    let full = i64::try_from(differences.len()).is_ok_and(|found| found == limit);
+    let next = differences.last().filter(|_| full).map(|last| format!("{}/{}", last.connection, last.user));
+    Ok(Json(DifferencePage { differences, next }))
+}
+
+/// POST …/trials/{trial}/stop
+///
+/// # Errors
+/// 404.
+pub async fn stop(who: TenantWriter, State(app): State<Arc<App>>, At((_, trial)): At<(String, String)>) -> Result<Json<Trial>> {
+    match trial::stop(&app, &who.tenant.id, &trial).await {
+        Err(StoreError::Missing(_)) => Err(Error::not_found("such trial")),
+        stopped => Ok(Json(stopped?)),
+    }
+}
+
+/// GET …/activations
+///
+/// # Errors
+/// The store's.
+pub async fn activations(
+    who: TenantReader,
+    State(app): State<Arc<App>>,
+    ApiQuery(query): ApiQuery<ListQuery>,
+) -> Result<Json<ActivationList>> {
+    // Whom a fresh revision has turned away up to now is part of the answer.
+    crate::tenancy::look_after_fresh(&app).await?;
+    Ok(Json(ActivationList { activations: app.store.activations(&who.tenant.id, page_limit(query.limit)).await? }))
+}
+
+/// The place that a page named.
+fn place(text: &str) -> Result<Place> {
+    let malformed = || Error::bad_request("`after` is no place that a page named", "a place is malformed");
+    let (connection, user) = text.split_once('/').filter(|_| !text.contains('\0')).ok_or_else(malformed)?;
+    Ok((ConnectionId(connection.to_owned()), ResourceId(user.to_owned())))
+}

@@ -1,0 +1,100 @@
+//! One person: what a decision is made on, and what stands.
+
+use rolecall_scim::resource::Document;
+
+use super::Standing;
+use crate::evaluation::Subject;
+use crate::model::{Account, AccountId, AccountState, ConnectionId, Grant, GroupMembership, Instant, ResourceId};
+use crate::store::Person;
+
+/// `as_of` is cut to this many seconds: coarse enough that people of one minute can share answers.
+const AS_OF_SECONDS: i64 = 60;
+
+/// A person with the inputs that a decision is to be made on, and what stands.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The inputs after the change.
+    pub subject: Subject,
+    /// The account that stands; a new one for a new person.
+    pub account: Account,
+    /// Whether the account is new, or revived, with this change.
+    pub fresh: bool,
+    /// The grants that stand.
+    pub grants: Vec<Grant>,
+    /// Consecutive infrastructure faults so far.
+    pub attempts: i64,
+    /// The `input_version` that was read; 0 for a new person.
+    pub input_version: i64,
+    /// The date that the last evaluation named.
+    pub due: Option<Instant>,
+}
+
+impl Case {
+    /// The case of a stored person with other inputs.
+    #[must_use]
+    pub fn of(person: Person, document: Document, groups: Vec<GroupMembership>) -> Self {
+        let fresh = person.account.user_name.is_none() && person.evaluation.evaluated_version.is_none();
+        Self {
+            subject: Subject { user: person.resource.id, connection: person.connection, document, groups, collision: None },
+            account: person.account,
+            fresh,
+            grants: person.grants,
+            attempts: person.evaluation.attempts,
+            input_version: person.evaluation.input_version,
+            due: person.evaluation.next_evaluation_at,
+        }
+    }
+
+    /// The case of a stored person as they are.
+    #[must_use]
+    pub fn unchanged(person: Person) -> Self {
+        let (document, groups) = (person.resource.document.clone(), person.groups.clone());
+        Self::of(person, document, groups)
+    }
+
+    /// The case of a new person in no group; `account` is a new one's id, and `revived` the removed account that the external id names.
+    #[must_use]
+    pub fn new(
+        user: ResourceId,
+        connection: ConnectionId,
+        document: Document,
+        account: AccountId,
+        revived: Option<Account>,
+        now: Instant,
+    ) -> Self {
+        let account = revived.unwrap_or_else(|| Account {
+            id: account,
+            state: AccountState::Active,
+            user_name: None,
+            holds_name: false,
+            profile: serde_json::Value::Null,
+            provenance: serde_json::Value::Null,
+            note: None,
+            created: now,
+            modified: now,
+        });
+        Self {
+            subject: Subject { user, connection, document, groups: Vec::new(), collision: None },
+            account,
+            fresh: true,
+            grants: Vec::new(),
+            attempts: 0,
+            input_version: 0,
+            due: None,
+        }
+    }
+
+    /// What stands.
+    #[must_use]
+    pub fn standing(&self) -> Standing<'_> {
+        Standing { account: &self.account, fresh: self.fresh, grants: &self.grants, attempts: self.attempts }
+    }
+}
+
+/// The instant that an evaluation at `now` is given: whole minutes, but never before a date that made it due.
+#[must_use]
+pub fn as_of(now: Instant, due: Option<Instant>) -> Instant {
+    let unit = AS_OF_SECONDS * 1_000_000;
+    let cut = Instant(now.0 - now.0.rem_euclid(unit));
+    due.filter(|due| *due <= now).map_or(cut, |due| cut.max(due))
+}

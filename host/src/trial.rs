@@ -1,0 +1,300 @@
+//! Candidate revisions that are tried out without effect: a simulation goes over the people who are stored, a shadow goes along with
+//! what is decided. Both ask the one decision and settle it as the write path would, and keep what would be different.
+
+mod picture;
+mod shadow;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::app::App;
+use crate::crypto;
+use crate::evaluation::{self, Evaluation, HookCall, Outcome};
+use crate::lifecycle::{self, Case, Rules, as_of};
+use crate::model::{
+    AccountState, Actor, ConnectionId, ConnectionState, Instant, Note, PersonDifference, ResourceId, RevisionHash, Summary, TenantId,
+    Trial, TrialKind, TrialState, collision_key,
+};
+use crate::revision::{self, Files, Revision};
+use crate::store::{Advance, NewActivation, NewDifference, Place, Progress, StoreError};
+use crate::tenancy::{self, TenancyError};
+
+pub use picture::Picture;
+pub use shadow::{Decision, Shadows};
+
+/// People of one step of a simulation: read, asked about and written together.
+const PEOPLE_PER_STEP: i64 = 200;
+/// How many people one turn on an evaluation thread takes: the tenant's own requests come in between.
+const PEOPLE_PER_TURN: usize = 16;
+/// For how long a claim keeps other processes away: longer than a step takes at its slowest.
+const LEASE_SECONDS: i64 = 60;
+/// For how long one simulation is worked at before another's turn comes.
+const SLICE: Duration = Duration::from_secs(2);
+/// The pause after the evaluation threads had no room for a step.
+const WHILE_BUSY: Duration = Duration::from_millis(100);
+/// How often a step is tried that loses against people who are deleted while it is written.
+const ATTEMPTS: usize = 5;
+/// The longest time that a shadow goes along, in hours.
+pub const SHADOW_HOURS_LIMIT: u32 = 30 * 24;
+/// For how long the results of trials are kept, in days.
+pub const KEPT_DAYS: i64 = 14;
+/// How many trials of a tenant are kept with their results.
+pub const KEPT_TRIALS: i64 = 20;
+
+/// A trial that is wanted.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// How.
+    pub kind: TrialKind,
+    /// The candidate, stored.
+    pub revision: RevisionHash,
+    /// A shadow: for which share of the people, in percent.
+    pub percent: u8,
+    /// A shadow: for how many hours.
+    pub hours: u32,
+}
+
+/// Begins a trial.
+///
+/// # Errors
+/// `Store(Missing)` when the candidate is not stored, `Store(Conflict)` when a trial of the kind is running, `Broken` when the candidate
+/// can't be built.
+pub async fn start(app: &Arc<App>, tenant: &TenantId, wanted: Wanted, actor: &Actor) -> Result<Trial, TenancyError> {
+    // Built before it begins, so that what is wrong with it is told now.
+    tenancy::candidate(app, tenant, &wanted.revision).await?;
+    let base = app.store.tenant(tenant).await?.ok_or(StoreError::Missing("tenant"))?.active_revision;
+    let started = app.clock.now();
+    let shadow = wanted.kind == TrialKind::Shadow;
+    let trial = Trial {
+        id: crypto::random_id(),
+        kind: wanted.kind,
+        revision: wanted.revision,
+        base,
+        state: TrialState::Running,
+        problem: None,
+        actor: actor.clone(),
+        percent: if shadow { wanted.percent } else { 100 },
+        started,
+        ends: shadow.then(|| started.plus_seconds(i64::from(wanted.hours) * 3600)),
+        finished: None,
+        population: None,
+        summary: Summary::default(),
+    };
+    app.store.start_trial(tenant, &trial).await?;
+    if shadow {
+        app.shadows.refresh(app).await?;
+    }
+    app.trials.notify_one();
+    Ok(trial)
+}
+
+/// Ends a running trial before its time.
+///
+/// # Errors
+/// `Missing`.
+pub async fn stop(app: &Arc<App>, tenant: &TenantId, trial: &str) -> Result<Trial, StoreError> {
+    app.shadows.flush(app).await?;
+    let trial = app.store.end_trial(tenant, trial, TrialState::Stopped, None, app.clock.now()).await?;
+    app.shadows.refresh(app).await?;
+    Ok(trial)
+}
+
+/// What a candidate makes of somebody who has `before` now, counted into `summary`.
+#[must_use]
+pub fn compare(
+    candidate: &Revision,
+    case: &Case,
+    before: &Picture,
+    paused: bool,
+    (now, at): (Instant, Instant),
+    summary: &mut Summary,
+) -> Option<NewDifference> {
+    summary.people += 1;
+    if !evaluation::is_active(&case.subject.document) {
+        summary.inactive += 1;
+        return None;
+    }
+    let evaluation = evaluate(candidate, case, at, summary);
+    let rules = Rules::of(candidate, paused);
+    let standing = case.standing();
+    let settled = lifecycle::settle(&standing, &evaluation, &case.subject.groups, &rules, now);
+    let after = Picture::after(&standing, &settled);
+    let difference = before.difference(&after, &evaluation.outcome)?;
+    summary.count(&difference);
+    let name_key = after.user_name.filter(|name| before.user_name.as_ref() != Some(name)).map(|name| collision_key(&name));
+    let (connection, user) = (case.subject.connection.clone(), case.subject.user.clone());
+    Some(NewDifference { person: PersonDifference { connection, user, account: case.account.id.clone(), difference }, name_key })
+}
+
+fn evaluate(candidate: &Revision, case: &Case, at: Instant, summary: &mut Summary) -> Evaluation {
+    let evaluation = evaluation::evaluate(candidate, &case.subject, at);
+    for HookCall { result, .. } in &evaluation.calls {
+        if let Ok(usage) = result {
+            summary.call(usage.fuel);
+        }
+    }
+    match &evaluation.outcome {
+        Outcome::Fault(fault) => summary.error(fault.code),
+        Outcome::Refused(note) => summary.error(&note.code),
+        // Whoever waits for a name goes on waiting for it, unless the candidate gives another one.
+        Outcome::Account(shape) if waits_for(case, &shape.user_name) => {
+            let mut subject = case.subject.clone();
+            subject.collision = Some("another".into());
+            return evaluation::evaluate(candidate, &subject, at);
+        }
+        _ => {}
+    }
+    evaluation
+}
+
+fn waits_for(case: &Case, name: &str) -> bool {
+    let held = case.account.state == AccountState::Held && case.account.note.as_ref().is_some_and(|note| note.code == Note::COLLISION);
+    held && case.account.user_name.as_deref().is_some_and(|own| collision_key(own) == collision_key(name))
+}
+
+/// Works at the simulation that has waited longest, for a slice of time. Whether there was one.
+///
+/// # Errors
+/// The store's.
+pub async fn simulate_next(app: &Arc<App>) -> Result<bool, StoreError> {
+    let now = app.clock.now();
+    let Some((tenant, trial)) = app.store.claim_simulation(now, now.plus_seconds(LEASE_SECONDS)).await? else { return Ok(false) };
+    let began = tokio::time::Instant::now();
+    while simulate_step(app, &tenant, &trial, began.elapsed() < SLICE).await? && began.elapsed() < SLICE {}
+    Ok(true)
+}
+
+/// One step of a simulation; `keep` keeps the claim. Whether there is more to do.
+async fn simulate_step(app: &Arc<App>, tenant: &TenantId, trial: &str, keep: bool) -> Result<bool, StoreError> {
+    let Some(progress) = app.store.trial_progress(tenant, trial, PEOPLE_PER_STEP).await? else { return Ok(false) };
+    let candidate = match tenancy::candidate(app, tenant, &progress.trial.revision).await {
+        Ok(candidate) => candidate,
+        Err(TenancyError::Store(error)) => return Err(error),
+        Err(error) => {
+            app.store.end_trial(tenant, trial, TrialState::Failed, Some(&error.to_string()), app.clock.now()).await?;
+            return Ok(false);
+        }
+    };
+    for attempt in 1.. {
+        let Some(step) = step(app, tenant, &candidate, &progress, keep).await? else {
+            tokio::time::sleep(WHILE_BUSY).await;
+            return Ok(true);
+        };
+        match app.store.advance_trial(tenant, trial, &step).await {
+            // Somebody was deleted while this was asked.
+            Err(StoreError::Conflict { .. }) if attempt < ATTEMPTS => {}
+            Err(error) => return Err(error),
+            Ok(kept) => return Ok(kept && step.to.is_some()),
+        }
+    }
+    Ok(true)
+}
+
+/// Asks about the next people; `None` when there is no room on the evaluation threads.
+async fn step(
+    app: &Arc<App>,
+    tenant: &TenantId,
+    candidate: &Arc<Revision>,
+    progress: &Progress,
+    keep: bool,
+) -> Result<Option<Advance>, StoreError> {
+    let now = app.clock.now();
+    let mut by_connection: BTreeMap<&ConnectionId, Vec<ResourceId>> = BTreeMap::new();
+    for (connection, user) in &progress.people {
+        by_connection.entry(connection).or_default().push(user.clone());
+    }
+    let (mut summary, mut differences) = (Summary::default(), Vec::new());
+    for (connection, users) in by_connection {
+        let Some((_, state)) = app.store.find_connection(connection).await? else { continue };
+        let paused = state == ConnectionState::Paused;
+        let mut cases: Vec<Case> = app.store.people(tenant, connection, &users).await?.into_iter().map(Case::unchanged).collect();
+        while !cases.is_empty() {
+            let turn: Vec<Case> = cases.drain(..cases.len().min(PEOPLE_PER_TURN)).collect();
+            let candidate = Arc::clone(candidate);
+            let work = move || {
+                let mut part = Summary::default();
+                let found = turn.iter().filter_map(|case| {
+                    let before = Picture::standing(&case.standing());
+                    compare(&candidate, case, &before, paused, (now, as_of(now, case.due)), &mut part)
+                });
+                let found: Vec<NewDifference> = found.collect();
+                (part, found)
+            };
+            let Ok((part, found)) = app.compute.run(tenant, work).await else { return Ok(None) };
+            summary.merge(&part);
+            differences.extend(found);
+        }
+    }
+    let first = progress.place.0.as_str().is_empty();
+    let population = if first { Some(app.store.count_people(tenant, i64::MAX).await?) } else { None };
+    let full = i64::try_from(progress.people.len()).is_ok_and(|people| people == PEOPLE_PER_STEP);
+    let to: Option<Place> = progress.people.last().filter(|_| full).cloned();
+    let lease_until = if keep { now.plus_seconds(LEASE_SECONDS) } else { now };
+    Ok(Some(Advance { from: progress.place.clone(), to, population, summary, differences, at: app.clock.now(), lease_until }))
+}
+
+/// Makes files the active revision of a tenant whose revisions a folder owns: checked as an upload is, simulated where there is anybody,
+/// and held for a person where it turns away more people than a fresh revision may. Says whether another was active before.
+///
+/// # Errors
+/// [`TenancyError`]; the last good revision stays active.
+pub async fn deploy(app: &Arc<App>, tenant: &TenantId, files: Files, owner: &str, actor: &Actor) -> Result<bool, TenancyError> {
+    let standing = app.store.tenant(tenant).await?.ok_or(StoreError::Missing("tenant"))?;
+    let hash = revision::hash(&files);
+    if standing.active_revision.as_ref() == Some(&hash) {
+        return Ok(false);
+    }
+    if let Some(reason) = tenancy::set_aside(app, tenant, &hash).await? {
+        return Err(TenancyError::Refused(reason));
+    }
+    tenancy::store_revision(app, tenant, files).await?;
+    let mut wanted = NewActivation::of(hash.clone(), standing.active_revision.clone());
+    let anybody = standing.active_revision.is_some() && app.store.count_people(tenant, 1).await? > 0;
+    if anybody {
+        let simulation = start(app, tenant, Wanted { kind: TrialKind::Simulation, revision: hash, percent: 100, hours: 0 }, actor).await?;
+        let done = finish(app, tenant, &simulation.id).await?;
+        wanted.simulation = Some(done.id.clone());
+        let settings = tenancy::activation_settings(app, tenant).await?;
+        let limit = settings.limit(done.population.unwrap_or(0));
+        let turned_away = i64::try_from(done.summary.turned_away).unwrap_or(i64::MAX);
+        if turned_away > limit {
+            let reason = format!(
+                "its simulation turns away {turned_away} people, and a new revision may turn away {limit}: look at it with `rolecall tenant \
+                 trial show {}`, then activate it with `rolecall tenant activate`, or change the folder",
+                done.id
+            );
+            app.store.hold_activation(tenant, &wanted, &reason, actor, app.clock.now()).await?;
+            return Err(TenancyError::Refused(reason));
+        }
+    }
+    tenancy::activate(app, tenant, wanted, owner, actor).await?;
+    Ok(true)
+}
+
+/// Works at a simulation until it has ended, beside whoever else does.
+///
+/// # Errors
+/// The store's, and why the simulation failed.
+async fn finish(app: &Arc<App>, tenant: &TenantId, trial: &str) -> Result<Trial, TenancyError> {
+    loop {
+        while simulate_step(app, tenant, trial, true).await? {}
+        let now = app.store.trial(tenant, trial).await?.ok_or(StoreError::Missing("trial"))?;
+        match now.state {
+            TrialState::Running => tokio::time::sleep(WHILE_BUSY).await,
+            TrialState::Finished => return Ok(now),
+            TrialState::Stopped => return Err(TenancyError::Refused("its simulation was stopped".into())),
+            TrialState::Failed => return Err(TenancyError::Refused(now.problem.unwrap_or_default())),
+        }
+    }
+}
+
+/// Removes what old trials have left, in bounded batches.
+///
+/// # Errors
+/// The store's.
+pub async fn forget(app: &App, tenant: &TenantId, at_once: i64) -> Result<(), StoreError> {
+    let before = app.clock.now().plus_seconds(-KEPT_DAYS * 86_400);
+    while app.store.forget_trials(tenant, before, KEPT_TRIALS, at_once).await? > 0 {}
+    Ok(())
+}
