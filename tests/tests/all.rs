@@ -64,5 +64,7 @@ mod search;
 mod security_events;
 #[path = "all/tenants.rs"]
 mod tenants;
+#[path = "all/trials.rs"]
+mod trials;
 #[path = "all/webhooks.rs"]
 mod webhooks;

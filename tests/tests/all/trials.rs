@@ -1,0 +1,336 @@
+//! A revision is known before it counts: simulated, shadowed, activated with what was simulated, watched, and taken back.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rolecall::revision::Files;
+use rolecall_tests::tenant::{Connection, Tenant, text};
+use rolecall_tests::{Database, Server, on_both_databases};
+use serde_json::{Value, json};
+
+/// Stores a revision that is not active; gives its hash.
+async fn store(tenant: &Tenant, files: &Files) -> String {
+    use base64::Engine as _;
+    let encode = |bytes: &Vec<u8>| base64::engine::general_purpose::STANDARD.encode(bytes);
+    let files: serde_json::Map<String, Value> = files.iter().map(|(path, bytes)| (path.clone(), json!(encode(bytes)))).collect();
+    let stored = tenant.api.post("/revisions", json!({"files": files, "activate": false, "replaces": null})).await.expect(201);
+    text(&stored["hash"])
+}
+
+/// Simulates a stored revision to the end.
+async fn simulate(server: &Server, tenant: &Tenant, revision: &str) -> Value {
+    let begun = tenant.api.post("/trials", json!({"kind": "simulation", "revision": revision})).await.expect(201);
+    assert_eq!((&begun["state"], &begun["summary"]["people"]), (&json!("running"), &json!(0)), "{begun}");
+    server.settle().await;
+    let done = tenant.api.get(&format!("/trials/{}", text(&begun["id"]))).await.expect(200);
+    assert_eq!(done["state"], "finished", "{done}");
+    done
+}
+
+/// All differences of a trial, read page by page.
+async fn differences(tenant: &Tenant, trial: &Value, query: &str) -> Vec<Value> {
+    let (mut found, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = tenant.api.get(&format!("/trials/{}/differences?limit=2{query}{after}", text(&trial["id"]))).await.expect(200);
+        found.extend(page["differences"].as_array().expect("differences").iter().cloned());
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => return found,
+        }
+    }
+}
+
+async fn active_revision(tenant: &Tenant) -> Value {
+    tenant.api.get("").await.expect(200)["active_revision"].clone()
+}
+
+async fn activations(tenant: &Tenant) -> Vec<Value> {
+    tenant.api.get("/activations").await.expect(200)["activations"].as_array().expect("a list").clone()
+}
+
+/// People whose titles make the probe misbehave, and one who is fine, all of them engineers.
+async fn people(entra: &Connection) -> Vec<String> {
+    let mut ids = Vec::new();
+    for title in ["engineer", "trap", "outside", "refuse"] {
+        ids.push(entra.create_with(&format!("{title}@acme.example"), json!({"title": title})).await);
+    }
+    let members: Vec<&str> = ids.iter().map(String::as_str).collect();
+    entra.group("Engineering", &members).await;
+    ids
+}
+
+/// The same files with a plugin whose answer is in the person's title.
+fn with_probe(server: &Server) -> Files {
+    server.tenant("acme").with_probe().files()
+}
+
+/// An activation is refused with a word of why.
+async fn refused(tenant: &Tenant, revision: &str, replaces: &Value, simulation: &Value, word: &str) {
+    let body = json!({"replaces": replaces, "simulation": simulation});
+    let problem = tenant.api.post(&format!("/revisions/{revision}/activate"), body).await.expect_one_of(&[422, 404]);
+    assert!(text(&problem["detail"]).contains(word), "{word}: {problem}");
+}
+
+/// A shadow that has been asked about so many decisions; the limit on every test's time ends what never comes.
+async fn asked(tenant: &Tenant, path: &str, decisions: u64) -> Value {
+    loop {
+        let seen = tenant.api.get(path).await.expect(200);
+        let count = |key: &str| seen["summary"][key].as_u64().unwrap_or(0);
+        if count("people") + count("missed") >= decisions {
+            return seen;
+        }
+    }
+}
+
+on_both_databases! {
+    /// What a simulation says of each person is what becomes of them when its revision is activated; until then nothing does.
+    async fn what_was_simulated_is_what_happens(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        people(&entra).await;
+        let gone = entra.create_with("gone@acme.example", json!({"active": false, "title": "trap"})).await;
+        server.settle().await;
+        let before = acme.accounts().await;
+        let base = active_revision(&acme).await;
+
+        let hash = store(&acme, &with_probe(&server)).await;
+        let trial = simulate(&server, &acme, &hash).await;
+        let summary = &trial["summary"];
+        assert_eq!((&trial["base"], &trial["population"], &summary["people"], &summary["inactive"]), (&base, &json!(5), &json!(5), &json!(1)));
+        assert_eq!((&summary["different"], &summary["turned_away"]), (&json!(3), &json!(3)), "{trial}");
+        assert_eq!(summary["kinds"], json!({"fault": 1, "out_of_scope": 1, "refused": 1}));
+        assert_eq!(summary["errors"], json!({"trap": 1, "title_refused": 1}));
+        assert_eq!(summary["loses"], json!({"developer": 1}), "only who is out of scope loses at once");
+        assert!(summary["fuel_max"].as_u64().expect("fuel") > 0 && summary["calls"] == 3, "{summary}");
+
+        let found = differences(&acme, &trial, "").await;
+        assert_eq!(found.len(), 3);
+        let away = differences(&acme, &trial, "&kind=out_of_scope").await;
+        assert_eq!((away.len(), &away[0]["loses"], &away[0]["after"]), (1, &json!(["developer"]), &json!("out_of_scope")));
+        assert_eq!(before, acme.accounts().await, "a simulation has no effect");
+        assert_eq!(active_revision(&acme).await, base);
+
+        let body = json!({"replaces": base, "simulation": trial["id"]});
+        acme.api.post(&format!("/revisions/{hash}/activate"), body).await.expect(204);
+        server.settle().await;
+        for difference in &found {
+            let account = acme.account(&text(&difference["account"])).await;
+            assert_eq!(account["state"], difference["after"], "{difference}");
+            assert_eq!(account["note"]["code"], difference["note"]["code"], "{difference}");
+            let retained: Vec<&Value> =
+                account["grants"].as_array().expect("grants").iter().filter(|grant| grant["state"] == "retained").collect();
+            assert_eq!(retained.len(), difference["retains"].as_array().map_or(0, Vec::len), "{difference} {account}");
+        }
+        assert_eq!(acme.account("engineer@acme.example").await["grants"], before["engineer@acme.example"]["grants"]);
+        let listed = activations(&acme).await;
+        assert_eq!((&listed[0]["simulation"], &listed[0]["state"]), (&trial["id"], &json!("active")));
+
+        // What a trial kept of somebody goes with them.
+        let user = text(&away[0]["user"]);
+        entra.scim.delete(&format!("/Users/{user}")).await.expect(204);
+        entra.scim.delete(&format!("/Users/{gone}")).await.expect(204);
+        assert_eq!(differences(&acme, &trial, "").await.len(), 2);
+        server.stop().await;
+    }
+
+    /// An activation may only name a finished simulation of that very revision, begun under the one that is replaced, and not too old.
+    async fn an_activation_names_what_was_simulated(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        people(&entra).await;
+        server.settle().await;
+        let base = active_revision(&acme).await;
+        let hash = store(&acme, &with_probe(&server)).await;
+        let other = store(&acme, &server.tenant("acme").with_role("other", false).files()).await;
+        let begun = acme.api.post("/trials", json!({"kind": "simulation", "revision": hash})).await.expect(201);
+        refused(&acme, &hash, &base, &begun["id"], "is running").await;
+        acme.api.post("/trials", json!({"kind": "simulation", "revision": hash})).await.expect(409);
+        let stopped = acme.api.post(&format!("/trials/{}/stop", text(&begun["id"])), json!({})).await.expect(200);
+        assert_eq!(stopped["state"], "stopped");
+        refused(&acme, &hash, &base, &begun["id"], "is stopped").await;
+        let trial = simulate(&server, &acme, &hash).await;
+        refused(&acme, &other, &base, &trial["id"], "what is activated has to be what was simulated").await;
+        refused(&acme, &hash, &base, &json!("nothing"), "no such").await;
+        server.clock.advance_hours(25);
+        refused(&acme, &hash, &base, &trial["id"], "older than 24 hours").await;
+        let trial = simulate(&server, &acme, &hash).await;
+        acme.api.post(&format!("/revisions/{other}/activate"), json!({"replaces": base})).await.expect(204);
+        refused(&acme, &hash, &json!(other), &trial["id"], "another revision was active").await;
+        acme.api.post("/trials", json!({"kind": "simulation", "revision": "0".repeat(64)})).await.expect(404);
+        acme.api.post("/trials", json!({"kind": "shadow", "revision": hash, "percent": 0})).await.expect(400);
+        server.stop().await;
+    }
+
+    /// A tenant may want a simulation before each new revision; the way back needs none.
+    async fn a_tenant_may_require_a_simulation(database: Database) {
+        let server = Server::start(&database).await;
+        let mut files = server.tenant("acme").files();
+        let settings = files.get_mut("tenant.toml").expect("settings");
+        settings.extend_from_slice(b"\n[activation]\nrequire_simulation = true\n");
+        let acme = server.tenant("acme").create_empty().await;
+        acme.activate(&server, files.clone()).await;
+        let first = active_revision(&acme).await;
+        files.get_mut("tenant.toml").expect("settings").extend_from_slice(b"\n# the same, and another hash\n");
+        let hash = store(&acme, &files).await;
+        let path = format!("/revisions/{hash}/activate");
+        let problem = acme.api.post(&path, json!({"replaces": first})).await.expect(422);
+        assert!(text(&problem["detail"]).contains("after a simulation"), "{problem}");
+        let trial = simulate(&server, &acme, &hash).await;
+        acme.api.post(&path, json!({"replaces": first, "simulation": trial["id"]})).await.expect(204);
+        let back = format!("/revisions/{}/activate", text(&first));
+        acme.api.post(&back, json!({"replaces": hash})).await.expect(204);
+        server.stop().await;
+    }
+
+    /// A shadow is asked about what is decided, has no effect, and says what it would have done.
+    async fn a_shadow_goes_along_without_effect(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        let hash = store(&acme, &with_probe(&server)).await;
+        let shadow = acme.api.post("/trials", json!({"kind": "shadow", "revision": hash, "hours": 2})).await.expect(201);
+        let ids = people(&entra).await;
+        server.settle().await;
+        let path = format!("/trials/{}", text(&shadow["id"]));
+        // The candidate is asked after the answer: what is still on its way is waited for.
+        let seen = asked(&acme, &path, 8).await;
+        assert_eq!(seen["summary"]["missed"], 0, "{seen}");
+        let found = differences(&acme, &shadow, "").await;
+        let kinds: BTreeSet<String> = found.iter().map(|difference| text(&difference["kind"])).collect();
+        assert_eq!(kinds, BTreeSet::from(["fault".into(), "out_of_scope".into(), "refused".into()]), "{found:?}");
+        for (name, account) in acme.accounts().await {
+            assert_eq!((&account["state"], account["grants"].as_array().map(Vec::len)), (&json!("active"), Some(1)), "{name}");
+        }
+        // The newest decision about a person is what is kept.
+        entra.set(&ids[1], "title", json!("engineer")).await;
+        let repaired = asked(&acme, &path, 9).await;
+        assert_eq!(repaired["state"], "running");
+        server.clock.advance_hours(3);
+        server.settle().await;
+        let ended = acme.api.get(&path).await.expect(200);
+        assert_eq!(ended["state"], "finished", "{ended}");
+        server.stop().await;
+    }
+
+    /// A mapping that turns everybody away is no fault to the sandbox. It may turn away as many as the limit says, and is taken back.
+    async fn a_revision_that_turns_everybody_away_is_taken_back(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        let mut ids = Vec::new();
+        for number in 0..20 {
+            ids.push(entra.create_with(&format!("p{number:02}@acme.example"), json!({"title": "outside"})).await);
+        }
+        let members: Vec<&str> = ids.iter().map(String::as_str).collect();
+        entra.group("Engineering", &members).await;
+        server.settle().await;
+        let before = acme.accounts().await;
+        let base = active_revision(&acme).await;
+        acme.activate(&server, with_probe(&server)).await;
+        let broken = active_revision(&acme).await;
+        server.settle().await;
+        // What it did not get to do waits for a moment, as any retry.
+        server.clock.advance_seconds(10);
+        server.settle().await;
+
+        assert_eq!(active_revision(&acme).await, base);
+        for (name, account) in acme.accounts().await {
+            let was = &before[&name];
+            assert_eq!((&account["state"], &account["note"]), (&was["state"], &was["note"]), "{name}");
+            assert_eq!(account["grants"][0]["role"], was["grants"][0]["role"], "{name}");
+        }
+        let listed = activations(&acme).await;
+        assert_eq!((&listed[0]["revision"], &listed[0]["state"], &listed[0]["actor"]["kind"]), (&base, &json!("active"), &json!("guard")));
+        assert_eq!((&listed[1]["revision"], &listed[1]["state"]), (&broken, &json!("returned")), "{listed:?}");
+        assert_eq!((&listed[1]["turned_away"]["out_of_scope"], &listed[1]["watch"]["limit"]), (&json!(5), &json!(5)));
+        assert!(text(&listed[1]["reason"]).contains("turned away more than 5 people"), "{listed:?}");
+        let events = acme.events(&server).await;
+        let count = |kind: &str| events.iter().filter(|event| event["kind"] == kind).count();
+        assert_eq!((count("revision.returned"), count("account.out_of_scope")), (1, 5), "no more than the limit was ever carried out");
+        server.stop().await;
+    }
+
+    /// Whom the simulation turned away is expected: activating with it is what somebody wanted.
+    async fn what_the_simulation_said_is_not_taken_back(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        for number in 0..12 {
+            entra.create_with(&format!("p{number:02}@acme.example"), json!({"title": "outside"})).await;
+        }
+        server.settle().await;
+        let base = active_revision(&acme).await;
+        let hash = store(&acme, &with_probe(&server)).await;
+        let trial = simulate(&server, &acme, &hash).await;
+        assert_eq!(trial["summary"]["turned_away"], 12);
+        let body = json!({"replaces": base, "simulation": trial["id"]});
+        acme.api.post(&format!("/revisions/{hash}/activate"), body).await.expect(204);
+        server.settle().await;
+        assert_eq!(active_revision(&acme).await, json!(hash));
+        let states: BTreeSet<String> = acme.accounts().await.values().map(|account| text(&account["state"])).collect();
+        assert_eq!(states, BTreeSet::from(["out_of_scope".into()]));
+        assert_eq!(activations(&acme).await[0]["turned_away"]["out_of_scope"], 12);
+        server.stop().await;
+    }
+
+    /// Revisions are swapped while requests come: each is answered, and in the end everybody is decided by the last one.
+    async fn swapping_loses_no_request(database: Database) {
+        const SWAPS: usize = 12;
+        let server = Server::start_working(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        let plain = server.tenant("acme").files();
+        let probe = with_probe(&server);
+        let mut ids = Vec::new();
+        for number in 0..6 {
+            ids.push(entra.create_with(&format!("p{number}@acme.example"), json!({"title": "engineer"})).await);
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut writers = Vec::new();
+        for id in ids.clone() {
+            let (entra, stop) = (entra.clone(), Arc::clone(&stop));
+            writers.push(tokio::spawn(async move {
+                let mut written = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    // `set` expects 200.
+                    entra.set(&id, "displayName", json!(format!("name {written}"))).await;
+                    written += 1;
+                }
+                written
+            }));
+        }
+        for swap in 0..SWAPS {
+            acme.activate(&server, if swap % 2 == 0 { probe.clone() } else { plain.clone() }).await;
+        }
+        stop.store(true, Ordering::Relaxed);
+        let mut written = 0;
+        for writer in writers {
+            written += writer.await.expect("every request was answered");
+        }
+        assert!(written >= SWAPS, "only {written} requests were made");
+        server.settle().await;
+        for (name, account) in acme.accounts().await {
+            assert_eq!((&account["state"], &account["pending"]), (&json!("active"), &json!(false)), "{name}: {account}");
+        }
+        server.stop().await;
+    }
+
+    /// Nobody sees or touches another tenant's trials.
+    async fn trials_are_their_tenants(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let globex = server.tenant("globex").create().await;
+        let hash = store(&acme, &with_probe(&server)).await;
+        let trial = simulate(&server, &acme, &hash).await;
+        let id = text(&trial["id"]);
+        globex.api.get(&format!("/trials/{id}")).await.expect(404);
+        globex.api.get(&format!("/trials/{id}/differences")).await.expect(404);
+        globex.api.post(&format!("/trials/{id}/stop"), json!({})).await.expect(404);
+        globex.api.post("/trials", json!({"kind": "simulation", "revision": hash})).await.expect(404);
+        assert_eq!(globex.api.get("/trials").await.expect(200)["trials"], json!([]));
+        server.stop().await;
+    }
+}
