@@ -64,8 +64,15 @@ impl Server {
 
     /// Starts a server whose worker runs by itself, as in production.
     pub async fn start_working(database: &Database) -> Self {
+        Self::start_working_with(database, |_| {}).await
+    }
+
+    /// The same with other settings than usual.
+    pub async fn start_working_with(database: &Database, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Self::config(database);
+        change(&mut config);
         let clock = Arc::new(ShiftedClock::default());
-        let running = serve::start_at(&Self::config(database), Arc::<ShiftedClock>::clone(&clock)).await.expect("the server starts");
+        let running = serve::start_at(&config, Arc::<ShiftedClock>::clone(&clock)).await.expect("the server starts");
         Self::of(running, clock).await
     }
 

@@ -56,6 +56,8 @@ mod provisioning_log;
 mod races;
 #[path = "all/rate_limits.rs"]
 mod rate_limits;
+#[path = "all/reload.rs"]
+mod reload;
 #[path = "all/routes.rs"]
 mod routes;
 #[path = "all/search.rs"]

@@ -32,6 +32,7 @@ mod races;
 mod removal;
 mod sqlite_only;
 mod tenancy;
+mod trials;
 mod users;
 mod work;
 

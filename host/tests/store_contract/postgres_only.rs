@@ -53,6 +53,10 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
         let (dialects, entries) = ([(connection.clone(), dialect("a", 1, 1, at))], [(connection.clone(), entry("r", at))]);
         fixture.store.record(&tenant, &dialects, &entries, 10).await.unwrap();
     }
+    let shadow = crate::trials::trial("t", rolecall::model::TrialKind::Shadow, "r1");
+    fixture.store.start_trial(&fixture.tenant, &shadow).await.unwrap();
+    let found = [crate::trials::difference(&fixture, "ana", rolecall::model::DifferenceKind::Gains, None)];
+    fixture.store.add_to_trial(&fixture.tenant, "t", &shadow.summary, &found).await.unwrap();
     let owner = PgConnection::connect(&fixture.url).await.unwrap();
     (fixture, owner)
 }

@@ -1,0 +1,286 @@
+//! Trials of candidate revisions, and activations with what becomes of them.
+
+use rolecall::model::{
+    ActivationState, AttributeDifference, Difference, DifferenceKind, Instant, PersonDifference, ResourceId, Summary, Trial, TrialKind,
+    TrialState, TurnedAway, Watch, collision_key,
+};
+use rolecall::store::{Advance, NewActivation, NewDifference, Place, Progress, StoreError};
+
+use crate::fixture::{Fixture, START, actor};
+
+store_contract_suite!(
+    one_trial_of_a_kind_runs_at_a_time,
+    a_simulation_goes_on_where_it_was_and_no_step_counts_twice,
+    a_simulation_is_claimed_by_one_host_until_its_lease_ends,
+    names_that_collide_are_found_at_the_end,
+    a_persons_newest_difference_is_kept_and_goes_with_them,
+    what_is_old_is_forgotten_in_bounded_batches,
+    activations_are_numbered_and_say_what_became_of_them,
+    who_is_turned_away_adds_up_while_the_revision_is_active,
+    trials_are_apart_from_other_tenants,
+);
+
+pub(crate) fn trial(id: &str, kind: TrialKind, revision: &str) -> Trial {
+    Trial {
+        id: id.into(),
+        kind,
+        revision: revision.into(),
+        base: None,
+        state: TrialState::Running,
+        problem: None,
+        actor: actor(),
+        percent: 50,
+        started: START,
+        ends: (kind == TrialKind::Shadow).then(|| START.plus_seconds(3_600)),
+        finished: None,
+        population: None,
+        summary: Summary::default(),
+    }
+}
+
+pub(crate) fn difference(fixture: &Fixture, name: &str, kind: DifferenceKind, new_name: Option<&str>) -> NewDifference {
+    let difference = Difference {
+        kind,
+        before: "active".into(),
+        after: "active".into(),
+        account: vec![AttributeDifference { attribute: "title".into(), before: "a".into(), after: name.into() }],
+        gains: vec![],
+        loses: vec!["dev".into()],
+        retains: vec![],
+        note: None,
+        collides: false,
+    };
+    let (user, account) = (ResourceId(format!("user-{name}")), format!("account-{name}").as_str().into());
+    let person = PersonDifference { connection: fixture.connection.clone(), user, account, difference };
+    NewDifference { person, name_key: new_name.map(collision_key) }
+}
+
+fn summary(people: u64) -> Summary {
+    Summary { people, ..Summary::default() }
+}
+
+/// A step from where the simulation is over everybody that it has found.
+fn step(progress: &Progress, last: bool) -> Advance {
+    Advance {
+        from: progress.place.clone(),
+        to: progress.people.last().filter(|_| !last).cloned(),
+        population: Some(3),
+        summary: summary(progress.people.len() as u64),
+        differences: vec![],
+        at: START.plus_seconds(5),
+        lease_until: START.plus_seconds(60),
+    }
+}
+
+async fn one_trial_of_a_kind_runs_at_a_time(fixture: Fixture) {
+    let (store, tenant) = (&fixture.store, &fixture.tenant);
+    let missing = store.start_trial(tenant, &trial("t0", TrialKind::Simulation, "r9")).await;
+    assert!(matches!(missing, Err(StoreError::Missing("revision"))), "{missing:?}");
+    fixture.activate("r1").await;
+    store.start_trial(tenant, &trial("t1", TrialKind::Simulation, "r1")).await.unwrap();
+    let second = store.start_trial(tenant, &trial("t2", TrialKind::Simulation, "r1")).await;
+    assert!(matches!(second, Err(StoreError::Conflict { what: "trial" })), "{second:?}");
+    store.start_trial(tenant, &trial("t3", TrialKind::Shadow, "r1")).await.unwrap();
+    let shadows = store.running_shadows().await.unwrap();
+    assert_eq!(
+        (shadows.len(), shadows[0].trial.as_str(), shadows[0].percent, shadows[0].ends),
+        (1, "t3", 50, Some(START.plus_seconds(3_600)))
+    );
+    let ended = store.end_trial(tenant, "t1", TrialState::Failed, Some("why"), START.plus_seconds(1)).await.unwrap();
+    assert_eq!((ended.state, ended.problem.as_deref(), ended.finished), (TrialState::Failed, Some("why"), Some(START.plus_seconds(1))));
+    let again = store.end_trial(tenant, "t1", TrialState::Stopped, None, START.plus_seconds(9)).await.unwrap();
+    assert_eq!(again, ended, "one that has ended stays as it is");
+    store.start_trial(tenant, &Trial { started: START.plus_seconds(2), ..trial("t2", TrialKind::Simulation, "r1") }).await.unwrap();
+    let listed: Vec<String> = store.trials(tenant, 10).await.unwrap().into_iter().map(|trial| trial.id).collect();
+    assert_eq!(listed, ["t2", "t3", "t1"]);
+    let nowhere = store.end_trial(tenant, "t9", TrialState::Stopped, None, START).await;
+    assert!(matches!(nowhere, Err(StoreError::Missing("trial"))), "{nowhere:?}");
+    let kinds = fixture.event_kinds().await;
+    assert_eq!(kinds.iter().filter(|kind| *kind == "trial.started").count(), 3);
+    assert_eq!(kinds.iter().filter(|kind| *kind == "trial.ended").count(), 1);
+}
+
+async fn a_simulation_goes_on_where_it_was_and_no_step_counts_twice(fixture: Fixture) {
+    let (store, tenant, here) = (&fixture.store, &fixture.tenant, fixture.here());
+    fixture.activate("r1").await;
+    for name in ["ana", "bob", "cid"] {
+        here.create_user(name).await;
+    }
+    store.start_trial(tenant, &trial("t", TrialKind::Simulation, "r1")).await.unwrap();
+    let first = store.trial_progress(tenant, "t", 2).await.unwrap().unwrap();
+    assert_eq!(first.people.len(), 2);
+    let mut one = step(&first, false);
+    one.differences =
+        vec![difference(&fixture, "ana", DifferenceKind::Loses, None), difference(&fixture, "nobody", DifferenceKind::Loses, None)];
+    one.summary.count(&one.differences[0].person.difference);
+    assert!(store.advance_trial(tenant, "t", &one).await.unwrap());
+    assert!(!store.advance_trial(tenant, "t", &one).await.unwrap(), "another host has taken the step");
+    let second = store.trial_progress(tenant, "t", 2).await.unwrap().unwrap();
+    assert_eq!((second.people.len(), second.trial.population, second.trial.summary.people), (1, Some(3), 2));
+    assert!(store.advance_trial(tenant, "t", &step(&second, true)).await.unwrap());
+    let done = store.trial(tenant, "t").await.unwrap().unwrap();
+    assert_eq!((done.state, done.summary.people, done.summary.different), (TrialState::Finished, 3, 1));
+    assert_eq!(done.finished, Some(START.plus_seconds(5)));
+    assert!(store.trial_progress(tenant, "t", 2).await.unwrap().is_none());
+    assert!(!store.advance_trial(tenant, "t", &step(&second, true)).await.unwrap());
+    let kept = store.trial_differences(tenant, "t", None, None, 10).await.unwrap();
+    assert_eq!(kept, [difference(&fixture, "ana", DifferenceKind::Loses, None).person], "of who isn't there nothing is kept");
+}
+
+async fn a_simulation_is_claimed_by_one_host_until_its_lease_ends(fixture: Fixture) {
+    let (store, other) = (&fixture.store, fixture.another_host().await);
+    fixture.activate("r1").await;
+    store.start_trial(&fixture.tenant, &trial("t", TrialKind::Simulation, "r1")).await.unwrap();
+    let lease = START.plus_seconds(60);
+    assert_eq!(store.claim_simulation(START, lease).await.unwrap(), Some((fixture.tenant.clone(), "t".to_owned())));
+    assert_eq!(other.claim_simulation(START.plus_seconds(59), lease).await.unwrap(), None);
+    assert!(other.claim_simulation(lease, lease.plus_seconds(60)).await.unwrap().is_some());
+}
+
+async fn names_that_collide_are_found_at_the_end(fixture: Fixture) {
+    let (store, tenant, here) = (&fixture.store, &fixture.tenant, fixture.here());
+    fixture.activate("r1").await;
+    for name in ["ana", "bob", "cid", "dan", "eve"] {
+        here.create_user(name).await;
+    }
+    let key = |name: &str| Some(name.to_owned());
+    store.start_trial(tenant, &trial("t", TrialKind::Simulation, "r1")).await.unwrap();
+    let progress = store.trial_progress(tenant, "t", 10).await.unwrap().unwrap();
+    // bob gets ana's name, which she keeps; cid and dan get the same new one; eve gets one that is free.
+    let names = [("bob", "ana"), ("cid", "José"), ("dan", "jose"), ("eve", "free")];
+    let differences = names.map(|(who, name)| difference(&fixture, who, DifferenceKind::Account, Some(name)));
+    let last = Advance { differences: differences.to_vec(), ..step(&progress, true) };
+    assert!(store.advance_trial(tenant, "t", &last).await.unwrap());
+    let found = store.trial_differences(tenant, "t", None, None, 10).await.unwrap();
+    let collide: Vec<&str> = found.iter().filter(|found| found.difference.collides).map(|found| found.user.as_str()).collect();
+    assert_eq!(collide, ["user-bob", "user-cid", "user-dan"], "{:?}", key("ana"));
+    assert_eq!(store.trial(tenant, "t").await.unwrap().unwrap().summary.collisions, 3);
+    // Where she gives it up, nobody collides.
+    store.start_trial(tenant, &trial("u", TrialKind::Simulation, "r1")).await.unwrap();
+    let progress = store.trial_progress(tenant, "u", 10).await.unwrap().unwrap();
+    let names = [("ana", "another"), ("bob", "ana")];
+    let differences = names.map(|(who, name)| difference(&fixture, who, DifferenceKind::Account, Some(name)));
+    let last = Advance { differences: differences.to_vec(), ..step(&progress, true) };
+    assert!(store.advance_trial(tenant, "u", &last).await.unwrap());
+    assert_eq!(store.trial(tenant, "u").await.unwrap().unwrap().summary.collisions, 0);
+}
+
+async fn a_persons_newest_difference_is_kept_and_goes_with_them(fixture: Fixture) {
+    let (store, tenant, here) = (&fixture.store, &fixture.tenant, fixture.here());
+    fixture.activate("r1").await;
+    let ana = here.create_user("ana").await;
+    here.create_user("bob").await;
+    store.start_trial(tenant, &trial("t", TrialKind::Shadow, "r1")).await.unwrap();
+    for kind in [DifferenceKind::Loses, DifferenceKind::Fault] {
+        let found = [difference(&fixture, "ana", kind, None), difference(&fixture, "bob", DifferenceKind::Gains, None)];
+        assert!(store.add_to_trial(tenant, "t", &summary(2), &found).await.unwrap());
+    }
+    assert_eq!(store.trial(tenant, "t").await.unwrap().unwrap().summary.people, 4);
+    let of = async |kind: Option<DifferenceKind>, after: Option<&Place>| {
+        let found = store.trial_differences(tenant, "t", kind, after, 10).await.unwrap();
+        found.into_iter().map(|found| (found.user.0, found.difference.kind)).collect::<Vec<_>>()
+    };
+    let (ana_faults, bob_gains) = (("user-ana".to_owned(), DifferenceKind::Fault), ("user-bob".to_owned(), DifferenceKind::Gains));
+    assert_eq!(of(None, None).await, [ana_faults.clone(), bob_gains.clone()]);
+    assert_eq!(of(Some(DifferenceKind::Fault), None).await, [ana_faults]);
+    assert_eq!(of(None, Some(&(fixture.connection.clone(), ana.clone()))).await, std::slice::from_ref(&bob_gains));
+    here.delete_user(&ana).await;
+    assert_eq!(of(None, None).await, [bob_gains]);
+    store.end_trial(tenant, "t", TrialState::Finished, None, START).await.unwrap();
+    assert!(!store.add_to_trial(tenant, "t", &summary(1), &[]).await.unwrap());
+}
+
+async fn what_is_old_is_forgotten_in_bounded_batches(fixture: Fixture) {
+    let (store, tenant, here) = (&fixture.store, &fixture.tenant, fixture.here());
+    fixture.activate("r1").await;
+    for name in ["ana", "bob", "cid"] {
+        here.create_user(name).await;
+    }
+    for (number, id) in ["a", "b", "c"].into_iter().enumerate() {
+        let at = START.plus_seconds(i64::try_from(number).unwrap());
+        store.start_trial(tenant, &Trial { started: at, ..trial(id, TrialKind::Shadow, "r1") }).await.unwrap();
+        let found = ["ana", "bob", "cid"].map(|name| difference(&fixture, name, DifferenceKind::Gains, None));
+        store.add_to_trial(tenant, id, &summary(3), &found).await.unwrap();
+        store.end_trial(tenant, id, TrialState::Finished, None, at).await.unwrap();
+    }
+    let left = async || store.trials(tenant, 10).await.unwrap().into_iter().map(|trial| trial.id).collect::<Vec<_>>();
+    let long_ago = Instant(0);
+    assert_eq!(store.forget_trials(tenant, long_ago, 3, 2).await.unwrap(), 0);
+    // One too many: its three differences go two by two, then it.
+    let mut steps = 0;
+    while store.forget_trials(tenant, long_ago, 2, 2).await.unwrap() > 0 {
+        steps += 1;
+    }
+    assert_eq!((steps, left().await), (2, vec!["c".to_owned(), "b".to_owned()]));
+    while store.forget_trials(tenant, START.plus_seconds(2), 9, 100).await.unwrap() > 0 {}
+    assert_eq!(left().await, ["c"]);
+    assert_eq!(store.trial_differences(tenant, "c", None, None, 10).await.unwrap().len(), 3);
+}
+
+async fn activations_are_numbered_and_say_what_became_of_them(fixture: Fixture) {
+    let (store, tenant) = (&fixture.store, &fixture.tenant);
+    fixture.activate("r1").await;
+    fixture.activate("r2").await;
+    fixture.activate("r1").await;
+    let back = NewActivation { returns: Some("too many".into()), ..NewActivation::of("r2".into(), Some("r1".into())) };
+    store.activate(tenant, &back, &actor(), START).await.unwrap();
+    let held = NewActivation::of("r1".into(), Some("r2".into()));
+    for _ in 0..2 {
+        store.hold_activation(tenant, &held, "look at it", &actor(), START).await.unwrap();
+    }
+    let listed: Vec<_> = store.activations(tenant, 10).await.unwrap();
+    let told: Vec<_> = listed.iter().map(|one| (one.number, one.revision.as_str(), one.state, one.reason.as_deref())).collect();
+    assert_eq!(
+        told,
+        [
+            (5, "r1", ActivationState::Held, Some("look at it")),
+            (4, "r2", ActivationState::Active, None),
+            (3, "r1", ActivationState::Returned, Some("too many")),
+            (2, "r2", ActivationState::Superseded, None),
+            (1, "r1", ActivationState::Superseded, None),
+        ]
+    );
+    let kinds = fixture.event_kinds().await;
+    assert_eq!(kinds[1..], ["revision.activated", "revision.activated", "revision.activated", "revision.returned", "revision.held"]);
+    fixture.activate("r1").await;
+    let listed = store.activations(tenant, 2).await.unwrap();
+    assert_eq!((listed[0].state, listed[1].state), (ActivationState::Active, ActivationState::Superseded), "what was held is done with");
+}
+
+async fn who_is_turned_away_adds_up_while_the_revision_is_active(fixture: Fixture) {
+    let (store, tenant, here) = (&fixture.store, &fixture.tenant, fixture.here());
+    fixture.activate("r1").await;
+    fixture.activate("r2").await;
+    let watch = Watch { limit: 7, until: START.plus_seconds(60) };
+    let watched = NewActivation { watch: Some(watch), simulation: Some("s".into()), ..NewActivation::of("r1".into(), Some("r2".into())) };
+    store.activate(tenant, &watched, &actor(), START).await.unwrap();
+    let away = TurnedAway { faults: 1, refused: 2, out_of_scope: 3 };
+    assert_eq!(store.turn_away(tenant, 3, away).await.unwrap(), Some(away));
+    assert_eq!(store.turn_away(tenant, 3, away).await.unwrap().map(TurnedAway::people), Some(12));
+    assert_eq!(store.turn_away(tenant, 2, away).await.unwrap(), None, "another is active");
+    let newest = store.activations(tenant, 1).await.unwrap().remove(0);
+    assert_eq!((newest.watch, newest.simulation.as_deref(), newest.turned_away.people()), (Some(watch), Some("s"), 12));
+    here.create_users("p", 12).await;
+    assert_eq!(store.count_people(tenant, 5).await.unwrap(), 5, "as far as is asked for");
+    assert_eq!(store.count_people(tenant, 100).await.unwrap(), 12);
+}
+
+async fn trials_are_apart_from_other_tenants(fixture: Fixture) {
+    let store = &fixture.store;
+    fixture.new_tenant("globex", "conn-globex").await;
+    fixture.activate("r1").await;
+    fixture.here().create_user("ana").await;
+    store.start_trial(&fixture.tenant, &trial("t", TrialKind::Shadow, "r1")).await.unwrap();
+    let found = [difference(&fixture, "ana", DifferenceKind::Gains, None)];
+    store.add_to_trial(&fixture.tenant, "t", &summary(1), &found).await.unwrap();
+    let other = "globex".into();
+    assert_eq!(store.trial(&other, "t").await.unwrap(), None);
+    assert!(store.trials(&other, 10).await.unwrap().is_empty());
+    assert!(store.trial_differences(&other, "t", None, None, 10).await.unwrap().is_empty());
+    assert!(!store.add_to_trial(&other, "t", &summary(1), &found).await.unwrap());
+    assert!(store.end_trial(&other, "t", TrialState::Stopped, None, START).await.is_err());
+    assert!(store.activations(&other, 10).await.unwrap().is_empty());
+    assert_eq!(store.turn_away(&other, 1, TurnedAway::default()).await.unwrap(), None);
+    assert_eq!(store.forget_trials(&other, START.plus_seconds(99), 0, 10).await.unwrap(), 0);
+    assert_eq!(store.trial(&fixture.tenant, "t").await.unwrap().unwrap().summary.people, 1);
+}
