@@ -353,7 +353,7 @@ pub struct EvaluationState {
 /// Who or what did something: part of every event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Actor {
-    /// `connection`, `api_token`, `worker`, `startup`.
+    /// `connection`, `api_token`, `worker`, `startup`, `folder`, `guard`.
     pub kind: String,
     /// The connection, token or host concerned.
     pub id: String,

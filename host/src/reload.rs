@@ -135,7 +135,8 @@ pub async fn load_folder(app: &Arc<App>, folder: &Path) -> Result<(TenantId, boo
 pub async fn load_files(app: &Arc<App>, tenant: &TenantId, files: Files, owner: &str) -> Result<bool, TenancyError> {
     let name = display_name(&files).unwrap_or_else(|| tenant.0.clone());
     tenancy::ensure_tenant(app, tenant, &name, owner).await?;
-    let actor = Actor { kind: "startup".to_owned(), id: owner.to_owned() };
+    let kind = if owner == OWNER { OWNER } else { "startup" };
+    let actor = Actor { kind: kind.to_owned(), id: tenant.0.clone() };
     trial::deploy(app, tenant, files, owner, &actor).await
 }
 

@@ -84,6 +84,9 @@ pub struct AttributeDifference {
 pub struct Difference {
     /// The gravest thing in it.
     pub kind: DifferenceKind,
+    /// The account's login name now, or else under the candidate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
     /// The account's state now.
     pub before: String,
     /// The account's state under the candidate.
@@ -372,6 +375,7 @@ mod tests {
     fn parts_of_a_summary_add_up() {
         let difference = |kind, gains: &[&str]| Difference {
             kind,
+            user_name: None,
             before: "active".into(),
             after: "active".into(),
             account: vec![AttributeDifference { attribute: "title".into(), before: Value::Null, after: "x".into() }],

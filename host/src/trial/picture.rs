@@ -86,7 +86,8 @@ impl Picture {
         let word = |state: Option<AccountState>| state.map_or("new", AccountState::word).to_owned();
         let (before, after_word) = (word(self.state), word(after.state));
         let note = after.note.clone().filter(|_| !same_state);
-        Some(Difference { kind, before, after: after_word, account, gains, loses, retains, note, collides: false })
+        let user_name = self.user_name.clone().or_else(|| after.user_name.clone());
+        Some(Difference { kind, user_name, before, after: after_word, account, gains, loses, retains, note, collides: false })
     }
 }
 

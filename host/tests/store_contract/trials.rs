@@ -41,6 +41,7 @@ pub(crate) fn trial(id: &str, kind: TrialKind, revision: &str) -> Trial {
 pub(crate) fn difference(fixture: &Fixture, name: &str, kind: DifferenceKind, new_name: Option<&str>) -> NewDifference {
     let difference = Difference {
         kind,
+        user_name: Some(name.into()),
         before: "active".into(),
         after: "active".into(),
         account: vec![AttributeDifference { attribute: "title".into(), before: "a".into(), after: name.into() }],

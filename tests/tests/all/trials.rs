@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rolecall::revision::Files;
+use rolecall_tests::process;
 use rolecall_tests::tenant::{Connection, Tenant, text};
 use rolecall_tests::{Database, Server, on_both_databases};
 use serde_json::{Value, json};
@@ -315,6 +316,55 @@ on_both_databases! {
         for (name, account) in acme.accounts().await {
             assert_eq!((&account["state"], &account["pending"]), (&json!("active"), &json!(false)), "{name}: {account}");
         }
+        server.stop().await;
+    }
+
+    /// The command line: a folder is simulated and left at that where it turns people away, activated all the same, and taken back.
+    async fn a_folder_is_tried_out_from_the_command_line(database: Database) {
+        let server = Server::start_working(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        people(&entra).await;
+        let first = text(&active_revision(&acme).await);
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        for (path, bytes) in with_probe(&server) {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder can be made");
+            std::fs::write(path, bytes).expect("a file can be written");
+        }
+        let path = folder.path().display().to_string();
+        let (url, token) = (server.url(), server.operator.token.clone().unwrap_or_default());
+        let environment = [("ROLECALL_SERVER", url.as_str()), ("ROLECALL_TOKEN", token.as_str()), ("ROLECALL_TENANT", "acme")];
+        let run = async |arguments: &[&str], good: bool| {
+            let (done, out, error) = process::run(arguments, &environment).await;
+            assert_eq!(done, good, "{arguments:?}:\n{out}{error}");
+            out
+        };
+        let report = run(&["tenant", "simulate", &path, "--tenant", "acme"], false).await;
+        for word in ["4 people asked about, 3 different, 3 turned away", "outside@acme.example (active → out_of_scope)", "- developer"] {
+            assert!(report.contains(word), "`{word}` is not in\n{report}");
+        }
+        let report = run(&["tenant", "apply", &path, "--tenant", "acme", "--simulate"], false).await;
+        assert!(report.contains("not activated, because 3 people would be turned away"), "{report}");
+        assert_eq!(active_revision(&acme).await, json!(first));
+        let answer = run(&["--json", "tenant", "trial", "list"], true).await;
+        let answer: Value = serde_json::from_str(&answer).expect("JSON for machines");
+        let trial = &answer["trials"][0];
+        let (id, candidate) = (text(&trial["id"]), text(&trial["revision"]));
+        let report = run(&["tenant", "trial", "differences", &id, "--kind", "fault"], true).await;
+        assert!(report.contains("trap@acme.example") && !report.contains("outside@"), "{report}");
+        run(&["tenant", "activate", &candidate, "--simulation", &id], true).await;
+        assert_eq!(active_revision(&acme).await, json!(candidate));
+        run(&["tenant", "rollback"], true).await;
+        assert_eq!(active_revision(&acme).await, json!(first));
+        let report = run(&["tenant", "history"], true).await;
+        assert!(report.contains("superseded") && report.contains(&first[..12]), "{report}");
+        let report = run(&["tenant", "shadow", &path, "--tenant", "acme", "--percent", "50"], true).await;
+        assert!(report.contains("without effect"), "{report}");
+        let answer: Value = serde_json::from_str(&run(&["--json", "tenant", "trial", "list"], true).await).expect("JSON for machines");
+        let id = text(&answer["trials"][0]["id"]);
+        let report = run(&["tenant", "trial", "stop", &id], true).await;
+        assert!(report.contains("stopped"), "{report}");
         server.stop().await;
     }
 

@@ -280,7 +280,8 @@ fn people(page: &Value, paint: Paint) -> String {
         let turned = matches!(person["kind"].as_str(), Some("fault" | "refused" | "out_of_scope"));
         let kind = word(&person["kind"]);
         let shown = if turned { paint.bad(&kind) } else { paint.strong(&kind) };
-        text += &format!("{shown} account {} ({} → {})", word(&person["account"]), word(&person["before"]), word(&person["after"]));
+        let name = if person["user_name"].is_null() { word(&person["account"]) } else { word(&person["user_name"]) };
+        text += &format!("{shown} {name} ({} → {})", word(&person["before"]), word(&person["after"]));
         text += if person["collides"] == true { ", its name collides\n" } else { "\n" };
         for attribute in items(person, "account") {
             let _ = writeln!(text, "    {}: {} → {}", word(&attribute["attribute"]), word(&attribute["before"]), word(&attribute["after"]));

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 use super::super::scratch::{PLAN, SETTLE, is_scan, open};
 use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
-use super::{Conn, Db, credentials, groups, history, journal, outbox, people, tenancy, text_list, work};
+use super::{Conn, Db, credentials, groups, history, journal, outbox, people, tenancy, text_list, trials, work};
 use crate::model::{Instant, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
 use crate::store::{Store as _, Target};
@@ -46,6 +46,14 @@ const SEED: &[&str] = &[
     "INSERT INTO connection_issuers (tenant, connection, settings) SELECT tenant, connection, '{}' FROM connections",
     "INSERT INTO provisioning_log (tenant, connection, at, request_id, method, status, applied, no_op, refused)
      SELECT tenant, connection, created, id, 'PATCH', 200, 1, 0, 0 FROM resources",
+    "INSERT INTO revisions (tenant, hash, created) SELECT tenant, 'r', 0 FROM tenants",
+    "INSERT INTO trials (tenant, trial, kind, revision, state, actor_kind, actor_id, percent, started, cursor_connection, cursor_resource,
+                         summary, due_at)
+     SELECT tenant, 'trial' || g.id, 'simulation', 'r', 'finished', 'x', 'x', 100, g.created, '', '', '{}', NULL
+     FROM tenants JOIN resources g USING (tenant) WHERE g.kind = 'group'",
+    "INSERT INTO trial_differences (tenant, trial, connection, resource, account, kind, difference, collides)
+     SELECT tenant, 'trialg7', connection, id, 'a' || id, CASE WHEN created % 100 = 0 THEN 'fault' ELSE 'gains' END, '{}', FALSE
+     FROM resources WHERE kind = 'user'",
     "INSERT INTO deliveries (tenant, target, event, lane, position, leaver, state, attempts)
      SELECT tenant, 'hook', id, id, position, seq IS NULL, CASE WHEN seq > 1500 THEN 'waiting' ELSE 'acknowledged' END, 0 FROM events",
     "INSERT INTO delivery_lanes (tenant, target, lane, leaver, next_at)
@@ -89,6 +97,16 @@ const CASES: &[Case] = &[
     (people::ACCOUNT_BY_NAME, As::Tenant, &[Text("t3"), Text("name7")], &["accounts_user_name"]),
     (people::ACCOUNTS_IN_STATE, As::Tenant, &[Text("t3"), Text(""), Number(10), Text("held")], &["accounts_state"]),
     (people::PENDING, As::Tenant, &[Text("t3")], &["evaluations_pending"]),
+    (trials::NEXT_PEOPLE, As::Tenant, &[Text("t3"), Text("t3c"), Text("u7"), Number(200)], &[]),
+    (trials::DIFFERENCES, As::Tenant, &[Text("t3"), Text("trialg7"), Text("t3c"), Text("u7"), Number(100)], &[]),
+    (
+        trials::DIFFERENCES_OF,
+        As::Tenant,
+        &[Text("t3"), Text("trialg7"), Text("t3c"), Text("u7"), Number(100), Text("fault")],
+        &["trial_differences_kind"],
+    ),
+    (trials::DUE_SIMULATION, As::Platform, &[Number(100)], &["trials_running"]),
+    (trials::RUNNING_SHADOWS, As::Platform, &[], &["trials_running"]),
     (work::DUE_TENANTS, As::Platform, &[Number(100), Number(10)], &["evaluations_due"]),
     (work::DUE_PEOPLE, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["evaluations_due"]),
     (work::NEXT_DUE, As::Platform, &[], &["evaluations_due", "delivery_lanes_due"]),

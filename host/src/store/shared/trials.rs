@@ -45,12 +45,13 @@ fn percent_of(percent: i64) -> Result<u8> {
     u8::try_from(percent).map_err(|_| StoreError::Corrupt(format!("{percent} is no percentage")))
 }
 
+/// What runs is little, and has an index of its own.
+pub(super) const RUNNING_SHADOWS: &str =
+    "SELECT tenant, trial, revision, percent, ends FROM trials WHERE state = 'running' AND kind = 'shadow'";
+
 /// The shadows that go along.
 pub(super) async fn running_shadows(conn: &mut Conn) -> Result<Vec<RunningShadow>> {
-    let rows: Vec<(String, String, String, i64, Option<i64>)> =
-        sqlx::query_as("SELECT tenant, trial, revision, percent, ends FROM trials WHERE state = 'running' AND kind = 'shadow'")
-            .fetch_all(conn)
-            .await?;
+    let rows: Vec<(String, String, String, i64, Option<i64>)> = sqlx::query_as(RUNNING_SHADOWS).fetch_all(conn).await?;
     rows.into_iter()
         .map(|(tenant, trial, revision, percent, ends)| {
             let percent = percent_of(percent)?;
@@ -60,13 +61,12 @@ pub(super) async fn running_shadows(conn: &mut Conn) -> Result<Vec<RunningShadow
 }
 
 /// The simulation that has waited longest.
+pub(super) const DUE_SIMULATION: &str =
+    "SELECT tenant, trial FROM trials WHERE state = 'running' AND kind = 'simulation' AND due_at <= $1 ORDER BY due_at, tenant LIMIT 1";
+
+/// The simulation that has waited longest.
 pub(super) async fn due_simulation(conn: &mut Conn, now: Instant) -> Result<Option<(TenantId, String)>> {
-    let found: Option<(String, String)> = sqlx::query_as(
-        "SELECT tenant, trial FROM trials WHERE state = 'running' AND kind = 'simulation' AND due_at <= $1 ORDER BY due_at, tenant LIMIT 1",
-    )
-    .bind(now.0)
-    .fetch_optional(conn)
-    .await?;
+    let found: Option<(String, String)> = sqlx::query_as(DUE_SIMULATION).bind(now.0).fetch_optional(conn).await?;
     Ok(found.map(|(tenant, trial)| (TenantId(tenant), trial)))
 }
 
@@ -338,9 +338,10 @@ async fn ended(conn: &mut Conn, scope: &Scope, trial: &str, at: Instant) -> Resu
 pub(super) const DIFFERENCES: &str = "SELECT connection, resource, account, difference, collides FROM trial_differences
      WHERE tenant = $1 AND trial = $2 AND (connection, resource) > ($3, $4) ORDER BY connection, resource LIMIT $5";
 
-/// The same, of one kind.
+/// The same, of one kind. As a range over the index that begins with it: as an equality, SQLite takes the key and goes through the others.
 pub(super) const DIFFERENCES_OF: &str = "SELECT connection, resource, account, difference, collides FROM trial_differences
-     WHERE tenant = $1 AND trial = $2 AND kind = $6 AND (connection, resource) > ($3, $4) ORDER BY connection, resource LIMIT $5";
+     WHERE tenant = $1 AND trial = $2 AND (kind, connection, resource) > ($6, $3, $4) AND kind <= $6
+     ORDER BY kind, connection, resource LIMIT $5";
 
 /// What differs for whom, behind a place.
 pub(super) async fn differences(
