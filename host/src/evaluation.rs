@@ -260,7 +260,7 @@ impl<'a> Asking<'a> {
 }
 
 fn fault_of(fault: &PluginFault) -> Fault {
-    let note = Note { code: "plugin_fault".into(), path: None, message: fault.to_string() };
+    let note = Note { code: Note::PLUGIN_FAULT.into(), path: None, message: fault.to_string() };
     Fault { note, code: fault.code(), infrastructure: fault.is_infrastructure() }
 }
 

@@ -219,8 +219,8 @@ async fn look_after_revisions_until(app: Arc<App>, mut stop: watch::Receiver<boo
 }
 
 async fn look_after_revisions(app: &Arc<App>) -> Result<(), StoreError> {
-    tenancy::look_after_fresh(app).await?;
-    app.shadows.flush(app).await?;
+    tenancy::look_after_fresh(app, None).await?;
+    app.shadows.flush(app, None).await?;
     app.shadows.refresh(app).await
 }
 

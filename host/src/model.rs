@@ -306,6 +306,8 @@ pub struct Note {
 impl Note {
     /// The code of an account that is held because another account has its name: the store tells it when the name is free.
     pub const COLLISION: &'static str = "collision";
+    /// The code of somebody about whom a plugin gave no verdict.
+    pub const PLUGIN_FAULT: &'static str = "plugin_fault";
 }
 
 /// What a person's account is made of: the mapping's answer, kept as JSON text beside the resource.

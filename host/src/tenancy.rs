@@ -440,12 +440,12 @@ pub async fn take_back(app: &Arc<App>, tenant: &TenantId, fresh: &Arc<Fresh>) ->
 }
 
 /// Writes whom fresh revisions turned away, takes back those that are past their limit in all processes together, and ends the
-/// watch over those whose time is over.
+/// watch over those whose time is over; `only` of one tenant.
 ///
 /// # Errors
 /// The store's.
-pub async fn look_after_fresh(app: &Arc<App>) -> Result<(), StoreError> {
-    for (tenant, fresh) in app.revisions.watched() {
+pub async fn look_after_fresh(app: &Arc<App>, only: Option<&TenantId>) -> Result<(), StoreError> {
+    for (tenant, fresh) in app.revisions.watched().into_iter().filter(|(tenant, _)| only.is_none_or(|only| tenant == only)) {
         if !fresh.is_watched(app.clock.now()) {
             app.revisions.settle(&tenant, &fresh);
         }

@@ -94,7 +94,7 @@ pub async fn start(app: &Arc<App>, tenant: &TenantId, wanted: Wanted, actor: &Ac
 /// # Errors
 /// `Missing`.
 pub async fn stop(app: &Arc<App>, tenant: &TenantId, trial: &str) -> Result<Trial, StoreError> {
-    app.shadows.flush(app).await?;
+    app.shadows.flush(app, Some(tenant)).await?;
     let trial = app.store.end_trial(tenant, trial, TrialState::Stopped, None, app.clock.now()).await?;
     app.shadows.refresh(app).await?;
     Ok(trial)

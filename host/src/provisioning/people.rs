@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::evaluation::{self, Evaluation, Fault, Outcome, Subject};
 use crate::lifecycle::{self, Rules, Settled, Standing};
 pub use crate::lifecycle::{Case, as_of};
-use crate::model::{AccountId, Actor, Cause, DecisionSettings, Instant, NewEvent, Note, TenantId, collision_key};
+use crate::model::{AccountId, AccountState, Actor, Cause, DecisionSettings, Instant, NewEvent, Note, TenantId, collision_key};
 use crate::store::{Change, Person, PersonOutcome, Stale, StoreError};
 use crate::tenancy::fresh::{self, Verdict};
 use crate::tenancy::{self, Active};
@@ -105,11 +105,17 @@ async fn decide_turn(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: 
 /// Whether a fresh revision turns somebody away whom the one before would not.
 type TurnsAway = bool;
 
+/// Whether the person stands as somebody who was turned away: counted then, by a process that has ended since perhaps.
+fn was_turned_away(case: &Case) -> bool {
+    let is_fault = case.account.note.as_ref().is_some_and(|note| note.code == Note::PLUGIN_FAULT);
+    !case.fresh && (matches!(case.account.state, AccountState::OutOfScope | AccountState::Held) || is_fault)
+}
+
 /// The evaluation of somebody whom a fresh revision turns away: as it is, up to a limit. What is beyond is parked, before it has any
 /// effect, and the revision is taken back.
 fn within_limit(app: &Arc<App>, tenant: &TenantId, active: &Active, case: &Case, evaluation: Evaluation) -> Evaluation {
     let Some(fresh) = &active.fresh else { return evaluation };
-    if fresh.count(&case.account.id, &evaluation.outcome) == Verdict::Within {
+    if was_turned_away(case) || fresh.count(&case.account.id, &evaluation.outcome) == Verdict::Within {
         return evaluation;
     }
     if fresh.begin_return() {

@@ -120,13 +120,13 @@ impl Shadows {
         Ok(())
     }
 
-    /// Writes what was found. What can't be written now is kept for the next time.
+    /// Writes what was found, `only` of one tenant. What can't be written now is kept for the next time.
     ///
     /// # Errors
     /// The store's.
-    pub async fn flush(&self, app: &Arc<App>) -> Result<(), StoreError> {
+    pub async fn flush(&self, app: &Arc<App>, only: Option<&TenantId>) -> Result<(), StoreError> {
         let tenants: Vec<TenantId> = lock(&self.running).keys().cloned().collect();
-        for tenant in tenants {
+        for tenant in tenants.into_iter().filter(|tenant| only.is_none_or(|only| tenant == only)) {
             self.flush_one(app, &tenant).await?;
         }
         Ok(())

@@ -101,7 +101,7 @@ pub async fn create(who: TenantWriter, State(app): State<Arc<App>>, ApiBody(new)
 /// # Errors
 /// The store's.
 pub async fn list(who: TenantReader, State(app): State<Arc<App>>, ApiQuery(query): ApiQuery<ListQuery>) -> Result<Json<TrialList>> {
-    app.shadows.flush(&app).await?;
+    app.shadows.flush(&app, Some(&who.tenant.id)).await?;
     Ok(Json(TrialList { trials: app.store.trials(&who.tenant.id, page_limit(query.limit)).await? }))
 }
 
@@ -115,7 +115,7 @@ pub async fn read(
     At((_, trial)): At<(String, String)>,
     _: ApiQuery<NoQuery>,
 ) -> Result<Json<Trial>> {
-    app.shadows.flush(&app).await?;
+    app.shadows.flush(&app, Some(&who.tenant.id)).await?;
     let trial = app.store.trial(&who.tenant.id, &trial).await?;
     Ok(Json(trial.ok_or_else(|| Error::not_found("such trial"))?))
 }
@@ -130,7 +130,7 @@ pub async fn differences(
     At((_, trial)): At<(String, String)>,
     ApiQuery(query): ApiQuery<DifferenceQuery>,
 ) -> Result<Json<DifferencePage>> {
-    app.shadows.flush(&app).await?;
+    app.shadows.flush(&app, Some(&who.tenant.id)).await?;
     app.store.trial(&who.tenant.id, &trial).await?.ok_or_else(|| Error::not_found("such trial"))?;
     let after = query.after.as_deref().map(place).transpose()?;
     let limit = page_limit(query.limit);
@@ -161,7 +161,7 @@ pub async fn activations(
     ApiQuery(query): ApiQuery<ListQuery>,
 ) -> Result<Json<ActivationList>> {
     // Whom a fresh revision has turned away up to now is part of the answer.
-    crate::tenancy::look_after_fresh(&app).await?;
+    crate::tenancy::look_after_fresh(&app, Some(&who.tenant.id)).await?;
     Ok(Json(ActivationList { activations: app.store.activations(&who.tenant.id, page_limit(query.limit)).await? }))
 }
 
