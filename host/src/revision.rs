@@ -8,6 +8,7 @@
 mod difference;
 mod folder;
 mod golden;
+mod redaction;
 mod settings;
 mod tables;
 
@@ -26,6 +27,7 @@ use crate::policies::{self, Policies};
 pub use difference::{Difference, FileDifference, Named, diff};
 pub use folder::read_folder;
 pub use golden::{GoldenCase, GoldenResult};
+pub use redaction::{FailureRules, Keep};
 
 use folder::Kind;
 use settings::{Hook, Settings};
@@ -63,6 +65,8 @@ pub struct Revision {
     pub policies: Policies,
     /// How doubts are settled.
     pub decisions: DecisionSettings,
+    /// What is kept of plugin calls that fail.
+    pub failures: FailureRules,
     /// The standard schemas and the tenant's extensions.
     pub schemas: Arc<Schemas>,
     /// Golden cases.
@@ -115,6 +119,7 @@ impl Revision {
                 tables: Arc::new(tables),
                 policies,
                 decisions: settings.decisions,
+                failures: settings.failures,
                 schemas: Arc::new(schemas),
                 tests,
                 declared_handles: settings.declared_handles,
