@@ -221,7 +221,11 @@ impl Default for Metrics {
         let plugin_dropped = Family::default();
         let tenant_seconds = ByPlugin::new_with_constructor(|| Histogram::new(TENANT_CALL_BUCKETS));
         let tenant_fuel = ByPlugin::new_with_constructor(|| Histogram::new(TENANT_FUEL_BUCKETS));
-        tenants.register("plugin_records_dropped", "Log lines and failures of plugins that were too many to be kept", plugin_dropped.clone());
+        tenants.register(
+            "plugin_records_dropped",
+            "Log lines and failures of plugins that were too many to be kept",
+            plugin_dropped.clone(),
+        );
         tenants.register("plugin_run_seconds", "Time of a tenant's plugin calls that gave an answer", tenant_seconds.clone());
         tenants.register("plugin_run_fuel", "Fuel of a tenant's plugin calls that gave an answer", tenant_fuel.clone());
         tenants.register("plugin_faults", "Plugin calls without an answer, by tenant and code", plugin_faults.clone());
@@ -330,7 +334,8 @@ impl Metrics {
 
     fn labels(&self, tenant: &TenantId, plugin: &str) -> Labels {
         let mut labelled = self.labelled.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let has_histograms = labelled.0.len() < HISTOGRAM_TENANTS_LIMIT || labelled.0.get(tenant.as_str()).is_some_and(|plugins| !plugins.is_empty());
+        let has_histograms =
+            labelled.0.len() < HISTOGRAM_TENANTS_LIMIT || labelled.0.get(tenant.as_str()).is_some_and(|plugins| !plugins.is_empty());
         let (tenant, plugins) = labelled.tenant(tenant);
         let Some(plugins) = plugins else { return Labels { tenant, plugin: OTHER.to_owned(), has_histograms: false } };
         let known = plugins.contains(plugin) || (plugins.len() < PLUGIN_LABEL_LIMIT && plugins.insert(plugin.to_owned()));

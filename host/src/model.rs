@@ -176,7 +176,7 @@ macro_rules! word_enum {
 }
 
 mod failure;
-pub use failure::{CallInput, FailureDetail, FailureKind, Failing, Frame, LEVELS, LimitMet, LogLine, Spent};
+pub use failure::{CallInput, Failing, FailureDetail, FailureKind, Frame, LEVELS, LimitMet, LogLine, Spent};
 
 word_enum!(
     /// Whether a connection takes part in provisioning.

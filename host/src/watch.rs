@@ -262,8 +262,7 @@ mod tests {
     fn see(watch: &Watch, tenant: &str, user: &str, evaluation: &Evaluation) -> Dropped {
         let (tenant, connection, user) = (TenantId::from(tenant), ConnectionId::from("c"), ResourceId::from(user));
         let (account, revision) = (AccountId::from("a"), RevisionHash::from("r"));
-        let whose =
-            Whose { tenant: &tenant, connection: &connection, user: &user, account: &account, revision: &revision, keep_days: 7 };
+        let whose = Whose { tenant: &tenant, connection: &connection, user: &user, account: &account, revision: &revision, keep_days: 7 };
         watch.see(whose, evaluation, NOW)
     }
 

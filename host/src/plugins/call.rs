@@ -41,14 +41,13 @@ pub fn run<R>(
     store.limiter(|running| running);
     store.set_hostcall_fuel(limits.output_bytes);
     store.set_epoch_deadline(machine.deadline_ticks());
-    let answer = store
-        .set_fuel(limits.fuel)
-        .and_then(|()| plugin.instantiate(&mut store))
-        .and_then(|instance| call(&mut store, &instance))
-        .map_err(|error| {
-            seen.backtrace = backtrace(&error);
-            fault(machine, &store, &error)
-        });
+    let answer =
+        store.set_fuel(limits.fuel).and_then(|()| plugin.instantiate(&mut store)).and_then(|instance| call(&mut store, &instance)).map_err(
+            |error| {
+                seen.backtrace = backtrace(&error);
+                fault(machine, &store, &error)
+            },
+        );
     let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
     let running = store.into_data();
     seen.logs = running.logs;

@@ -92,7 +92,9 @@ impl FailureRules {
         if self.show.len() + self.mask.len() > RULES_LIMIT {
             return Some(format!("`show` and `mask` name more than {RULES_LIMIT} paths"));
         }
-        let sound = |path: &&String| !path.is_empty() && path.len() <= PATH_BYTES_LIMIT && !path.contains(|c: char| c.is_whitespace() || "[]\"".contains(c));
+        let sound = |path: &&String| {
+            !path.is_empty() && path.len() <= PATH_BYTES_LIMIT && !path.contains(|c: char| c.is_whitespace() || "[]\"".contains(c))
+        };
         let broken = self.show.iter().chain(&self.mask).find(|path| !sound(path))?;
         Some(format!("`{broken}` is no path: write an attribute, `name.givenName`, an extension's URN, or `account.` and an attribute"))
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Result;
 use crate::crypto::sha256_hex;
 use crate::model::{
-    AccountId, CallInput, ConnectionId, Failing, FailureDetail, FailureKind, Instant, LogLine, ResourceId, RevisionHash, TenantId,
+    AccountId, Actor, CallInput, ConnectionId, Failing, FailureDetail, FailureKind, Instant, LogLine, ResourceId, RevisionHash, TenantId,
 };
 
 /// Which plugin was asked about whom.
@@ -191,11 +191,11 @@ pub trait PluginRecords: Send + Sync {
     async fn forget_records(&self, tenant: &TenantId, now: Instant, lines_before: Instant, limit: i64) -> Result<bool>;
 
     /// Adds a key; the same key again has its new name. `Taken` where another key has the name.
-    async fn put_plugin_key(&self, tenant: &TenantId, key: &PluginKey) -> Result<()>;
+    async fn put_plugin_key(&self, tenant: &TenantId, key: &PluginKey, actor: &Actor, at: Instant) -> Result<()>;
     /// Removes a key. `Missing` when there is none.
-    async fn remove_plugin_key(&self, tenant: &TenantId, id: &str) -> Result<()>;
+    async fn remove_plugin_key(&self, tenant: &TenantId, id: &str, actor: &Actor, at: Instant) -> Result<()>;
     /// Says whether plugins must be signed.
-    async fn require_signatures(&self, tenant: &TenantId, required: bool) -> Result<()>;
+    async fn require_signatures(&self, tenant: &TenantId, required: bool, actor: &Actor, at: Instant) -> Result<()>;
     /// Whose plugins are taken.
     async fn signing_rules(&self, tenant: &TenantId) -> Result<SigningRules>;
 }

@@ -4,11 +4,9 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 
-use super::{Backend, Conn, failures, give_up, has_nul, is_lost, lines, signing, text_list};
-use crate::model::{CallInput, ConnectionId, Instant, ResourceId, TenantId};
-use crate::store::records::{
-    Failure, FailureBounds, FailureQuery, Line, LineQuery, NewFailure, PluginKey, PluginRecords, SigningRules,
-};
+use super::{Backend, Conn, failures, has_nul, lines, signing, text_list};
+use crate::model::{Actor, CallInput, ConnectionId, Instant, ResourceId, TenantId};
+use crate::store::records::{Failure, FailureBounds, FailureQuery, Line, LineQuery, NewFailure, PluginKey, PluginRecords, SigningRules};
 use crate::store::{Result, StoreError};
 
 /// What comes of people who are still there, or were never stored.
@@ -123,22 +121,22 @@ impl PluginRecords for Backend {
         .await
     }
 
-    async fn put_plugin_key(&self, tenant: &TenantId, key: &PluginKey) -> Result<()> {
-        let (scope, key) = (self.scope(tenant), key.clone());
-        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { signing::put_key(conn, &scope.tenant, &key).await })).await
+    async fn put_plugin_key(&self, tenant: &TenantId, key: &PluginKey, actor: &Actor, at: Instant) -> Result<()> {
+        let (scope, key, actor) = (self.scope(tenant), key.clone(), actor.clone());
+        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { signing::put_key(conn, &scope, &key, &actor, at).await })).await
     }
 
-    async fn remove_plugin_key(&self, tenant: &TenantId, id: &str) -> Result<()> {
+    async fn remove_plugin_key(&self, tenant: &TenantId, id: &str, actor: &Actor, at: Instant) -> Result<()> {
         if has_nul(id) {
             return Err(StoreError::Missing("plugin key"));
         }
-        let (scope, id) = (self.scope(tenant), id.to_owned());
-        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { signing::remove_key(conn, &scope.tenant, &id).await })).await
+        let (scope, id, actor) = (self.scope(tenant), id.to_owned(), actor.clone());
+        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { signing::remove_key(conn, &scope, &id, &actor, at).await })).await
     }
 
-    async fn require_signatures(&self, tenant: &TenantId, required: bool) -> Result<()> {
-        let scope = self.scope(tenant);
-        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { signing::require(conn, &scope.tenant, required).await })).await
+    async fn require_signatures(&self, tenant: &TenantId, required: bool, actor: &Actor, at: Instant) -> Result<()> {
+        let (scope, actor) = (self.scope(tenant), actor.clone());
+        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { signing::require(conn, &scope, required, &actor, at).await })).await
     }
 
     async fn signing_rules(&self, tenant: &TenantId) -> Result<SigningRules> {
