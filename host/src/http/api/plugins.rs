@@ -18,7 +18,7 @@ use crate::http::body::{ApiBody, REVISION_BODY_BYTES_LIMIT};
 use crate::http::error::{Error, Result};
 use crate::http::guards::{TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At, page_limit};
-use crate::model::{AccountId, CallInput, ConnectionId, FailureDetail, FailureKind, Instant, LEVELS, ResourceId, RevisionHash};
+use crate::model::{AccountId, CallInput, ConnectionId, FailureDetail, FailureKind, Instant, ResourceId, RevisionHash};
 use crate::store::records::{Asked, Failure, FailureQuery, Line, LineQuery, PluginKey};
 use crate::tenancy::plugins::{self, Candidate, Examined};
 
@@ -414,6 +414,7 @@ pub async fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::LEVELS;
 
     #[test]
     fn a_level_is_its_rank() {
