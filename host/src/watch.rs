@@ -166,6 +166,8 @@ impl Watch {
         for ((tenant, _), failure) in std::mem::take(&mut waiting.failures) {
             parts.entry(tenant).or_default().failures.push(failure);
         }
+        // Their places tell their order.
+        parts.values_mut().for_each(|part| part.failures.sort_by_key(|failure| failure.at));
         let taken = waiting.lines.len().min(BATCH_LIMIT);
         for (tenant, line) in waiting.lines.drain(..taken) {
             parts.entry(tenant).or_default().lines.push(line);
