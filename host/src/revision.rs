@@ -261,7 +261,8 @@ impl<'a> Check<'a> {
 
     fn plugin(&mut self, hook: Option<&Hook>, export: &str, load: Load<'_>) -> Option<Bound> {
         let hook = hook?;
-        let Some(bytes) = self.files.get(&hook.file) else {
+        // Only what is a plugin by its path: signatures are asked for by path.
+        let Some(bytes) = self.files.get(&hook.file).filter(|_| is_plugin(&hook.file)) else {
             let help = "build it and copy it there; the path is relative to the tenant folder";
             self.problems.push(hook.problem(format!("there is no file `{}`", hook.file)).with_help(help).with_code("missing_file"));
             return None;

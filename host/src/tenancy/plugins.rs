@@ -51,16 +51,22 @@ pub async fn check_signatures(app: &App, tenant: &TenantId, files: &Files) -> Re
         .filter_map(|(path, bytes)| {
             let signature = files.get(&format!("{path}{SIGNATURE_ENDING}"));
             let signature = signature.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-            signed_by(&rules, path, &sha256_hex(bytes), signature.as_deref()).err()
+            signed_by(&rules, path, &sha256_hex(bytes), signature.as_deref()).err().map(|problem| *problem)
         })
         .collect();
     if problems.is_empty() { Ok(()) } else { Err(TenancyError::Broken(problems)) }
 }
 
 /// The key that a plugin is signed with, if it need not be or is.
-fn signed_by<'a>(rules: &'a SigningRules, path: &str, digest: &str, signature: Option<&str>) -> Result<Option<&'a PluginKey>, Diagnostic> {
-    let problem =
-        |file: String, code: &str, message: String, help: &str| Diagnostic::of_file(&file, message).with_code(code).with_help(help);
+fn signed_by<'a>(
+    rules: &'a SigningRules,
+    path: &str,
+    digest: &str,
+    signature: Option<&str>,
+) -> Result<Option<&'a PluginKey>, Box<Diagnostic>> {
+    let problem = |file: String, code: &str, message: String, help: &str| {
+        Box::new(Diagnostic::of_file(&file, message).with_code(code).with_help(help))
+    };
     let beside = format!("{path}{SIGNATURE_ENDING}");
     let Some(signature) = signature else {
         let help = "sign it with `rolecall plugin sign`, and keep the signature beside it";
@@ -130,7 +136,8 @@ pub async fn examine(app: &Arc<App>, tenant: &TenantId, candidate: Candidate) ->
     let rules = app.store.signing_rules(tenant).await?;
     let Candidate { bytes, settings, signature } = candidate;
     let broken = |problem: Diagnostic| TenancyError::Broken(vec![problem]);
-    let signed_by = signed_by(&rules, UPLOADED, &sha256_hex(&bytes), signature.as_deref()).map_err(broken)?.map(|key| key.name.clone());
+    let signed_by = signed_by(&rules, UPLOADED, &sha256_hex(&bytes), signature.as_deref());
+    let signed_by = signed_by.map_err(|problem| broken(*problem))?.map(|key| key.name.clone());
     // Compiling is what an upload can make long: in turn with revisions.
     let _turn = app.revisions.building.lock().await;
     let sandbox = Arc::clone(&app.sandbox);

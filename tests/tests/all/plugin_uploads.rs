@@ -194,6 +194,11 @@ on_both_databases! {
         assert_eq!(refused(&altered).await, "wrong_signature", "of another file");
         altered.insert("plugins/plugin.wasm.sig".into(), b"AAAA".to_vec());
         assert_eq!(refused(&altered).await, "malformed_signature");
+        // A file that is no plugin by its path can't be named as one, and so be run unsigned.
+        let mut smuggled = good.clone();
+        let settings = String::from_utf8(smuggled["tenant.toml"].clone()).expect("text").replace("plugin.wasm\"", "plugin.wasm.sig\"");
+        smuggled.insert("tenant.toml".into(), settings.into_bytes());
+        assert_eq!(refused(&smuggled).await, "missing_file");
         let stored = upload(&acme, good.clone(), true).await.expect(201);
         let (done, report, error) = run(&["check", &path("plugin.wasm")]).await;
         assert!(done && report["signed_by"] == "release", "{report}{error}");
