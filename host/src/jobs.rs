@@ -13,6 +13,7 @@ use crate::journal::LOG_DAYS_LIMIT;
 use crate::model::{Cause, ConnectionId, ConnectionState, Instant, ResourceId, TenantId};
 use crate::provisioning::people;
 use crate::store::{DeliveryResult, DueDelivery, DuePerson, StoreError};
+use crate::watch::LINES_DAYS_LIMIT;
 use crate::{tenancy, trial};
 
 /// How many due people one round claims.
@@ -93,7 +94,7 @@ pub async fn run_until_idle(app: &Arc<App>) -> Result<(), StoreError> {
         if !worked && !evaluated && !trial::simulate_next(app).await? && !deliver_round(app).await? {
             app.journal.flush(&*app.store).await?;
             look_after_revisions(app).await?;
-            return Ok(());
+            return app.watch.flush(&*app.store, app.clock.now()).await;
         }
     }
 }
@@ -166,6 +167,9 @@ async fn write_journal_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         if let Err(error) = app.journal.flush(&*app.store).await {
             log_failure("the provisioning log", &error);
         }
+        if let Err(error) = app.watch.flush(&*app.store, app.clock.now()).await {
+            log_failure("what plugins did", &error);
+        }
         if stopping {
             return;
         }
@@ -173,6 +177,9 @@ async fn write_journal_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             forget_at = app.clock.now().plus_seconds(FORGET_SECONDS);
             if let Err(error) = forget_log(&app).await {
                 log_failure("the end of old entries in the provisioning log", &error);
+            }
+            if let Err(error) = forget_records(&app).await {
+                log_failure("the end of what is kept of plugins", &error);
             }
         }
         tokio::select! {
@@ -233,6 +240,19 @@ pub async fn forget_log(app: &App) -> Result<(), StoreError> {
     for tenant in app.store.tenants().await? {
         while app.store.forget_log(&tenant.id, before, FORGOTTEN_AT_ONCE).await? == FORGOTTEN_AT_ONCE.unsigned_abs() {}
         trial::forget(app, &tenant.id, FORGOTTEN_AT_ONCE).await?;
+    }
+    Ok(())
+}
+
+/// Removes what is kept of plugins and is too old or of people who are gone, in bounded batches.
+///
+/// # Errors
+/// The store's.
+pub async fn forget_records(app: &App) -> Result<(), StoreError> {
+    let now = app.clock.now();
+    let lines_before = now.plus_seconds(-LINES_DAYS_LIMIT * 86_400);
+    for tenant in app.store.tenants().await? {
+        while app.store.forget_records(&tenant.id, now, lines_before, FORGOTTEN_AT_ONCE).await? {}
     }
     Ok(())
 }

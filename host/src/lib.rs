@@ -28,3 +28,4 @@ pub mod revision;
 pub mod store;
 pub mod tenancy;
 pub mod trial;
+pub mod watch;

@@ -181,6 +181,8 @@ pub use trial::{
     Activation, ActivationSettings, ActivationState, AttributeDifference, Difference, DifferenceKind, PersonDifference, Summary, Trial,
     TrialKind, TrialState, TurnedAway, Watch,
 };
+mod failure;
+pub use failure::{CallInput, Failing, FailureDetail, FailureKind, Frame, LEVELS, LimitMet, LogLine, Spent};
 
 word_enum!(
     /// Whether a connection takes part in provisioning.

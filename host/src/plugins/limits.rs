@@ -37,6 +37,8 @@ pub const OUTPUT_BYTES_LIMIT: usize = 256 * 1024;
 pub const LOG_LINES_LIMIT: usize = 50;
 /// Bytes kept of a log line.
 pub const LOG_LINE_BYTES_LIMIT: usize = 1_000;
+/// Functions that are named of those that were running when a call ended: the innermost ones tell.
+pub const FRAMES_LIMIT: usize = 16;
 /// Fuel for a log line or a look-up, on top of one unit a byte: the host's work is paid for too.
 pub const HOST_CALL_FUEL: u64 = 1_000;
 

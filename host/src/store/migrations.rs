@@ -13,11 +13,13 @@ pub(super) type Script = (i64, &'static str, &'static str);
 /// SQLite's.
 pub(super) const SQLITE: &[Script] = &[
     (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
+    (2, "plugin records", include_str!("../../migrations/sqlite/0002_plugin_records.sql")),
     (3, "trials", include_str!("../../migrations/sqlite/0003_trials.sql")),
 ];
 /// PostgreSQL's.
 pub(super) const POSTGRES: &[Script] = &[
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
+    (2, "plugin records", include_str!("../../migrations/postgres/0002_plugin_records.sql")),
     (3, "trials", include_str!("../../migrations/postgres/0003_trials.sql")),
 ];
 

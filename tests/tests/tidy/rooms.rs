@@ -27,6 +27,7 @@ const ROOMS: &[&str] = &[
     "tenancy",
     "app",
     "journal",
+    "watch",
     "issuer",
     "lifecycle",
     "evaluation",
