@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use rolecall::revision::{self, Files};
+use rolecall::tenancy;
 use rolecall_tests::tenant::{patch, text, user};
 use rolecall_tests::{Connection, Database, Kind, Server};
 use serde_json::{Value, json};
@@ -20,6 +22,8 @@ use crate::report::{ROUNDS, Report};
 pub const CONCURRENT: usize = 32;
 /// How many requests a round has.
 const REQUESTS: usize = 640;
+/// How often everybody is asked about: each round takes seconds.
+const SIMULATIONS: usize = 3;
 /// Groups whose members change.
 const GROUPS: usize = 16;
 
@@ -155,5 +159,42 @@ pub async fn measure(report: &mut Report) {
         }
         report.add(name, "requests a second", ("plugin and Cedar", with), ("off", without));
     }
+    tried_out(report, &server, &on).await;
     server.stop().await;
+}
+
+/// A candidate that is tried out: what a shadow costs those whom it goes along with, and a simulation beside deciding everybody anew.
+async fn tried_out(report: &mut Report, server: &Server, on: &Arc<Side>) {
+    let tenant = server.existing("on");
+    let candidate = |number: usize| {
+        let mut files = everything();
+        files.get_mut("tenant.toml").expect("a folder has settings").extend_from_slice(format!("\n# {number}\n").as_bytes());
+        files
+    };
+    let hash = tenancy::store_revision(server.app(), &tenant.id, candidate(0)).await.expect("the candidate is in order").hash;
+    let (mut alone, mut along) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        alone.push(rate(on, What::Create, round).await);
+        let shadow = tenant.api.post("/trials", json!({"kind": "shadow", "revision": hash})).await.expect(201);
+        along.push(rate(on, What::Create, round).await);
+        tenant.api.post(&format!("/trials/{}/stop", text(&shadow["id"])), json!({})).await.expect(200);
+        server.settle().await;
+    }
+    report.add("SCIM create beside a shadow", "requests a second", ("shadow", along), ("none", alone));
+    let (mut simulated, mut decided) = (Vec::new(), Vec::new());
+    for round in 0..SIMULATIONS {
+        let begun = tenant.api.post("/trials", json!({"kind": "simulation", "revision": hash})).await.expect(201);
+        let started = Instant::now();
+        server.settle().await;
+        let took = started.elapsed().as_secs_f64();
+        let done = tenant.api.get(&format!("/trials/{}", text(&begun["id"]))).await.expect(200);
+        let people = done["summary"]["people"].as_f64().expect("people are counted");
+        assert!(done["state"] == "finished" && people > REQUESTS as f64, "{done}");
+        simulated.push(people / took);
+        tenant.activate(server, candidate(round + 1)).await;
+        let started = Instant::now();
+        server.settle().await;
+        decided.push(people / started.elapsed().as_secs_f64());
+    }
+    report.add("everybody under another revision", "people a second", ("simulated", simulated), ("decided", decided));
 }
