@@ -15,6 +15,7 @@ use crate::cli::{EXIT_FOUND, Output, tenant};
 use crate::config::ConfigError;
 use crate::diagnostic::Diagnostic;
 use crate::mapping::{AccountShape, Mapping};
+use crate::plugins::limits::Kind;
 use crate::plugins::{Call, LogLine, PluginFault, Tables, Usage};
 use crate::revision::{self, Bound, Revision};
 
@@ -59,6 +60,8 @@ pub(super) struct Asked {
 /// What a hook's call used, and what it logged.
 pub(super) struct Step {
     pub hook: &'static str,
+    /// What runs in the plugin: how much memory it may have.
+    pub kind: Kind,
     pub usage: Usage,
     pub logs: Vec<LogLine>,
 }
@@ -167,7 +170,7 @@ impl Asked {
         if let Some(bound) = &self.transform {
             match bound.plugin.transform_user(&self.call(bound, &handles)) {
                 Ok(said) => {
-                    steps.push(Step { hook: "transform-user", usage: said.usage, logs: said.logs });
+                    steps.push(Step { hook: "transform-user", kind: bound.plugin.kind(), usage: said.usage, logs: said.logs });
                     match said.mapping {
                         Mapping::Account { shape: made, provenance } => {
                             answer.insert("account".into(), json!(made));
@@ -194,7 +197,7 @@ impl Asked {
             });
             match bound.plugin.propose_roles(&self.call(bound, &handles), &shape.unwrap_or_default()) {
                 Ok(said) => {
-                    steps.push(Step { hook: "propose-roles", usage: said.usage, logs: said.logs });
+                    steps.push(Step { hook: "propose-roles", kind: bound.plugin.kind(), usage: said.usage, logs: said.logs });
                     let proposals = said.proposals.iter().map(|role| json!({"role": role.role, "because": role.because}));
                     answer.insert("proposals".into(), proposals.collect());
                 }
