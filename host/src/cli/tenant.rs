@@ -12,10 +12,9 @@ use serde_json::json;
 
 use crate::cli::client::{Api, ApiError, Remote};
 use crate::cli::render::{self, Paint};
-use crate::cli::{EXIT_FOUND, Output, serve, word};
+use crate::cli::{EXIT_FOUND, Output, sandbox, serve, word};
 use crate::config::ConfigError;
 use crate::diagnostic::{self, Diagnostic};
-use crate::plugins::{Sandbox, SandboxConfig};
 use crate::revision::{self, Files, GoldenResult, Revision};
 
 /// How much of a revision's hash is shown in a table: enough to tell two apart.
@@ -86,7 +85,7 @@ impl Tenant {
 }
 
 fn build(dir: &Path) -> anyhow::Result<Result<Revision, Vec<Diagnostic>>> {
-    let sandbox = Sandbox::new(&SandboxConfig::default()).context("the sandbox can't be made")?;
+    let sandbox = sandbox::make()?;
     Ok(revision::read_folder(dir).and_then(|files| Revision::build(&files, &sandbox)))
 }
 

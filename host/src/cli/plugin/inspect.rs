@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use crate::cli::render;
-use crate::cli::{EXIT_FOUND, Output};
+use crate::cli::{EXIT_FOUND, Output, sandbox};
 use crate::plugins::{Inspection, Limits, inspect, limits};
 
 /// A plugin's file.
@@ -22,7 +22,7 @@ impl Inspect {
     pub(super) fn run(self, output: Output) -> anyhow::Result<ExitCode> {
         let bytes = std::fs::read(&self.file).with_context(|| format!("`{}` can't be read", self.file.display()))?;
         let found = inspect(&bytes);
-        let loaded = super::sandbox()?.load(&bytes);
+        let loaded = sandbox::make()?.load(&bytes);
         let (described, problem) = match &loaded {
             Ok(plugin) => (Some(plugin.description()), None),
             Err(error) => (None, Some(error.to_string())),

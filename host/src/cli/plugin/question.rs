@@ -11,7 +11,7 @@ use rolecall_scim::resource;
 use rolecall_scim::schema::Schemas;
 use serde_json::{Map, Value, json};
 
-use crate::cli::{EXIT_FOUND, Output, tenant};
+use crate::cli::{EXIT_FOUND, Output, sandbox, tenant};
 use crate::config::ConfigError;
 use crate::diagnostic::Diagnostic;
 use crate::mapping::{AccountShape, Mapping};
@@ -102,7 +102,7 @@ impl Question {
 
     /// Reads the person and loads the plugin; what is wrong with its folder is told as problems.
     pub(super) fn ask(self) -> anyhow::Result<Result<Asked, (PathBuf, Vec<Diagnostic>)>> {
-        let sandbox = super::sandbox()?;
+        let sandbox = sandbox::make()?;
         let invalid = |key: &'static str, problem: String| ConfigError::Invalid { key, problem };
         let (transform, propose, tables, schemas) = if self.path.is_dir() {
             if self.settings.is_some() {
