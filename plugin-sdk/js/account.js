@@ -22,6 +22,8 @@ export const ATTRIBUTES = Object.freeze([
 export const TEXT_BYTES_LIMIT = 1024;
 
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/g;
+// As the other kits look for them: by what their first byte in UTF-8 may be.
+const PERHAPS_CONTROL = /[\u0000-\u001f\u007f-\u00bf]/;
 
 function utf8Bytes(letter) {
   const point = letter.codePointAt(0);
@@ -45,7 +47,7 @@ function cut(text) {
 // A text as an account may have it; undefined when nothing is left of it.
 function fitted(value) {
   if (value === undefined || value === null) return undefined;
-  const clean = value.text.search(CONTROL) < 0 ? value.text : trim(value.text.replace(CONTROL, " "));
+  const clean = PERHAPS_CONTROL.test(value.text) ? trim(value.text.replace(CONTROL, " ")) : value.text;
   const text = cut(clean);
   return text === "" ? undefined : text;
 }

@@ -1,6 +1,7 @@
 """The account that a mapping shapes, with where each value came from."""
 
 import json
+import re
 from typing import Any, Literal, get_args
 
 from .text import WHITE_SPACE, Value
@@ -27,15 +28,17 @@ ATTRIBUTES: tuple[Attribute, ...] = get_args(Attribute)
 TEXT_BYTES_LIMIT = 1_024
 
 _CONTROL = {code: " " for code in (*range(0x20), *range(0x7F, 0xA0))}
+# As the other kits look for them: by what their first byte in UTF-8 may be.
+_PERHAPS_CONTROL = re.compile("[\x00-\x1f\x7f-\xbf]")
 
 
 def _fitted(value: Value | None) -> str | None:
     """A text as an account may have it; None when nothing is left of it."""
     if value is None:
         return None
-    text = value.text.translate(_CONTROL)
-    if text != value.text:
-        text = text.strip(WHITE_SPACE)
+    text = value.text
+    if _PERHAPS_CONTROL.search(text):
+        text = text.translate(_CONTROL).strip(WHITE_SPACE)
     # No letter has more than four bytes.
     if len(text) * 4 > TEXT_BYTES_LIMIT:
         text = text.encode()[:TEXT_BYTES_LIMIT].decode(errors="ignore")
