@@ -17,6 +17,7 @@ use crate::provisioning::Turns;
 use crate::rate::{Guesses, Limiter, Rate};
 use crate::store::Store;
 use crate::tenancy::Revisions;
+use crate::watch::Watch;
 
 /// Why there is no way out.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,8 @@ pub struct App {
     pub issuers: issuer::Client,
     /// What connections did, on its way to the database.
     pub journal: Journal,
+    /// What plugins did that their authors want to see, on its way to the database.
+    pub watch: Watch,
     /// How much each connection asks for.
     pub requests: Limiter<ConnectionId>,
     /// Wrong credentials, by the connection that was named with them.
@@ -94,6 +97,7 @@ impl App {
             webhooks: webhook::Client::new()?,
             issuers: issuer::Client::new()?,
             journal: Journal::default(),
+            watch: Watch::default(),
             requests: Limiter::new(connection_rate),
             guesses: Guesses::new(WRONG_CREDENTIALS),
             metrics: Arc::new(Metrics::default()),

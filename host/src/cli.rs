@@ -125,7 +125,7 @@ async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
         Command::Dev(dev) => dev.run().await,
         Command::Demo(demo) => demo.run(output).await,
         Command::Tenant(tenant) => tenant.run(output).await,
-        Command::Plugin(plugin) => plugin.run(output),
+        Command::Plugin(plugin) => plugin.run(output).await,
         Command::Connection(connection) => connection.run(output).await,
         Command::Account(account) => account.run(output).await,
         Command::Explain(explain) => explain.run(output).await,

@@ -5,6 +5,7 @@
 //! personal values in events. Destroying a person's key erases those values everywhere.
 
 pub mod jwt;
+pub mod signature;
 
 use std::path::Path;
 

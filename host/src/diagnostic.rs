@@ -27,13 +27,16 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do.
     pub help: Option<String>,
+    /// A stable word for machines, where there is one: why a plugin is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
 }
 
 impl Diagnostic {
     /// A problem of a whole file.
     #[must_use]
     pub fn of_file(file: &str, message: impl Into<String>) -> Self {
-        Self { file: file.into(), line: None, column: None, length: 0, source: None, message: message.into(), help: None }
+        Self { file: file.into(), line: None, column: None, length: 0, source: None, message: message.into(), help: None, code: None }
     }
 
     /// A problem at a range of bytes of a file's `text`. A range that crosses lines is marked as far as its first line goes.
@@ -70,6 +73,13 @@ impl Diagnostic {
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// The same problem with a word for machines.
+    #[must_use]
+    pub fn with_code(mut self, code: &str) -> Self {
+        self.code = Some(code.into());
         self
     }
 }

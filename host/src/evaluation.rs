@@ -5,14 +5,17 @@
 //! present: comparing with that is `lifecycle`'s.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rolecall_scim::resource::Document;
 
 use crate::mapping::{AccountShape, Mapping};
-use crate::model::{AccountId, ConnectionId, GroupMembership, Instant, Note, Reason, ResourceId};
-use crate::plugins::{Call, PluginFault, Usage};
+use crate::model::{
+    AccountId, CallInput, ConnectionId, Failing, FailureDetail, FailureKind, GroupMembership, Instant, LogLine, Note, Reason, ResourceId,
+};
+use crate::plugins::{Call, PluginFault, Seen, Usage};
 use crate::policies::{Principal, RoleDecision};
-use crate::revision::{Bound, Revision};
+use crate::revision::{Bound, FailureRules, Keep, Revision};
 
 /// Everything that a decision reads about one person.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,12 +91,27 @@ pub struct Evaluation {
 }
 
 /// A call of a tenant's plugin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HookCall {
     /// `transform-user` or `propose-roles`.
     pub hook: &'static str,
+    /// The name that the plugin gives itself.
+    pub plugin: Arc<str>,
     /// What it used, or the code of the fault that it ended with.
     pub result: Result<Usage, &'static str>,
+    /// What its author may want to see; `None` for a call that answered without a word.
+    pub told: Option<Box<Told>>,
+}
+
+/// What a call has to tell its author.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// The plugin's digest.
+    pub digest: String,
+    /// What it logged.
+    pub logs: Vec<LogLine>,
+    /// How it failed, and over what, as far as the tenant wants that to be kept.
+    pub failing: Option<Failing>,
 }
 
 impl Evaluation {
@@ -246,21 +264,85 @@ impl<'a> Asking<'a> {
 
     fn map(&self, calls: &mut Vec<HookCall>) -> Result<Mapping, PluginFault> {
         let Some(bound) = &self.revision.transform else { return Ok(Mapping::default_for(&self.user)) };
-        let answer = bound.plugin.transform_user(&self.call(bound));
-        calls.push(HookCall { hook: "transform-user", result: answer.as_ref().map(|answer| answer.usage).map_err(PluginFault::code) });
-        Ok(answer?.mapping)
+        let mut seen = Seen::default();
+        let answer = bound.plugin.transform_seen(&self.call(bound), &mut seen);
+        let failing = match &answer {
+            Err(fault) => self.failing(bound, &seen, None, Why::Fault(fault)),
+            Ok(Mapping::Refused { code, path, message }) if self.revision.failures.refusals => {
+                self.failing(bound, &seen, None, Why::Refusal(code, path.as_deref(), message))
+            }
+            Ok(_) => None,
+        };
+        calls.push(told("transform-user", bound, answer.as_ref().err(), seen, failing));
+        answer
     }
 
     fn propose(&self, shape: &AccountShape, calls: &mut Vec<HookCall>) -> Result<Nominations, PluginFault> {
         let Some(bound) = &self.revision.propose else { return Ok(Nominations::new()) };
-        let answer = bound.plugin.propose_roles(&self.call(bound), shape);
-        calls.push(HookCall { hook: "propose-roles", result: answer.as_ref().map(|answer| answer.usage).map_err(PluginFault::code) });
-        Ok(answer?.proposals.into_iter().map(|proposal| (proposal.role, proposal.because)).collect())
+        let mut seen = Seen::default();
+        let answer = bound.plugin.propose_seen(&self.call(bound), shape, &mut seen);
+        let failing = answer.as_ref().err().and_then(|fault| self.failing(bound, &seen, Some(shape), Why::Fault(fault)));
+        calls.push(told("propose-roles", bound, answer.as_ref().err(), seen, failing));
+        Ok(answer?.into_iter().map(|proposal| (proposal.role, proposal.because)).collect())
+    }
+
+    /// What is kept of a call that failed. A call that found no slot was none.
+    fn failing(&self, bound: &Bound, seen: &Seen, shape: Option<&AccountShape>, why: Why<'_>) -> Option<Failing> {
+        let (kind, code, path, message, limit) = match why {
+            Why::Fault(PluginFault::NoSlot { .. }) => return None,
+            Why::Fault(fault) => (FailureKind::Fault, fault.code(), fault.path(), fault.to_string(), fault.limit()),
+            Why::Refusal(code, path, message) => (FailureKind::Refusal, code, path, message.to_owned(), None),
+        };
+        let silent = self.revision.failures.keep == Keep::None;
+        let in_its_words = matches!(why, Why::Fault(PluginFault::NoVerdict { .. }) | Why::Refusal(..));
+        let hidden = silent && in_its_words;
+        let detail = FailureDetail {
+            message: if hidden { "the tenant's `[plugins.failures]` keeps no words of the plugin".into() } else { message },
+            path: path.filter(|_| !hidden).map(str::to_owned),
+            limit,
+            spent: seen.usage.into(),
+            backtrace: seen.backtrace.clone(),
+            logs: if silent { Vec::new() } else { seen.logs.clone() },
+        };
+        Some(Failing { kind, code: code.to_owned(), detail, input: self.input(bound, shape) })
+    }
+
+    /// What the plugin was asked, masked by the tenant's rules; or why that is not kept.
+    fn input(&self, bound: &Bound, shape: Option<&AccountShape>) -> Result<CallInput, String> {
+        let rules = &self.revision.failures;
+        if rules.keep == Keep::None {
+            return Err("the tenant's `[plugins.failures]` keeps no inputs".into());
+        }
+        let mut user = bound.plugin.sees(&self.user, &bound.settings_json);
+        let mut masked = rules.redact_user(&mut user);
+        let mut account = shape.map(|shape| serde_json::to_value(shape).unwrap_or_default());
+        if let Some(account) = &mut account {
+            masked.extend(rules.redact_account(account));
+        }
+        let groups: Vec<String> = self.handles.iter().map(|&handle| handle.to_owned()).collect();
+        let input = CallInput { as_of: Instant::from(self.as_of), user, groups, account, masked };
+        let bytes = serde_json::to_string(&input).map_or(usize::MAX, |text| text.len());
+        FailureRules::too_large(bytes).map_or(Ok(input), Err)
     }
 }
 
+/// Why a call is kept.
+#[derive(Clone, Copy)]
+enum Why<'a> {
+    Fault(&'a PluginFault),
+    /// The plugin's code, path and sentence.
+    Refusal(&'a str, Option<&'a str>, &'a str),
+}
+
+fn told(hook: &'static str, bound: &Bound, fault: Option<&PluginFault>, seen: Seen, failing: Option<Failing>) -> HookCall {
+    let result = fault.map_or(Ok(seen.usage), |fault| Err(fault.code()));
+    let silent = seen.logs.is_empty() && failing.is_none();
+    let told = (!silent).then(|| Box::new(Told { digest: bound.plugin.digest().to_owned(), logs: seen.logs, failing }));
+    HookCall { hook, plugin: bound.plugin.label(), result, told }
+}
+
 fn fault_of(fault: &PluginFault) -> Fault {
-    let note = Note { code: "plugin_fault".into(), path: None, message: fault.to_string() };
+    let note = Note { code: "plugin_fault".into(), path: fault.path().map(str::to_owned), message: fault.to_string() };
     Fault { note, code: fault.code(), infrastructure: fault.is_infrastructure() }
 }
 

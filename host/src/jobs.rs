@@ -13,6 +13,7 @@ use crate::journal::LOG_DAYS_LIMIT;
 use crate::model::{Cause, ConnectionId, ConnectionState, Instant, ResourceId, TenantId};
 use crate::provisioning::people;
 use crate::store::{DeliveryResult, DueDelivery, DuePerson, StoreError};
+use crate::watch::LINES_DAYS_LIMIT;
 
 /// How many due people one round claims.
 const PEOPLE_PER_ROUND: i64 = 200;
@@ -81,7 +82,7 @@ pub async fn run_until_idle(app: &Arc<App>) -> Result<(), StoreError> {
         work.finish().await;
         if !worked && !evaluated && !deliver_round(app).await? {
             app.journal.flush(&*app.store).await?;
-            return Ok(());
+            return app.watch.flush(&*app.store, app.clock.now()).await;
         }
     }
 }
@@ -154,6 +155,9 @@ async fn write_journal_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         if let Err(error) = app.journal.flush(&*app.store).await {
             log_failure("the provisioning log", &error);
         }
+        if let Err(error) = app.watch.flush(&*app.store, app.clock.now()).await {
+            log_failure("what plugins did", &error);
+        }
         if stopping {
             return;
         }
@@ -161,6 +165,9 @@ async fn write_journal_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             forget_at = app.clock.now().plus_seconds(FORGET_SECONDS);
             if let Err(error) = forget_log(&app).await {
                 log_failure("the end of old entries in the provisioning log", &error);
+            }
+            if let Err(error) = forget_records(&app).await {
+                log_failure("the end of what is kept of plugins", &error);
             }
         }
         tokio::select! {
@@ -178,6 +185,19 @@ pub async fn forget_log(app: &App) -> Result<(), StoreError> {
     let before = app.clock.now().plus_seconds(-LOG_DAYS_LIMIT * 86_400);
     for tenant in app.store.tenants().await? {
         while app.store.forget_log(&tenant.id, before, FORGOTTEN_AT_ONCE).await? == FORGOTTEN_AT_ONCE.unsigned_abs() {}
+    }
+    Ok(())
+}
+
+/// Removes what is kept of plugins and is too old or of people who are gone, in bounded batches.
+///
+/// # Errors
+/// The store's.
+pub async fn forget_records(app: &App) -> Result<(), StoreError> {
+    let now = app.clock.now();
+    let lines_before = now.plus_seconds(-LINES_DAYS_LIMIT * 86_400);
+    for tenant in app.store.tenants().await? {
+        while app.store.forget_records(&tenant.id, now, lines_before, FORGOTTEN_AT_ONCE).await? {}
     }
     Ok(())
 }

@@ -26,3 +26,4 @@ pub mod rate;
 pub mod revision;
 pub mod store;
 pub mod tenancy;
+pub mod watch;

@@ -72,7 +72,7 @@ pub struct Settled {
 /// the person has left falls at once.
 #[must_use]
 pub fn settle(standing: &Standing<'_>, evaluation: &Evaluation, groups: &[GroupMembership], rules: &Rules<'_>, now: Instant) -> Settled {
-    let mut change = Settling { standing, rules, now, put: Vec::new(), drop: Vec::new(), events: Vec::new() };
+    let mut change = Settling { standing, rules, now, fault: None, put: Vec::new(), drop: Vec::new(), events: Vec::new() };
     let mut next = evaluation.next_change;
     let mut attempts = 0;
     let mut still_pending = None;
@@ -120,6 +120,7 @@ pub fn settle(standing: &Standing<'_>, evaluation: &Evaluation, groups: &[GroupM
                 still_pending = Some(Cause::Retry);
                 next = Some(earlier(next, retry_at(now, attempts)));
             }
+            change.fault = Some(fault.code);
             change.doubt(fault.note.clone())
         }
     };
@@ -130,7 +131,7 @@ pub fn settle(standing: &Standing<'_>, evaluation: &Evaluation, groups: &[GroupM
 /// What a deletion changes: every role goes, the account is kept as removed until retention ends.
 #[must_use]
 pub fn remove(standing: &Standing<'_>, rules: &Rules<'_>, now: Instant) -> Settled {
-    let mut change = Settling { standing, rules, now, put: Vec::new(), drop: Vec::new(), events: Vec::new() };
+    let mut change = Settling { standing, rules, now, fault: None, put: Vec::new(), drop: Vec::new(), events: Vec::new() };
     change.drop_all("deleted");
     let account = change.account(AccountState::Removed, None, None);
     let Settling { put, drop, events, .. } = change;
@@ -151,6 +152,8 @@ struct Settling<'a> {
     standing: &'a Standing<'a>,
     rules: &'a Rules<'a>,
     now: Instant,
+    /// The code of the fault that left no verdict.
+    fault: Option<&'static str>,
     put: Vec<Grant>,
     drop: Vec<RoleId>,
     events: Vec<NewEvent>,
@@ -198,10 +201,13 @@ impl Settling<'_> {
 
     fn account_events(&mut self, state: AccountState, user_name: &Option<String>, profile: &Value, note: Option<&Note>) {
         let before = self.standing.account;
-        let data = json!({
+        let mut data = json!({
             "state": state, "before": (!self.standing.fresh).then_some(before.state),
             "note": note.map(|note| &note.code), "revision": self.rules.revision,
         });
+        if let Some(fault) = self.fault {
+            data["fault"] = fault.into();
+        }
         let kind = match (self.standing.fresh, state == before.state, state) {
             (true, _, _) if before.state == AccountState::Removed => "account.revived",
             (true, _, _) => "account.created",
@@ -214,7 +220,8 @@ impl Settling<'_> {
             (false, false, AccountState::Removed) => "account.removed",
         };
         let leaver = matches!(state, AccountState::Suspended | AccountState::Removed | AccountState::OutOfScope);
-        let personal = json!({"user_name": user_name, "profile": profile, "note": note.map(|note| &note.message)});
+        let personal = json!({"user_name": user_name, "profile": profile, "note": note.map(|note| &note.message),
+                              "path": note.and_then(|note| note.path.as_ref())});
         self.event(kind, data, Some(personal), leaver);
     }
 

@@ -3,7 +3,7 @@
 //! Labels come from bounded sets: the route table, fixed words, and at most [`TENANT_LABEL_LIMIT`]
 //! tenants. Series that name a tenant are kept apart, because only the platform's operators may see them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,6 +19,10 @@ use crate::model::{TenantId, Usage};
 
 /// The most tenants that get series of their own; those seen later share the label `other`, so that a scrape stays small.
 pub const TENANT_LABEL_LIMIT: usize = 1_000;
+/// The most plugins of a tenant that get series of their own, by name; those seen later share the label `other`.
+pub const PLUGIN_LABEL_LIMIT: usize = 8;
+/// The most tenants whose plugins have histograms of their own: each is a dozen series a plugin.
+pub const HISTOGRAM_TENANTS_LIMIT: usize = 200;
 /// The content type of what [`Metrics::render`] makes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Seconds: from a quick read to the request timeout.
@@ -28,6 +32,10 @@ const DURATION_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 const CALL_BUCKETS: [f64; 12] = [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.05, 0.25, 1.0];
 /// Fuel of a plugin call: from next to nothing to the limit.
 const FUEL_BUCKETS: [f64; 9] = [1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6, 5e6, 2e7];
+/// Seconds of a tenant's calls: fewer, because there are many tenants.
+const TENANT_CALL_BUCKETS: [f64; 6] = [0.000_05, 0.000_25, 0.001, 0.01, 0.1, 1.0];
+/// Fuel of a tenant's calls.
+const TENANT_FUEL_BUCKETS: [f64; 5] = [1e4, 1e5, 1e6, 5e6, 2e7];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -58,6 +66,19 @@ struct TenantCode {
 struct TenantHook {
     tenant: String,
     hook: &'static str,
+    plugin: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TenantPlugin {
+    tenant: String,
+    plugin: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TenantWhat {
+    tenant: String,
+    what: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -65,6 +86,7 @@ struct TenantCall {
     tenant: String,
     hook: &'static str,
     result: &'static str,
+    plugin: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -90,10 +112,15 @@ pub struct SandboxState {
     pub compiled: u64,
     /// Plugins that were found compiled on disk since the start.
     pub read_back: u64,
+    /// How often a plugin was asked for that was in memory, since the start.
+    pub found: u64,
+    /// How long compiling, or reading back, took since the start, in milliseconds.
+    pub compile_ms: u64,
 }
 
 type Durations = Family<RouteLabels, Histogram, fn() -> Histogram>;
 type ByHook = Family<HookLabel, Histogram, fn() -> Histogram>;
+type ByPlugin = Family<TenantPlugin, Histogram, fn() -> Histogram>;
 /// Seconds or any other measure that is added up.
 type Sum = Counter<f64, AtomicU64>;
 
@@ -114,8 +141,15 @@ pub struct Metrics {
     call_fuel: ByHook,
     sandbox: SandboxGauges,
     plugin_faults: Family<TenantCode, Counter>,
-    labelled: Mutex<BTreeSet<String>>,
+    plugin_dropped: Family<TenantWhat, Counter>,
+    tenant_seconds: ByPlugin,
+    tenant_fuel: ByPlugin,
+    labelled: Mutex<Labelled>,
 }
+
+/// The tenants that have series of their own, each with its plugins that do.
+#[derive(Default)]
+struct Labelled(BTreeMap<String, BTreeSet<String>>);
 
 /// What the sandbox has, as it was at the last look.
 #[derive(Default)]
@@ -125,6 +159,8 @@ struct SandboxGauges {
     plugins: Gauge,
     compiled: Gauge,
     read_back: Gauge,
+    found: Gauge,
+    compile_ms: Gauge,
 }
 
 impl SandboxGauges {
@@ -136,6 +172,8 @@ impl SandboxGauges {
             ("plugins_loaded", "Plugins that are in use", &gauges.plugins),
             ("plugins_compiled", "Plugins that were compiled since the start", &gauges.compiled),
             ("plugins_read_back", "Plugins that were found compiled on disk since the start", &gauges.read_back),
+            ("plugins_found", "How often a plugin was asked for that was in memory, since the start", &gauges.found),
+            ("plugins_compile_milliseconds", "How long compiling plugins, or reading them back, took since the start", &gauges.compile_ms),
         ] {
             registry.register(name, help, gauge.clone());
         }
@@ -149,6 +187,8 @@ impl SandboxGauges {
         self.plugins.set(i64::try_from(has.plugins).unwrap_or(i64::MAX));
         self.compiled.set(number(has.compiled));
         self.read_back.set(number(has.read_back));
+        self.found.set(number(has.found));
+        self.compile_ms.set(number(has.compile_ms));
     }
 }
 
@@ -178,6 +218,16 @@ impl Default for Metrics {
         tenants.register("plugin_fuel", "Fuel that plugin calls used", plugin_fuel.clone());
         tenants.register("plugin_seconds", "Time that plugin calls took", plugin_seconds.clone());
         tenants.register("plugin_memory_bytes_max", "The most memory that a plugin call had since the start", plugin_memory.clone());
+        let plugin_dropped = Family::default();
+        let tenant_seconds = ByPlugin::new_with_constructor(|| Histogram::new(TENANT_CALL_BUCKETS));
+        let tenant_fuel = ByPlugin::new_with_constructor(|| Histogram::new(TENANT_FUEL_BUCKETS));
+        tenants.register(
+            "plugin_records_dropped",
+            "Log lines and failures of plugins that were too many to be kept",
+            plugin_dropped.clone(),
+        );
+        tenants.register("plugin_run_seconds", "Time of a tenant's plugin calls that gave an answer", tenant_seconds.clone());
+        tenants.register("plugin_run_fuel", "Fuel of a tenant's plugin calls that gave an answer", tenant_fuel.clone());
         tenants.register("plugin_faults", "Plugin calls without an answer, by tenant and code", plugin_faults.clone());
         Self {
             process,
@@ -195,6 +245,9 @@ impl Default for Metrics {
             call_fuel,
             sandbox,
             plugin_faults,
+            plugin_dropped,
+            tenant_seconds,
+            tenant_fuel,
             labelled: Mutex::default(),
         }
     }
@@ -214,19 +267,32 @@ impl Metrics {
     }
 
     /// Counts a call of a tenant's plugin, and what it used or the code of the fault that it ended with.
-    pub fn plugin_call(&self, tenant: &TenantId, hook: &'static str, used: Result<Usage, &'static str>) {
-        let tenant = self.label(tenant);
+    pub fn plugin_call(&self, tenant: &TenantId, plugin: &str, hook: &'static str, used: Result<Usage, &'static str>) {
+        let Labels { tenant, plugin, has_histograms } = self.labels(tenant, plugin);
         let result = used.err().unwrap_or("ok");
-        self.plugin_calls.get_or_create(&TenantCall { tenant: tenant.clone(), hook, result }).inc();
+        self.plugin_calls.get_or_create(&TenantCall { tenant: tenant.clone(), hook, result, plugin: plugin.clone() }).inc();
         let Ok(usage) = used else { return };
-        let (label, seconds) = (TenantHook { tenant, hook }, usage.took.as_secs_f64());
+        let (label, seconds) = (TenantHook { tenant: tenant.clone(), hook, plugin: plugin.clone() }, usage.took.as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "far below the fuel at which a float would round")]
+        let fuel = usage.fuel as f64;
         self.plugin_fuel.get_or_create(&label).inc_by(usage.fuel);
         self.plugin_seconds.get_or_create(&label).inc_by(seconds);
         let memory = i64::try_from(usage.memory_bytes).unwrap_or(i64::MAX);
         self.plugin_memory.get_or_create(&label).inner().fetch_max(memory, Ordering::Relaxed);
         self.call_seconds.get_or_create(&HookLabel { hook }).observe(seconds);
-        #[expect(clippy::cast_precision_loss, reason = "far below the fuel at which a float would round")]
-        self.call_fuel.get_or_create(&HookLabel { hook }).observe(usage.fuel as f64);
+        self.call_fuel.get_or_create(&HookLabel { hook }).observe(fuel);
+        if has_histograms {
+            let label = TenantPlugin { tenant, plugin };
+            self.tenant_seconds.get_or_create(&label).observe(seconds);
+            self.tenant_fuel.get_or_create(&label).observe(fuel);
+        }
+    }
+
+    /// Counts what a tenant's plugins had too much of to be kept.
+    pub fn plugin_records_dropped(&self, tenant: &TenantId, what: &'static str, count: u64) {
+        if count > 0 {
+            self.plugin_dropped.get_or_create(&TenantWhat { tenant: self.label(tenant), what }).inc_by(count);
+        }
     }
 
     /// Sets what the sandbox has now.
@@ -263,15 +329,40 @@ impl Metrics {
     }
 
     fn label(&self, tenant: &TenantId) -> String {
+        self.labelled.lock().unwrap_or_else(std::sync::PoisonError::into_inner).tenant(tenant).0
+    }
+
+    fn labels(&self, tenant: &TenantId, plugin: &str) -> Labels {
         let mut labelled = self.labelled.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if labelled.contains(tenant.as_str()) {
-            return tenant.0.clone();
+        let has_histograms =
+            labelled.0.len() < HISTOGRAM_TENANTS_LIMIT || labelled.0.get(tenant.as_str()).is_some_and(|plugins| !plugins.is_empty());
+        let (tenant, plugins) = labelled.tenant(tenant);
+        let Some(plugins) = plugins else { return Labels { tenant, plugin: OTHER.to_owned(), has_histograms: false } };
+        let known = plugins.contains(plugin) || (plugins.len() < PLUGIN_LABEL_LIMIT && plugins.insert(plugin.to_owned()));
+        Labels { tenant, plugin: if known { plugin.to_owned() } else { OTHER.to_owned() }, has_histograms }
+    }
+}
+
+/// What stands for all that have no series of their own.
+const OTHER: &str = "other";
+
+/// The labels of a plugin's call.
+struct Labels {
+    tenant: String,
+    plugin: String,
+    has_histograms: bool,
+}
+
+impl Labelled {
+    /// The tenant's label, and its plugins where it has one of its own.
+    fn tenant(&mut self, tenant: &TenantId) -> (String, Option<&mut BTreeSet<String>>) {
+        if !self.0.contains_key(tenant.as_str()) {
+            if self.0.len() >= TENANT_LABEL_LIMIT {
+                return (OTHER.to_owned(), None);
+            }
+            self.0.insert(tenant.0.clone(), BTreeSet::new());
         }
-        if labelled.len() >= TENANT_LABEL_LIMIT {
-            return "other".to_owned();
-        }
-        labelled.insert(tenant.0.clone());
-        tenant.0.clone()
+        (tenant.0.clone(), self.0.get_mut(tenant.as_str()))
     }
 }
 
@@ -314,20 +405,25 @@ mod tests {
         for (fuel, memory_bytes) in [(100, 131_072), (50, 65_536)] {
             metrics.plugin_call(
                 &TenantId::from("acme"),
+                "mapping",
                 "transform-user",
                 Ok(Usage { fuel, memory_bytes, took: std::time::Duration::from_millis(1) }),
             );
         }
-        metrics.sandbox(&SandboxState { running: 1, slots: 20, plugins: 2, compiled: 3, read_back: 4 });
+        metrics.sandbox(&SandboxState { running: 1, slots: 20, plugins: 2, compiled: 3, read_back: 4, found: 5, compile_ms: 6 });
         let all = metrics.render(true);
         for series in [
-            r#"rolecall_plugin_calls_total{tenant="acme",hook="transform-user",result="ok"} 2"#,
-            r#"rolecall_plugin_fuel_total{tenant="acme",hook="transform-user"} 150"#,
-            r#"rolecall_plugin_seconds_total{tenant="acme",hook="transform-user"} 0.002"#,
-            r#"rolecall_plugin_memory_bytes_max{tenant="acme",hook="transform-user"} 131072"#,
+            r#"rolecall_plugin_calls_total{tenant="acme",hook="transform-user",result="ok",plugin="mapping"} 2"#,
+            r#"rolecall_plugin_fuel_total{tenant="acme",hook="transform-user",plugin="mapping"} 150"#,
+            r#"rolecall_plugin_seconds_total{tenant="acme",hook="transform-user",plugin="mapping"} 0.002"#,
+            r#"rolecall_plugin_memory_bytes_max{tenant="acme",hook="transform-user",plugin="mapping"} 131072"#,
             r#"rolecall_plugin_call_fuel_bucket{le="1000.0",hook="transform-user"} 2"#,
             "rolecall_plugin_slots_in_use 1",
             "rolecall_plugins_read_back 4",
+            "rolecall_plugins_found 5",
+            "rolecall_plugins_compile_milliseconds 6",
+            r#"rolecall_plugin_run_seconds_bucket{le="0.01",tenant="acme",plugin="mapping"} 2"#,
+            r#"rolecall_plugin_run_fuel_sum{tenant="acme",plugin="mapping"} 150.0"#,
         ] {
             assert!(all.contains(series), "{series} is not in\n{all}");
         }
@@ -337,11 +433,16 @@ mod tests {
     fn labels_are_bounded() {
         let metrics = Metrics::default();
         for i in 0..TENANT_LABEL_LIMIT + 5 {
-            metrics.plugin_call(&TenantId(format!("t{i}")), "transform-user", Err("fuel"));
+            metrics.plugin_call(&TenantId(format!("t{i}")), "mapping", "transform-user", Err("fuel"));
+        }
+        for i in 0..PLUGIN_LABEL_LIMIT + 3 {
+            metrics.plugin_call(&TenantId::from("t0"), &format!("p{i}"), "transform-user", Ok(Usage::default()));
         }
         metrics.request("unmatched", "BREW", 418, 0.0);
         let all = metrics.render(true);
-        assert!(all.contains(r#"rolecall_plugin_calls_total{tenant="other",hook="transform-user",result="fuel"} 5"#));
+        assert!(all.contains(r#"rolecall_plugin_calls_total{tenant="other",hook="transform-user",result="fuel",plugin="other"} 5"#));
+        assert!(all.contains(r#"rolecall_plugin_calls_total{tenant="t0",hook="transform-user",result="ok",plugin="other"} 4"#));
+        assert!(all.contains(r#"rolecall_plugin_run_fuel_count{tenant="t0",plugin="other"} 4"#));
         assert!(all.contains(r#"method="other",status="4xx""#));
     }
 }

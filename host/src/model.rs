@@ -175,6 +175,9 @@ macro_rules! word_enum {
     };
 }
 
+mod failure;
+pub use failure::{CallInput, Failing, FailureDetail, FailureKind, Frame, LEVELS, LimitMet, LogLine, Spent};
+
 word_enum!(
     /// Whether a connection takes part in provisioning.
     ConnectionState {

@@ -36,7 +36,7 @@ use self::projection::Reads;
 use crate::crypto::sha256_hex;
 use crate::mapping::{AccountShape, Mapping};
 use crate::metrics::SandboxState;
-pub use crate::model::Usage;
+pub use crate::model::{Frame, LogLine, Usage};
 
 /// A tenant's lookup tables: table → key → row (column → value).
 pub type Tables = BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>>;
@@ -58,13 +58,15 @@ pub struct Call<'a> {
     pub tables: &'a Arc<Tables>,
 }
 
-/// A line that a plugin logged.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct LogLine {
-    /// `debug`, `info`, `warn`, `error`.
-    pub level: String,
-    /// Bounded text.
-    pub message: String,
+/// What a call showed, whatever came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// What it used.
+    pub usage: Usage,
+    /// What it logged.
+    pub logs: Vec<LogLine>,
+    /// The functions that were running when it ended without an answer, the innermost first.
+    pub backtrace: Vec<Frame>,
 }
 
 /// The answer of `transform-user`.
@@ -148,13 +150,16 @@ pub struct SandboxConfig {
     pub limits: Limits,
     /// Where compiled plugins are kept; without it each process compiles them again.
     pub artefacts: Option<Artefacts>,
+    /// Whether a backtrace names source lines, where a build has them. Not for code of strangers: reading an upload's debug
+    /// information at a trap can take longer than the call was allowed.
+    pub source_lines: bool,
 }
 
 impl Default for SandboxConfig {
     fn default() -> Self {
         /// A thread for each core of a large machine; a slot that is not used costs address space alone.
         const CONCURRENCY: u32 = 16;
-        Self { concurrency: CONCURRENCY, limits: Limits::default(), artefacts: None }
+        Self { concurrency: CONCURRENCY, limits: Limits::default(), artefacts: None, source_lines: false }
     }
 }
 
@@ -168,6 +173,8 @@ pub struct Sandbox {
     artefacts: Option<Artefacts>,
     compiled: AtomicU64,
     read_back: AtomicU64,
+    found: AtomicU64,
+    compile_ms: AtomicU64,
 }
 
 impl Sandbox {
@@ -183,6 +190,8 @@ impl Sandbox {
             artefacts: config.artefacts.clone(),
             compiled: AtomicU64::new(0),
             read_back: AtomicU64::new(0),
+            found: AtomicU64::new(0),
+            compile_ms: AtomicU64::new(0),
         })
     }
 
@@ -195,6 +204,8 @@ impl Sandbox {
             plugins: lock(&self.loaded).values().filter(|plugin| plugin.strong_count() > 0).count(),
             compiled: self.compiled.load(Ordering::Relaxed),
             read_back: self.read_back.load(Ordering::Relaxed),
+            found: self.found.load(Ordering::Relaxed),
+            compile_ms: self.compile_ms.load(Ordering::Relaxed),
         }
     }
 
@@ -218,6 +229,7 @@ impl Sandbox {
         let was_kept = kept.is_some();
         let component = kept.map_or_else(|| self.machine.compile(&component), Ok)?;
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.compile_ms.fetch_add(ms, Ordering::Relaxed);
         tracing::debug!(plugin = digest, ms, was_kept, "the plugin's machine code is there");
         if was_kept { &self.read_back } else { &self.compiled }.fetch_add(1, Ordering::Relaxed);
         let plugin = Arc::new(Plugin::of(&self.machine, digest.clone(), &component, kind)?);
@@ -231,7 +243,9 @@ impl Sandbox {
     }
 
     fn find(&self, digest: &str) -> Option<Arc<Plugin>> {
-        lock(&self.loaded).get(digest).and_then(Weak::upgrade)
+        let found = lock(&self.loaded).get(digest).and_then(Weak::upgrade)?;
+        self.found.fetch_add(1, Ordering::Relaxed);
+        Some(found)
     }
 }
 
@@ -256,6 +270,7 @@ pub struct Plugin {
     machine: Arc<Machine>,
     digest: String,
     description: Description,
+    label: Arc<str>,
     reads: Reads,
     kind: Kind,
     instance: Ready,
@@ -285,8 +300,9 @@ impl Plugin {
         let transform = has_transform.then(|| contract::transform::GuestIndices::new(&pre)).transpose().map_err(wrong_world)?;
         let propose = has_propose.then(|| contract::propose::GuestIndices::new(&pre)).transpose().map_err(wrong_world)?;
         let instance = Ready { pre, memory_bytes: machine.limits.memory_bytes_of(kind) };
-        call::run(machine, &instance, None, |_, _| Ok(())).map_err(PluginError::Start)?;
-        let described = call::run(machine, &instance, None, |store, instance| {
+        let mut seen = Seen::default();
+        call::run(machine, &instance, None, &mut seen, |_, _| Ok(())).map_err(PluginError::Start)?;
+        let described = call::run(machine, &instance, None, &mut seen, |store, instance| {
             // All hooks are looked at once here: the types of their arguments are only compared then.
             if let Some(hook) = &transform {
                 hook.load(&mut *store, instance)?;
@@ -296,9 +312,10 @@ impl Plugin {
             }
             info.load(&mut *store, instance)?.call_describe(store)
         });
-        let (said, _) = described.map_err(PluginError::Describe)?;
+        let said = described.map_err(PluginError::Describe)?;
         let (description, reads) = answer::description(said).map_err(PluginError::Describe)?;
-        Ok(Self { machine: Arc::clone(machine), digest, description, reads, kind, instance, info, transform, propose })
+        let label = Arc::from(description.name.as_str());
+        Ok(Self { machine: Arc::clone(machine), digest, description, label, reads, kind, instance, info, transform, propose })
     }
 
     /// SHA-256 of the bytes.
@@ -317,6 +334,12 @@ impl Plugin {
     #[must_use]
     pub fn description(&self) -> &Description {
         &self.description
+    }
+
+    /// Its name, shared: what counters and logs call it.
+    #[must_use]
+    pub fn label(&self) -> Arc<str> {
+        Arc::clone(&self.label)
     }
 
     /// Whether it has the hook.
@@ -344,7 +367,7 @@ impl Plugin {
     /// The fault.
     pub fn validate_settings(&self, settings: &str) -> Result<Result<(), String>, PluginFault> {
         self.within_input([settings])?;
-        let (answer, _) = call::run(&self.machine, &self.instance, None, |store, instance| {
+        let answer = call::run(&self.machine, &self.instance, None, &mut Seen::default(), |store, instance| {
             self.info.load(&mut *store, instance)?.call_validate_settings(store, settings)
         })?;
         answer.map_or_else(|error| answer::settings_problem(error).map(Err), |()| Ok(Ok(())))
@@ -355,12 +378,22 @@ impl Plugin {
     /// # Errors
     /// The fault.
     pub fn transform_user(&self, call: &Call<'_>) -> Result<Transformed, PluginFault> {
+        let mut seen = Seen::default();
+        let mapping = self.transform_seen(call, &mut seen)?;
+        Ok(Transformed { mapping, usage: seen.usage, logs: seen.logs })
+    }
+
+    /// As [`Plugin::transform_user`], with what the call showed also where it gives no answer.
+    ///
+    /// # Errors
+    /// The fault.
+    pub fn transform_seen(&self, call: &Call<'_>, seen: &mut Seen) -> Result<Mapping, PluginFault> {
         let hook = self.transform.as_ref().ok_or(PluginFault::MissingHook { hook: "transform-user" })?;
         let (as_of, user) = self.question(call, "")?;
-        let (answer, used) = call::run(&self.machine, &self.instance, Some(call.tables), |store, instance| {
+        let answer = call::run(&self.machine, &self.instance, Some(call.tables), seen, |store, instance| {
             hook.load(&mut *store, instance)?.call_transform_user(store, question(call, &as_of, &user))
         })?;
-        Ok(Transformed { mapping: answer::mapping(answer)?, usage: used.usage, logs: used.logs })
+        answer::mapping(answer)
     }
 
     /// `propose-roles`.
@@ -368,13 +401,29 @@ impl Plugin {
     /// # Errors
     /// The fault.
     pub fn propose_roles(&self, call: &Call<'_>, account: &AccountShape) -> Result<Proposed, PluginFault> {
+        let mut seen = Seen::default();
+        let proposals = self.propose_seen(call, account, &mut seen)?;
+        Ok(Proposed { proposals, usage: seen.usage, logs: seen.logs })
+    }
+
+    /// As [`Plugin::propose_roles`], with what the call showed also where it gives no answer.
+    ///
+    /// # Errors
+    /// The fault.
+    pub fn propose_seen(&self, call: &Call<'_>, account: &AccountShape, seen: &mut Seen) -> Result<Vec<Proposal>, PluginFault> {
         let hook = self.propose.as_ref().ok_or(PluginFault::MissingHook { hook: "propose-roles" })?;
         let account = serde_json::to_string(account).expect("an account has texts for keys and can't fail to serialise");
         let (as_of, user) = self.question(call, &account)?;
-        let (answer, used) = call::run(&self.machine, &self.instance, Some(call.tables), |store, instance| {
+        let answer = call::run(&self.machine, &self.instance, Some(call.tables), seen, |store, instance| {
             hook.load(&mut *store, instance)?.call_propose_roles(store, question(call, &as_of, &user), &account)
         })?;
-        Ok(Proposed { proposals: answer::proposals(answer)?, usage: used.usage, logs: used.logs })
+        answer::proposals(answer)
+    }
+
+    /// What the plugin is shown of a person: what it declared that it reads.
+    #[must_use]
+    pub fn sees(&self, user: &Value, settings: &str) -> Value {
+        serde_json::from_str(&self.reads.project(user, settings)).unwrap_or_default()
     }
 
     /// The parts of a question that have to be made: the instant and the projected user.

@@ -1,13 +1,14 @@
 //! A revision: everything that a tenant customises, read, checked, hashed, immutable.
 //!
-//! A tenant folder is `tenant.toml`, `policies/*.cedar`, the `plugins/*.wasm` that tenant.toml names, `tables/*.csv`,
-//! `schemas/*.json` and `tests/*.json`. Whatever is wrong with it is found in one go, with file, line and column.
+//! A tenant folder is `tenant.toml`, `policies/*.cedar`, the `plugins/*.wasm` that tenant.toml names (each with its signature, if there
+//! is one), `tables/*.csv`, `schemas/*.json` and `tests/*.json`. Whatever is wrong with it is found in one go, with file, line and column.
 //!
 //! Knows nothing of how revisions are stored or activated, nor of people other than those in golden cases.
 
 mod difference;
 mod folder;
 mod golden;
+mod redaction;
 mod settings;
 mod tables;
 
@@ -24,8 +25,9 @@ use crate::plugins::{Plugin, PluginError, Sandbox, Tables};
 use crate::policies::{self, Policies};
 
 pub use difference::{Difference, FileDifference, Named, diff};
-pub use folder::read_folder;
+pub use folder::{SIGNATURE_ENDING, is_plugin, read_folder};
 pub use golden::{GoldenCase, GoldenResult};
+pub use redaction::{FailureRules, Keep};
 
 use folder::Kind;
 use settings::{Hook, Settings};
@@ -63,6 +65,8 @@ pub struct Revision {
     pub policies: Policies,
     /// How doubts are settled.
     pub decisions: DecisionSettings,
+    /// What is kept of plugin calls that fail.
+    pub failures: FailureRules,
     /// The standard schemas and the tenant's extensions.
     pub schemas: Arc<Schemas>,
     /// Golden cases.
@@ -115,6 +119,7 @@ impl Revision {
                 tables: Arc::new(tables),
                 policies,
                 decisions: settings.decisions,
+                failures: settings.failures,
                 schemas: Arc::new(schemas),
                 tests,
                 declared_handles: settings.declared_handles,
@@ -256,32 +261,35 @@ impl<'a> Check<'a> {
 
     fn plugin(&mut self, hook: Option<&Hook>, export: &str, load: Load<'_>) -> Option<Bound> {
         let hook = hook?;
-        let Some(bytes) = self.files.get(&hook.file) else {
+        // Only what is a plugin by its path: signatures are asked for by path.
+        let Some(bytes) = self.files.get(&hook.file).filter(|_| is_plugin(&hook.file)) else {
             let help = "build it and copy it there; the path is relative to the tenant folder";
-            self.problems.push(hook.problem(format!("there is no file `{}`", hook.file)).with_help(help));
+            self.problems.push(hook.problem(format!("there is no file `{}`", hook.file)).with_help(help).with_code("missing_file"));
             return None;
         };
         let plugin = match load(bytes) {
             Ok(plugin) => plugin,
             Err(error) => {
-                self.problems.push(Diagnostic::of_file(&hook.file, error.to_string()));
+                self.problems.push(Diagnostic::of_file(&hook.file, error.to_string()).with_code(error.code()));
                 return None;
             }
         };
         let exports = if export == "transform-user" { plugin.transforms() } else { plugin.proposes() };
         if !exports {
             let problem = hook.problem(format!("the plugin does not export `{export}`"));
-            self.problems.push(problem.with_help("name a plugin that has this hook, or leave the hook out"));
+            self.problems.push(problem.with_help("name a plugin that has this hook, or leave the hook out").with_code("missing_hook"));
             return None;
         }
         match plugin.validate_settings(&hook.settings_json) {
             Ok(Ok(())) => Some(Bound { plugin, settings_json: hook.settings_json.clone() }),
             Ok(Err(refusal)) => {
-                self.problems.push(hook.settings_problem(format!("the plugin refuses its settings: {refusal}")));
+                let problem = hook.settings_problem(format!("the plugin refuses its settings: {refusal}"));
+                self.problems.push(problem.with_code("settings_refused"));
                 None
             }
             Err(fault) => {
-                self.problems.push(hook.settings_problem(format!("the plugin failed while it checked its settings: {fault}")));
+                let problem = hook.settings_problem(format!("the plugin failed while it checked its settings: {fault}"));
+                self.problems.push(problem.with_code("settings_fault"));
                 None
             }
         }

@@ -17,6 +17,7 @@ mod migrations;
 mod nesting;
 mod pool;
 mod postgres;
+pub mod records;
 mod sqlite;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -608,7 +609,7 @@ pub trait Platform: Send + Sync {
 
 /// Everything that is asked for one tenant.
 #[async_trait]
-pub trait Store: Platform + Connections {
+pub trait Store: Platform + Connections + records::PluginRecords {
     /// Creates the tenant if it does not exist; `managed_by` of an existing one is left as it is.
     async fn ensure_tenant(&self, tenant: &TenantId, name: &str, managed_by: &str, at: Instant) -> Result<Tenant>;
     /// The tenant, or `None`.

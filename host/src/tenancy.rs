@@ -2,6 +2,7 @@
 //! Knows nothing of HTTP; the API, the command line and start-up call the same functions.
 
 pub mod handles;
+pub mod plugins;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -204,6 +205,7 @@ fn check_name(name: &str) -> Result<(), TenancyError> {
 /// `Broken`, `Golden`.
 pub async fn check_revision(app: &Arc<App>, tenant: &TenantId, files: Files) -> Result<Checked, TenancyError> {
     let active = app.store.tenant(tenant).await?.and_then(|tenant| tenant.active_revision);
+    plugins::check_signatures(app, tenant, &files).await?;
     let built = build(app, &mut *app.revisions.building.lock().await, files).await.map_err(TenancyError::Broken)?;
     let (hash, tested) = (built.hash.clone(), Arc::clone(&built));
     // Golden cases are tenant code: on the tenant's threads, within its share.
@@ -243,6 +245,8 @@ pub async fn activate(
         return Err(TenancyError::Refused(format!("the revisions of tenant `{tenant}` are managed by its {by}: change them there")));
     }
     let files = app.store.revision(tenant, hash).await?.ok_or(StoreError::Missing("revision"))?.files;
+    // By the keys of now: one may have been removed since the revision was stored.
+    plugins::check_signatures(app, tenant, &files).await?;
     // Built before it is swapped in: a revision that can't be built never replaces one that can.
     let built = build(app, &mut *app.revisions.building.lock().await, files).await.map_err(TenancyError::Broken)?;
     app.store.activate(tenant, hash, replaces, actor, app.clock.now()).await?;

@@ -1,7 +1,7 @@
 //! A mapping plugin for tests, written as WebAssembly text: what it does is in the person's `title`.
 //!
-//! `trap`, `loop`, `grow`, `flood`, `refuse` and `outside` misbehave or refuse; any other title gives an account with the
-//! person's own user name and title. One plugin that can fail on demand shows what happens to somebody who had a verdict
+//! `trap`, `loop`, `grow`, `flood`, `refuse` and `outside` misbehave or refuse; `log` logs two lines, `babble` a hundred, and `last words` one
+//! before it traps; any other title gives an account with the person's own user name and title. One plugin that can fail on demand shows what happens to somebody who had a verdict
 //! before, without another revision in between.
 
 use std::fmt::Write as _;
@@ -96,6 +96,13 @@ fn text() -> String {
         write!(transform, "(if {test} (then {body}))\n    ").expect("writing to a string can't fail");
     };
     branch(&mut data, "trap", "unreachable");
+    let (hello, careful) = (data.put(b"hello from the probe"), data.put(b"careful with this one"));
+    let log = |level: u32, (at, length): (u32, u32)| format!("(call $log (i32.const {level}) (i32.const {at}) (i32.const {length}))");
+    let (hello, careful) = (log(1, hello), log(2, careful));
+    branch(&mut data, "log", &format!("{hello} {careful}"));
+    let count = "(br_if $next (i32.lt_u (local.tee $out (i32.add (local.get $out) (i32.const 1))) (i32.const 100)))";
+    branch(&mut data, "babble", &format!("(local.set $out (i32.const 0)) (loop $next {hello} {count})"));
+    branch(&mut data, "last words", &format!("{careful} unreachable"));
     branch(&mut data, "loop", "(loop $forever (br $forever))");
     branch(&mut data, "grow", "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable");
     let pages = FLOOD_BYTES / 65_536 + 1;
@@ -149,6 +156,7 @@ fn answer(words: &[u32]) -> String {
 fn shell(data: &Data, describe: u32, start: &str, transform: &str) -> String {
     format!(
         r#"(module
+  (import "rolecall:plugin/host@1.0.0" "log" (func $log (param i32 i32 i32)))
   (memory (export "memory") 4)
   (global $free (mut i32) (i32.const {HEAP_START}))
   (global $out (mut i32) (i32.const 0))

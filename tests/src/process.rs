@@ -47,6 +47,18 @@ impl Process {
         Self { child, url, reader }
     }
 
+    /// The most memory that it ever had, in bytes.
+    ///
+    /// # Panics
+    /// When the system does not say.
+    #[must_use]
+    pub fn peak_memory_bytes(&self) -> usize {
+        let id = self.child.id().expect("the process runs");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("the system says");
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("the system says");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<usize>().ok()).expect("a number") * 1024
+    }
+
     /// Kills it as `kill -9` does and waits until it is gone.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("the process can be killed");

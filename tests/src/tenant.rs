@@ -46,6 +46,7 @@ pub struct TenantBuilder<'a> {
     policies: String,
     plugin: Option<Vec<u8>>,
     on_reject: &'static str,
+    settings: String,
 }
 
 impl<'a> TenantBuilder<'a> {
@@ -58,6 +59,7 @@ impl<'a> TenantBuilder<'a> {
             policies: POLICIES.to_owned(),
             plugin: None,
             on_reject: "accept",
+            settings: String::new(),
         }
     }
 
@@ -102,6 +104,13 @@ impl<'a> TenantBuilder<'a> {
         self
     }
 
+    /// With more tables in its `tenant.toml`.
+    #[must_use]
+    pub fn and_settings(mut self, toml: &str) -> Self {
+        self.settings.push_str(toml);
+        self
+    }
+
     /// The files of a tenant folder instead of all the above.
     #[must_use]
     pub fn with_folder(mut self, folder: &Path) -> Self {
@@ -125,6 +134,8 @@ impl<'a> TenantBuilder<'a> {
             settings.push_str("\n[plugins.transform]\nfile = \"plugins/plugin.wasm\"\n");
             files.insert("plugins/plugin.wasm".to_owned(), plugin.clone());
         }
+        settings.push('\n');
+        settings.push_str(&self.settings);
         files.insert("tenant.toml".to_owned(), settings.into_bytes());
         files
     }

@@ -50,8 +50,14 @@ mod one_decision;
 mod outage;
 #[path = "all/people.rs"]
 mod people;
+#[path = "all/plugin_failures.rs"]
+mod plugin_failures;
+#[path = "all/plugin_logs.rs"]
+mod plugin_logs;
 #[path = "all/plugin_projects.rs"]
 mod plugin_projects;
+#[path = "all/plugin_uploads.rs"]
+mod plugin_uploads;
 #[path = "all/provisioning_log.rs"]
 mod provisioning_log;
 #[path = "all/races.rs"]

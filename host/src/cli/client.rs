@@ -18,6 +18,8 @@ use crate::diagnostic::{self, Diagnostic};
 const TIMEOUT: Duration = Duration::from_secs(180);
 /// A token is one short line: a larger file is another file.
 const TOKEN_FILE_BYTES: u64 = 4 * 1024;
+/// From this size on a body is compressed, in bytes.
+const COMPRESSED_BYTES: usize = 16 * 1024;
 /// Sent with every request, so that operators can tell the command line from other clients.
 const USER_AGENT: &str = concat!("rolecall/", env!("CARGO_PKG_VERSION"));
 
@@ -177,7 +179,12 @@ impl Api {
         let unreachable = |source: reqwest::Error| ApiError::Unreachable { server: self.server.clone(), source: source.without_url() };
         let mut request = self.http.request(method, self.url(segments, query)).bearer_auth(&*self.token);
         if let Some(body) = body {
-            request = request.json(body);
+            let text = body.to_string();
+            request = request.header(reqwest::header::CONTENT_TYPE, "application/json");
+            request = match compressed(&text) {
+                Some(bytes) => request.header(reqwest::header::CONTENT_ENCODING, "gzip").body(bytes),
+                None => request.body(text),
+            };
         }
         let answer = request.send().await.map_err(unreachable)?;
         let status = answer.status();
@@ -194,6 +201,17 @@ impl Api {
         }
         url
     }
+}
+
+/// A body that is worth it, compressed: plugins become a third of their size.
+fn compressed(text: &str) -> Option<Vec<u8>> {
+    use std::io::Write as _;
+    if text.len() < COMPRESSED_BYTES {
+        return None;
+    }
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    // Writing to memory does not fail; if it did, the body would go as it is.
+    encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()).ok()
 }
 
 #[cfg(test)]

@@ -1,10 +1,14 @@
 //! `rolecall plugin`: everything that a plugin's author does, without a server: a new project, building, golden cases, one call, a
-//! bench, and what is in a file. Calls go through the sandbox that the server has, with the same limits.
+//! bench, and what is in a file. Calls go through the sandbox that the server has, with the same limits. And what its author does with a
+//! server: failures and logs of production, a failure played again, signatures.
 
 mod bench;
 mod inspect;
 mod project;
 mod question;
+mod replay;
+mod sign;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,7 +17,7 @@ use self::project::Language;
 use self::question::Question;
 use crate::cli::{Output, tenant};
 
-/// Write, build, test and measure plugins. Needs no server
+/// Write, build, test and measure plugins; see what they do in production, and play it again
 #[derive(clap::Subcommand)]
 pub enum Plugin {
     /// Make a folder with a plugin to begin with
@@ -45,6 +49,39 @@ pub enum Plugin {
         after_help = "Example:\n  rolecall plugin inspect my-mapping/plugins/my_mapping.wasm\n\nExit code 1 when a server would refuse it."
     )]
     Inspect(inspect::Inspect),
+    /// Say what a server would make of a plugin's file, without storing it
+    #[command(after_help = "Example:\n  rolecall plugin check --tenant acme plugins/my_mapping.wasm\n\n\
+        A signature beside the file (`.sig`) is looked at too. Exit code 3 when the server refuses it.")]
+    Check(sign::Check),
+    /// Show plugin calls that failed in production; with an id, one of them with what it was asked
+    #[command(
+        after_help = "Examples:\n  rolecall plugin failures --tenant acme\n  rolecall plugin failures --tenant acme --code fuel --since 2026-01-31T00:00:00Z\n  \
+        rolecall plugin failures --tenant acme ID --json > failure.json"
+    )]
+    Failures(watch::Failures),
+    /// Show what plugins logged in production
+    #[command(
+        after_help = "Examples:\n  rolecall plugin logs --tenant acme --level warn\n  rolecall plugin logs --tenant acme --follow\n\n\
+        With --json, one JSON object a line."
+    )]
+    Logs(watch::Logs),
+    /// Ask again what a failure of production was asked, here, in the same sandbox with the same limits
+    #[command(
+        after_help = "Examples:\n  rolecall plugin replay --tenant acme ID\n  rolecall plugin replay --tenant acme ID --with my-mapping\n  \
+        rolecall plugin replay failure.json --with my-mapping\n  rolecall plugin replay my-mapping/tests/ghent.json\n\n\
+        With an id, the failure and its revision come from the server. A file is a failure as `rolecall plugin failures ID --json`\n\
+        gives it, or a golden case, and needs no server. Exit code 1 when the call fails again."
+    )]
+    Replay(Box<replay::Replay>),
+    /// Make a key to sign plugins with: a private key's file, and the public key on standard output
+    #[command(after_help = "Example:\n  rolecall plugin keygen release.key > release.pub")]
+    Keygen(sign::Keygen),
+    /// Sign a plugin's file: the signature is put beside it
+    #[command(after_help = "Example:\n  rolecall plugin sign plugins/my_mapping.wasm --key release.key")]
+    Sign(sign::Sign),
+    /// Say whose signatures on plugins a tenant accepts
+    #[command(subcommand)]
+    Key(sign::Key),
 }
 
 /// A new plugin.
@@ -83,7 +120,7 @@ impl Plugin {
     ///
     /// # Errors
     /// What could not be read, written or built.
-    pub fn run(self, output: Output) -> anyhow::Result<ExitCode> {
+    pub async fn run(self, output: Output) -> anyhow::Result<ExitCode> {
         match self {
             Self::New(new) => {
                 let dir = new.dir.unwrap_or_else(|| PathBuf::from(&new.name));
@@ -102,6 +139,13 @@ impl Plugin {
             Self::Run(question) => question.run(output),
             Self::Bench(bench) => bench.run(output),
             Self::Inspect(inspect) => inspect.run(output),
+            Self::Check(check) => check.run(output).await,
+            Self::Failures(failures) => failures.run(output).await,
+            Self::Logs(logs) => logs.run(output).await,
+            Self::Replay(replay) => replay.run(output).await,
+            Self::Keygen(keygen) => keygen.run(output),
+            Self::Sign(sign) => sign.run(output),
+            Self::Key(key) => key.run(output).await,
         }
     }
 }

@@ -13,7 +13,9 @@ use crate::plugins::{Artefacts, Sandbox, SandboxConfig};
 /// # Errors
 /// When the machine can't reserve the pool.
 pub fn make() -> anyhow::Result<Sandbox> {
-    Sandbox::new(&SandboxConfig { artefacts: artefacts(), ..SandboxConfig::default() }).context("the sandbox can't be made")
+    // The author's own code: a backtrace may name its lines.
+    Sandbox::new(&SandboxConfig { artefacts: artefacts(), source_lines: true, ..SandboxConfig::default() })
+        .context("the sandbox can't be made")
 }
 
 /// Where compiled plugins are kept, with a key beside them that their owner alone reads. Without a folder for it nothing is kept.

@@ -6,6 +6,7 @@ pub mod connections;
 pub mod credentials;
 pub mod handles;
 pub mod journal;
+pub mod plugins;
 pub mod revisions;
 pub mod targets;
 pub mod tenants;

@@ -1,11 +1,13 @@
 //! Request bodies, read: bounded in bytes and depth, UTF-8, JSON. Says nothing of what they mean.
 
+use std::io::Read as _;
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use bytes::{Bytes, BytesMut};
+use flate2::bufread::GzDecoder;
 use http_body_util::BodyExt;
 use rolecall_scim::ScimError;
 use serde::de::DeserializeOwned;
@@ -26,6 +28,12 @@ pub const BODY_DEPTH_LIMIT: usize = 32;
 /// How much of a body that is too large is still taken in and thrown away: a client that is cut off in the middle of sending
 /// sees a broken connection and not the answer that says why.
 const DISCARDED_BYTES_LIMIT: usize = 128 * 1024 * 1024;
+
+/// How many times larger than it came a body of more than [`BODY_BYTES_LIMIT`] may become when it is expanded: files of a revision become
+/// some five times larger, and what is made to fill memory a thousand times.
+const EXPANSION_LIMIT: usize = 64;
+/// How many bodies are expanded at the same time: it takes a core for as long.
+const EXPANDING_LIMIT: usize = 2;
 
 /// The largest form of a token endpoint, in bytes: ours need about 200.
 const FORM_BYTES_LIMIT: usize = 16 * 1024;
@@ -49,7 +57,8 @@ impl FromRequest<Arc<App>> for ScimBody {
     }
 }
 
-/// The body of an API request as a type that refuses unknown fields; none at all counts as `{}`. No route that takes a
+/// The body of an API request as a type that refuses unknown fields; none at all counts as `{}`. It may be compressed with gzip, and
+/// is bounded as it came and as it is expanded. No route that takes a
 /// body takes query parameters as well, so that those are refused here.
 pub struct ApiBody<T, const LIMIT: usize = BODY_BYTES_LIMIT>(pub T);
 
@@ -60,7 +69,9 @@ impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Arc<App>> for ApiBody<
         if request.uri().query().is_some_and(|query| !query.is_empty()) {
             return Err(Error::bad_request("this route takes no query parameters: send them in the body", "an unknown query parameter"));
         }
+        let compressed = is_compressed(request.headers())?;
         let bytes = read(request, LIMIT, JSON).await?;
+        let bytes = if compressed { expanded(bytes, LIMIT).await? } else { bytes };
         let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
         let text = checked(&bytes).map_err(|e| Error::bad_request(e, "the body is no JSON"))?;
         let body = serde_json::from_str(text).map_err(|e| Error::bad_request(why(&e), "the body does not fit"))?;
@@ -131,6 +142,38 @@ async fn read_any(request: Request, limit: usize) -> Result<Bytes> {
         return Err(Error::too_large(limit));
     }
     Ok(bytes.freeze())
+}
+
+/// Whether the body is compressed. Gzip alone is taken: its decoder is Rust, and a better one would save a fifth.
+fn is_compressed(headers: &HeaderMap) -> Result<bool> {
+    let mut named = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.to_str().unwrap_or("?").trim());
+    match (named.next(), named.next()) {
+        (None, _) => Ok(false),
+        (Some(one), None) if one.is_empty() || one.eq_ignore_ascii_case("identity") => Ok(false),
+        (Some(one), None) if one.eq_ignore_ascii_case("gzip") || one.eq_ignore_ascii_case("x-gzip") => Ok(true),
+        _ => Err(Error::unsupported_encoding()),
+    }
+}
+
+/// The body as it was before it was compressed, off the async workers.
+async fn expanded(bytes: Bytes, limit: usize) -> Result<Bytes> {
+    static EXPANDING: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(EXPANDING_LIMIT);
+    let _turn = EXPANDING.acquire().await.map_err(Error::internal)?;
+    tokio::task::spawn_blocking(move || expand(&bytes, limit)).await.map_err(Error::internal)?
+}
+
+fn expand(bytes: &[u8], limit: usize) -> Result<Bytes> {
+    let allowed = limit.min(BODY_BYTES_LIMIT.max(bytes.len().saturating_mul(EXPANSION_LIMIT)));
+    let (mut decoder, mut expanded) = (GzDecoder::new(bytes), Vec::new());
+    let read = decoder.by_ref().take(allowed as u64 + 1).read_to_end(&mut expanded);
+    if expanded.len() > allowed {
+        return Err(Error::too_large_expanded(allowed));
+    }
+    // What follows the end is not looked at by anybody, so it must not be there.
+    if read.is_err() || !decoder.into_inner().is_empty() {
+        return Err(Error::bad_request("the body is no gzip, or ends too early: compress it again", "the body is no gzip"));
+    }
+    Ok(expanded.into())
 }
 
 /// Whether the content type is JSON or SCIM's JSON, with whatever parameters; a missing one is taken for JSON.
@@ -204,6 +247,51 @@ mod tests {
         assert_eq!(said(r#"{"count":"secret"}"#), "the body: invalid type, expected i64 at line 1 column 17");
         assert!(said(r#"{"kount":1}"#).contains("unknown field `kount`, expected `count`"));
         assert!(said(r#"{"count":"#).contains("line 1 column 9"));
+    }
+
+    fn compressed(bytes: &[u8]) -> Vec<u8> {
+        use std::io::Write as _;
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn what_is_expanded_is_bounded() {
+        let text = compressed(br#"{"a": 1}"#);
+        assert_eq!(&expand(&text, BODY_BYTES_LIMIT).unwrap()[..], br#"{"a": 1}"#);
+        let bomb = compressed(&vec![b' '; 80 << 20]);
+        assert!(bomb.len() < 100_000, "{}", bomb.len());
+        for limit in [BODY_BYTES_LIMIT, REVISION_BODY_BYTES_LIMIT] {
+            assert_eq!(expand(&bomb, limit).unwrap_err().status(), 413, "{limit}");
+        }
+        // A body that grows by what files grow by may reach the limit.
+        let digests = (0_u32..100_000).map(|n| crate::crypto::sha256_hex(&n.to_be_bytes())).collect::<String>();
+        let noise = digests.into_bytes();
+        assert_eq!(expand(&compressed(&noise), REVISION_BODY_BYTES_LIMIT).unwrap().len(), noise.len());
+        let cut = &text[..text.len() - 1];
+        let longer = [&text[..], b"x"].concat();
+        for broken in [&b""[..], b"no gzip", cut, &longer] {
+            assert_eq!(expand(broken, BODY_BYTES_LIMIT).unwrap_err().status(), 400);
+        }
+    }
+
+    #[test]
+    fn encodings_are_known_or_refused() {
+        for (values, known) in [
+            (&[][..], Some(false)),
+            (&["identity"], Some(false)),
+            (&["GZIP"], Some(true)),
+            (&["zstd"], None),
+            (&["gzip, gzip"], None),
+            (&["gzip", "gzip"], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(CONTENT_ENCODING, value.parse().unwrap());
+            }
+            assert_eq!(is_compressed(&headers).ok(), known, "{values:?}");
+        }
     }
 
     #[test]

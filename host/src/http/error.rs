@@ -233,6 +233,18 @@ impl Error {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than the limit of {limit} bytes: send less at once"))
     }
 
+    /// 413 for a body that is small as it came.
+    #[must_use]
+    pub fn too_large_expanded(limit: usize) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body expands to more than {limit} bytes: send less at once"))
+    }
+
+    /// 415.
+    #[must_use]
+    pub fn unsupported_encoding() -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send the body as it is, or with `Content-Encoding: gzip`")
+    }
+
     /// 415.
     #[must_use]
     pub fn unsupported_media_type(expected: &str) -> Self {

@@ -9,7 +9,7 @@ use axum::http::{Method, StatusCode};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::api::{accounts, connections, credentials, handles, journal, revisions, targets, tenants, tokens};
+use super::api::{accounts, connections, credentials, handles, journal, plugins, revisions, targets, tenants, tokens};
 use super::guards::{Access, Guarded};
 use super::openapi::{ScimBulk, ScimErrorBody, ScimList, ScimPatch, ScimResource, ScimSearch};
 use super::scim::{self, Groups, Users, bulk, discovery, listing};
@@ -17,6 +17,7 @@ use super::{api, oauth, operations};
 use crate::app::App;
 use crate::model::Issuer;
 use crate::policies::Explanation;
+use crate::store::records::PluginKey;
 use crate::store::{HandleBinding, Tenant};
 use crate::tenancy::Checked;
 
@@ -134,7 +135,7 @@ fn delete<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
 /// Every route.
 #[must_use]
 pub fn all() -> Vec<Route> {
-    [of_operations(), of_scim(), of_discovery(), of_tenants(), of_connections(), of_revisions(), of_accounts()]
+    [of_operations(), of_scim(), of_discovery(), of_tenants(), of_connections(), of_revisions(), of_plugins(), of_accounts()]
         .into_iter()
         .flatten()
         .collect()
@@ -352,7 +353,9 @@ fn of_revisions() -> Vec<Route> {
         .body::<r::NewRevision>()
         .answers::<r::RevisionAnswer>(created),
         get("/api/v1/tenants/{tenant}/revisions/active", "read_active_revision", "The files of the active revision", r::active)
-            .answers::<r::ActiveRevision>(ok),
+            .answers::<r::RevisionFiles>(ok),
+        get("/api/v1/tenants/{tenant}/revisions/{revision}", "read_revision", "The files of a stored revision", r::read)
+            .answers::<r::RevisionFiles>(ok),
         post(
             "/api/v1/tenants/{tenant}/revisions/{revision}/activate",
             "activate_revision",
@@ -360,6 +363,42 @@ fn of_revisions() -> Vec<Route> {
             r::activate,
         )
         .body::<r::Activation>(),
+    ]
+}
+
+fn of_plugins() -> Vec<Route> {
+    const KEYS: &str = "/api/v1/tenants/{tenant}/plugins/keys";
+    use plugins as p;
+    let (ok, created) = (StatusCode::OK, StatusCode::CREATED);
+    vec![
+        post("/api/v1/tenants/{tenant}/plugins/check", "check_plugin", "Says what a plugin's file is, and stores nothing", p::check)
+            .body::<p::PluginUpload>()
+            .answers::<p::PluginReport>(ok),
+        get("/api/v1/tenants/{tenant}/plugins/failures", "list_plugin_failures", "Plugin calls that failed, newest first", p::failures)
+            .query::<p::FailuresQuery>()
+            .answers::<p::FailureList>(ok),
+        get(
+            "/api/v1/tenants/{tenant}/plugins/failures/{failure}",
+            "read_plugin_failure",
+            "A plugin call that failed, with what it was asked",
+            p::failure,
+        )
+        .answers::<p::FailureWithInput>(ok),
+        get("/api/v1/tenants/{tenant}/plugins/logs", "read_plugin_logs", "What plugins logged", p::lines)
+            .query::<p::LinesQuery>()
+            .answers::<p::LinePage>(ok),
+        get(KEYS, "list_plugin_keys", "Whose signatures on plugins count", p::keys).answers::<p::Signing>(ok),
+        put(KEYS, "require_plugin_signatures", "Says whether the tenant takes signed plugins alone", p::require_signatures)
+            .body::<p::SigningWrite>(),
+        post(KEYS, "add_plugin_key", "Adds a key whose signatures on plugins count", p::add_key)
+            .body::<p::NewPluginKey>()
+            .answers::<PluginKey>(created),
+        delete(
+            "/api/v1/tenants/{tenant}/plugins/keys/{key}",
+            "remove_plugin_key",
+            "Removes a key, by its id or name; what is active stays so",
+            p::remove_key,
+        ),
     ]
 }
 

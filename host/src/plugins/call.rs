@@ -10,8 +10,8 @@ use super::check::{short, size};
 use super::contract::{self, Level};
 use super::engine::Machine;
 use super::error::PluginFault;
-use super::limits::{HOST_CALL_FUEL, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, STACK_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT};
-use super::{LogLine, Tables, Usage};
+use super::limits::{FRAMES_LIMIT, HOST_CALL_FUEL, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, STACK_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT};
+use super::{Frame, LogLine, Seen, Tables, Usage};
 
 /// What a store holds for its plugin.
 pub struct Running {
@@ -32,13 +32,7 @@ pub struct Ready {
     pub memory_bytes: usize,
 }
 
-/// What came out of a call beside the answer.
-pub struct Used {
-    pub usage: Usage,
-    pub logs: Vec<LogLine>,
-}
-
-/// Instantiates the plugin and calls it.
+/// Instantiates the plugin and calls it. What the call used, logged and was doing at its end is seen also where it gives no answer.
 ///
 /// # Errors
 /// The fault.
@@ -46,8 +40,9 @@ pub fn run<R>(
     machine: &Machine,
     plugin: &Ready,
     tables: Option<&Arc<Tables>>,
+    seen: &mut Seen,
     call: impl FnOnce(&mut Store<Running>, &Instance) -> wasmtime::Result<R>,
-) -> Result<(R, Used), PluginFault> {
+) -> Result<R, PluginFault> {
     let (limits, started) = (machine.limits, Instant::now());
     let memory_limit = plugin.memory_bytes;
     let running = Running { tables: tables.cloned(), logs: Vec::new(), dropped_lines: 0, memory_bytes: 0, memory_limit, denied: None };
@@ -59,15 +54,19 @@ pub fn run<R>(
         .set_fuel(limits.fuel)
         .and_then(|()| plugin.pre.instantiate(&mut store))
         .and_then(|instance| call(&mut store, &instance))
-        .map_err(|error| fault(machine, &store, &error))?;
+        .map_err(|error| {
+            seen.backtrace = backtrace(&error);
+            fault(machine, &store, &error)
+        });
     let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
     let running = store.into_data();
-    let mut logs = running.logs;
+    seen.logs = running.logs;
     if running.dropped_lines > 0 {
         let message = format!("{} more lines were dropped: at most {LOG_LINES_LIMIT} of a call are kept", running.dropped_lines);
-        logs.push(LogLine { level: "warn".into(), message });
+        seen.logs.push(LogLine { level: "warn".into(), message });
     }
-    Ok((answer, Used { usage: Usage { fuel, memory_bytes: running.memory_bytes, took: started.elapsed() }, logs }))
+    seen.usage = Usage { fuel, memory_bytes: running.memory_bytes, took: started.elapsed() };
+    answer
 }
 
 fn fault(machine: &Machine, store: &Store<Running>, error: &wasmtime::Error) -> PluginFault {
@@ -96,13 +95,33 @@ fn fault(machine: &Machine, store: &Store<Running>, error: &wasmtime::Error) -> 
     PluginFault::InvalidAnswer { path: String::new(), problem: short(&message) }
 }
 
-fn innermost_function(error: &wasmtime::Error) -> Option<String> {
-    let backtrace = error.downcast_ref::<WasmBacktrace>()?;
-    backtrace.frames().first()?.func_name()?;
-    // Only the rendering makes the name readable again.
+/// The functions that were running, from the innermost outwards. Only the engine's rendering makes names readable again.
+fn backtrace(error: &wasmtime::Error) -> Vec<Frame> {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let rendered = backtrace.to_string();
-    let name = rendered.lines().find_map(|line| line.split_once('!'))?.1;
-    Some(short(name))
+    let mut frames: Vec<Frame> = Vec::new();
+    for line in rendered.lines().skip(1) {
+        let line = line.trim();
+        if let Some(source) = line.strip_prefix("at ") {
+            if let Some(frame) = frames.last_mut() {
+                frame.source.get_or_insert_with(|| short(source));
+            }
+            continue;
+        }
+        if frames.len() == FRAMES_LIMIT {
+            break;
+        }
+        let (place, name) = line.split_once(" - ").or_else(|| line.strip_prefix("- ").map(|name| ("", name))).unwrap_or(("", line));
+        let offset = place.rsplit_once("0x").and_then(|(_, digits)| u64::from_str_radix(digits.trim(), 16).ok());
+        let function = short(name.split_once('!').map_or(name, |(_, name)| name));
+        frames.push(Frame { function, offset, source: None });
+    }
+    frames
+}
+
+fn innermost_function(error: &wasmtime::Error) -> Option<String> {
+    let named = error.downcast_ref::<WasmBacktrace>()?.frames().first()?.func_name().is_some();
+    backtrace(error).into_iter().next().filter(|_| named).map(|frame| frame.function)
 }
 
 impl ResourceLimiter for Running {

@@ -33,7 +33,7 @@ impl Machine {
     pub fn new(config: &SandboxConfig) -> Result<Self, PluginError> {
         let failed = |error: wasmtime::Error| PluginError::Engine { reason: short(&format!("{error:#}")) };
         let slots = config.concurrency.max(1).saturating_add(SPARE_SLOTS);
-        let engine = Engine::new(&settings(slots, &config.limits)).map_err(failed)?;
+        let engine = Engine::new(&settings(slots, config)).map_err(failed)?;
         let mut linker = Linker::new(&engine);
         call::link(&mut linker).map_err(failed)?;
         let ticker = Ticker::start(&engine).map_err(|error| PluginError::Engine { reason: error.to_string() })?;
@@ -58,7 +58,8 @@ impl Machine {
     }
 }
 
-fn settings(slots: u32, limits: &Limits) -> Config {
+fn settings(slots: u32, sandbox: &SandboxConfig) -> Config {
+    let limits = &sandbox.limits;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_core_instances(slots.saturating_mul(CORE_INSTANCES_LIMIT))
@@ -89,8 +90,7 @@ fn settings(slots: u32, limits: &Limits) -> Config {
         .wasm_multi_memory(false)
         .wasm_relaxed_simd(false)
         .wasm_tail_call(false)
-        // Reading an upload's debug information at a trap would cost more than the call was allowed.
-        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .wasm_backtrace_details(if sandbox.source_lines { WasmBacktraceDetails::Enable } else { WasmBacktraceDetails::Disable })
         .native_unwind_info(false);
     config
 }

@@ -1,6 +1,8 @@
 //! What can go wrong with a plugin, as data: bytes that are none, and calls that give no answer. Never holds personal values of its own
 //! making; a plugin's own words are the tenant's.
 
+use crate::model::LimitMet;
+
 /// Why a call gave no answer. Every variant names limit used and allowed where there is one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PluginFault {
@@ -118,6 +120,32 @@ impl PluginFault {
             Self::NoSlot { .. } => "no_slot",
             Self::MissingHook { .. } => "missing_hook",
         }
+    }
+
+    /// What is concerned: a JSON pointer into the answer, or the path that the plugin named.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::InvalidAnswer { path, .. } if !path.is_empty() => Some(path),
+            Self::NoVerdict { path, .. } => path.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The limit that was met.
+    #[must_use]
+    pub fn limit(&self) -> Option<LimitMet> {
+        let (used, allowed) = match self {
+            Self::Timeout { allowed_ms } => (None, *allowed_ms),
+            Self::Stack { allowed, .. } | Self::OutputTooLarge { allowed } => (None, *allowed),
+            Self::Fuel { used, allowed }
+            | Self::Memory { used, allowed }
+            | Self::Table { used, allowed }
+            | Self::InputTooLarge { used, allowed } => (Some(*used), *allowed),
+            Self::NoSlot { allowed } => (None, u64::from(*allowed)),
+            Self::Trap { .. } | Self::InvalidAnswer { .. } | Self::NoVerdict { .. } | Self::MissingHook { .. } => return None,
+        };
+        Some(LimitMet { used, allowed })
     }
 
     /// Whether trying again may give another answer (a wall-clock timeout, no free slot).

@@ -1,4 +1,4 @@
-//! What a plugin may use, as numbers with their reasons. docs/plugins.md shows the same numbers.
+//! What a plugin may use, as numbers with their reasons. docs/plugins/limits.md is made from it.
 
 /// Bytes of an uploaded plugin: an interpreter for JavaScript or Python with its snapshot is 12 to 18 MB.
 pub const PLUGIN_BYTES_LIMIT: usize = 32 * 1024 * 1024;
@@ -25,9 +25,9 @@ pub const MEMORY_BYTES_LIMIT: usize = 16 * 1024 * 1024;
 /// Linear memory of an interpreter, in bytes: JavaScript's starts with 9 MiB and Python's with 13, and what they add to it for a call is theirs
 /// to choose. A plugin that only claims to be one gains these bytes and nothing else: as many calls run at once as before.
 pub const INTERPRETER_MEMORY_BYTES_LIMIT: usize = 32 * 1024 * 1024;
-/// A plugin that starts with more memory than this, in bytes, is an interpreter with its snapshot: a compiled language's plugin starts with
-/// its stack and its constants, which are far less. What a plugin says of itself is not asked.
-pub const INTERPRETER_STARTS_WITH_BYTES: u64 = 4 * 1024 * 1024;
+/// Memory that a plugin of a compiled language starts with, in bytes: its stack and its constants. What starts with more is taken for an
+/// interpreter with its snapshot; what a plugin says of itself is not asked.
+pub const COMPILED_START_BYTES_LIMIT: u64 = 4 * 1024 * 1024;
 /// The call stack, in bytes: enough for recursive descent through the deepest resource that is accepted.
 pub const STACK_BYTES_LIMIT: usize = 256 * 1024;
 /// Fuel for a call, about one unit an instruction: 10 to 20 ms. A mapping in Rust needs some ten thousand units.
@@ -44,6 +44,8 @@ pub const OUTPUT_BYTES_LIMIT: usize = 256 * 1024;
 pub const LOG_LINES_LIMIT: usize = 50;
 /// Bytes kept of a log line.
 pub const LOG_LINE_BYTES_LIMIT: usize = 1_000;
+/// Functions that are named of those that were running when a call ended: the innermost ones tell.
+pub const FRAMES_LIMIT: usize = 16;
 /// Fuel for a log line or a look-up, on top of one unit a byte: the host's work is paid for too.
 pub const HOST_CALL_FUEL: u64 = 1_000;
 
@@ -70,6 +72,6 @@ impl Kind {
     /// Told from the memory that the plugin starts with, in bytes.
     #[must_use]
     pub fn of(starts_with_bytes: u64) -> Self {
-        if starts_with_bytes > INTERPRETER_STARTS_WITH_BYTES { Self::Interpreter } else { Self::Compiled }
+        if starts_with_bytes > COMPILED_START_BYTES_LIMIT { Self::Interpreter } else { Self::Compiled }
     }
 }

@@ -15,6 +15,7 @@ use crate::model::{
 };
 use crate::store::{Change, Person, PersonOutcome, Stale, StoreError};
 use crate::tenancy::{self, Active};
+use crate::watch::Whose;
 
 /// `as_of` is cut to this many seconds: coarse enough that people of one minute can share answers.
 const AS_OF_SECONDS: i64 = 60;
@@ -167,7 +168,7 @@ async fn decide_turn(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: 
         .into_iter()
         .zip(evaluations)
         .map(|(case, evaluation)| {
-            observe(app, tenant, &evaluation);
+            observe(app, tenant, active, &case, &evaluation, now);
             let settled = settle(&case, &evaluation, active, paused, now);
             let as_of = as_of(now, case.due);
             Decided { case, evaluation, settled, as_of }
@@ -214,7 +215,7 @@ fn parked(overloaded: &crate::compute::Overloaded) -> Evaluation {
     Evaluation::fault(Fault { note, code: "overloaded", infrastructure: true })
 }
 
-fn observe(app: &App, tenant: &TenantId, evaluation: &Evaluation) {
+fn observe(app: &App, tenant: &TenantId, active: &Active, case: &Case, evaluation: &Evaluation, now: Instant) {
     let word = match &evaluation.outcome {
         Outcome::Inactive => "inactive",
         Outcome::Account(_) => "account",
@@ -225,7 +226,15 @@ fn observe(app: &App, tenant: &TenantId, evaluation: &Evaluation) {
     };
     app.metrics.evaluation(tenant, word);
     for call in &evaluation.calls {
-        app.metrics.plugin_call(tenant, call.hook, call.result);
+        app.metrics.plugin_call(tenant, &call.plugin, call.hook, call.result);
+    }
+    if let Some(revision) = &active.built {
+        let Subject { connection, user, .. } = &case.subject;
+        let (account, keep_days) = (&case.account.id, revision.failures.keep_days);
+        let whose = Whose { tenant, connection, user, account, revision: &revision.hash, keep_days };
+        let dropped = app.watch.see(whose, evaluation, now);
+        app.metrics.plugin_records_dropped(tenant, "lines", dropped.lines);
+        app.metrics.plugin_records_dropped(tenant, "failures", dropped.failures);
     }
     if let Outcome::Fault(fault) = &evaluation.outcome {
         app.metrics.plugin_fault(tenant, fault.code);

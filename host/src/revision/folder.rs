@@ -27,9 +27,21 @@ pub(super) enum Kind {
     Settings,
     Policy,
     Plugin,
+    Signature,
     Table,
     Schema,
     Test,
+}
+
+/// What stands behind the path of a plugin in that of its signature.
+pub const SIGNATURE_ENDING: &str = ".sig";
+/// The most bytes of a signature: one is 88 characters.
+const SIGNATURE_BYTES_LIMIT: usize = 1_024;
+
+/// Whether a path of a revision is a plugin's.
+#[must_use]
+pub fn is_plugin(path: &str) -> bool {
+    Kind::of(path) == Some(Kind::Plugin)
 }
 
 /// The folders, what they hold, and the ending of their files.
@@ -47,6 +59,9 @@ impl Kind {
         if path == SETTINGS {
             return Some(Self::Settings);
         }
+        if let Some(signed) = path.strip_suffix(SIGNATURE_ENDING) {
+            return is_plugin(signed).then_some(Self::Signature);
+        }
         let (folder, name) = path.split_once('/')?;
         let (_, kind, ending) = FOLDERS.into_iter().find(|(known, _, _)| *known == folder)?;
         let stem = name.strip_suffix(ending)?.strip_suffix('.')?;
@@ -59,6 +74,7 @@ impl Kind {
             Self::Settings | Self::Policy | Self::Schema | Self::Test => TEXT_BYTES_LIMIT,
             Self::Table => TABLE_BYTES_LIMIT,
             Self::Plugin => PLUGIN_BYTES_LIMIT,
+            Self::Signature => SIGNATURE_BYTES_LIMIT,
         }
     }
 }
@@ -90,13 +106,14 @@ pub(super) fn check(files: &Files) -> Vec<Diagnostic> {
 }
 
 fn stray(path: &str) -> Diagnostic {
-    let help = "a revision is tenant.toml, policies/*.cedar, plugins/*.wasm, tables/*.csv, schemas/*.json and tests/*.json, \
+    let help = "a revision is tenant.toml, policies/*.cedar, plugins/*.wasm (and *.wasm.sig), tables/*.csv, schemas/*.json and tests/*.json, \
                 with names of ASCII letters, digits, `-`, `_` and `.`";
     Diagnostic::of_file(path, "the file is no part of a revision").with_help(help)
 }
 
 fn too_large(path: &str, kind: Kind) -> Diagnostic {
-    Diagnostic::of_file(path, format!("the file is larger than {} bytes", kind.bytes_limit()))
+    let problem = Diagnostic::of_file(path, format!("the file is larger than {} bytes", kind.bytes_limit()));
+    if kind == Kind::Plugin { problem.with_code("too_big") } else { problem }
 }
 
 /// Reads a tenant folder: only what a revision consists of, bounded. Other files beside `tenant.toml`, hidden files and READMEs
@@ -115,7 +132,7 @@ pub fn read_folder(dir: &Path) -> Result<Files, Vec<Diagnostic>> {
             let path = format!("{folder}/{name}");
             match Kind::of(&path) {
                 None => reading.problems.push(stray(&path)),
-                Some(Kind::Plugin) if !plugins.contains(&path) => {}
+                Some(Kind::Plugin | Kind::Signature) if !plugins.contains(path.trim_end_matches(SIGNATURE_ENDING)) => {}
                 Some(_) if reading.files.len() >= FILES_LIMIT => {
                     let problem = Diagnostic::of_file(folder, format!("there are more than {FILES_LIMIT} files"));
                     return Err(vec![problem]);

@@ -7,7 +7,7 @@ use rolecall_scim::schema::Schema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{HANDLE_CHARS_LIMIT, folded_name};
+use super::{FailureRules, HANDLE_CHARS_LIMIT, folded_name};
 use crate::diagnostic::Diagnostic;
 use crate::model::{DecisionSettings, Handle};
 use crate::policies::{ROLES_LIMIT, Role};
@@ -31,6 +31,7 @@ pub(super) struct Settings {
     pub decisions: DecisionSettings,
     pub transform: Option<Hook>,
     pub propose: Option<Hook>,
+    pub failures: FailureRules,
     pub roles: Vec<Role>,
     pub declared_handles: BTreeMap<String, Handle>,
     /// Each with a diagnostic that stands where it does and has no message yet.
@@ -75,6 +76,7 @@ struct Written {
 struct WrittenHooks {
     transform: Option<WrittenHook>,
     propose: Option<WrittenHook>,
+    failures: Option<Spanned<FailureRules>>,
 }
 
 #[derive(Deserialize)]
@@ -108,6 +110,7 @@ pub(super) fn read(file: &str, text: &str) -> (Option<Settings>, Vec<Diagnostic>
         decisions: decisions(&place, written.decisions, &mut problems),
         transform: written.plugins.transform.map(|hook| hook.read(&place)),
         propose: written.plugins.propose.map(|hook| hook.read(&place)),
+        failures: failures(&place, written.plugins.failures, &mut problems),
         roles: roles(&place, written.roles, &mut problems),
         declared_handles: handles(&place, &written.groups, &mut problems),
         schemas: written.schemas.into_iter().map(|schema| (schema.get_ref().clone(), place.at(schema.span(), ""))).collect(),
@@ -159,6 +162,12 @@ fn decisions(place: &Place<'_>, written: Option<Spanned<DecisionSettings>>, prob
         let message = format!("a grant can be retained for at most {RETAIN_HOURS_LIMIT} hours");
         problems.push(place.at(written.span(), message));
     }
+    written.into_inner()
+}
+
+fn failures(place: &Place<'_>, written: Option<Spanned<FailureRules>>, problems: &mut Vec<Diagnostic>) -> FailureRules {
+    let Some(written) = written else { return FailureRules::default() };
+    problems.extend(written.get_ref().problem().map(|problem| place.at(written.span(), problem)));
     written.into_inner()
 }
 

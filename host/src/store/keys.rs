@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Result, StoreError};
 use crate::crypto::{CryptoError, Keyring, SecretKey};
-use crate::model::{AccountId, TenantId};
+use crate::model::{AccountId, ConnectionId, ResourceId, TenantId};
 
 /// Opened tenants' keys. One is 32 bytes and tenants are never forgotten, so this grows with their number alone.
 pub(super) struct Keys {
@@ -54,6 +54,16 @@ pub(super) fn event_purpose(tenant: &TenantId, event: &str) -> String {
 /// What a secret of the tenant (a target's) is sealed for under the tenant's key.
 pub(super) fn secret_purpose(tenant: &TenantId) -> String {
     format!("secret of {tenant}")
+}
+
+/// What a part of a plugin's failure is sealed for under the tenant's key.
+pub(super) fn failure_purpose(tenant: &TenantId, likeness: &str, part: &str) -> String {
+    format!("plugin failure of {tenant}/{likeness}/{part}")
+}
+
+/// What a plugin's line about a person is sealed for under the tenant's key.
+pub(super) fn line_purpose(tenant: &TenantId, connection: &ConnectionId, user: &ResourceId) -> String {
+    format!("plugin line of {tenant}/{connection}/{user}")
 }
 
 /// A sealed value that can't be opened: another master key than the one that made the database, or damage.

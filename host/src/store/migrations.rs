@@ -11,9 +11,15 @@ use super::{Result, StoreError};
 pub(super) type Script = (i64, &'static str, &'static str);
 
 /// SQLite's.
-pub(super) const SQLITE: &[Script] = &[(1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql"))];
+pub(super) const SQLITE: &[Script] = &[
+    (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
+    (2, "plugin records", include_str!("../../migrations/sqlite/0002_plugin_records.sql")),
+];
 /// PostgreSQL's.
-pub(super) const POSTGRES: &[Script] = &[(1, "initial", include_str!("../../migrations/postgres/0001_initial.sql"))];
+pub(super) const POSTGRES: &[Script] = &[
+    (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
+    (2, "plugin records", include_str!("../../migrations/postgres/0002_plugin_records.sql")),
+];
 
 /// Applies what is missing. Hosts that start at once wait for one another.
 pub(super) async fn run<C>(conn: &mut C, scripts: &'static [Script]) -> Result<()>

@@ -33,12 +33,16 @@ mod commit;
 mod connections;
 #[path = "shared/credentials.rs"]
 mod credentials;
+#[path = "shared/failures.rs"]
+mod failures;
 #[path = "shared/groups.rs"]
 mod groups;
 #[path = "shared/history.rs"]
 mod history;
 #[path = "shared/journal.rs"]
 mod journal;
+#[path = "shared/lines.rs"]
+mod lines;
 #[path = "shared/listing.rs"]
 mod listing;
 #[path = "shared/outbox.rs"]
@@ -48,10 +52,14 @@ mod people;
 #[cfg(test)]
 #[path = "shared/plans.rs"]
 mod plans;
+#[path = "shared/records.rs"]
+mod records;
 #[path = "shared/removal.rs"]
 mod removal;
 #[path = "shared/resources.rs"]
 mod resources;
+#[path = "shared/signing.rs"]
+mod signing;
 #[path = "shared/tenancy.rs"]
 mod tenancy;
 #[path = "shared/work.rs"]

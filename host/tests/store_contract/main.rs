@@ -29,6 +29,7 @@ mod listing;
 mod names;
 mod postgres_only;
 mod races;
+mod records;
 mod removal;
 mod sqlite_only;
 mod tenancy;

@@ -1,5 +1,6 @@
 //! What only PostgreSQL has: roles, row-level security, events without a number yet, a server that goes away.
 
+use rolecall::store::records::{Asked, FailureBounds};
 use rolecall::store::{self, StoreError};
 use rolecall_scim::ResourceKind;
 use sqlx::postgres::PgConnection;
@@ -8,6 +9,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use crate::connection::{dialect, entry, issuer};
 use crate::fixture::{Fixture, START, keyring};
 use crate::history;
+use crate::records::{failure, key, line};
 
 /// Tables without rows of a tenant.
 const WITHOUT_TENANT: &[&str] = &["_sqlx_migrations", "api_tokens"];
@@ -52,6 +54,18 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
         fixture.store.put_issuer(&tenant, &connection, &issuer("a"), None, &actor, at).await.unwrap();
         let (dialects, entries) = ([(connection.clone(), dialect("a", 1, 1, at))], [(connection.clone(), entry("r", at))]);
         fixture.store.record(&tenant, &dialects, &entries, 10).await.unwrap();
+        let asked = Asked {
+            plugin: "p".into(),
+            digest: "d".into(),
+            hook: "transform-user".into(),
+            connection: connection.clone(),
+            user: "u".into(),
+        };
+        let failure = failure(tenant.as_str(), asked.clone(), "trap", at);
+        fixture.store.keep_failures(&tenant, &[failure], FailureBounds { of_plugin: 9, of_tenant: 9 }).await.unwrap();
+        fixture.store.keep_lines(&tenant, &[line("secret words", "info", asked, at)], 9).await.unwrap();
+        fixture.store.put_plugin_key(&tenant, &key("k", 1), &actor, at).await.unwrap();
+        fixture.store.require_signatures(&tenant, true, &actor, at).await.unwrap();
     }
     let owner = PgConnection::connect(&fixture.url).await.unwrap();
     (fixture, owner)
@@ -173,6 +187,15 @@ async fn personal_values_are_sealed_and_die_with_their_key() {
         sqlx::query_scalar("SELECT personal FROM events WHERE personal IS NOT NULL").fetch_all(&mut owner).await.unwrap();
     assert!(sealed.len() > 2);
     assert!(sealed.iter().all(|bytes| !bytes.windows(3).any(|part| part == b"ana")));
+    let of_plugins: Vec<Vec<u8>> = sqlx::query_scalar(
+        "SELECT detail FROM plugin_failures UNION ALL SELECT input FROM plugin_failures UNION ALL SELECT message FROM plugin_lines",
+    )
+    .fetch_all(&mut owner)
+    .await
+    .unwrap();
+    assert_eq!(of_plugins.len(), 6);
+    let words = [&b"ana"[..], b"message of", b"secret"];
+    assert!(of_plugins.iter().all(|bytes| !words.iter().any(|word| bytes.windows(word.len()).any(|part| part == *word))));
     sqlx::query("DELETE FROM person_keys WHERE account = 'account-ana'").execute(&mut owner).await.unwrap();
     let events = fixture.store.events(&fixture.tenant, 0, 100).await.unwrap();
     for event in events.iter().filter(|event| event.account.is_some()) {

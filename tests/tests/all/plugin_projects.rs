@@ -65,7 +65,7 @@ async fn scripted(language: &str, source: &str, [wrong_syntax, wrong_at_run_time
     assert!(done, "{error}");
     let (done, said) = plugin(&["run", &dir], &ann).await;
     assert!(!done && said["fault"]["code"] == "trap", "{said}");
-    assert!(said["fault"]["logs"].to_string().contains(words), "{said}");
+    assert!(said["calls"][0]["logs"].to_string().contains(words), "{said}");
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ const ROOMS: &[&str] = &[
     "tenancy",
     "app",
     "journal",
+    "watch",
     "issuer",
     "lifecycle",
     "evaluation",

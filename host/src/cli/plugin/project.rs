@@ -104,8 +104,10 @@ pub(super) fn build(dir: &Path, output: Output, tells: bool) -> anyhow::Result<(
         Language::Python => script::build(&dir, &script::PYTHON)?,
     };
     let bytes = std::fs::read(&put).with_context(|| format!("`{}` can't be read", put.display()))?;
-    if bytes.len() > SLOW_BYTES {
-        eprintln!("making machine code of it, as a server does at an upload: some seconds, and kept for the next time");
+    if bytes.len() > SLOW_BYTES && !tells {
+        eprintln!("running its golden cases: the first time it is compiled, which takes some seconds");
+    } else if bytes.len() > SLOW_BYTES {
+        eprintln!("checking it as a server does: the first time it is compiled, which takes some seconds");
     }
     let plugin = sandbox::make()?.load(&bytes).context("a server would refuse the module")?;
     if !tells {

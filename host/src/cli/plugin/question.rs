@@ -16,7 +16,7 @@ use crate::config::ConfigError;
 use crate::diagnostic::Diagnostic;
 use crate::mapping::{AccountShape, Mapping};
 use crate::plugins::limits::Kind;
-use crate::plugins::{Call, LogLine, PluginFault, Tables, Usage};
+use crate::plugins::{Call, Frame, LogLine, Plugin, PluginFault, Seen, Tables, Usage};
 use crate::revision::{self, Bound, Revision};
 
 /// The longest person that is read, in bytes: what SCIM takes in one request.
@@ -47,14 +47,14 @@ pub struct Question {
 
 /// A question with all that it needs.
 pub(super) struct Asked {
-    transform: Option<Bound>,
-    propose: Option<Bound>,
-    tables: Arc<Tables>,
-    user: Value,
-    groups: Vec<String>,
-    as_of: jiff::Timestamp,
-    connection: String,
-    account: Option<AccountShape>,
+    pub transform: Option<Bound>,
+    pub propose: Option<Bound>,
+    pub tables: Arc<Tables>,
+    pub user: Value,
+    pub groups: Vec<String>,
+    pub as_of: jiff::Timestamp,
+    pub connection: String,
+    pub account: Option<AccountShape>,
 }
 
 /// What a hook's call used, and what it logged.
@@ -64,6 +64,8 @@ pub(super) struct Step {
     pub kind: Kind,
     pub usage: Usage,
     pub logs: Vec<LogLine>,
+    /// What was running when it ended without an answer.
+    pub backtrace: Vec<Frame>,
 }
 
 /// What came of a question: as much of the answer as there is, and the hook's fault that ended it.
@@ -82,16 +84,11 @@ impl Question {
         let Said { answer, steps, fault } = asked.answer();
         let mut value = json!({"ok": fault.is_none(), "answer": answer, "calls": steps.iter().map(Step::to_json).collect::<Vec<_>>()});
         if let Some((hook, fault)) = &fault {
-            value["fault"] = json!({"hook": hook, "code": fault.code(), "message": fault.to_string()});
+            value["fault"] = told(hook, fault);
         }
         output.show(&value, |paint| {
             let mut text = format!("{:#}\n", Value::Object(answer.clone()));
-            for step in &steps {
-                for line in &step.logs {
-                    text += &paint.faint(&format!("{}: {}: {}\n", step.hook, line.level, line.message));
-                }
-                text += &paint.faint(&format!("{}: {} fuel, {} bytes of memory\n", step.hook, step.usage.fuel, step.usage.memory_bytes));
-            }
+            text.extend(steps.iter().map(|step| paint.faint(&step.to_text())));
             if let Some((hook, fault)) = &fault {
                 text += &format!("{} {hook}: {fault}\n", paint.bad(&format!("fault `{}`", fault.code())));
             }
@@ -155,9 +152,32 @@ fn person(schemas: &Schemas) -> anyhow::Result<Value> {
     Ok(read.document.to_value())
 }
 
+/// A fault, for machines.
+pub(super) fn told(hook: &str, fault: &PluginFault) -> Value {
+    json!({"hook": hook, "code": fault.code(), "message": fault.to_string(), "path": fault.path(), "limit": fault.limit()})
+}
+
 impl Step {
-    fn to_json(&self) -> Value {
-        json!({"hook": self.hook, "fuel": self.usage.fuel, "memory_bytes": self.usage.memory_bytes, "logs": self.logs})
+    fn of(hook: &'static str, plugin: &Plugin, seen: Seen) -> Self {
+        Self { hook, kind: plugin.kind(), usage: seen.usage, logs: seen.logs, backtrace: seen.backtrace }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "hook": self.hook, "fuel": self.usage.fuel, "memory_bytes": self.usage.memory_bytes, "logs": self.logs,
+            "backtrace": self.backtrace,
+        })
+    }
+
+    /// What it logged, where it was and what it used, a line each.
+    pub(super) fn to_text(&self) -> String {
+        let mut text: String = self.logs.iter().map(|line| format!("{}: {}: {}\n", self.hook, line.level, line.message)).collect();
+        for Frame { function, offset, source } in &self.backtrace {
+            let offset = offset.map(|offset| format!(" at byte {offset}")).unwrap_or_default();
+            let source = source.as_ref().map(|source| format!(", {source}")).unwrap_or_default();
+            text += &format!("{}:   in {function}{offset}{source}\n", self.hook);
+        }
+        text + &format!("{}: {} fuel, {} bytes of memory\n", self.hook, self.usage.fuel, self.usage.memory_bytes)
     }
 }
 
@@ -168,24 +188,22 @@ impl Asked {
         let (mut answer, mut steps) = (Map::new(), Vec::new());
         let mut shape = self.account.clone();
         if let Some(bound) = &self.transform {
-            match bound.plugin.transform_user(&self.call(bound, &handles)) {
-                Ok(said) => {
-                    steps.push(Step { hook: "transform-user", kind: bound.plugin.kind(), usage: said.usage, logs: said.logs });
-                    match said.mapping {
-                        Mapping::Account { shape: made, provenance } => {
-                            answer.insert("account".into(), json!(made));
-                            answer.insert("provenance".into(), json!(provenance));
-                            shape = Some(made);
-                        }
-                        Mapping::OutOfScope { reason } => {
-                            answer.insert("out_of_scope".into(), reason.into());
-                            return Said { answer, steps, fault: None };
-                        }
-                        Mapping::Refused { code, path, message } => {
-                            answer.insert("refused".into(), json!({"code": code, "path": path, "message": message}));
-                            return Said { answer, steps, fault: None };
-                        }
-                    }
+            let mut seen = Seen::default();
+            let mapping = bound.plugin.transform_seen(&self.call(bound, &handles), &mut seen);
+            steps.push(Step::of("transform-user", &bound.plugin, seen));
+            match mapping {
+                Ok(Mapping::Account { shape: made, provenance }) => {
+                    answer.insert("account".into(), json!(made));
+                    answer.insert("provenance".into(), json!(provenance));
+                    shape = Some(made);
+                }
+                Ok(Mapping::OutOfScope { reason }) => {
+                    answer.insert("out_of_scope".into(), reason.into());
+                    return Said { answer, steps, fault: None };
+                }
+                Ok(Mapping::Refused { code, path, message }) => {
+                    answer.insert("refused".into(), json!({"code": code, "path": path, "message": message}));
+                    return Said { answer, steps, fault: None };
                 }
                 Err(fault) => return Said { answer, steps, fault: Some(("transform-user", fault)) },
             }
@@ -195,10 +213,12 @@ impl Asked {
                 Mapping::Account { shape, .. } => Some(shape),
                 _ => None,
             });
-            match bound.plugin.propose_roles(&self.call(bound, &handles), &shape.unwrap_or_default()) {
-                Ok(said) => {
-                    steps.push(Step { hook: "propose-roles", kind: bound.plugin.kind(), usage: said.usage, logs: said.logs });
-                    let proposals = said.proposals.iter().map(|role| json!({"role": role.role, "because": role.because}));
+            let mut seen = Seen::default();
+            let proposals = bound.plugin.propose_seen(&self.call(bound, &handles), &shape.unwrap_or_default(), &mut seen);
+            steps.push(Step::of("propose-roles", &bound.plugin, seen));
+            match proposals {
+                Ok(proposals) => {
+                    let proposals = proposals.iter().map(|role| json!({"role": role.role, "because": role.because}));
                     answer.insert("proposals".into(), proposals.collect());
                 }
                 Err(fault) => return Said { answer, steps, fault: Some(("propose-roles", fault)) },

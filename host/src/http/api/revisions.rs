@@ -64,9 +64,9 @@ pub struct Activation {
     replaces: Option<RevisionHash>,
 }
 
-/// The active revision, for comparing a folder with it.
+/// A revision's files: for comparing a folder with it, and for playing a failure of it again.
 #[derive(Serialize, JsonSchema)]
-pub struct ActiveRevision {
+pub struct RevisionFiles {
     /// Its hash.
     hash: RevisionHash,
     /// Path in the folder → contents, in base64.
@@ -120,11 +120,28 @@ pub async fn activate(
 ///
 /// # Errors
 /// 404 where no revision is active.
-pub async fn active(who: TenantReader, State(app): State<Arc<App>>, _: ApiQuery<NoQuery>) -> Result<Json<ActiveRevision>> {
-    let hash = who.tenant.active_revision.ok_or_else(|| Error::not_found("active revision"))?;
+pub async fn active(who: TenantReader, State(app): State<Arc<App>>, _: ApiQuery<NoQuery>) -> Result<Json<RevisionFiles>> {
+    let hash = who.tenant.active_revision.clone().ok_or_else(|| Error::not_found("active revision"))?;
+    files_of(&app, &who, hash).await
+}
+
+/// GET …/revisions/{revision}
+///
+/// # Errors
+/// 404.
+pub async fn read(
+    who: TenantReader,
+    State(app): State<Arc<App>>,
+    At((_, hash)): At<(String, RevisionHash)>,
+    _: ApiQuery<NoQuery>,
+) -> Result<Json<RevisionFiles>> {
+    files_of(&app, &who, hash).await
+}
+
+async fn files_of(app: &App, who: &TenantReader, hash: RevisionHash) -> Result<Json<RevisionFiles>> {
     let stored = app.store.revision(&who.tenant.id, &hash).await?.ok_or(StoreError::Missing("revision"))?;
     let files = stored.files.into_iter().map(|(path, contents)| (path, STANDARD.encode(contents))).collect();
-    Ok(Json(ActiveRevision { hash, files }))
+    Ok(Json(RevisionFiles { hash, files }))
 }
 
 fn decoded(files: BTreeMap<String, String>) -> Result<Files> {

@@ -180,8 +180,8 @@ fn a_full_pool_is_no_verdict_and_has_room_again() {
     let plugin = sandbox.load(&good()).unwrap();
     fn nest(plugin: &Plugin, depth: u32) -> Result<u32, PluginFault> {
         // Each call is made while the one around it holds its slot.
-        call::run(&plugin.machine, &plugin.instance, None, |_, _| Ok(if depth == 0 { Ok(0) } else { nest(plugin, depth - 1) }))?
-            .0
+        let mut seen = Seen::default();
+        call::run(&plugin.machine, &plugin.instance, None, &mut seen, |_, _| Ok(if depth == 0 { Ok(0) } else { nest(plugin, depth - 1) }))?
             .map(|inner| inner + 1)
     }
     let slots = plugin.machine.slots;

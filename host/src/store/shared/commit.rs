@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::history::{self, Stamp};
 use super::rows::kind_of;
 use super::work::{Below, fan_out, mark, mark_waiting_for};
-use super::{Conn, Scope, accounts, groups, lock_revision, lock_structure, people, resources, text_list};
+use super::{Conn, Scope, accounts, groups, lock_revision, lock_structure, people, records, resources, text_list};
 use crate::model::{AccountId, Cause, ConnectionId, Instant, ResourceId, RevisionHash, TenantId};
 use crate::store::{
     Change, Committed, HandleBinding, INLINE_PEOPLE_LIMIT, LockedDecision, PersonOutcome, ResourceWrite, Result, Stale, StoreError,
@@ -322,6 +322,7 @@ impl<'a> Committing<'a> {
         }
         groups::leave_all(self.conn, self.tenant, &self.connection, &id, self.change.at).await?;
         resources::delete(self.conn, self.tenant, &self.connection, ResourceKind::User, &id, self.change.at).await?;
+        records::forget_person(self.conn, self.tenant, &self.connection, &id).await?;
         self.deleted = Some(id);
         Ok(())
     }
