@@ -1,6 +1,5 @@
 """The seam between the contract's exports and `run`. Only there in Wasm: `wit_world` is made when a component is."""
 
-import traceback
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -28,7 +27,13 @@ def _refuse(refusal: Refusal) -> NoReturn:
 
 def _fail(error: BaseException) -> NoReturn:
     """A fault is a bare trap; its words go to the tenant's plugin log first."""
-    host.log(host.Level.ERROR, "".join(traceback.format_exception(error)).strip())
+    places = []
+    at = error.__traceback__
+    while at is not None:
+        # Without the source's text, which `traceback` would read from files: there are none in the sandbox.
+        places.append(f"{at.tb_frame.f_code.co_filename}:{at.tb_lineno} in {at.tb_frame.f_code.co_name}")
+        at = at.tb_next
+    host.log(host.Level.ERROR, f"{type(error).__name__}: {error}, at {', from '.join(reversed(places))}")
     raise error
 
 
