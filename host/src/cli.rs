@@ -13,6 +13,7 @@ mod handle;
 mod logging;
 mod plugin;
 mod render;
+mod sandbox;
 pub mod serve;
 mod tenant;
 mod token;

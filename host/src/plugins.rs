@@ -23,14 +23,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use serde_json::Value;
-use wasmtime::component::{Component, InstancePre};
+use wasmtime::component::Component;
 
 pub use self::artefacts::Artefacts;
-use self::call::Running;
+use self::call::Ready;
 use self::contract::rolecall::plugin::types::Question;
 use self::engine::Machine;
 pub use self::error::{PluginError, PluginFault};
 pub use self::inspect::{Inspection, inspect};
+use self::limits::Kind;
 use self::projection::Reads;
 use crate::crypto::sha256_hex;
 use crate::mapping::{AccountShape, Mapping};
@@ -104,6 +105,8 @@ pub struct Proposed {
 pub struct Limits {
     /// Linear memory, in bytes.
     pub memory_bytes: usize,
+    /// Linear memory of an interpreter, in bytes.
+    pub interpreter_memory_bytes: usize,
     /// CPU, deterministically counted: about one unit an instruction.
     pub fuel: u64,
     /// Wall-clock time, in milliseconds.
@@ -114,10 +117,22 @@ pub struct Limits {
     pub output_bytes: usize,
 }
 
+impl Limits {
+    /// The linear memory that a plugin of this kind may have, in bytes.
+    #[must_use]
+    pub fn memory_bytes_of(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Compiled => self.memory_bytes,
+            Kind::Interpreter => self.interpreter_memory_bytes,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             memory_bytes: limits::MEMORY_BYTES_LIMIT,
+            interpreter_memory_bytes: limits::INTERPRETER_MEMORY_BYTES_LIMIT,
             fuel: limits::FUEL_LIMIT,
             wall_clock_ms: limits::WALL_CLOCK_MS_LIMIT,
             input_bytes: limits::INPUT_BYTES_LIMIT,
@@ -203,7 +218,7 @@ impl Sandbox {
         if let Some(plugin) = self.find(&digest) {
             return Ok(plugin);
         }
-        let component = check::component(bytes, self.machine.limits.memory_bytes)?;
+        let (component, kind) = check::component(bytes, &self.machine.limits)?;
         let _one_at_a_time = lock(&self.compiling);
         // Another thread may have had the same bytes.
         if let Some(plugin) = self.find(&digest) {
@@ -217,7 +232,7 @@ impl Sandbox {
         self.compile_ms.fetch_add(ms, Ordering::Relaxed);
         tracing::debug!(plugin = digest, ms, was_kept, "the plugin's machine code is there");
         if was_kept { &self.read_back } else { &self.compiled }.fetch_add(1, Ordering::Relaxed);
-        let plugin = Arc::new(Plugin::of(&self.machine, digest.clone(), &component)?);
+        let plugin = Arc::new(Plugin::of(&self.machine, digest.clone(), &component, kind)?);
         if let (Some(artefacts), false) = (&self.artefacts, was_kept) {
             artefacts.write(&self.machine.engine, &digest, &component);
         }
@@ -257,7 +272,8 @@ pub struct Plugin {
     description: Description,
     label: Arc<str>,
     reads: Reads,
-    instance: InstancePre<Running>,
+    kind: Kind,
+    instance: Ready,
     info: contract::info::GuestIndices,
     transform: Option<contract::transform::GuestIndices>,
     propose: Option<contract::propose::GuestIndices>,
@@ -270,9 +286,9 @@ impl std::fmt::Debug for Plugin {
 }
 
 impl Plugin {
-    fn of(machine: &Arc<Machine>, digest: String, component: &Component) -> Result<Self, PluginError> {
+    fn of(machine: &Arc<Machine>, digest: String, component: &Component, kind: Kind) -> Result<Self, PluginError> {
         let wrong_world = |error: wasmtime::Error| PluginError::WrongWorld { detail: check::short(&format!("{error:#}")) };
-        let instance = machine.linker.instantiate_pre(component).map_err(wrong_world)?;
+        let pre = machine.linker.instantiate_pre(component).map_err(wrong_world)?;
         let exports = |name: &str| component.get_export_index(None, name).is_some();
         let has_transform = exports(contract::TRANSFORM);
         let has_propose = exports(contract::PROPOSE);
@@ -280,9 +296,10 @@ impl Plugin {
             let detail = format!("it must export `{}`, and `{}` or `{}` or both", contract::INFO, contract::TRANSFORM, contract::PROPOSE);
             return Err(PluginError::WrongWorld { detail });
         }
-        let info = contract::info::GuestIndices::new(&instance).map_err(wrong_world)?;
-        let transform = has_transform.then(|| contract::transform::GuestIndices::new(&instance)).transpose().map_err(wrong_world)?;
-        let propose = has_propose.then(|| contract::propose::GuestIndices::new(&instance)).transpose().map_err(wrong_world)?;
+        let info = contract::info::GuestIndices::new(&pre).map_err(wrong_world)?;
+        let transform = has_transform.then(|| contract::transform::GuestIndices::new(&pre)).transpose().map_err(wrong_world)?;
+        let propose = has_propose.then(|| contract::propose::GuestIndices::new(&pre)).transpose().map_err(wrong_world)?;
+        let instance = Ready { pre, memory_bytes: machine.limits.memory_bytes_of(kind) };
         let mut seen = Seen::default();
         call::run(machine, &instance, None, &mut seen, |_, _| Ok(())).map_err(PluginError::Start)?;
         let described = call::run(machine, &instance, None, &mut seen, |store, instance| {
@@ -298,13 +315,19 @@ impl Plugin {
         let said = described.map_err(PluginError::Describe)?;
         let (description, reads) = answer::description(said).map_err(PluginError::Describe)?;
         let label = Arc::from(description.name.as_str());
-        Ok(Self { machine: Arc::clone(machine), digest, description, label, reads, instance, info, transform, propose })
+        Ok(Self { machine: Arc::clone(machine), digest, description, label, reads, kind, instance, info, transform, propose })
     }
 
     /// SHA-256 of the bytes.
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// What runs in it.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// What it says of itself.

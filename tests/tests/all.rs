@@ -16,6 +16,8 @@ mod collisions;
 mod command_line;
 #[path = "all/connections.rs"]
 mod connections;
+#[path = "all/corpus.rs"]
+mod corpus;
 #[path = "all/crashes.rs"]
 mod crashes;
 #[path = "all/cursors.rs"]

@@ -13,22 +13,25 @@ mod watch;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-
 use self::project::Language;
 use self::question::Question;
 use crate::cli::{Output, tenant};
-use crate::plugins::{Sandbox, SandboxConfig};
 
 /// Write, build, test and measure plugins; see what they do in production, and play it again
 #[derive(clap::Subcommand)]
 pub enum Plugin {
     /// Make a folder with a plugin to begin with
-    #[command(after_help = "The folder is a crate and a tenant folder in one: its golden cases are in tests/, and\n\
-        `rolecall tenant apply` takes it as it is.\n\nExample:\n  rolecall plugin new my-mapping\n  rolecall plugin test my-mapping")]
+    #[command(after_help = "The folder is a project of its language and a tenant folder in one: the plugin is in src/, its golden\n\
+        cases are in tests/, and `rolecall tenant apply` takes it as it is.\n\n\
+        Rust needs cargo and its target wasm32-unknown-unknown; js needs Node.js 20 with npm; python needs Python 3.11.\n\
+        What else a build needs it installs once into the folder's .tools, or into $ROLECALL_PLUGIN_TOOLS for many.\n\n\
+        Example:\n  rolecall plugin new my-mapping --lang js\n  rolecall plugin test my-mapping")]
     New(New),
     /// Build a plugin's folder to WebAssembly
-    #[command(after_help = "The module is put into plugins/, where tenant.toml names it.\n\nExample:\n  rolecall plugin build my-mapping")]
+    #[command(
+        after_help = "The module or component is put into plugins/, where tenant.toml names it. Nothing is built again while nothing\n\
+        has changed.\n\nExample:\n  rolecall plugin build my-mapping"
+    )]
     Build(Folder),
     /// Build a plugin's folder and run its golden cases
     #[command(after_help = "Example:\n  rolecall plugin test my-mapping\n\nExit code 1 when a case fails.")]
@@ -149,10 +152,5 @@ impl Plugin {
 
 /// Whether there is something to build in the folder: a tenant folder with a module in it is tested as it is.
 fn is_project(dir: &Path) -> bool {
-    dir.join(project::MANIFEST).is_file()
-}
-
-fn sandbox() -> anyhow::Result<Sandbox> {
-    // The author's own code: a backtrace may name its lines.
-    Sandbox::new(&SandboxConfig { source_lines: true, ..SandboxConfig::default() }).context("the sandbox can't be made")
+    Language::of(dir).is_some()
 }

@@ -15,10 +15,9 @@ use serde_json::{Value, json};
 use crate::cli::client::{Api, ApiError, Remote};
 use crate::cli::connection::At;
 use crate::cli::render::{self, Paint};
-use crate::cli::{EXIT_FOUND, Output, word};
+use crate::cli::{EXIT_FOUND, Output, sandbox, word};
 use crate::config::ConfigError;
 use crate::diagnostic::{self, Diagnostic};
-use crate::plugins::{Sandbox, SandboxConfig};
 use crate::reload;
 use crate::revision::{self, Files, GoldenResult, Revision};
 
@@ -139,7 +138,7 @@ impl Tenant {
 }
 
 fn build(dir: &Path) -> anyhow::Result<Result<Revision, Vec<Diagnostic>>> {
-    let sandbox = Sandbox::new(&SandboxConfig::default()).context("the sandbox can't be made")?;
+    let sandbox = sandbox::make()?;
     Ok(revision::read_folder(dir).and_then(|files| Revision::build(&files, &sandbox)))
 }
 

@@ -11,7 +11,7 @@ use super::contract::{self, Level};
 use super::engine::Machine;
 use super::error::PluginFault;
 use super::limits::{FRAMES_LIMIT, HOST_CALL_FUEL, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, STACK_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT};
-use super::{Frame, Limits, LogLine, Seen, Tables, Usage};
+use super::{Frame, LogLine, Seen, Tables, Usage};
 
 /// What a store holds for its plugin.
 pub struct Running {
@@ -19,9 +19,17 @@ pub struct Running {
     logs: Vec<LogLine>,
     dropped_lines: u64,
     memory_bytes: usize,
-    limits: Limits,
+    /// What it may have, in bytes.
+    memory_limit: usize,
     /// The first growth that was denied: why the plugin stopped, if it did.
     denied: Option<PluginFault>,
+}
+
+/// A plugin that can be instantiated, and what an instance may have.
+pub struct Ready {
+    pub pre: InstancePre<Running>,
+    /// Linear memory, in bytes: by the plugin's kind.
+    pub memory_bytes: usize,
 }
 
 /// Instantiates the plugin and calls it. What the call used, logged and was doing at its end is seen also where it gives no answer.
@@ -30,24 +38,26 @@ pub struct Running {
 /// The fault.
 pub fn run<R>(
     machine: &Machine,
-    plugin: &InstancePre<Running>,
+    plugin: &Ready,
     tables: Option<&Arc<Tables>>,
     seen: &mut Seen,
     call: impl FnOnce(&mut Store<Running>, &Instance) -> wasmtime::Result<R>,
 ) -> Result<R, PluginFault> {
     let (limits, started) = (machine.limits, Instant::now());
-    let running = Running { tables: tables.cloned(), logs: Vec::new(), dropped_lines: 0, memory_bytes: 0, limits, denied: None };
+    let memory_limit = plugin.memory_bytes;
+    let running = Running { tables: tables.cloned(), logs: Vec::new(), dropped_lines: 0, memory_bytes: 0, memory_limit, denied: None };
     let mut store = Store::new(&machine.engine, running);
     store.limiter(|running| running);
     store.set_hostcall_fuel(limits.output_bytes);
     store.set_epoch_deadline(machine.deadline_ticks());
-    let answer =
-        store.set_fuel(limits.fuel).and_then(|()| plugin.instantiate(&mut store)).and_then(|instance| call(&mut store, &instance)).map_err(
-            |error| {
-                seen.backtrace = backtrace(&error);
-                fault(machine, &store, &error)
-            },
-        );
+    let answer = store
+        .set_fuel(limits.fuel)
+        .and_then(|()| plugin.pre.instantiate(&mut store))
+        .and_then(|instance| call(&mut store, &instance))
+        .map_err(|error| {
+            seen.backtrace = backtrace(&error);
+            fault(machine, &store, &error)
+        });
     let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
     let running = store.into_data();
     seen.logs = running.logs;
@@ -117,8 +127,8 @@ fn innermost_function(error: &wasmtime::Error) -> Option<String> {
 impl ResourceLimiter for Running {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
-        if total > self.limits.memory_bytes {
-            self.denied.get_or_insert(PluginFault::Memory { used: size(total), allowed: size(self.limits.memory_bytes) });
+        if total > self.memory_limit {
+            self.denied.get_or_insert(PluginFault::Memory { used: size(total), allowed: size(self.memory_limit) });
             return Ok(false);
         }
         self.memory_bytes = total;

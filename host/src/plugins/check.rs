@@ -7,15 +7,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmparser::{Encoding, Parser, Payload};
 use wit_component::ComponentEncoder;
 
+use super::Limits;
 use super::contract::{HOST, TYPES};
 use super::error::PluginError;
-use super::limits::{CONTRACT_BYTES_LIMIT, FUNCTION_BYTES_LIMIT, FUNCTIONS_LIMIT, PARTS_LIMIT, PLUGIN_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT};
+use super::limits::{
+    CONTRACT_BYTES_LIMIT, FUNCTION_BYTES_LIMIT, FUNCTIONS_LIMIT, Kind, PARTS_LIMIT, PLUGIN_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT,
+};
 
 /// A page of linear memory.
 pub const WASM_PAGE_BYTES: u64 = 64 * 1024;
 
-/// The component in the bytes. A core module is made one, by the contract that it carries.
-pub fn component(bytes: &[u8], memory_bytes: usize) -> Result<Vec<u8>, PluginError> {
+/// The component in the bytes, and what runs in it. A core module is made one, by the contract that it carries.
+pub fn component(bytes: &[u8], limits: &Limits) -> Result<(Vec<u8>, Kind), PluginError> {
     if bytes.len() > PLUGIN_BYTES_LIMIT {
         return Err(PluginError::TooBig { used: size(bytes.len()), allowed: size(PLUGIN_BYTES_LIMIT) });
     }
@@ -25,14 +28,16 @@ pub fn component(bytes: &[u8], memory_bytes: usize) -> Result<Vec<u8>, PluginErr
     if !bytes.starts_with(b"\0asm") {
         return Err(PluginError::NotWasm);
     }
-    let counted = count(bytes, memory_bytes)?;
+    // What an interpreter may start with: the plugin's kind is told from no less than all that it starts with.
+    let counted = count(bytes, limits.interpreter_memory_bytes)?;
+    let kind = Kind::of(counted.memory_bytes);
     if counted.is_component {
-        return Ok(bytes.to_vec());
+        return Ok((bytes.to_vec(), kind));
     }
     if counted.contract_bytes == 0 {
         return Err(PluginError::NoContract);
     }
-    encode(bytes)
+    Ok((encode(bytes)?, kind))
 }
 
 /// A core module as a component with the imports and exports that it says it has.

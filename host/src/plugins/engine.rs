@@ -68,7 +68,7 @@ fn settings(slots: u32, sandbox: &SandboxConfig) -> Config {
         .max_core_instances_per_component(CORE_INSTANCES_LIMIT)
         .max_memories_per_component(1)
         .max_tables_per_component(TABLES_LIMIT)
-        .max_memory_size(limits.memory_bytes)
+        .max_memory_size(limits.memory_bytes.max(limits.interpreter_memory_bytes))
         .table_elements(TABLE_ELEMENTS_LIMIT)
         .max_core_instance_size(INSTANCE_BYTES_LIMIT)
         .max_component_instance_size(INSTANCE_BYTES_LIMIT)

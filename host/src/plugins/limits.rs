@@ -1,4 +1,4 @@
-//! What a plugin may use, as numbers with their reasons. docs/plugins.md shows the same numbers.
+//! What a plugin may use, as numbers with their reasons. docs/plugins/limits.md is made from it.
 
 /// Bytes of an uploaded plugin: an interpreter for JavaScript or Python with its snapshot is 12 to 18 MB.
 pub const PLUGIN_BYTES_LIMIT: usize = 32 * 1024 * 1024;
@@ -8,10 +8,11 @@ pub const FUNCTIONS_LIMIT: u64 = 100_000;
 pub const FUNCTION_BYTES_LIMIT: u64 = 1024 * 1024;
 /// Bytes of the sections that carry the contract: ours is under 4 KB, and reading it builds a graph.
 pub const CONTRACT_BYTES_LIMIT: usize = 256 * 1024;
-/// Modules, components and instances in a component: an encoded module has one and a few shims.
-pub const PARTS_LIMIT: u64 = 64;
-/// Core instances of one plugin: as above.
-pub const CORE_INSTANCES_LIMIT: u32 = 16;
+/// Modules, components and instances in a component: an encoded module has one and a few shims, Python's interpreter with its libraries
+/// some 150, most of them a few bytes.
+pub const PARTS_LIMIT: u64 = 256;
+/// Core instances of one plugin: as above, Python's libraries each have one.
+pub const CORE_INSTANCES_LIMIT: u32 = 64;
 /// Tables of one plugin: the module's own and the shims'.
 pub const TABLES_LIMIT: u32 = 8;
 /// Table elements: one for each function that is called indirectly.
@@ -21,6 +22,12 @@ pub const INSTANCE_BYTES_LIMIT: usize = 1024 * 1024;
 
 /// Linear memory, in bytes: a mapping in Rust needs two pages of 64 KiB.
 pub const MEMORY_BYTES_LIMIT: usize = 16 * 1024 * 1024;
+/// Linear memory of an interpreter, in bytes: JavaScript's starts with 9 MiB and Python's with 13, and what they add to it for a call is theirs
+/// to choose. A plugin that only claims to be one gains these bytes and nothing else: as many calls run at once as before.
+pub const INTERPRETER_MEMORY_BYTES_LIMIT: usize = 32 * 1024 * 1024;
+/// Memory that a plugin of a compiled language starts with, in bytes: its stack and its constants. What starts with more is taken for an
+/// interpreter with its snapshot; what a plugin says of itself is not asked.
+pub const COMPILED_START_BYTES_LIMIT: u64 = 4 * 1024 * 1024;
 /// The call stack, in bytes: enough for recursive descent through the deepest resource that is accepted.
 pub const STACK_BYTES_LIMIT: usize = 256 * 1024;
 /// Fuel for a call, about one unit an instruction: 10 to 20 ms. A mapping in Rust needs some ten thousand units.
@@ -50,3 +57,21 @@ pub const READS_LIMIT: usize = 64;
 pub const PATH_BYTES_LIMIT: usize = 256;
 /// Bytes of a plugin's name, its version, or the code of a refusal.
 pub const WORD_BYTES_LIMIT: usize = 100;
+
+/// What runs in a plugin: which bound its memory has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Code of a compiled language.
+    Compiled,
+    /// An interpreter of another language, with a snapshot of its memory.
+    Interpreter,
+}
+
+impl Kind {
+    /// Told from the memory that the plugin starts with, in bytes.
+    #[must_use]
+    pub fn of(starts_with_bytes: u64) -> Self {
+        if starts_with_bytes > COMPILED_START_BYTES_LIMIT { Self::Interpreter } else { Self::Compiled }
+    }
+}

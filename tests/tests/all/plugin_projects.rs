@@ -7,12 +7,79 @@ use serde_json::{Value, json};
 
 /// Runs `rolecall plugin …` with a person on standard input; gives whether it succeeded, and what it answered.
 async fn plugin(arguments: &[&str], input: &str) -> (bool, Value) {
-    let arguments = [&["plugin"], arguments, &["--json"]].concat();
-    // One folder for what guests are built of, so that a test builds little.
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guest");
-    let environment = [("CARGO_TARGET_DIR", shared.to_str().expect("the path is text"))];
-    let (done, out, error) = process::feed(&arguments, &environment, input).await;
+    let (done, out, error) = spoken(arguments, input).await;
     (done, serde_json::from_str(&out).unwrap_or_else(|e| panic!("{arguments:?}: no JSON ({e}): {out}\n{error}")))
+}
+
+/// As [`plugin`], with both outputs as they are.
+async fn spoken(arguments: &[&str], input: &str) -> (bool, String, String) {
+    let arguments = [&["plugin"], arguments, &["--json"]].concat();
+    // One folder for what guests are built of, one for what builds them, and one for what is compiled, so that a test builds little.
+    let target = |folder: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target").join(folder).display().to_string();
+    let folders =
+        [("CARGO_TARGET_DIR", target("guest")), ("ROLECALL_PLUGIN_TOOLS", target("plugin-tools")), ("XDG_CACHE_HOME", target("cache"))];
+    let environment: Vec<(&str, &str)> = folders.iter().map(|(name, folder)| (*name, folder.as_str())).collect();
+    process::feed(&arguments, &environment, input).await
+}
+
+/// From nothing to a plugin that passes its cases, in a language with an interpreter; then each of an author's mistakes, which has to be
+/// told in the language's own words.
+async fn scripted(language: &str, source: &str, [wrong_syntax, wrong_at_run_time]: [(&str, &str, &str); 2]) {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let dir = folder.path().join("project").display().to_string();
+    let (done, made) = plugin(&["new", "my-mapping", "--lang", language, "--dir", &dir], "").await;
+    assert!(done, "{made}");
+    let (done, tested) = plugin(&["test", &dir], "").await;
+    assert!(done && tested["cases"].as_array().is_some_and(|cases| cases.len() == 2), "{tested}");
+    let component = format!("{dir}/plugins/my_mapping.wasm");
+    let built = || std::fs::metadata(&component).and_then(|file| file.modified()).expect("the component is there");
+    let first = built();
+    let (done, again) = plugin(&["build", &dir], "").await;
+    assert!(done && again["hooks"] == json!(["transform-user"]), "{again}");
+    assert_eq!(built(), first, "nothing has changed, so nothing is built");
+
+    let ann = json!({"userName": "Ann@acme.example", "displayName": "Ann", "title": "Head"}).to_string();
+    let (done, said) = plugin(&["run", &dir], &ann).await;
+    assert!(done, "{said}");
+    assert_eq!(said["answer"]["account"], json!({"user_name": "ann@acme.example", "display_name": "Ann", "title": "Head"}));
+    assert_eq!(said["answer"]["provenance"]["title"], "title");
+
+    let case = r#"{"name": "wrong", "user": {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "x"}, "expect": {"account": {"user_name": "y"}}}"#;
+    std::fs::write(format!("{dir}/tests/wrong.json"), case).expect("a case can be written");
+    let (done, tested) = plugin(&["test", &dir], "").await;
+    assert!(!done && tested.to_string().contains("+    \\\"user_name\\\": \\\"x\\\""), "{tested}");
+
+    let source = format!("{dir}/{source}");
+    let right = std::fs::read_to_string(&source).expect("the source is there");
+    let (from, to, words) = wrong_syntax;
+    assert!(right.contains(from));
+    std::fs::write(&source, right.replace(from, to)).expect("the source can be written");
+    let (done, _, error) = spoken(&["build", &dir], "").await;
+    assert!(!done && error.contains(words), "{error}");
+    assert_eq!(built(), first, "what can't be built replaces nothing");
+
+    let (from, to, words) = wrong_at_run_time;
+    assert!(right.contains(from));
+    std::fs::write(&source, right.replace(from, to)).expect("the source can be written");
+    let (done, _, error) = spoken(&["build", &dir], "").await;
+    assert!(done, "{error}");
+    let (done, said) = plugin(&["run", &dir], &ann).await;
+    assert!(!done && said["fault"]["code"] == "trap", "{said}");
+    assert!(said["calls"][0]["logs"].to_string().contains(words), "{said}");
+}
+
+#[tokio::test]
+async fn from_nothing_to_a_tested_plugin_in_javascript() {
+    let misspelled = ("user.title", "user.titel", "Property 'titel' does not exist on type 'User'");
+    let failing = ("const login = user.userName;", "const login = user.userName; JSON.parse('{');", "SyntaxError");
+    scripted("js", "src/plugin.js", [misspelled, failing]).await;
+}
+
+#[tokio::test]
+async fn from_nothing_to_a_tested_plugin_in_python() {
+    let broken = ("return account", "return account)", "SyntaxError: unmatched ')'");
+    let failing = ("user.title", "user.titel", "AttributeError: 'User' object has no attribute 'titel'");
+    scripted("python", "src/plugin.py", [broken, failing]).await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::question::{Question, Said};
 use crate::cli::render;
 use crate::cli::{EXIT_FOUND, Output, tenant};
+use crate::plugins::limits::Kind;
 use crate::plugins::{Limits, Usage};
 
 /// Calls before the measured ones, so that the first is not the slowest of all.
@@ -34,7 +35,7 @@ impl Bench {
             asked.answer();
         }
         let mut times = Vec::new();
-        let mut used: BTreeMap<&'static str, Usage> = BTreeMap::new();
+        let mut used: BTreeMap<&'static str, (Kind, Usage)> = BTreeMap::new();
         for _ in 0..self.calls {
             let started = Instant::now();
             let Said { steps, fault, .. } = asked.answer();
@@ -46,17 +47,17 @@ impl Bench {
                     })?;
                 return Ok(ExitCode::from(EXIT_FOUND));
             }
-            used.extend(steps.into_iter().map(|step| (step.hook, step.usage)));
+            used.extend(steps.into_iter().map(|step| (step.hook, (step.kind, step.usage))));
         }
         times.sort_unstable();
         let (p50, p99) = (percentile(&times, 50), percentile(&times, 99));
         let limits = Limits::default();
         let hooks: BTreeMap<&str, Value> = used
             .iter()
-            .map(|(hook, usage)| {
+            .map(|(hook, (kind, usage))| {
                 let value = json!({
                     "fuel": usage.fuel, "fuel_limit": limits.fuel,
-                    "memory_bytes": usage.memory_bytes, "memory_bytes_limit": limits.memory_bytes,
+                    "memory_bytes": usage.memory_bytes, "memory_bytes_limit": limits.memory_bytes_of(*kind),
                 });
                 (*hook, value)
             })
@@ -66,13 +67,13 @@ impl Bench {
             let mut text =
                 format!("{} in {} calls: p50 {:.1} µs, p99 {:.1} µs\n", paint.strong("one person"), self.calls, micros(p50), micros(p99));
             let mut table = render::table(["", "uses", "may use", "share"]);
-            for (hook, usage) in &used {
+            for (hook, (kind, usage)) in &used {
                 let row = |what: &str, used: u64, most: u64| {
                     let share = if most == 0 { 0.0 } else { used as f64 / most as f64 * 100.0 };
                     [format!("{hook}: {what}"), used.to_string(), most.to_string(), format!("{share:.2} %")]
                 };
                 table.add_row(row("fuel", usage.fuel, limits.fuel));
-                table.add_row(row("bytes of memory", usage.memory_bytes as u64, limits.memory_bytes as u64));
+                table.add_row(row("bytes of memory", usage.memory_bytes as u64, limits.memory_bytes_of(*kind) as u64));
             }
             text += &format!("{table}\n");
             Ok(text)

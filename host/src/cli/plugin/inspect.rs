@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use crate::cli::render;
-use crate::cli::{EXIT_FOUND, Output};
-use crate::plugins::{Inspection, inspect, limits};
+use crate::cli::{EXIT_FOUND, Output, sandbox};
+use crate::plugins::{Inspection, Limits, inspect, limits};
 
 /// A plugin's file.
 #[derive(clap::Args)]
@@ -22,7 +22,7 @@ impl Inspect {
     pub(super) fn run(self, output: Output) -> anyhow::Result<ExitCode> {
         let bytes = std::fs::read(&self.file).with_context(|| format!("`{}` can't be read", self.file.display()))?;
         let found = inspect(&bytes);
-        let loaded = super::sandbox()?.load(&bytes);
+        let loaded = sandbox::make()?.load(&bytes);
         let (described, problem) = match &loaded {
             Ok(plugin) => (Some(plugin.description()), None),
             Err(error) => (None, Some(error.to_string())),
@@ -56,7 +56,11 @@ fn sizes(found: &Inspection) -> String {
     table.add_row(["contract".to_owned(), contract, "1.0.0".to_owned()]);
     table.add_row(["bytes".to_owned(), found.bytes.to_string(), limits::PLUGIN_BYTES_LIMIT.to_string()]);
     table.add_row(["functions".to_owned(), found.functions.to_string(), limits::FUNCTIONS_LIMIT.to_string()]);
-    table.add_row(["bytes of memory at the start".to_owned(), found.memory_bytes.to_string(), limits::MEMORY_BYTES_LIMIT.to_string()]);
+    table.add_row([
+        "bytes of memory at the start".to_owned(),
+        found.memory_bytes.to_string(),
+        Limits::default().memory_bytes_of(limits::Kind::of(found.memory_bytes)).to_string(),
+    ]);
     table.to_string()
 }
 

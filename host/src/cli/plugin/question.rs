@@ -11,11 +11,12 @@ use rolecall_scim::resource;
 use rolecall_scim::schema::Schemas;
 use serde_json::{Map, Value, json};
 
-use crate::cli::{EXIT_FOUND, Output, tenant};
+use crate::cli::{EXIT_FOUND, Output, sandbox, tenant};
 use crate::config::ConfigError;
 use crate::diagnostic::Diagnostic;
 use crate::mapping::{AccountShape, Mapping};
-use crate::plugins::{Call, Frame, LogLine, PluginFault, Seen, Tables, Usage};
+use crate::plugins::limits::Kind;
+use crate::plugins::{Call, Frame, LogLine, Plugin, PluginFault, Seen, Tables, Usage};
 use crate::revision::{self, Bound, Revision};
 
 /// The longest person that is read, in bytes: what SCIM takes in one request.
@@ -59,6 +60,8 @@ pub(super) struct Asked {
 /// What a hook's call used, and what it logged.
 pub(super) struct Step {
     pub hook: &'static str,
+    /// What runs in the plugin: how much memory it may have.
+    pub kind: Kind,
     pub usage: Usage,
     pub logs: Vec<LogLine>,
     /// What was running when it ended without an answer.
@@ -96,7 +99,7 @@ impl Question {
 
     /// Reads the person and loads the plugin; what is wrong with its folder is told as problems.
     pub(super) fn ask(self) -> anyhow::Result<Result<Asked, (PathBuf, Vec<Diagnostic>)>> {
-        let sandbox = super::sandbox()?;
+        let sandbox = sandbox::make()?;
         let invalid = |key: &'static str, problem: String| ConfigError::Invalid { key, problem };
         let (transform, propose, tables, schemas) = if self.path.is_dir() {
             if self.settings.is_some() {
@@ -155,8 +158,8 @@ pub(super) fn told(hook: &str, fault: &PluginFault) -> Value {
 }
 
 impl Step {
-    fn of(hook: &'static str, seen: Seen) -> Self {
-        Self { hook, usage: seen.usage, logs: seen.logs, backtrace: seen.backtrace }
+    fn of(hook: &'static str, plugin: &Plugin, seen: Seen) -> Self {
+        Self { hook, kind: plugin.kind(), usage: seen.usage, logs: seen.logs, backtrace: seen.backtrace }
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -187,7 +190,7 @@ impl Asked {
         if let Some(bound) = &self.transform {
             let mut seen = Seen::default();
             let mapping = bound.plugin.transform_seen(&self.call(bound, &handles), &mut seen);
-            steps.push(Step::of("transform-user", seen));
+            steps.push(Step::of("transform-user", &bound.plugin, seen));
             match mapping {
                 Ok(Mapping::Account { shape: made, provenance }) => {
                     answer.insert("account".into(), json!(made));
@@ -212,7 +215,7 @@ impl Asked {
             });
             let mut seen = Seen::default();
             let proposals = bound.plugin.propose_seen(&self.call(bound, &handles), &shape.unwrap_or_default(), &mut seen);
-            steps.push(Step::of("propose-roles", seen));
+            steps.push(Step::of("propose-roles", &bound.plugin, seen));
             match proposals {
                 Ok(proposals) => {
                     let proposals = proposals.iter().map(|role| json!({"role": role.role, "because": role.because}));

@@ -84,7 +84,7 @@ type Loaded = Result<(Option<Bound>, Option<Bound>, Arc<Tables>), (PathBuf, Vec<
 
 impl Replay {
     pub(super) async fn run(self, output: Output) -> anyhow::Result<ExitCode> {
-        let sandbox = super::sandbox()?;
+        let sandbox = crate::cli::sandbox::make()?;
         let file = Path::new(&self.which).is_file().then(|| PathBuf::from(&self.which));
         let (again, loaded) = match file {
             Some(file) => {

@@ -17,6 +17,8 @@ pub struct Guest {
     pub world: &'static str,
     pub texts: Vec<u8>,
     pub describe: u32,
+    /// Pages of memory that it starts with.
+    pub pages: u32,
     /// Imports: they come first in a module.
     pub imports: String,
     /// Functions, tables, a start function.
@@ -43,6 +45,7 @@ impl Guest {
             world,
             texts: Vec::new(),
             describe: 0,
+            pages: 2,
             imports: String::new(),
             items: String::new(),
             body: "unreachable".into(),
@@ -124,7 +127,7 @@ impl Guest {
         let text = format!(
             r#"(module
   {imports}
-  (memory (export "memory") 2)
+  (memory (export "memory") {pages})
   (global $free (mut i32) (i32.const {HEAP}))
   (data (i32.const {TEXTS}) "{texts}")
   {items}
@@ -147,6 +150,7 @@ impl Guest {
     (local $i i32)
     {body}))"#,
             imports = self.imports,
+            pages = self.pages,
             items = self.items,
             describe = self.describe,
             validate = self.validate,

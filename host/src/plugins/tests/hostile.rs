@@ -2,7 +2,8 @@
 
 use super::guest::{Guest, IMPORT_LOG, IMPORT_LOOKUP, answer};
 use super::limits::{
-    FUEL_LIMIT, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, MEMORY_BYTES_LIMIT, OUTPUT_BYTES_LIMIT, STACK_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT,
+    FUEL_LIMIT, INTERPRETER_MEMORY_BYTES_LIMIT, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, MEMORY_BYTES_LIMIT, OUTPUT_BYTES_LIMIT,
+    STACK_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT,
 };
 use super::*;
 
@@ -46,6 +47,19 @@ fn memory_is_bounded() {
     let answer = modest.out_of_scope(b"did without");
     modest.body = format!("(drop (memory.grow (i32.const 30000))) {answer}");
     assert_eq!(transform(&modest.module()).unwrap().mapping, Mapping::OutOfScope { reason: "did without".into() });
+}
+
+#[test]
+fn an_interpreter_is_known_by_what_it_starts_with_and_has_a_bound_of_its_own() {
+    for (pages, kind, most) in
+        [(64, Kind::Compiled, MEMORY_BYTES_LIMIT), (65, Kind::Interpreter, INTERPRETER_MEMORY_BYTES_LIMIT)]
+    {
+        let mut grows = guest("(loop $more (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) unreachable");
+        grows.pages = pages;
+        assert_eq!(sandbox().load(&grows.module()).unwrap().kind(), kind);
+        let most = most as u64;
+        assert_eq!(fault(&grows), PluginFault::Memory { used: most + 65_536, allowed: most });
+    }
 }
 
 #[test]

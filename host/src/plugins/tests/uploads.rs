@@ -25,7 +25,7 @@ fn what_is_no_wasm_is_told_so() {
 
 #[test]
 fn machine_code_is_never_accepted() {
-    let component = check::component(&good(), limits::MEMORY_BYTES_LIMIT).unwrap();
+    let component = check::component(&good(), &Limits::default()).unwrap().0;
     let artefact = sandbox().machine.engine.precompile_component(&component).unwrap();
     assert_eq!(refused(&artefact), PluginError::Precompiled);
 }
@@ -63,14 +63,14 @@ fn what_takes_long_to_compile_is_bounded() {
     let mut guest = Guest::transformer();
     guest.items = format!("(func {})", "(drop (i32.const 1))".repeat(400_000));
     assert_eq!(refused(&guest.module()).code(), "function_too_big");
-    let parts = format!("(component {})", "(core module)".repeat(100));
-    assert!(refused(&wat(&parts)).to_string().contains("more than 64 modules"));
+    let parts = format!("(component {})", "(core module)".repeat(300));
+    assert!(refused(&wat(&parts)).to_string().contains("more than 256 modules"));
 }
 
 #[test]
 fn what_it_starts_with_is_bounded() {
-    let PluginError::TooMuchMemory { used, .. } = refused(&wat("(module (memory 300))")) else { panic!("not the memory") };
-    assert_eq!(used, 300 * 65_536);
+    let PluginError::TooMuchMemory { used, .. } = refused(&wat("(module (memory 600))")) else { panic!("not the memory") };
+    assert_eq!(used, 600 * 65_536);
     assert!(refused(&wat("(module (table 1000000 funcref))")).to_string().contains("1000000 table elements"));
     let mut two = Guest::transformer();
     two.items = "(memory $second 1)".into();

@@ -1,0 +1,112 @@
+// ASCII spellings of letters that people's names have: Latin with marks, Greek, Cyrillic.
+
+/** Lower-case letters and what they are spelled as. */
+const SPELLINGS = [
+  // Latin. A lower-case İ is an i and a mark.
+  ["àáâãäåāăąǎǟǡǻȁȃȧḁẚạảấầẩẫậắằẳẵặª", "a"],
+  ["æǣǽ", "ae"],
+  ["ḃḅḇƀɓ", "b"],
+  ["çćĉċčḉȼ", "c"],
+  ["ðďđḋḍḏḑḓɖɗ", "d"],
+  ["èéêëēĕėęěȅȇȩḕḗḙḛḝẹẻẽếềểễệəǝ", "e"],
+  ["ḟƒ", "f"],
+  ["ĝğġģǧǵḡǥ", "g"],
+  ["ĥħȟḣḥḧḩḫẖ", "h"],
+  ["iìíîïĩīĭįıǐȉȋḭḯỉịɨ", "i"],
+  ["ĳ", "ij"],
+  ["ĵǰɉ", "j"],
+  ["ķĸǩḱḳḵƙ", "k"],
+  ["ĺļľŀłḷḹḻḽƚ", "l"],
+  ["ḿṁṃ", "m"],
+  ["ñńņňŉŋǹṅṇṉṋɲ", "n"],
+  ["òóôõöøōŏőơǒǫǭǿȍȏȫȭȯȱṍṏṑṓọỏốồổỗộớờởỡợɔº", "o"],
+  ["œ", "oe"],
+  ["ṕṗ", "p"],
+  ["ŕŗřȑȓṙṛṝṟ", "r"],
+  ["śŝşšșſṡṣṥṧṩ", "s"],
+  ["ß", "ss"],
+  ["ţťŧțṫṭṯṱẗ", "t"],
+  ["þ", "th"],
+  ["ùúûüũūŭůűųưǔǖǘǚǜȕȗṳṵṷṹṻụủứừửữự", "u"],
+  ["ṽṿ", "v"],
+  ["ŵẁẃẅẇẉẘ", "w"],
+  ["ẋẍ", "x"],
+  ["ýÿŷȳẏẙỳỵỷỹƴ", "y"],
+  ["źżžẑẓẕƶ", "z"],
+  // Greek.
+  ["αά", "a"],
+  ["β", "v"],
+  ["γ", "g"],
+  ["δ", "d"],
+  ["εέ", "e"],
+  ["ζ", "z"],
+  ["ηήιίϊΐ", "i"],
+  ["θ", "th"],
+  ["κ", "k"],
+  ["λ", "l"],
+  ["μ", "m"],
+  ["ν", "n"],
+  ["ξ", "x"],
+  ["οόωώ", "o"],
+  ["π", "p"],
+  ["ρ", "r"],
+  ["σς", "s"],
+  ["τ", "t"],
+  ["υύϋΰ", "u"],
+  ["φ", "f"],
+  ["χ", "ch"],
+  ["ψ", "ps"],
+  // Cyrillic. The signs have no sound of their own.
+  ["а", "a"],
+  ["б", "b"],
+  ["в", "v"],
+  ["гґ", "g"],
+  ["д", "d"],
+  ["ђ", "dj"],
+  ["еэ", "e"],
+  ["ё", "yo"],
+  ["є", "ye"],
+  ["ж", "zh"],
+  ["з", "z"],
+  ["иі", "i"],
+  ["ї", "yi"],
+  ["й", "y"],
+  ["ј", "j"],
+  ["кќ", "k"],
+  ["л", "l"],
+  ["љ", "lj"],
+  ["м", "m"],
+  ["н", "n"],
+  ["њ", "nj"],
+  ["о", "o"],
+  ["п", "p"],
+  ["р", "r"],
+  ["с", "s"],
+  ["т", "t"],
+  ["ћ", "c"],
+  ["уў", "u"],
+  ["ф", "f"],
+  ["х", "kh"],
+  ["ц", "ts"],
+  ["ч", "ch"],
+  ["џ", "dz"],
+  ["ш", "sh"],
+  ["щ", "shch"],
+  ["ъь", ""],
+  ["ы", "y"],
+  ["ю", "yu"],
+  ["я", "ya"],
+];
+
+const SPELLED = new Map(SPELLINGS.flatMap(([letters, spelled]) => [...letters].map((letter) => [letter, spelled])));
+
+/**
+ * How a letter is spelled in lower-case ASCII; marks that combine have no spelling of their own. Nothing: not in the table.
+ * @param {string} letter
+ * @returns {string | undefined}
+ */
+export function spell(letter) {
+  if (letter >= "\u0300" && letter <= "\u036f") return "";
+  const [lower] = letter.toLowerCase();
+  return SPELLED.get(lower);
+}
