@@ -188,10 +188,15 @@ impl Sandbox {
     /// # Errors
     /// What is wrong, and the fix.
     pub fn load(&self, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
+        check::bytes(bytes)?;
         let digest = sha256_hex(bytes);
         if let Some(plugin) = self.find(&digest) {
             return Ok(plugin);
         }
+        check::on_a_deep_stack(|| self.load_new(digest, bytes))
+    }
+
+    fn load_new(&self, digest: String, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
         let component = check::component(bytes, self.machine.limits.memory_bytes)?;
         let _one_at_a_time = lock(&self.compiling);
         // Another thread may have had the same bytes.

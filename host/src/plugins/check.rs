@@ -2,20 +2,25 @@
 //!
 //! Knows nothing of wasmtime but how to tell its artefacts.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread;
 
 use wasmparser::{Encoding, Parser, Payload};
 use wit_component::ComponentEncoder;
 
 use super::contract::{HOST, TYPES};
 use super::error::PluginError;
-use super::limits::{CONTRACT_BYTES_LIMIT, FUNCTION_BYTES_LIMIT, FUNCTIONS_LIMIT, PARTS_LIMIT, PLUGIN_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT};
+use super::limits::{
+    CONTRACT_BYTES_LIMIT, FUNCTION_BYTES_LIMIT, FUNCTIONS_LIMIT, LOAD_STACK_BYTES, PARTS_LIMIT, PLUGIN_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT,
+    TYPE_BYTES_LIMIT,
+};
 
 /// A page of linear memory.
 pub const WASM_PAGE_BYTES: u64 = 64 * 1024;
 
-/// The component in the bytes. A core module is made one, by the contract that it carries.
-pub fn component(bytes: &[u8], memory_bytes: usize) -> Result<Vec<u8>, PluginError> {
+/// What shows at first sight, before anything is read or hashed.
+pub fn bytes(bytes: &[u8]) -> Result<(), PluginError> {
     if bytes.len() > PLUGIN_BYTES_LIMIT {
         return Err(PluginError::TooBig { used: size(bytes.len()), allowed: size(PLUGIN_BYTES_LIMIT) });
     }
@@ -25,6 +30,24 @@ pub fn component(bytes: &[u8], memory_bytes: usize) -> Result<Vec<u8>, PluginErr
     if !bytes.starts_with(b"\0asm") {
         return Err(PluginError::NotWasm);
     }
+    Ok(())
+}
+
+/// Runs what reads an upload's types on a stack on which they can't be nested too deep: an overflow would end the process.
+///
+/// # Errors
+/// When the machine can't start a thread.
+pub fn on_a_deep_stack<T: Send>(read: impl FnOnce() -> Result<T, PluginError> + Send) -> Result<T, PluginError> {
+    thread::scope(|scope| {
+        // Only the pages that are used are ever there.
+        let reader = thread::Builder::new().name("plugin-load".into()).stack_size(LOAD_STACK_BYTES).spawn_scoped(scope, read);
+        let reader = reader.map_err(|error| PluginError::Engine { reason: error.to_string() })?;
+        reader.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+/// The component in the bytes, of which [`bytes`] thinks well. A core module is made one, by the contract that it carries.
+pub fn component(bytes: &[u8], memory_bytes: usize) -> Result<Vec<u8>, PluginError> {
     let counted = count(bytes, memory_bytes)?;
     if counted.is_component {
         return Ok(bytes.to_vec());
@@ -56,6 +79,7 @@ struct Counted {
     functions: u64,
     memory_bytes: u64,
     contract_bytes: usize,
+    type_bytes: u64,
 }
 
 /// Walks the sections, nested modules' too, without validating function bodies: the compiler does that.
@@ -93,6 +117,8 @@ impl Counted {
                     return Err(PluginError::FunctionTooBig { used, allowed: FUNCTION_BYTES_LIMIT });
                 }
             }
+            Payload::ComponentTypeSection(section) => self.types(&section.range())?,
+            Payload::CoreTypeSection(section) => self.types(&section.range())?,
             Payload::MemorySection(section) => {
                 for memory in section {
                     let pages = memory.map_err(|error| malformed(&error))?.initial;
@@ -130,6 +156,14 @@ impl Counted {
                 }
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn types(&mut self, section: &Range<u64>) -> Result<(), PluginError> {
+        self.type_bytes += section.end.saturating_sub(section.start);
+        if self.type_bytes > TYPE_BYTES_LIMIT {
+            return Err(PluginError::Compile { reason: format!("its component types are over {TYPE_BYTES_LIMIT} bytes") });
         }
         Ok(())
     }
