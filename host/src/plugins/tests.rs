@@ -2,6 +2,7 @@
 
 mod answers;
 mod artefacts;
+mod canary;
 mod costs;
 mod guest;
 mod hostile;
