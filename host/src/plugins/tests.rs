@@ -4,6 +4,7 @@ mod answers;
 mod artefacts;
 mod canary;
 mod costs;
+mod fuzz;
 mod guest;
 mod hostile;
 mod uploads;

@@ -57,7 +57,7 @@ pub fn large() -> Value {
 }
 
 /// What the example plugin reads of a person, as the host projects it.
-fn projected(user: &Value) -> Value {
+pub fn projected(user: &Value) -> Value {
     let Value::Object(user) = user else { return Value::Null };
     let reads = |name: &str| PeopleMapping::READS.contains(&name);
     Value::Object(user.iter().filter(|(name, _)| reads(name)).map(|(name, value)| (name.clone(), value.clone())).collect())
