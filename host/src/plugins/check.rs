@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of wasmtime but how to tell its artefacts.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
@@ -60,6 +61,7 @@ pub fn component(bytes: &[u8], memory_bytes: usize) -> Result<Vec<u8>, PluginErr
 
 /// A core module as a component with the imports and exports that it says it has.
 pub fn encode(module: &[u8]) -> Result<Vec<u8>, PluginError> {
+    has_no_circle(module)?;
     // The encoder reads a graph of types from the upload, and is written for authors' builds: what it asserts of them,
     // a hostile upload may break.
     let encoded = catch_unwind(AssertUnwindSafe(|| ComponentEncoder::default().module(module).and_then(|encoder| encoder.encode())));
@@ -68,6 +70,42 @@ pub fn encode(module: &[u8]) -> Result<Vec<u8>, PluginError> {
         Ok(Err(error)) => Err(PluginError::WrongWorld { detail: short(&format!("{error:#}")) }),
         Err(_) => Err(PluginError::WrongWorld { detail: "the contract that the module carries can't be read".into() }),
     }
+}
+
+/// Whether the packages of the contracts that the module carries use each other in no circle, of which the encoder, which follows them, finds no
+/// end. Versions don't count, because contracts are merged by what is compatible.
+fn has_no_circle(module: &[u8]) -> Result<(), PluginError> {
+    let wrong = |detail: &str| PluginError::WrongWorld { detail: short(detail) };
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for payload in Parser::new(0).parse_all(module) {
+        let Payload::CustomSection(section) = payload.map_err(|error| malformed(&error))? else { continue };
+        if !section.name().starts_with("component-type") {
+            continue;
+        }
+        if !section.data().starts_with(b"\0asm") {
+            return Err(wrong("the contract that the module carries is of an old format"));
+        }
+        let decoded = catch_unwind(|| wit_parser::decoding::decode_world(section.data()));
+        let decoded = decoded.map_err(|_| wrong("the contract that the module carries can't be read"))?;
+        let (contract, _) = decoded.map_err(|error| wrong(&format!("{error:#}")))?;
+        let name = |id| {
+            let package: &wit_parser::Package = &contract.packages[id];
+            format!("{}:{}", package.name.namespace, package.name.name)
+        };
+        for (id, _) in contract.packages.iter() {
+            uses.entry(name(id)).or_default().extend(contract.package_direct_deps(id).map(name));
+        }
+    }
+    // Those go whose own all have gone; in a circle none can be the first.
+    while !uses.is_empty() {
+        let before = uses.len();
+        let left: BTreeSet<String> = uses.keys().cloned().collect();
+        uses.retain(|_, used| used.iter().any(|name| left.contains(name)));
+        if uses.len() == before {
+            return Err(wrong("the packages of the contract that the module carries use each other in a circle"));
+        }
+    }
+    Ok(())
 }
 
 #[derive(Default)]
