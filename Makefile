@@ -35,6 +35,7 @@ test: ## everything, on SQLite and on a PostgreSQL of its own: what has to pass 
 	@scripts/test
 
 soak: build ## what takes longer: more kills, more races, more generated traffic (about half an hour)
+	@ROLECALL_TEST_SOAK=1 STEP_LIMIT=7200 scripts/step soak-sandbox $(CARGO) test --locked --package rolecall --lib plugins::tests
 	@ROLECALL_TEST_SOAK=1 STEP_LIMIT=7200 scripts/step soak scripts/with-postgres $(CARGO) test --locked --package rolecall-tests --test all
 
 fuzz: ## run each fuzz target for FUZZ_SECONDS (600); what is found becomes a failing test

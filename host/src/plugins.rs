@@ -20,7 +20,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use wasmtime::component::Component;
@@ -78,6 +78,15 @@ pub struct Transformed {
     pub usage: Usage,
     /// What it logged.
     pub logs: Vec<LogLine>,
+}
+
+/// How long one call took in an instance that was used before: [`Plugin::time_reused`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reused {
+    /// With the projection before it and the check of the answer after it, as a decision has them.
+    pub whole: Duration,
+    /// The call alone.
+    pub guest: Duration,
 }
 
 /// A role that a plugin nominates.
@@ -214,10 +223,15 @@ impl Sandbox {
     /// # Errors
     /// What is wrong, and the fix.
     pub fn load(&self, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
+        check::bytes(bytes)?;
         let digest = sha256_hex(bytes);
         if let Some(plugin) = self.find(&digest) {
             return Ok(plugin);
         }
+        check::on_a_deep_stack(|| self.load_new(digest, bytes))
+    }
+
+    fn load_new(&self, digest: String, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
         let (component, kind) = check::component(bytes, &self.machine.limits)?;
         let _one_at_a_time = lock(&self.compiling);
         // Another thread may have had the same bytes.
@@ -394,6 +408,33 @@ impl Plugin {
             hook.load(&mut *store, instance)?.call_transform_user(store, question(call, &as_of, &user))
         })?;
         answer::mapping(answer)
+    }
+
+    /// Times `transform-user` in one instance that is called again and again, as no decision is ever made: what a fresh instance costs is the
+    /// difference. The answers are dropped.
+    ///
+    /// # Errors
+    /// The fault: an instance that is used again may run out of memory, because nothing is cleared.
+    pub fn time_reused(&self, call: &Call<'_>, calls: usize) -> Result<Vec<Reused>, PluginFault> {
+        let hook = self.transform.as_ref().ok_or(PluginFault::MissingHook { hook: "transform-user" })?;
+        let (as_of, user) = self.question(call, "")?;
+        let times = call::run(&self.machine, &self.instance, Some(call.tables), &mut Seen::default(), |store, instance| {
+            let hook = hook.load(&mut *store, instance)?;
+            let mut times = Vec::with_capacity(calls);
+            for _ in 0..calls {
+                store.set_fuel(self.machine.limits.fuel)?;
+                let started = Instant::now();
+                // What a decision does around the call too, so that the instance is all that differs.
+                drop(self.question(call, ""));
+                let called = Instant::now();
+                let answer = hook.call_transform_user(&mut *store, question(call, &as_of, &user))?;
+                let guest = called.elapsed();
+                drop(answer::mapping(answer));
+                times.push(Reused { whole: started.elapsed(), guest });
+            }
+            Ok(times)
+        })?;
+        Ok(times)
     }
 
     /// `propose-roles`.

@@ -5,8 +5,12 @@
 
 #[path = "rolecall/commits.rs"]
 mod commits;
+#[path = "rolecall/extism.rs"]
+mod extism;
 #[path = "rolecall/load.rs"]
 mod load;
+#[path = "rolecall/noisy.rs"]
+mod noisy;
 #[path = "rolecall/peers.rs"]
 mod peers;
 #[path = "rolecall/plugins.rs"]
@@ -21,6 +25,8 @@ mod protocol;
 mod provisioning;
 #[path = "rolecall/report.rs"]
 mod report;
+#[path = "rolecall/tenants.rs"]
+mod tenants;
 
 use std::path::Path;
 
@@ -41,12 +47,21 @@ fn main() {
     if asked("plugins") {
         plugins::measure(&mut report);
     }
+    if asked("extism") {
+        extism::measure(&mut report);
+    }
     if asked("protocol") {
         protocol::filters(&mut report);
     }
     runtime.block_on(async {
         if asked("provisioning") {
             provisioning::measure(&mut report).await;
+        }
+        if asked("noisy") {
+            noisy::measure(&mut report).await;
+        }
+        if asked("tenants") {
+            tenants::measure(&mut report).await;
         }
         if asked("peers") {
             peers::measure(&mut report).await;

@@ -59,6 +59,15 @@ impl Process {
         line.split_whitespace().nth(1).and_then(|kib| kib.parse::<usize>().ok()).expect("a number") * 1024
     }
 
+    /// Its number.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("the process runs")
+    }
+
     /// Kills it as `kill -9` does and waits until it is gone.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("the process can be killed");

@@ -1,5 +1,6 @@
 //! One call: a fresh store and instance, the limits that hold it, what it may ask of the host, and what its end means.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,7 +11,9 @@ use super::check::{short, size};
 use super::contract::{self, Level};
 use super::engine::Machine;
 use super::error::PluginFault;
-use super::limits::{FRAMES_LIMIT, HOST_CALL_FUEL, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, STACK_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT};
+use super::limits::{
+    CELL_FUEL, FRAMES_LIMIT, HOST_CALL_FUEL, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, STACK_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT,
+};
 use super::{Frame, LogLine, Seen, Tables, Usage};
 
 /// What a store holds for its plugin.
@@ -148,21 +151,24 @@ impl ResourceLimiter for Running {
 pub fn link(linker: &mut Linker<Running>) -> wasmtime::Result<()> {
     let mut host = linker.instance(contract::HOST)?;
     host.func_wrap("log", |mut store: StoreContextMut<'_, Running>, (level, message): (Level, String)| {
-        charge(&mut store, message.len())?;
+        charge(&mut store, message.len(), 0)?;
         store.data_mut().log(level, message);
         Ok(())
     })?;
     host.func_wrap("lookup", |mut store: StoreContextMut<'_, Running>, (table, key): (String, String)| {
+        // Paid for before it is copied.
         let row = store.data().row(&table, &key);
-        let row_bytes = row.iter().flatten().map(|(column, value)| column.len() + value.len()).sum::<usize>();
-        charge(&mut store, table.len() + key.len() + row_bytes)?;
+        let (cells, bytes) = row.map_or((0, 0), |row| (row.len(), row.iter().map(|(column, value)| column.len() + value.len()).sum()));
+        charge(&mut store, table.len() + key.len() + bytes, cells)?;
+        let row = store.data().row(&table, &key);
+        let row: Option<Vec<(String, String)>> = row.map(|row| row.iter().map(|(column, value)| (column.clone(), value.clone())).collect());
         Ok((row,))
     })
 }
 
 /// The host's work is paid for in fuel: else a loop of look-ups would be nearly free.
-fn charge(store: &mut StoreContextMut<'_, Running>, bytes: usize) -> wasmtime::Result<()> {
-    let cost = HOST_CALL_FUEL.saturating_add(size(bytes));
+fn charge(store: &mut StoreContextMut<'_, Running>, bytes: usize, cells: usize) -> wasmtime::Result<()> {
+    let cost = HOST_CALL_FUEL.saturating_add(size(bytes)).saturating_add(CELL_FUEL.saturating_mul(size(cells)));
     let left = store.get_fuel()?;
     store.set_fuel(left.saturating_sub(cost))?;
     if left < cost { Err(Trap::OutOfFuel.into()) } else { Ok(()) }
@@ -189,8 +195,7 @@ impl Running {
         self.logs.push(LogLine { level: level.into(), message });
     }
 
-    fn row(&self, table: &str, key: &str) -> Option<Vec<(String, String)>> {
-        let row = self.tables.as_ref()?.get(table)?.get(key)?;
-        Some(row.iter().map(|(column, value)| (column.clone(), value.clone())).collect())
+    fn row(&self, table: &str, key: &str) -> Option<&BTreeMap<String, String>> {
+        self.tables.as_ref()?.get(table)?.get(key)
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Knows nothing of wasmtime but how to tell its artefacts.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread;
 
 use wasmparser::{Encoding, Parser, Payload};
 use wit_component::ComponentEncoder;
@@ -11,14 +14,15 @@ use super::Limits;
 use super::contract::{HOST, TYPES};
 use super::error::PluginError;
 use super::limits::{
-    CONTRACT_BYTES_LIMIT, FUNCTION_BYTES_LIMIT, FUNCTIONS_LIMIT, Kind, PARTS_LIMIT, PLUGIN_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT,
+    CONTRACT_BYTES_LIMIT, FUNCTION_BYTES_LIMIT, FUNCTIONS_LIMIT, Kind, LOAD_STACK_BYTES, PARTS_LIMIT, PLUGIN_BYTES_LIMIT,
+    TABLE_ELEMENTS_LIMIT, TYPE_BYTES_LIMIT,
 };
 
 /// A page of linear memory.
 pub const WASM_PAGE_BYTES: u64 = 64 * 1024;
 
-/// The component in the bytes, and what runs in it. A core module is made one, by the contract that it carries.
-pub fn component(bytes: &[u8], limits: &Limits) -> Result<(Vec<u8>, Kind), PluginError> {
+/// What shows at first sight, before anything is read or hashed.
+pub fn bytes(bytes: &[u8]) -> Result<(), PluginError> {
     if bytes.len() > PLUGIN_BYTES_LIMIT {
         return Err(PluginError::TooBig { used: size(bytes.len()), allowed: size(PLUGIN_BYTES_LIMIT) });
     }
@@ -28,6 +32,25 @@ pub fn component(bytes: &[u8], limits: &Limits) -> Result<(Vec<u8>, Kind), Plugi
     if !bytes.starts_with(b"\0asm") {
         return Err(PluginError::NotWasm);
     }
+    Ok(())
+}
+
+/// Runs what reads an upload's types on a stack on which they can't be nested too deep: an overflow would end the process.
+///
+/// # Errors
+/// When the machine can't start a thread.
+pub fn on_a_deep_stack<T: Send>(read: impl FnOnce() -> Result<T, PluginError> + Send) -> Result<T, PluginError> {
+    thread::scope(|scope| {
+        // Only the pages that are used are ever there.
+        let reader = thread::Builder::new().name("plugin-load".into()).stack_size(LOAD_STACK_BYTES).spawn_scoped(scope, read);
+        let reader = reader.map_err(|error| PluginError::Engine { reason: error.to_string() })?;
+        reader.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+/// The component in the bytes, of which [`bytes`] thinks well, and what runs in it. A core module is made one, by the contract that it
+/// carries.
+pub fn component(bytes: &[u8], limits: &Limits) -> Result<(Vec<u8>, Kind), PluginError> {
     // What an interpreter may start with: the plugin's kind is told from no less than all that it starts with.
     let counted = count(bytes, limits.interpreter_memory_bytes)?;
     let kind = Kind::of(counted.memory_bytes);
@@ -42,6 +65,7 @@ pub fn component(bytes: &[u8], limits: &Limits) -> Result<(Vec<u8>, Kind), Plugi
 
 /// A core module as a component with the imports and exports that it says it has.
 pub fn encode(module: &[u8]) -> Result<Vec<u8>, PluginError> {
+    has_no_circle(module)?;
     // The encoder reads a graph of types from the upload, and is written for authors' builds: what it asserts of them,
     // a hostile upload may break.
     let encoded = catch_unwind(AssertUnwindSafe(|| ComponentEncoder::default().module(module).and_then(|encoder| encoder.encode())));
@@ -50,6 +74,42 @@ pub fn encode(module: &[u8]) -> Result<Vec<u8>, PluginError> {
         Ok(Err(error)) => Err(PluginError::WrongWorld { detail: short(&format!("{error:#}")) }),
         Err(_) => Err(PluginError::WrongWorld { detail: "the contract that the module carries can't be read".into() }),
     }
+}
+
+/// Whether the packages of the contracts that the module carries use each other in no circle, of which the encoder, which follows them, finds no
+/// end. Versions don't count, because contracts are merged by what is compatible.
+fn has_no_circle(module: &[u8]) -> Result<(), PluginError> {
+    let wrong = |detail: &str| PluginError::WrongWorld { detail: short(detail) };
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for payload in Parser::new(0).parse_all(module) {
+        let Payload::CustomSection(section) = payload.map_err(|error| malformed(&error))? else { continue };
+        if !section.name().starts_with("component-type") {
+            continue;
+        }
+        if !section.data().starts_with(b"\0asm") {
+            return Err(wrong("the contract that the module carries is of an old format"));
+        }
+        let decoded = catch_unwind(|| wit_parser::decoding::decode_world(section.data()));
+        let decoded = decoded.map_err(|_| wrong("the contract that the module carries can't be read"))?;
+        let (contract, _) = decoded.map_err(|error| wrong(&format!("{error:#}")))?;
+        let name = |id| {
+            let package: &wit_parser::Package = &contract.packages[id];
+            format!("{}:{}", package.name.namespace, package.name.name)
+        };
+        for (id, _) in contract.packages.iter() {
+            uses.entry(name(id)).or_default().extend(contract.package_direct_deps(id).map(name));
+        }
+    }
+    // Those go whose own all have gone; in a circle none can be the first.
+    while !uses.is_empty() {
+        let before = uses.len();
+        let left: BTreeSet<String> = uses.keys().cloned().collect();
+        uses.retain(|_, used| used.iter().any(|name| left.contains(name)));
+        if uses.len() == before {
+            return Err(wrong("the packages of the contract that the module carries use each other in a circle"));
+        }
+    }
+    Ok(())
 }
 
 #[derive(Default)]
@@ -61,6 +121,7 @@ struct Counted {
     functions: u64,
     memory_bytes: u64,
     contract_bytes: usize,
+    type_bytes: u64,
 }
 
 /// Walks the sections, nested modules' too, without validating function bodies: the compiler does that.
@@ -98,6 +159,8 @@ impl Counted {
                     return Err(PluginError::FunctionTooBig { used, allowed: FUNCTION_BYTES_LIMIT });
                 }
             }
+            Payload::ComponentTypeSection(section) => self.types(&section.range())?,
+            Payload::CoreTypeSection(section) => self.types(&section.range())?,
             Payload::MemorySection(section) => {
                 for memory in section {
                     let pages = memory.map_err(|error| malformed(&error))?.initial;
@@ -135,6 +198,14 @@ impl Counted {
                 }
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn types(&mut self, section: &Range<u64>) -> Result<(), PluginError> {
+        self.type_bytes += section.end.saturating_sub(section.start);
+        if self.type_bytes > TYPE_BYTES_LIMIT {
+            return Err(PluginError::Compile { reason: format!("its component types are over {TYPE_BYTES_LIMIT} bytes") });
         }
         Ok(())
     }

@@ -7,7 +7,11 @@ pub const FUNCTIONS_LIMIT: u64 = 100_000;
 /// Bytes of one function: compiling takes more than linear time, and the largest interpreter loops are a few hundred KB.
 pub const FUNCTION_BYTES_LIMIT: u64 = 1024 * 1024;
 /// Bytes of the sections that carry the contract: ours is under 4 KB, and reading it builds a graph.
-pub const CONTRACT_BYTES_LIMIT: usize = 256 * 1024;
+pub const CONTRACT_BYTES_LIMIT: usize = 64 * 1024;
+/// Bytes of a component's types: ours are under 1 KB. Three bytes nest a type one deeper, and who reads it recurses.
+pub const TYPE_BYTES_LIMIT: u64 = 64 * 1024;
+/// The stack on which an upload is read and compiled, in bytes: room for types that are nested as deep as they may be large.
+pub const LOAD_STACK_BYTES: usize = 256 * 1024 * 1024;
 /// Modules, components and instances in a component: an encoded module has one and a few shims, Python's interpreter with its libraries
 /// some 150, most of them a few bytes.
 pub const PARTS_LIMIT: u64 = 256;
@@ -47,7 +51,9 @@ pub const LOG_LINE_BYTES_LIMIT: usize = 1_000;
 /// Functions that are named of those that were running when a call ended: the innermost ones tell.
 pub const FRAMES_LIMIT: usize = 16;
 /// Fuel for a log line or a look-up, on top of one unit a byte: the host's work is paid for too.
-pub const HOST_CALL_FUEL: u64 = 1_000;
+pub const HOST_CALL_FUEL: u64 = 3_000;
+/// Fuel for each cell of a row that was found: its two texts are copied into the plugin one by one.
+pub const CELL_FUEL: u64 = 1_500;
 
 /// Roles nominated at once: more than a person can have.
 pub const PROPOSALS_LIMIT: usize = 256;

@@ -2,10 +2,14 @@
 
 mod answers;
 mod artefacts;
+mod canary;
+mod costs;
+mod fuzz;
 mod guest;
 mod hostile;
 mod uploads;
 
+use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::json;
@@ -21,7 +25,8 @@ fn sandbox() -> &'static Sandbox {
 
 fn tables() -> Arc<Tables> {
     let row = BTreeMap::from([("app".to_owned(), "billing".to_owned())]);
-    Arc::new(Tables::from([("teams".to_owned(), BTreeMap::from([("eng".to_owned(), row)]))]))
+    let wide = (0..500).map(|column| (format!("{column}"), String::new())).collect();
+    Arc::new(Tables::from([("teams".to_owned(), BTreeMap::from([("eng".to_owned(), row), ("wide".to_owned(), wide)]))]))
 }
 
 /// A call about an invented person.
@@ -50,6 +55,26 @@ fn good() -> Vec<u8> {
 fn assert_goes_on(sandbox: &Sandbox) {
     let Mapping::Account { shape, .. } = transform_in(sandbox, &good()).unwrap().mapping else { panic!("no account") };
     assert_eq!(shape.user_name, "ann");
+}
+
+/// Whether what takes long is asked for: `make soak`.
+fn is_soak() -> bool {
+    std::env::var_os("ROLECALL_TEST_SOAK").is_some()
+}
+
+/// Whether the test runs in a process of its own, as one must that measures its process. If not, such a process is started and has to pass.
+fn is_alone(test: &str) -> bool {
+    const ALONE: &str = "ROLECALL_TEST_ALONE";
+    if std::env::var(ALONE).is_ok_and(|alone| alone == test) {
+        return true;
+    }
+    let this = std::env::current_exe().unwrap();
+    let run = Command::new(this).args(["--exact", test, "--nocapture"]).env(ALONE, test).output().unwrap();
+    let said = [run.stdout, run.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(run.status.success() && said.contains("1 passed"), "{}: {said}", run.status);
+    eprintln!("{said}");
+    false
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod account;
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 pub mod guest;
-#[cfg(target_family = "wasm")]
+#[cfg(all(target_family = "wasm", feature = "allocator"))]
 mod memory;
 pub mod run;
 mod text;

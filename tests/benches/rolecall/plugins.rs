@@ -1,16 +1,17 @@
 //! A plugin call in a fresh sandbox, against the same Rust code called natively.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use people_mapping::PeopleMapping;
 use rolecall::model::Instant;
-use rolecall::plugins::{Call, Sandbox, SandboxConfig, Tables, Usage};
+use rolecall::plugins::{Call, Plugin, Sandbox, SandboxConfig, Tables, Usage};
 use rolecall_plugin::run::{self, Question};
-use rolecall_plugin::{Host, Level, Row};
+use rolecall_plugin::{Host, Level, Plugin as _, Row};
 use rolecall_tests::wasm;
 use serde_json::{Value, json};
 
-use crate::report::{ROUNDS, Report};
+use crate::report::{ROUNDS, Report, at};
 
 /// No tables, no log: the example plugin asks for neither.
 struct Nothing;
@@ -55,7 +56,23 @@ pub fn large() -> Value {
     user
 }
 
-/// Calls both ways, for both people; then the same mapping in the other languages.
+/// What the example plugin reads of a person, as the host projects it.
+pub fn projected(user: &Value) -> Value {
+    let Value::Object(user) = user else { return Value::Null };
+    let reads = |name: &str| PeopleMapping::READS.contains(&name);
+    Value::Object(user.iter().filter(|(name, _)| reads(name)).map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+/// A person of 4 KiB of which the example plugin reads everything.
+fn large_and_read() -> Value {
+    let mut user = projected(&large());
+    let emails: Vec<Value> =
+        (0..44).map(|number| json!({"value": format!("mara.winter.{number}@acme.example"), "type": "other", "primary": false})).collect();
+    user["emails"] = json!(emails);
+    user
+}
+
+/// Calls both ways, for each person: whole calls, and where their time goes; then the same mapping in the other languages.
 pub fn measure(report: &mut Report) {
     let sandbox = Sandbox::new(&SandboxConfig::default()).expect("the sandbox can be made");
     rust(report, &sandbox);
@@ -101,14 +118,14 @@ fn language(report: &mut Report, sandbox: &Sandbox, name: &str) {
 fn rust(report: &mut Report, sandbox: &Sandbox) {
     let plugin = sandbox.load(&wasm::plugin("people_mapping")).expect("the example plugin is a plugin");
     let (tables, settings) = (Arc::new(Tables::new()), "{}");
-    for (size, user) in [("200-byte", small()), ("4 KiB", large())] {
+    for (size, user) in [("200-byte", small()), ("4 KiB", large()), ("4 KiB, all read,", large_and_read())] {
         let at = Instant(1_790_000_000_000_000).timestamp();
         let call = Call { as_of: at, connection: "connection", settings, user: &user, groups: &["engineering"], tables: &tables };
         let question = Question {
             as_of: at.to_string(),
             connection: "connection".into(),
             settings: settings.into(),
-            user: user.to_string(),
+            user: projected(&user).to_string(),
             groups: vec!["engineering".into()],
         };
         plugin.transform_user(&call).expect("the plugin answers");
@@ -118,5 +135,41 @@ fn rust(report: &mut Report, sandbox: &Sandbox) {
             ("fresh sandbox", || plugin.transform_user(&call)),
             ("native", || run::transform::<PeopleMapping>(&question, &Nothing)),
         );
+        instances(report, size, &plugin, &call, &question);
     }
+}
+
+/// A fresh instance for each call against one that is used again, and the guest's computing against the same code native.
+fn instances(report: &mut Report, size: &str, plugin: &Plugin, call: &Call<'_>, question: &Question) {
+    /// Calls of a round.
+    const CALLS: usize = 4_000;
+    /// Calls in one instance: its allocator never goes back, so that more of them touch memory that no fresh one does.
+    const REUSES: usize = 8;
+    let us = |time: Duration| time.as_secs_f64() * 1e6;
+    let (mut fresh_p50, mut fresh_p99, mut reused_p50, mut reused_p99) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut guest, mut native) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let timed = |run: &dyn Fn()| {
+            let started = std::time::Instant::now();
+            run();
+            us(started.elapsed())
+        };
+        let fresh: Vec<f64> = (0..CALLS).map(|_| timed(&|| drop(std::hint::black_box(plugin.transform_user(call))))).collect();
+        // The first call in an instance meets it fresh.
+        let again = || plugin.time_reused(call, REUSES + 1).expect("the plugin answers").split_off(1);
+        let reused: Vec<_> = (0..CALLS / REUSES).flat_map(|_| again()).collect();
+        let run_native = || drop(std::hint::black_box(run::transform::<PeopleMapping>(question, &Nothing)));
+        let natively: Vec<f64> = (0..CALLS).map(|_| timed(&run_native)).collect();
+        let whole: Vec<f64> = reused.iter().map(|call| us(call.whole)).collect();
+        let inside: Vec<f64> = reused.iter().map(|call| us(call.guest)).collect();
+        fresh_p50.push(at(&fresh, 0.5));
+        fresh_p99.push(at(&fresh, 0.99));
+        reused_p50.push(at(&whole, 0.5));
+        reused_p99.push(at(&whole, 0.99));
+        guest.push(at(&inside, 0.5));
+        native.push(at(&natively, 0.5));
+    }
+    report.add(format!("instance, {size} person, p50"), "µs a call", ("fresh", fresh_p50), ("reused", reused_p50));
+    report.add(format!("instance, {size} person, p99"), "µs a call", ("fresh", fresh_p99), ("reused", reused_p99));
+    report.add(format!("computing, {size} person, p50"), "µs a call", ("guest", guest), ("native", native));
 }

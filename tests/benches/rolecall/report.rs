@@ -102,10 +102,10 @@ impl Figure {
 }
 
 /// The value below which that share of the values lies.
-fn at(values: &[f64], share: f64) -> f64 {
+pub fn at(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a handful of rounds")]
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some thousands of values")]
     let index = ((sorted.len() - 1) as f64 * share).round() as usize;
     sorted[index]
 }
