@@ -51,9 +51,7 @@ fn memory_is_bounded() {
 
 #[test]
 fn an_interpreter_is_known_by_what_it_starts_with_and_has_a_bound_of_its_own() {
-    for (pages, kind, most) in
-        [(64, limits::Kind::Compiled, MEMORY_BYTES_LIMIT), (65, limits::Kind::Interpreter, INTERPRETER_MEMORY_BYTES_LIMIT)]
-    {
+    for (pages, kind, most) in [(64, Kind::Compiled, MEMORY_BYTES_LIMIT), (65, Kind::Interpreter, INTERPRETER_MEMORY_BYTES_LIMIT)] {
         let mut grows = guest("(loop $more (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) unreachable");
         grows.pages = pages;
         assert_eq!(sandbox().load(&grows.module()).unwrap().kind(), kind);
