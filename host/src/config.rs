@@ -29,6 +29,11 @@ const MAX_EVALUATION_THREADS: usize = 256;
 const DEFAULT_EVALUATION_QUEUE: usize = 1_024;
 /// The most evaluations of one tenant that a setting may let wait: a slip of the pen must not take the bound away.
 const MAX_EVALUATION_QUEUE: usize = 1_000_000;
+/// How long a tenant's revision stays built in memory after it was last needed, in seconds: directories come by every 40 minutes or when
+/// something happens, and building it again takes milliseconds.
+const DEFAULT_REVISION_IDLE_SECONDS: u64 = 900;
+/// The longest that it may stay, in seconds: a month is for ever.
+const MAX_REVISION_IDLE_SECONDS: u64 = 31 * 86_400;
 /// What a connection may ask for in every second: four times what Entra ID's gallery expects of a server (25 a second).
 const DEFAULT_CONNECTION_REQUESTS_PER_SECOND: u32 = 100;
 /// What a connection may ask for at once: the largest bursts of real clients are some hundred requests.
@@ -114,6 +119,9 @@ pub struct Layer {
     /// Evaluations of one tenant that may wait before it is answered 503 [default: 1024]
     #[arg(long, env = "ROLECALL_EVALUATION_QUEUE", value_name = "N")]
     pub evaluation_queue: Option<usize>,
+    /// How long a tenant's revision stays built in memory after it was last needed [default: 900]
+    #[arg(long, env = "ROLECALL_REVISION_IDLE_SECONDS", value_name = "SECONDS")]
+    pub revision_idle_seconds: Option<u64>,
     /// Requests that one connection may make per second, for ever; more is answered 429, 0 sets no limit [default: 100]
     #[arg(long, env = "ROLECALL_CONNECTION_REQUESTS_PER_SECOND", value_name = "N")]
     pub connection_requests_per_second: Option<u32>,
@@ -157,6 +165,8 @@ pub struct Config {
     pub evaluation_threads: usize,
     /// Evaluations of one tenant that may wait.
     pub evaluation_queue: usize,
+    /// How long a tenant's revision stays built in memory after it was last needed, in seconds.
+    pub revision_idle_seconds: u64,
     /// How many requests a connection may make; 0 per second is no limit.
     pub connection_rate: Rate,
     /// How long a shutdown may take, in seconds.
@@ -178,6 +188,7 @@ impl Config {
             log_level: "warn".to_owned(),
             evaluation_threads: cores(),
             evaluation_queue: DEFAULT_EVALUATION_QUEUE,
+            revision_idle_seconds: DEFAULT_REVISION_IDLE_SECONDS,
             // One's own machine, where loads are tried out.
             connection_rate: Rate { per_second: 0, burst: DEFAULT_CONNECTION_BURST },
             shutdown_grace_seconds: DEFAULT_SHUTDOWN_GRACE_SECONDS,
@@ -206,6 +217,7 @@ impl Config {
             log_level: layer.log_level.unwrap_or_else(|| DEFAULT_LOG_LEVEL.to_owned()),
             evaluation_threads: layer.evaluation_threads.unwrap_or(local.evaluation_threads),
             evaluation_queue: layer.evaluation_queue.unwrap_or(local.evaluation_queue),
+            revision_idle_seconds: layer.revision_idle_seconds.unwrap_or(local.revision_idle_seconds),
             connection_rate: Rate {
                 per_second: layer.connection_requests_per_second.unwrap_or(DEFAULT_CONNECTION_REQUESTS_PER_SECOND),
                 burst: layer.connection_burst.unwrap_or(DEFAULT_CONNECTION_BURST),
@@ -234,6 +246,9 @@ impl Config {
         }
         if !(1..=MAX_CONNECTION_REQUESTS).contains(&self.connection_rate.burst) {
             return invalid("connection_burst", format!("must be from 1 to {MAX_CONNECTION_REQUESTS}"));
+        }
+        if self.revision_idle_seconds > MAX_REVISION_IDLE_SECONDS {
+            return invalid("revision_idle_seconds", format!("must be at most {MAX_REVISION_IDLE_SECONDS}"));
         }
         if self.shutdown_grace_seconds > MAX_SHUTDOWN_GRACE_SECONDS {
             return invalid("shutdown_grace_seconds", format!("must be at most {MAX_SHUTDOWN_GRACE_SECONDS}"));
@@ -284,6 +299,7 @@ impl Layer {
             log_level: self.log_level.or(under.log_level),
             evaluation_threads: self.evaluation_threads.or(under.evaluation_threads),
             evaluation_queue: self.evaluation_queue.or(under.evaluation_queue),
+            revision_idle_seconds: self.revision_idle_seconds.or(under.revision_idle_seconds),
             connection_requests_per_second: self.connection_requests_per_second.or(under.connection_requests_per_second),
             connection_burst: self.connection_burst.or(under.connection_burst),
             shutdown_grace_seconds: self.shutdown_grace_seconds.or(under.shutdown_grace_seconds),
@@ -366,6 +382,7 @@ mod tests {
             ("evaluation_queue = 0", "the setting `evaluation_queue` must be from 1 to 1000000"),
             ("connection_requests_per_second = 1000001", "the setting `connection_requests_per_second` must be at most 1000000"),
             ("connection_burst = 0", "the setting `connection_burst` must be from 1 to 1000000"),
+            ("revision_idle_seconds = 2678401", "the setting `revision_idle_seconds` must be at most 2678400"),
             ("shutdown_grace_seconds = 601", "the setting `shutdown_grace_seconds` must be at most 600"),
             ("database_url = \"mysql://u:hunter2@h/d\"", "the setting `database_url` must begin with `sqlite:` or `postgres:`"),
             ("public_url = \"rolecall.example\"", "the setting `public_url` is `rolecall.example`"),

@@ -226,6 +226,7 @@ async fn look_after_revisions_until(app: Arc<App>, mut stop: watch::Receiver<boo
 }
 
 async fn look_after_revisions(app: &Arc<App>) -> Result<(), StoreError> {
+    app.revisions.rest(app.clock.now());
     tenancy::look_after_fresh(app, None).await?;
     app.shadows.flush(app, None).await?;
     app.shadows.refresh(app).await

@@ -6,7 +6,7 @@ pub mod handles;
 pub mod plugins;
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use rolecall_scim::schema::Schemas;
 use zeroize::Zeroizing;
@@ -53,7 +53,9 @@ pub struct Active {
 /// Each tenant's active revision, built. A memory of the database: every commit checks that it is still true.
 #[derive(Default)]
 pub struct Revisions {
-    active: Mutex<HashMap<TenantId, Active>>,
+    active: Mutex<HashMap<TenantId, Known>>,
+    /// For how long what nobody needs stays, in seconds; `None` for ever.
+    idle_seconds: Option<i64>,
     /// Compiling is work that an upload can make long: one at a time. What was built last is kept, because a revision that
     /// is checked is mostly activated next; it is known by its hash, so it is the same for whoever has the same files.
     building: tokio::sync::Mutex<Option<Arc<Revision>>>,
@@ -61,7 +63,32 @@ pub struct Revisions {
     candidates: Mutex<Vec<(TenantId, Arc<Revision>)>>,
 }
 
+/// What is in memory of a tenant.
+struct Known {
+    active: Active,
+    /// When it was last needed.
+    used: Instant,
+}
+
 impl Revisions {
+    /// A memory that forgets what nobody has needed for so long.
+    #[must_use]
+    pub fn resting_after(seconds: u64) -> Self {
+        Self { idle_seconds: Some(i64::try_from(seconds).unwrap_or(i64::MAX)), ..Self::default() }
+    }
+
+    fn active(&self) -> MutexGuard<'_, HashMap<TenantId, Known>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets tenants whose revision nobody has needed for a while: their next request builds it again, from artefacts on disk.
+    pub fn rest(&self, now: Instant) {
+        let Some(seconds) = self.idle_seconds else { return };
+        let before = now.plus_seconds(-seconds);
+        // What is under watch has counts that are not written yet.
+        self.active().retain(|_, known| known.used > before || known.active.fresh.is_some());
+    }
+
     fn candidate(&self, tenant: &TenantId, hash: &RevisionHash) -> Option<Arc<Revision>> {
         let mut candidates = self.candidates.lock().unwrap_or_else(PoisonError::into_inner);
         let at = candidates.iter().position(|(of, revision)| of == tenant && revision.hash == *hash)?;
@@ -78,33 +105,36 @@ impl Revisions {
 
     /// The tenants whose active revision is fresh.
     fn watched(&self) -> Vec<(TenantId, Arc<Fresh>)> {
-        let map = self.active.lock().unwrap_or_else(PoisonError::into_inner);
-        map.iter().filter_map(|(tenant, active)| Some((tenant.clone(), Arc::clone(active.fresh.as_ref()?)))).collect()
+        self.active().iter().filter_map(|(tenant, known)| Some((tenant.clone(), Arc::clone(known.active.fresh.as_ref()?)))).collect()
     }
 
     /// The revision is fresh no longer.
     fn settle(&self, tenant: &TenantId, fresh: &Arc<Fresh>) {
-        let mut map = self.active.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(active) = map.get_mut(tenant).filter(|active| active.fresh.as_ref().is_some_and(|known| Arc::ptr_eq(known, fresh))) {
+        if let Some(Known { active, .. }) = self.active().get_mut(tenant)
+            && active.fresh.as_ref().is_some_and(|known| Arc::ptr_eq(known, fresh))
+        {
             active.fresh = None;
         }
     }
 
-    fn get(&self, tenant: &TenantId) -> Option<Active> {
-        self.active.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned()
+    fn get(&self, tenant: &TenantId, now: Instant) -> Option<Active> {
+        let mut map = self.active();
+        let known = map.get_mut(tenant)?;
+        known.used = now;
+        Some(known.active.clone())
     }
 
-    fn put(&self, tenant: &TenantId, active: Active) {
-        let mut map = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+    fn put(&self, tenant: &TenantId, active: Active, now: Instant) {
+        let mut map = self.active();
         if map.len() >= BUILT_LIMIT {
             map.clear();
         }
-        map.insert(tenant.clone(), active);
+        map.insert(tenant.clone(), Known { active, used: now });
     }
 
     /// Forgets what is known of a tenant: a commit found that another revision is active.
     pub fn forget(&self, tenant: &TenantId) {
-        self.active.lock().unwrap_or_else(PoisonError::into_inner).remove(tenant);
+        self.active().remove(tenant);
     }
 }
 
@@ -162,11 +192,11 @@ pub async fn active_revision(app: &Arc<App>, tenant: &TenantId) -> Result<Option
 /// # Errors
 /// The store's.
 pub async fn active(app: &Arc<App>, tenant: &TenantId) -> Result<Active, StoreError> {
-    if let Some(active) = app.revisions.get(tenant) {
+    if let Some(active) = app.revisions.get(tenant, app.clock.now()) {
         return Ok(active);
     }
     let mut last = app.revisions.building.lock().await;
-    if let Some(active) = app.revisions.get(tenant) {
+    if let Some(active) = app.revisions.get(tenant, app.clock.now()) {
         return Ok(active);
     }
     let hash = app.store.tenant(tenant).await?.and_then(|tenant| tenant.active_revision);
@@ -179,7 +209,7 @@ pub async fn active(app: &Arc<App>, tenant: &TenantId) -> Result<Active, StoreEr
         None => None,
     };
     let active = Active { hash, built, fresh };
-    app.revisions.put(tenant, active.clone());
+    app.revisions.put(tenant, active.clone(), app.clock.now());
     Ok(active)
 }
 
@@ -244,7 +274,7 @@ pub async fn set_aside(app: &App, tenant: &TenantId, hash: &RevisionHash) -> Res
 /// What is active if it is in memory, else nothing: for what must not wait for a compilation (a leaver).
 #[must_use]
 pub fn active_if_loaded(app: &App, tenant: &TenantId) -> Active {
-    app.revisions.get(tenant).unwrap_or_default()
+    app.revisions.get(tenant, app.clock.now()).unwrap_or_default()
 }
 
 async fn build_stored(
@@ -640,4 +670,25 @@ pub fn schemas(active: &Active) -> Arc<Schemas> {
     // Made once: every request asks.
     static STANDARD: LazyLock<Arc<Schemas>> = LazyLock::new(Arc::default);
     active.built.as_ref().map_or_else(|| Arc::clone(&STANDARD), |revision| Arc::clone(&revision.schemas))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_needs_is_forgotten_and_what_is_needed_stays() {
+        let revisions = Revisions::resting_after(10);
+        let (ada, bob) = (TenantId::from("ada"), TenantId::from("bob"));
+        for tenant in [&ada, &bob] {
+            revisions.put(tenant, Active::default(), Instant(0));
+        }
+        let at = |seconds| Instant(0).plus_seconds(seconds);
+        revisions.rest(at(9));
+        assert!(revisions.get(&ada, at(9)).is_some());
+        revisions.rest(at(11));
+        assert!(revisions.get(&ada, at(11)).is_some() && revisions.get(&bob, at(11)).is_none());
+        revisions.rest(at(21));
+        assert!(revisions.get(&ada, at(21)).is_none());
+    }
 }

@@ -40,7 +40,18 @@ pub struct Process {
 impl Process {
     /// Starts `rolecall serve` on the database and waits until it listens.
     pub async fn serve(database: &Database) -> Self {
-        let mut child = serve_command(database).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the server can be started");
+        Self::serve_with(database, &[]).await
+    }
+
+    /// The same with more in its environment.
+    pub async fn serve_with(database: &Database, environment: &[(&str, &str)]) -> Self {
+        let mut command = serve_command(database);
+        let mut child = command
+            .envs(environment.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the server can be started");
         let mut lines = BufReader::new(child.stderr.take().expect("standard error is piped")).lines();
         let url = tokio::time::timeout(START_TIMEOUT, listening(&mut lines)).await.expect("the server listens in time");
         let reader = tokio::spawn(rest(lines));

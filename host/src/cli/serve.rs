@@ -23,7 +23,7 @@ use crate::config::{Config, ConfigError, Layer, MASTER_KEY_VARIABLE, MasterKey};
 use crate::crypto::Keyring;
 use crate::plugins::{Artefacts, Sandbox, SandboxConfig};
 use crate::store::{self, ApiScope};
-use crate::tenancy;
+use crate::tenancy::{self, Revisions};
 use crate::{http, jobs, reload};
 
 /// Run the server.
@@ -185,7 +185,8 @@ async fn build(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<(Arc<Ap
     let sandbox = Sandbox::new(&SandboxConfig { concurrency, artefacts, ..SandboxConfig::default() });
     let sandbox = sandbox.context("the sandbox can't be made")?;
     let compute = Compute::new(config.evaluation_threads, config.evaluation_queue);
-    let app = App::new(store, clock, keyring, sandbox, compute, config.connection_rate, config.public_url.clone())?;
+    let mut app = App::new(store, clock, keyring, sandbox, compute, config.connection_rate, config.public_url.clone())?;
+    app.revisions = Revisions::resting_after(config.revision_idle_seconds);
     Ok((Arc::new(app), held))
 }
 

@@ -1,6 +1,6 @@
 //! Thousands of tenants with a plugin each: what an idle one costs, how long a start takes and the first answer.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rolecall_tests::process::Process;
 use rolecall_tests::tenant::user;
@@ -14,6 +14,8 @@ use crate::report::Report;
 const TENANTS: usize = 5_000;
 /// Different plugins in the second shape.
 const PLUGINS: usize = 50;
+/// How long a revision stays in memory here.
+const IDLE_SECONDS: u64 = 60;
 /// Requests under way at once.
 const CONCURRENT: usize = 16;
 
@@ -49,13 +51,13 @@ async fn populate(database: &Database, tenants: usize, plugins: usize) -> Vec<Co
 /// Both shapes.
 pub async fn measure(report: &mut Report) {
     let tenants = std::env::var("ROLECALL_BENCH_TENANTS").ok().and_then(|tenants| tenants.parse().ok()).unwrap_or(TENANTS);
-    let mut shapes: Vec<[f64; 4]> = Vec::new();
+    let mut shapes: Vec<[f64; 6]> = Vec::new();
     for plugins in [1, PLUGINS] {
         let database = Database::create(Kind::Sqlite).await;
         let connections = populate(&database, tenants, plugins).await;
         // The first start compiles nothing either: artefacts were kept when the revisions were checked.
         let started = Instant::now();
-        let server = Process::serve(&database).await;
+        let server = Process::serve_with(&database, &[("ROLECALL_REVISION_IDLE_SECONDS", &IDLE_SECONDS.to_string())]).await;
         let start_ms = started.elapsed().as_secs_f64() * 1e3;
         let before = resident(server.id());
         let connections: Vec<_> = connections.iter().map(|connection| connection.at(&server.url)).collect();
@@ -71,10 +73,24 @@ pub async fn measure(report: &mut Report) {
         let (_, rate) = load::make(CONCURRENT, tenants, ask).await;
         #[expect(clippy::cast_precision_loss, reason = "thousands")]
         let each = (resident(server.id()) - before) / tenants as f64;
-        shapes.push([start_ms, first_ms, each, rate]);
+        // Nobody asks any more: what is idle leaves memory.
+        tokio::time::sleep(Duration::from_secs(2 * IDLE_SECONDS + 1)).await;
+        #[expect(clippy::cast_precision_loss, reason = "thousands")]
+        let idle = (resident(server.id()) - before) / tenants as f64;
+        let again = Instant::now();
+        connections[1].scim.post("/Users", body(tenants + 1)).await.expect(201);
+        let again_ms = again.elapsed().as_secs_f64() * 1e3;
+        shapes.push([start_ms, first_ms, each, rate, idle, again_ms]);
         server.terminate().await;
     }
-    let names = [("start", "ms"), ("first answer", "ms"), ("memory of a loaded tenant", "KiB"), ("first creates", "requests a second")];
+    let names = [
+        ("start", "ms"),
+        ("first answer", "ms"),
+        ("memory of a tenant that was just asked", "KiB"),
+        ("first creates", "requests a second"),
+        ("memory of an idle tenant", "KiB"),
+        ("answer of an idle tenant", "ms"),
+    ];
     for (index, (name, unit)) in names.into_iter().enumerate() {
         let (one, many) = (vec![shapes[0][index]], vec![shapes[1][index]]);
         report.add(format!("{tenants} tenants, {name}"), unit, ("one plugin", one), ("50 plugins", many));
