@@ -118,6 +118,8 @@ pub struct Limits {
     pub interpreter_memory_bytes: usize,
     /// CPU, deterministically counted: about one unit an instruction.
     pub fuel: u64,
+    /// CPU of an interpreter, counted likewise.
+    pub interpreter_fuel: u64,
     /// Wall-clock time, in milliseconds.
     pub wall_clock_ms: u64,
     /// Text in a question, in bytes.
@@ -135,6 +137,15 @@ impl Limits {
             Kind::Interpreter => self.interpreter_memory_bytes,
         }
     }
+
+    /// The fuel that a call of a plugin of this kind may use.
+    #[must_use]
+    pub fn fuel_of(&self, kind: Kind) -> u64 {
+        match kind {
+            Kind::Compiled => self.fuel,
+            Kind::Interpreter => self.interpreter_fuel,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -143,6 +154,7 @@ impl Default for Limits {
             memory_bytes: limits::MEMORY_BYTES_LIMIT,
             interpreter_memory_bytes: limits::INTERPRETER_MEMORY_BYTES_LIMIT,
             fuel: limits::FUEL_LIMIT,
+            interpreter_fuel: limits::INTERPRETER_FUEL_LIMIT,
             wall_clock_ms: limits::WALL_CLOCK_MS_LIMIT,
             input_bytes: limits::INPUT_BYTES_LIMIT,
             output_bytes: limits::OUTPUT_BYTES_LIMIT,
@@ -313,7 +325,7 @@ impl Plugin {
         let info = contract::info::GuestIndices::new(&pre).map_err(wrong_world)?;
         let transform = has_transform.then(|| contract::transform::GuestIndices::new(&pre)).transpose().map_err(wrong_world)?;
         let propose = has_propose.then(|| contract::propose::GuestIndices::new(&pre)).transpose().map_err(wrong_world)?;
-        let instance = Ready { pre, memory_bytes: machine.limits.memory_bytes_of(kind) };
+        let instance = Ready { pre, memory_bytes: machine.limits.memory_bytes_of(kind), fuel: machine.limits.fuel_of(kind) };
         let mut seen = Seen::default();
         call::run(machine, &instance, None, &mut seen, |_, _| Ok(())).map_err(PluginError::Start)?;
         let described = call::run(machine, &instance, None, &mut seen, |store, instance| {
@@ -422,7 +434,7 @@ impl Plugin {
             let hook = hook.load(&mut *store, instance)?;
             let mut times = Vec::with_capacity(calls);
             for _ in 0..calls {
-                store.set_fuel(self.machine.limits.fuel)?;
+                store.set_fuel(self.instance.fuel)?;
                 let started = Instant::now();
                 // What a decision does around the call too, so that the instance is all that differs.
                 drop(self.question(call, ""));

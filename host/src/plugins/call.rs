@@ -33,6 +33,8 @@ pub struct Ready {
     pub pre: InstancePre<Running>,
     /// Linear memory, in bytes: by the plugin's kind.
     pub memory_bytes: usize,
+    /// Fuel for a call, likewise.
+    pub fuel: u64,
 }
 
 /// Instantiates the plugin and calls it. What the call used, logged and was doing at its end is seen also where it gives no answer.
@@ -54,14 +56,14 @@ pub fn run<R>(
     store.set_hostcall_fuel(limits.output_bytes);
     store.set_epoch_deadline(machine.deadline_ticks());
     let answer = store
-        .set_fuel(limits.fuel)
+        .set_fuel(plugin.fuel)
         .and_then(|()| plugin.pre.instantiate(&mut store))
         .and_then(|instance| call(&mut store, &instance))
         .map_err(|error| {
             seen.backtrace = backtrace(&error);
-            fault(machine, &store, &error)
+            fault(machine, plugin, &store, &error)
         });
-    let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+    let fuel = plugin.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
     let running = store.into_data();
     seen.logs = running.logs;
     if running.dropped_lines > 0 {
@@ -72,11 +74,11 @@ pub fn run<R>(
     answer
 }
 
-fn fault(machine: &Machine, store: &Store<Running>, error: &wasmtime::Error) -> PluginFault {
+fn fault(machine: &Machine, plugin: &Ready, store: &Store<Running>, error: &wasmtime::Error) -> PluginFault {
     let limits = machine.limits;
     let at = || innermost_function(error);
     match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => return PluginFault::Fuel { used: limits.fuel, allowed: limits.fuel },
+        Some(Trap::OutOfFuel) => return PluginFault::Fuel { used: plugin.fuel, allowed: plugin.fuel },
         Some(Trap::Interrupt) => return PluginFault::Timeout { allowed_ms: limits.wall_clock_ms },
         Some(Trap::StackOverflow) => return PluginFault::Stack { allowed: size(STACK_BYTES_LIMIT), at: at() },
         // A plugin that was denied memory mostly stops itself: the denial says more than the trap.

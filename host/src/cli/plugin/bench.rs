@@ -56,7 +56,7 @@ impl Bench {
             .iter()
             .map(|(hook, (kind, usage))| {
                 let value = json!({
-                    "fuel": usage.fuel, "fuel_limit": limits.fuel,
+                    "fuel": usage.fuel, "fuel_limit": limits.fuel_of(*kind),
                     "memory_bytes": usage.memory_bytes, "memory_bytes_limit": limits.memory_bytes_of(*kind),
                 });
                 (*hook, value)
@@ -72,7 +72,7 @@ impl Bench {
                     let share = if most == 0 { 0.0 } else { used as f64 / most as f64 * 100.0 };
                     [format!("{hook}: {what}"), used.to_string(), most.to_string(), format!("{share:.2} %")]
                 };
-                table.add_row(row("fuel", usage.fuel, limits.fuel));
+                table.add_row(row("fuel", usage.fuel, limits.fuel_of(*kind)));
                 table.add_row(row("bytes of memory", usage.memory_bytes as u64, limits.memory_bytes_of(*kind) as u64));
             }
             text += &format!("{table}\n");

@@ -2,8 +2,8 @@
 
 use super::guest::{Guest, IMPORT_LOG, IMPORT_LOOKUP, answer};
 use super::limits::{
-    FUEL_LIMIT, INTERPRETER_MEMORY_BYTES_LIMIT, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, MEMORY_BYTES_LIMIT, OUTPUT_BYTES_LIMIT,
-    STACK_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT,
+    FUEL_LIMIT, INTERPRETER_FUEL_LIMIT, INTERPRETER_MEMORY_BYTES_LIMIT, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, MEMORY_BYTES_LIMIT,
+    OUTPUT_BYTES_LIMIT, STACK_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT,
 };
 use super::*;
 
@@ -50,8 +50,14 @@ fn memory_is_bounded() {
 }
 
 #[test]
-fn an_interpreter_is_known_by_what_it_starts_with_and_has_a_bound_of_its_own() {
-    for (pages, kind, most) in [(64, Kind::Compiled, MEMORY_BYTES_LIMIT), (65, Kind::Interpreter, INTERPRETER_MEMORY_BYTES_LIMIT)] {
+fn an_interpreter_is_known_by_what_it_starts_with_and_has_bounds_of_its_own() {
+    for (pages, kind, most, fuel) in [
+        (64, Kind::Compiled, MEMORY_BYTES_LIMIT, FUEL_LIMIT),
+        (65, Kind::Interpreter, INTERPRETER_MEMORY_BYTES_LIMIT, INTERPRETER_FUEL_LIMIT),
+    ] {
+        let mut spins = guest("(loop $again (br $again)) unreachable");
+        spins.pages = pages;
+        assert_eq!(fault(&spins), PluginFault::Fuel { used: fuel, allowed: fuel });
         let mut grows = guest("(loop $more (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) unreachable");
         grows.pages = pages;
         assert_eq!(sandbox().load(&grows.module()).unwrap().kind(), kind);
