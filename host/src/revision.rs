@@ -123,7 +123,7 @@ impl Revision {
                 decisions: settings.decisions,
                 activation: settings.activation,
                 failures: settings.failures,
-                schemas: Arc::new(schemas),
+                schemas: if schemas == *Schemas::standard() { Schemas::standard() } else { Arc::new(schemas) },
                 tests,
                 declared_handles: settings.declared_handles,
             }),

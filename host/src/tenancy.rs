@@ -6,7 +6,7 @@ pub mod handles;
 pub mod plugins;
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rolecall_scim::schema::Schemas;
 use zeroize::Zeroizing;
@@ -667,9 +667,7 @@ fn explain_case(revision: &Revision, case: &Case, role: &str, as_of: Instant) ->
 /// The schemas that a tenant uses; the standard ones while it has no revision.
 #[must_use]
 pub fn schemas(active: &Active) -> Arc<Schemas> {
-    // Made once: every request asks.
-    static STANDARD: LazyLock<Arc<Schemas>> = LazyLock::new(Arc::default);
-    active.built.as_ref().map_or_else(|| Arc::clone(&STANDARD), |revision| Arc::clone(&revision.schemas))
+    active.built.as_ref().map_or_else(Schemas::standard, |revision| Arc::clone(&revision.schemas))
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! Validation, filters, PATCH, projection and discovery are all made from it; a tenant's extension
 //! schemas join it.
 
+use std::sync::{Arc, LazyLock};
+
 use serde::{Deserialize, Serialize};
 
 use crate::ResourceKind;
@@ -219,6 +221,13 @@ impl Default for Schemas {
 }
 
 impl Schemas {
+    /// The standard schemas alone: made once, because most tenants have no others.
+    #[must_use]
+    pub fn standard() -> Arc<Self> {
+        static STANDARD: LazyLock<Arc<Schemas>> = LazyLock::new(Arc::default);
+        Arc::clone(&STANDARD)
+    }
+
     /// The standard schemas and a tenant's own extensions of User.
     ///
     /// # Errors
