@@ -13,15 +13,13 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::diagnostic::{self, Diagnostic};
 use crate::model::{Actor, TenantId};
-use crate::revision::{self, Files};
+use crate::revision::{self, Files, SETTINGS};
 use crate::store::StoreError;
 use crate::tenancy::{self, TenancyError};
 use crate::trial;
 
 /// The owner of tenants that are folders.
 const OWNER: &str = "folder";
-/// What makes a folder a tenant's.
-const SETTINGS: &str = "tenant.toml";
 /// For how long a folder has to be left alone before it is read: editors and copies write several files, each in several steps.
 const QUIET: Duration = Duration::from_millis(200);
 /// How often folders are looked over for changes that the system did not tell of: network file systems tell nothing.

@@ -25,7 +25,7 @@ use crate::plugins::{Plugin, PluginError, Sandbox, Tables};
 use crate::policies::{self, Policies};
 
 pub use difference::{Difference, FileDifference, Named, diff};
-pub use folder::{SIGNATURE_ENDING, is_plugin, read_folder};
+pub use folder::{SETTINGS, SIGNATURE_ENDING, is_plugin, read_folder};
 pub use golden::{GoldenCase, GoldenResult};
 pub use redaction::{FailureRules, Keep};
 
@@ -204,8 +204,8 @@ impl<'a> Check<'a> {
     fn settings(&mut self) -> Option<Settings> {
         let texts = self.texts(Kind::Settings);
         let Some((file, text)) = texts.first() else {
-            if !self.files.contains_key(folder::SETTINGS) {
-                let problem = Diagnostic::of_file(folder::SETTINGS, "the file is missing");
+            if !self.files.contains_key(SETTINGS) {
+                let problem = Diagnostic::of_file(SETTINGS, "the file is missing");
                 self.problems.push(problem.with_help("write one with at least `name = \"…\"` and the roles, each under `[[roles]]`"));
             }
             return None;

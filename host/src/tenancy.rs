@@ -50,6 +50,13 @@ pub struct Active {
     pub fresh: Option<Arc<Fresh>>,
 }
 
+impl Active {
+    /// The settings by which the next activation is watched.
+    fn activation_settings(&self) -> ActivationSettings {
+        self.built.as_ref().map(|revision| revision.activation.clone()).unwrap_or_default()
+    }
+}
+
 /// Each tenant's active revision, built. A memory of the database: every commit checks that it is still true.
 #[derive(Default)]
 pub struct Revisions {
@@ -251,7 +258,7 @@ pub async fn candidate(app: &Arc<App>, tenant: &TenantId, hash: &RevisionHash) -
 /// # Errors
 /// The store's.
 pub async fn activation_settings(app: &Arc<App>, tenant: &TenantId) -> Result<ActivationSettings, StoreError> {
-    Ok(active(app, tenant).await?.built.map(|revision| revision.activation.clone()).unwrap_or_default())
+    Ok(active(app, tenant).await?.activation_settings())
 }
 
 /// Why a folder's revision is not to be activated by itself: it was taken back, or waits for somebody.
@@ -383,7 +390,7 @@ pub async fn activate(
         return Err(TenancyError::Refused(format!("the revisions of tenant `{tenant}` are managed by its {by}: change them there")));
     }
     let before = active(app, tenant).await?;
-    let settings = before.built.as_ref().map(|revision| revision.activation.clone()).unwrap_or_default();
+    let settings = before.activation_settings();
     let expected = simulated(app, tenant, &wanted, &settings).await?;
     let files = app.store.revision(tenant, &wanted.revision).await?.ok_or(StoreError::Missing("revision"))?.files;
     // By the keys of now: one may have been removed since the revision was stored.

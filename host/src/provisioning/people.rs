@@ -154,14 +154,13 @@ pub fn settle_removal(case: &Case, active: &Active, now: Instant) -> Settled {
 }
 
 fn with_rules<T>(active: &Active, paused: bool, use_rules: impl FnOnce(&Rules<'_>) -> T) -> T {
-    let (defaults, none) = (DecisionSettings::default(), BTreeSet::new());
-    let revision = active.built.as_deref();
-    use_rules(&Rules {
-        decisions: revision.map_or(&defaults, |revision| &revision.decisions),
-        revision: active.hash.as_ref(),
-        privileged: revision.map_or(&none, |revision| revision.policies.privileged()),
-        paused,
-    })
+    match &active.built {
+        Some(revision) => use_rules(&Rules::of(revision, paused)),
+        None => {
+            let (decisions, privileged) = (DecisionSettings::default(), BTreeSet::new());
+            use_rules(&Rules { decisions: &decisions, revision: active.hash.as_ref(), privileged: &privileged, paused })
+        }
+    }
 }
 
 fn parked(overloaded: &crate::compute::Overloaded) -> Evaluation {

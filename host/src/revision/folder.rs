@@ -9,7 +9,7 @@ use super::Files;
 use crate::diagnostic::Diagnostic;
 
 /// The file that names everything else.
-pub(super) const SETTINGS: &str = "tenant.toml";
+pub const SETTINGS: &str = "tenant.toml";
 /// The most files of a revision: it is read, hashed and stored as a whole.
 const FILES_LIMIT: usize = 1_000;
 /// The most bytes of a settings file, policy, schema or golden case: people write and review them.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sqlx::{QueryBuilder, Row as _};
 
 use super::history::tenant_key;
-use super::records::of_the_living;
+use super::records::{asked, narrow, of_the_living};
 use super::rows::{self, Row};
 use super::{Conn, Db, Scope};
 use crate::crypto::SecretKey;
@@ -104,14 +104,7 @@ pub(super) async fn list(conn: &mut Conn, scope: &Scope, query: &FailureQuery, l
         ("resource", query.user.as_ref().map(ResourceId::as_str)),
         ("account", query.account.as_ref().map(AccountId::as_str)),
     ];
-    for (column, value) in words {
-        if let Some(value) = value {
-            sql.push(" AND ").push(column).push(" = ").push_bind(value);
-        }
-    }
-    if let Some(plugin) = query.plugin.as_deref() {
-        sql.push(" AND (plugin = ").push_bind(plugin).push(" OR digest = ").push_bind(plugin).push(")");
-    }
+    narrow(&mut sql, words, query.plugin.as_deref());
     if let Some(since) = query.since {
         sql.push(" AND last_at >= ").push_bind(since.0);
     }
@@ -136,13 +129,7 @@ pub(super) async fn read(conn: &mut Conn, scope: &Scope, id: &str) -> Result<Opt
 }
 
 fn failure(scope: &Scope, key: &SecretKey, row: &Row) -> Result<Failure> {
-    let asked = Asked {
-        plugin: row.try_get("plugin")?,
-        digest: row.try_get("digest")?,
-        hook: row.try_get("hook")?,
-        connection: ConnectionId(row.try_get("connection")?),
-        user: ResourceId(row.try_get("resource")?),
-    };
+    let asked = asked(row)?;
     Ok(Failure {
         position: row.try_get("position")?,
         id: row.try_get("id")?,

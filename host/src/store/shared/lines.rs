@@ -3,7 +3,7 @@
 use sqlx::{QueryBuilder, Row as _};
 
 use super::history::tenant_key;
-use super::records::of_the_living;
+use super::records::{asked, narrow, of_the_living};
 use super::rows::Row;
 use super::{Conn, Db, Scope, lock_log};
 use crate::crypto::SecretKey;
@@ -91,14 +91,7 @@ pub(super) async fn list(conn: &mut Conn, scope: &Scope, query: &LineQuery, limi
         ("connection", query.connection.as_ref().map(ConnectionId::as_str)),
         ("resource", query.user.as_ref().map(ResourceId::as_str)),
     ];
-    for (column, value) in words {
-        if let Some(value) = value {
-            sql.push(" AND ").push(column).push(" = ").push_bind(value);
-        }
-    }
-    if let Some(plugin) = query.plugin.as_deref() {
-        sql.push(" AND (plugin = ").push_bind(plugin).push(" OR digest = ").push_bind(plugin).push(")");
-    }
+    narrow(&mut sql, words, query.plugin.as_deref());
     if let Some(since) = query.since {
         sql.push(" AND at >= ").push_bind(since.0);
     }
@@ -120,13 +113,7 @@ pub(super) async fn list(conn: &mut Conn, scope: &Scope, query: &LineQuery, limi
 fn line(scope: &Scope, key: &SecretKey, row: &Row) -> Result<(i64, Line)> {
     let level: i64 = row.try_get("level")?;
     let level = usize::try_from(level).ok().and_then(|rank| LEVELS.get(rank)).ok_or_else(|| StoreError::Corrupt("no such level".into()))?;
-    let asked = Asked {
-        plugin: row.try_get("plugin")?,
-        digest: row.try_get("digest")?,
-        hook: row.try_get("hook")?,
-        connection: ConnectionId(row.try_get("connection")?),
-        user: ResourceId(row.try_get("resource")?),
-    };
+    let asked = asked(row)?;
     let sealed: &[u8] = row.try_get("message")?;
     let plain = key.open(&line_purpose(&scope.tenant, &asked.connection, &asked.user), sealed).map_err(unsealable)?;
     let message = String::from_utf8(plain.to_vec()).map_err(|_| StoreError::Corrupt("a line is no text".into()))?;

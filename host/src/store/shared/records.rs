@@ -3,11 +3,42 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use sqlx::{QueryBuilder, Row as _};
 
-use super::{Backend, Conn, failures, has_nul, lines, signing, text_list};
+use super::rows::Row;
+use super::{Backend, Conn, Db, failures, has_nul, lines, signing, text_list};
 use crate::model::{Actor, CallInput, ConnectionId, Instant, ResourceId, TenantId};
-use crate::store::records::{Failure, FailureBounds, FailureQuery, Line, LineQuery, NewFailure, PluginKey, PluginRecords, SigningRules};
+use crate::store::records::{
+    Asked, Failure, FailureBounds, FailureQuery, Line, LineQuery, NewFailure, PluginKey, PluginRecords, SigningRules,
+};
 use crate::store::{Result, StoreError};
+
+/// What was asked, of the columns that failures and lines have in common.
+pub(super) fn asked(row: &Row) -> Result<Asked> {
+    Ok(Asked {
+        plugin: row.try_get("plugin")?,
+        digest: row.try_get("digest")?,
+        hook: row.try_get("hook")?,
+        connection: ConnectionId(row.try_get("connection")?),
+        user: ResourceId(row.try_get("resource")?),
+    })
+}
+
+/// Narrows a query to rows whose columns have these words, and to a plugin by its name or digest.
+pub(super) fn narrow<'q>(
+    sql: &mut QueryBuilder<Db>,
+    words: impl IntoIterator<Item = (&'static str, Option<&'q str>)>,
+    plugin: Option<&'q str>,
+) {
+    for (column, word) in words {
+        if let Some(word) = word {
+            sql.push(" AND ").push(column).push(" = ").push_bind(word);
+        }
+    }
+    if let Some(plugin) = plugin {
+        sql.push(" AND (plugin = ").push_bind(plugin).push(" OR digest = ").push_bind(plugin).push(")");
+    }
+}
 
 /// What comes of people who are still there, or were never stored.
 pub(super) async fn of_the_living<'a, T>(
