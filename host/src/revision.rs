@@ -25,7 +25,7 @@ use crate::plugins::{Plugin, PluginError, Sandbox, Tables};
 use crate::policies::{self, Policies};
 
 pub use difference::{Difference, FileDifference, Named, diff};
-pub use folder::{SETTINGS, SIGNATURE_ENDING, is_plugin, read_folder};
+pub use folder::{SETTINGS, SIGNATURE_ENDING, TOTAL_BYTES_LIMIT, is_plugin, read_folder, too_large_together};
 pub use golden::{GoldenCase, GoldenResult};
 pub use redaction::{FailureRules, Keep};
 

@@ -480,13 +480,41 @@ pub struct Tenant {
     pub created: Instant,
 }
 
-/// A revision as stored: its files, content-addressed.
+/// A revision as stored: its files. Equal contents of a tenant are stored once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRevision {
     /// Its hash.
     pub hash: RevisionHash,
     /// Path in the tenant folder → contents.
     pub files: BTreeMap<String, Vec<u8>>,
+}
+
+/// A plugin that is part of a revision, as it describes itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewPlugin {
+    /// SHA-256 of its file.
+    pub digest: String,
+    /// The name that it gives itself.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The hooks that it has.
+    pub hooks: Vec<String>,
+    /// Its file's size in bytes.
+    pub size: i64,
+}
+
+/// A plugin of a tenant's revisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPlugin {
+    /// What it is.
+    pub plugin: NewPlugin,
+    /// When it was part of a revision first.
+    pub created: Instant,
+    /// How many revisions it is part of.
+    pub revisions: i64,
+    /// Whether the active one is among them.
+    pub active: bool,
 }
 
 /// Which group a handle is bound to.
@@ -617,8 +645,14 @@ pub trait Store: Platform + Connections + Trials + records::PluginRecords {
     /// The tenant, or `None`.
     async fn tenant(&self, tenant: &TenantId) -> Result<Option<Tenant>>;
 
-    /// Stores a revision; the same hash again is a no-op.
-    async fn put_revision(&self, tenant: &TenantId, revision: &StoredRevision, at: Instant) -> Result<()>;
+    /// Stores a revision and what its plugins say of themselves; the same hash again is a no-op.
+    async fn put_revision(&self, tenant: &TenantId, revision: &StoredRevision, plugins: &[NewPlugin], at: Instant) -> Result<()>;
+    /// The plugins of the tenant's revisions, those that came last first, at most `limit`.
+    async fn plugins(&self, tenant: &TenantId, limit: i64) -> Result<Vec<StoredPlugin>>;
+    /// The paths of a stored revision with the SHA-256 of what is there; `None` where there is no such revision.
+    async fn revision_digests(&self, tenant: &TenantId, hash: &RevisionHash) -> Result<Option<BTreeMap<String, String>>>;
+    /// Those of the contents that the tenant has stored, by their SHA-256; `None` where they have more than `bytes_limit` bytes together.
+    async fn contents(&self, tenant: &TenantId, digests: &[String], bytes_limit: usize) -> Result<Option<BTreeMap<String, Vec<u8>>>>;
     /// A stored revision.
     async fn revision(&self, tenant: &TenantId, hash: &RevisionHash) -> Result<Option<StoredRevision>>;
 

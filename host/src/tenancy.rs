@@ -5,14 +5,14 @@ pub mod fresh;
 pub mod handles;
 pub mod plugins;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rolecall_scim::schema::Schemas;
 use zeroize::Zeroizing;
 
 use crate::app::App;
-use crate::crypto;
+use crate::crypto::{self, sha256_hex};
 use crate::diagnostic::Diagnostic;
 use crate::evaluation::{self, Outcome};
 use crate::lifecycle::{self, Case};
@@ -22,7 +22,7 @@ use crate::model::{
 };
 use crate::policies::Explanation;
 use crate::revision::{self, Files, GoldenResult, Revision};
-use crate::store::{ApiScope, Connection, CredentialKind, NewActivation, NewToken, StoreError, StoredRevision, Tenant};
+use crate::store::{ApiScope, Connection, CredentialKind, NewActivation, NewPlugin, NewToken, StoreError, StoredRevision, Tenant};
 use fresh::{Fresh, Verdict};
 
 /// The longest tenant id, as a DNS label.
@@ -347,6 +347,10 @@ fn check_name(name: &str) -> Result<(), TenancyError> {
 /// # Errors
 /// `Broken`, `Golden`.
 pub async fn check_revision(app: &Arc<App>, tenant: &TenantId, files: Files) -> Result<Checked, TenancyError> {
+    Ok(checked(app, tenant, files).await?.1)
+}
+
+async fn checked(app: &Arc<App>, tenant: &TenantId, files: Files) -> Result<(Arc<Revision>, Checked), TenancyError> {
     let active = app.store.tenant(tenant).await?.and_then(|tenant| tenant.active_revision);
     plugins::check_signatures(app, tenant, &files).await?;
     let built = build(app, &mut *app.revisions.building.lock().await, files).await.map_err(TenancyError::Broken)?;
@@ -356,7 +360,40 @@ pub async fn check_revision(app: &Arc<App>, tenant: &TenantId, files: Files) -> 
     if results.iter().any(|case| case.diff.is_some()) {
         return Err(TenancyError::Golden(results));
     }
-    Ok(Checked { hash, golden_passed: results.len(), active })
+    Ok((built, Checked { hash, golden_passed: results.len(), active }))
+}
+
+/// The contents that paths refer to by their SHA-256. Whatever a revision of the tenant has can be referred to, and nothing else.
+///
+/// # Errors
+/// `Broken` with the code `not_stored` for each path whose contents the tenant does not have.
+pub async fn stored_contents(app: &App, tenant: &TenantId, references: BTreeMap<String, String>) -> Result<Files, TenancyError> {
+    if references.is_empty() {
+        return Ok(Files::new());
+    }
+    let digest = |text: &&String| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let wanted: BTreeSet<String> = references.values().filter(digest).cloned().collect();
+    let too_large = || TenancyError::Broken(vec![revision::too_large_together()]);
+    let limit = revision::TOTAL_BYTES_LIMIT;
+    let found = app.store.contents(tenant, &wanted.into_iter().collect::<Vec<_>>(), limit).await?.ok_or_else(too_large)?;
+    let (mut files, mut problems, mut bytes) = (Files::new(), Vec::new(), 0_usize);
+    for (path, digest) in references {
+        match found.get(&digest) {
+            // One content may stand at many paths: bounded before it is copied.
+            Some(contents) => {
+                bytes = bytes.saturating_add(contents.len());
+                if bytes > limit {
+                    return Err(too_large());
+                }
+                files.insert(path, contents.clone());
+            }
+            None => {
+                let problem = Diagnostic::of_file(&path, "no revision of the tenant has a file with these contents");
+                problems.push(problem.with_code("not_stored").with_help("send the file itself"));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(files) } else { Err(TenancyError::Broken(problems)) }
 }
 
 /// Checks files as a revision (golden cases included) and stores it.
@@ -364,9 +401,25 @@ pub async fn check_revision(app: &Arc<App>, tenant: &TenantId, files: Files) -> 
 /// # Errors
 /// `Broken`, `Golden`.
 pub async fn store_revision(app: &Arc<App>, tenant: &TenantId, files: Files) -> Result<Checked, TenancyError> {
-    let checked = check_revision(app, tenant, files.clone()).await?;
-    let stored = StoredRevision { hash: revision::hash(&files), files };
-    app.store.put_revision(tenant, &stored, app.clock.now()).await?;
+    let (built, checked) = checked(app, tenant, files.clone()).await?;
+    let plugins: Vec<NewPlugin> = files
+        .iter()
+        .filter(|(path, _)| revision::is_plugin(path))
+        .filter_map(|(_, bytes)| {
+            let digest = sha256_hex(bytes);
+            let bound = [&built.transform, &built.propose].into_iter().flatten().find(|bound| bound.plugin.digest() == digest)?;
+            let described = bound.plugin.description();
+            Some(NewPlugin {
+                digest,
+                name: described.name.clone(),
+                version: described.version.clone(),
+                hooks: bound.plugin.hooks().into_iter().map(str::to_owned).collect(),
+                size: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
+            })
+        })
+        .collect();
+    let stored = StoredRevision { hash: checked.hash.clone(), files };
+    app.store.put_revision(tenant, &stored, &plugins, app.clock.now()).await?;
     Ok(checked)
 }
 

@@ -74,16 +74,22 @@ pub fn with_interface(core: &[u8]) -> Vec<u8> {
 pub fn module_with(start: &str, transform: &str) -> Vec<u8> {
     let mut data = Data(Vec::new());
     let describe = describe(&mut data);
-    with_interface(&wat::parse_str(shell(&data, describe, start, transform)).expect("the test's module is WebAssembly"))
+    with_interface(&wat::parse_str(shell(&data, &describe, start, transform)).expect("the test's module is WebAssembly"))
 }
 
-fn describe(data: &mut Data) -> u32 {
+/// A core module whose `describe` does `body` and which is well-formed otherwise.
+#[must_use]
+pub fn module_describing(body: &str) -> Vec<u8> {
+    with_interface(&wat::parse_str(shell(&Data(Vec::new()), body, "", "unreachable")).expect("the test's module is WebAssembly"))
+}
+
+fn describe(data: &mut Data) -> String {
     let name = data.put(b"probe");
     let version = data.put(b"1.0.0");
     let reads: Vec<u32> =
         ["userName", "title"].iter().map(|path| data.put(path.as_bytes())).flat_map(|(at, length)| [at, length]).collect();
     let reads_at = data.words(&reads);
-    data.words(&[name.0, name.1, version.0, version.1, reads_at, 2])
+    format!("(i32.const {})", data.words(&[name.0, name.1, version.0, version.1, reads_at, 2]))
 }
 
 fn text() -> String {
@@ -140,7 +146,7 @@ fn text() -> String {
         opening.0, opening.1, user_name.0, user_name.1, title.0, title.1, title_opening.0, title_opening.1, closing.0, closing.1,
     )
     .expect("writing to a string can't fail");
-    shell(&data, describe, "", &transform)
+    shell(&data, &describe, "", &transform)
 }
 
 /// Code that answers with these words.
@@ -153,7 +159,7 @@ fn answer(words: &[u32]) -> String {
 }
 
 /// The module around a `transform-user`: memory, allocation, `describe` and `validate-settings`.
-fn shell(data: &Data, describe: u32, start: &str, transform: &str) -> String {
+fn shell(data: &Data, describe: &str, start: &str, transform: &str) -> String {
     format!(
         r#"(module
   (import "rolecall:plugin/host@1.0.0" "log" (func $log (param i32 i32 i32)))
@@ -214,7 +220,7 @@ fn shell(data: &Data, describe: u32, start: &str, transform: &str) -> String {
         (local.set $from (i32.add (local.get $from) (i32.const 1)))
         (br $next))))
 
-  (func (export "rolecall:plugin/info@1.0.0#describe") (result i32) (i32.const {describe}))
+  (func (export "rolecall:plugin/info@1.0.0#describe") (result i32) {describe})
   (func (export "rolecall:plugin/info@1.0.0#validate-settings") (param i32 i32) (result i32) (i32.const 0))
   (func (export "rolecall:plugin/transform@1.0.0#transform-user")
     (param $as_of i32) (param $as_of_len i32) (param $connection i32) (param $connection_len i32)

@@ -24,14 +24,38 @@ CREATE TABLE revisions (
     PRIMARY KEY (tenant, hash)
 );
 
-CREATE TABLE revision_files (
-    tenant   TEXT COLLATE "C" NOT NULL,
-    hash     TEXT COLLATE "C" NOT NULL,
-    path     TEXT COLLATE "C" NOT NULL,
-    contents BYTEA NOT NULL,
-    PRIMARY KEY (tenant, hash, path),
-    FOREIGN KEY (tenant, hash) REFERENCES revisions
+-- What is in the files of revisions, each content once: by its SHA-256.
+CREATE TABLE contents (
+    tenant TEXT COLLATE "C" NOT NULL REFERENCES tenants,
+    digest TEXT COLLATE "C" NOT NULL,
+    bytes  BYTEA NOT NULL,
+    PRIMARY KEY (tenant, digest)
 );
+
+CREATE TABLE revision_files (
+    tenant TEXT COLLATE "C" NOT NULL,
+    hash   TEXT COLLATE "C" NOT NULL,
+    path   TEXT COLLATE "C" NOT NULL,
+    digest TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (tenant, hash, path),
+    FOREIGN KEY (tenant, hash) REFERENCES revisions,
+    FOREIGN KEY (tenant, digest) REFERENCES contents
+);
+CREATE INDEX revision_files_digest ON revision_files (tenant, digest);
+
+-- The plugins of all revisions, as they describe themselves.
+CREATE TABLE plugins (
+    tenant  TEXT COLLATE "C" NOT NULL,
+    digest  TEXT COLLATE "C" NOT NULL,
+    name    TEXT COLLATE "C" NOT NULL,
+    version TEXT COLLATE "C" NOT NULL,
+    hooks   TEXT COLLATE "C" NOT NULL,              -- separated by spaces
+    size    BIGINT NOT NULL,
+    created BIGINT NOT NULL,
+    PRIMARY KEY (tenant, digest),
+    FOREIGN KEY (tenant, digest) REFERENCES contents
+);
+CREATE INDEX plugins_created ON plugins (tenant, created, digest);
 
 -- The one table without a tenant first: a token may be good for the whole platform.
 CREATE TABLE api_tokens (
@@ -366,7 +390,7 @@ DECLARE
     name TEXT;
 BEGIN
     FOREACH name IN ARRAY ARRAY[
-        'tenants', 'event_heads', 'revisions', 'revision_files', 'connections', 'connection_tokens', 'resources', 'emails',
+        'tenants', 'event_heads', 'revisions', 'contents', 'revision_files', 'plugins', 'connections', 'connection_tokens', 'resources', 'emails',
         'deleted_resources', 'members', 'handles', 'accounts', 'links', 'grants', 'evaluations', 'fan_outs', 'person_keys',
         'events', 'targets', 'deliveries', 'delivery_lanes', 'connection_issuers', 'connection_dialects', 'provisioning_log'
     ] LOOP

@@ -24,14 +24,38 @@ CREATE TABLE revisions (
     PRIMARY KEY (tenant, hash)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE revision_files (
-    tenant   TEXT NOT NULL,
-    hash     TEXT NOT NULL,
-    path     TEXT NOT NULL,
-    contents BLOB NOT NULL,
-    PRIMARY KEY (tenant, hash, path),
-    FOREIGN KEY (tenant, hash) REFERENCES revisions
+-- What is in the files of revisions, each content once: by its SHA-256.
+CREATE TABLE contents (
+    tenant TEXT NOT NULL REFERENCES tenants,
+    digest TEXT NOT NULL,
+    bytes  BLOB NOT NULL,
+    PRIMARY KEY (tenant, digest)
 ) STRICT;
+
+CREATE TABLE revision_files (
+    tenant TEXT NOT NULL,
+    hash   TEXT NOT NULL,
+    path   TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (tenant, hash, path),
+    FOREIGN KEY (tenant, hash) REFERENCES revisions,
+    FOREIGN KEY (tenant, digest) REFERENCES contents
+) STRICT, WITHOUT ROWID;
+CREATE INDEX revision_files_digest ON revision_files (tenant, digest);
+
+-- The plugins of all revisions, as they describe themselves.
+CREATE TABLE plugins (
+    tenant  TEXT NOT NULL,
+    digest  TEXT NOT NULL,
+    name    TEXT NOT NULL,
+    version TEXT NOT NULL,
+    hooks   TEXT NOT NULL,              -- separated by spaces
+    size    INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    PRIMARY KEY (tenant, digest),
+    FOREIGN KEY (tenant, digest) REFERENCES contents
+) STRICT, WITHOUT ROWID;
+CREATE INDEX plugins_created ON plugins (tenant, created, digest);
 
 -- The one table without a tenant first: a token may be good for the whole platform.
 CREATE TABLE api_tokens (

@@ -15,7 +15,8 @@ use std::process::ExitCode;
 
 use self::project::Language;
 use self::question::Question;
-use crate::cli::{Output, tenant};
+use crate::cli::connection::At;
+use crate::cli::{Output, items, render, tenant, word};
 
 /// Write, build, test and measure plugins; see what they do in production, and play it again
 #[derive(clap::Subcommand)]
@@ -53,6 +54,9 @@ pub enum Plugin {
     #[command(after_help = "Example:\n  rolecall plugin check --tenant acme plugins/my_mapping.wasm\n\n\
         A signature beside the file (`.sig`) is looked at too. Exit code 3 when the server refuses it.")]
     Check(sign::Check),
+    /// List the plugins of a tenant's revisions: name, version, digest, and which is active
+    #[command(after_help = "Example:\n  rolecall plugin versions --tenant acme")]
+    Versions(At),
     /// Show plugin calls that failed in production; with an id, one of them with what it was asked
     #[command(
         after_help = "Examples:\n  rolecall plugin failures --tenant acme\n  rolecall plugin failures --tenant acme --code fuel --since 2026-01-31T00:00:00Z\n  \
@@ -140,6 +144,7 @@ impl Plugin {
             Self::Bench(bench) => bench.run(output),
             Self::Inspect(inspect) => inspect.run(output),
             Self::Check(check) => check.run(output).await,
+            Self::Versions(at) => versions(at, output).await,
             Self::Failures(failures) => failures.run(output).await,
             Self::Logs(logs) => logs.run(output).await,
             Self::Replay(replay) => replay.run(output).await,
@@ -148,6 +153,22 @@ impl Plugin {
             Self::Key(key) => key.run(output).await,
         }
     }
+}
+
+async fn versions(at: At, output: Output) -> anyhow::Result<ExitCode> {
+    let answer = at.remote.connect()?.get(&["tenants", &at.tenant, "plugins"], &[]).await?;
+    output.show(&answer, |paint| {
+        let mut table = render::table(["", "plugin", "version", "digest", "hooks", "bytes", "since", "revisions"]);
+        for plugin in items(&answer, "plugins") {
+            let hooks: Vec<String> = items(plugin, "hooks").iter().map(word).collect();
+            let state = if plugin["active"] == true { "active" } else { "" };
+            let [name, version, digest, size, created, revisions] =
+                ["name", "version", "digest", "size", "created", "revisions"].map(|key| word(&plugin[key]));
+            table.add_row([state.to_owned(), name, version, digest, hooks.join(", "), size, created, revisions]);
+        }
+        if table.is_empty() { Ok(paint.faint("no plugin") + "\n") } else { Ok(format!("{table}\n")) }
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Whether there is something to build in the folder: a tenant folder with a module in it is tested as it is.

@@ -2,7 +2,7 @@
 
 mod trial;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -17,6 +17,7 @@ use crate::cli::connection::At;
 use crate::cli::render::{self, Paint};
 use crate::cli::{EXIT_FOUND, Output, sandbox, word};
 use crate::config::ConfigError;
+use crate::crypto::sha256_hex;
 use crate::diagnostic::{self, Diagnostic};
 use crate::reload;
 use crate::revision::{self, Files, GoldenResult, Revision};
@@ -191,10 +192,12 @@ fn golden(cases: &[GoldenResult], failed: usize, paint: Paint) -> String {
     text + &if failed == 0 { paint.good(&summary) } else { paint.bad(&summary) } + "\n"
 }
 
-/// What this command reads of an active revision.
+/// What this command reads of an active revision: what is in its files only where that is asked for.
 #[derive(Deserialize)]
 struct Active {
     hash: String,
+    digests: BTreeMap<String, String>,
+    #[serde(default)]
     files: BTreeMap<String, String>,
 }
 
@@ -224,8 +227,8 @@ impl Deployed {
     }
 }
 
-async fn active(api: &Api, tenant: &str) -> anyhow::Result<Option<Active>> {
-    match api.get(&["tenants", tenant, "revisions", "active"], &[]).await {
+async fn active(api: &Api, tenant: &str, contents: bool) -> anyhow::Result<Option<Active>> {
+    match api.get(&["tenants", tenant, "revisions", "active"], &[("contents", if contents { "true" } else { "false" })]).await {
         Ok(value) => Ok(Some(serde_json::from_value(value).context("the server's answer can't be read")?)),
         Err(ApiError::Refused { status: 404, .. }) => Ok(None),
         Err(error) => Err(error.into()),
@@ -238,7 +241,7 @@ async fn diff(deployed: Deployed, output: Output) -> anyhow::Result<ExitCode> {
         Err((dir, problems)) => return broken(&dir, &problems, output),
     };
     let local = revision::hash(&files);
-    let active = active(&api, &tenant).await?;
+    let active = active(&api, &tenant, true).await?;
     let before = active.as_ref().map(|active| active.hash.clone());
     let same = before.as_ref() == Some(&local.0);
     let difference = revision::diff(&active.map_or_else(|| Ok(Files::new()), Active::contents)?, &files);
@@ -256,7 +259,7 @@ async fn apply(wanted: Apply, output: Output) -> anyhow::Result<ExitCode> {
         Err((dir, problems)) => return broken(&dir, &problems, output),
     };
     let local = revision::hash(&files);
-    let before = active(&api, &tenant).await?.map(|active| active.hash);
+    let (before, digests) = active(&api, &tenant, false).await?.map(|active| (active.hash, active.digests)).unzip();
     if before.is_none() {
         make_tenant(&api, &tenant, &files).await?;
     }
@@ -279,7 +282,8 @@ async fn apply(wanted: Apply, output: Output) -> anyhow::Result<ExitCode> {
         simulation = Some(id);
     }
     if changed {
-        let body = json!({"files": encoded(&files), "activate": true, "replaces": before, "simulation": simulation});
+        let body =
+            json!({"files": encoded(&files, &digests.unwrap_or_default()), "activate": true, "replaces": before, "simulation": simulation});
         api.post(&["tenants", &tenant, "revisions"], &body).await?;
     }
     output.show(&json!({"tenant": tenant, "before": before, "after": local, "changed": changed}), |paint| {
@@ -289,9 +293,14 @@ async fn apply(wanted: Apply, output: Output) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A revision's files as the API takes them.
-fn encoded(files: &Files) -> BTreeMap<&String, String> {
-    files.iter().map(|(path, bytes)| (path, STANDARD.encode(bytes))).collect()
+/// A revision's files as the API takes them: what the server has, which is the plugin more often than not, by its digest.
+fn encoded<'f>(files: &'f Files, digests: &BTreeMap<String, String>) -> BTreeMap<&'f String, Value> {
+    let stored: BTreeSet<&String> = digests.values().collect();
+    let contents = |bytes: &[u8]| {
+        let digest = sha256_hex(bytes);
+        if stored.contains(&digest) { json!({"sha256": digest}) } else { json!(STANDARD.encode(bytes)) }
+    };
+    files.iter().map(|(path, bytes)| (path, contents(bytes))).collect()
 }
 
 /// A revision's hash in a table.
@@ -383,7 +392,11 @@ mod tests {
 
     #[test]
     fn an_active_revision_is_read_as_files() {
-        let active = |text: &str| Active { hash: String::new(), files: BTreeMap::from([("a".to_owned(), text.to_owned())]) };
+        let active = |text: &str| Active {
+            hash: String::new(),
+            digests: BTreeMap::new(),
+            files: BTreeMap::from([("a".to_owned(), text.to_owned())]),
+        };
         assert_eq!(active("eA==").contents().unwrap(), Files::from([("a".to_owned(), b"x".to_vec())]));
         assert!(active("?").contents().is_err());
     }

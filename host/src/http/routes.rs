@@ -353,8 +353,10 @@ fn of_revisions() -> Vec<Route> {
         .body::<r::NewRevision>()
         .answers::<r::RevisionAnswer>(created),
         get("/api/v1/tenants/{tenant}/revisions/active", "read_active_revision", "The files of the active revision", r::active)
+            .query::<r::RevisionQuery>()
             .answers::<r::RevisionFiles>(ok),
         get("/api/v1/tenants/{tenant}/revisions/{revision}", "read_revision", "The files of a stored revision", r::read)
+            .query::<r::RevisionQuery>()
             .answers::<r::RevisionFiles>(ok),
         post(
             "/api/v1/tenants/{tenant}/revisions/{revision}/activate",
@@ -403,6 +405,9 @@ fn of_plugins() -> Vec<Route> {
     use plugins as p;
     let (ok, created) = (StatusCode::OK, StatusCode::CREATED);
     vec![
+        get("/api/v1/tenants/{tenant}/plugins", "list_plugins", "The plugins of all revisions, newest first", p::list)
+            .query::<p::ListQuery>()
+            .answers::<p::PluginList>(ok),
         post("/api/v1/tenants/{tenant}/plugins/check", "check_plugin", "Says what a plugin's file is, and stores nothing", p::check)
             .body::<p::PluginUpload>()
             .answers::<p::PluginReport>(ok),

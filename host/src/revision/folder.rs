@@ -19,7 +19,7 @@ const TABLE_BYTES_LIMIT: usize = 8 << 20;
 /// The most bytes of a plugin: JavaScript and Python bring an interpreter of 12 to 18 MB along.
 const PLUGIN_BYTES_LIMIT: usize = 32 << 20;
 /// The most bytes of a revision: it crosses the API in one request and is stored in one row.
-const TOTAL_BYTES_LIMIT: usize = 64 << 20;
+pub const TOTAL_BYTES_LIMIT: usize = 64 << 20;
 
 /// What a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,9 +100,15 @@ pub(super) fn check(files: &Files) -> Vec<Diagnostic> {
     }
     let total = files.values().fold(0_usize, |total, contents| total.saturating_add(contents.len()));
     if total > TOTAL_BYTES_LIMIT {
-        problems.push(Diagnostic::of_file("", format!("the files have {total} bytes together: at most {TOTAL_BYTES_LIMIT} are allowed")));
+        problems.push(too_large_together());
     }
     problems
+}
+
+/// The files of a revision are larger together than [`TOTAL_BYTES_LIMIT`].
+#[must_use]
+pub fn too_large_together() -> Diagnostic {
+    Diagnostic::of_file("", format!("the files have more than {TOTAL_BYTES_LIMIT} bytes together"))
 }
 
 fn stray(path: &str) -> Diagnostic {

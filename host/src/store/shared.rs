@@ -58,6 +58,8 @@ mod records;
 mod removal;
 #[path = "shared/resources.rs"]
 mod resources;
+#[path = "shared/revisions.rs"]
+mod revisions;
 #[path = "shared/signing.rs"]
 mod signing;
 #[path = "shared/tenancy.rs"]
@@ -90,8 +92,8 @@ use crate::store::failure::LOST_TO_OTHERS;
 use crate::store::keys::{Keys, secret_purpose, unsealable};
 use crate::store::{
     AccountView, ApiCredential, ApiScope, Change, Committed, Connection, ConnectionCredential, CredentialKind, DeliveryResult, DueDelivery,
-    DuePerson, HandleBinding, ListQuery, Listing, LockedDecision, NewToken, Person, Platform, ResourceWrite, Result, Store, StoreError,
-    StoredIssuer, StoredMember, StoredResource, StoredRevision, Target, Tenant, UserGroup,
+    DuePerson, HandleBinding, ListQuery, Listing, LockedDecision, NewPlugin, NewToken, Person, Platform, ResourceWrite, Result, Store,
+    StoreError, StoredIssuer, StoredMember, StoredPlugin, StoredResource, StoredRevision, Target, Tenant, UserGroup,
 };
 
 /// How often a change is tried again that the database gave up in favour of others (a deadlock).
@@ -228,14 +230,28 @@ impl Store for Backend {
         read_once!(self.read_one(tenant), conn => tenancy::find(conn, tenant))
     }
 
-    async fn put_revision(&self, tenant: &TenantId, revision: &StoredRevision, at: Instant) -> Result<()> {
-        let (scope, revision) = (self.scope(tenant), revision.clone());
-        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { tenancy::put_revision(conn, &scope.tenant, &revision, at).await }))
-            .await
+    async fn put_revision(&self, tenant: &TenantId, revision: &StoredRevision, plugins: &[NewPlugin], at: Instant) -> Result<()> {
+        let (scope, revision, plugins) = (self.scope(tenant), revision.clone(), plugins.to_vec());
+        self.write(tenant, move |conn: &mut Conn| {
+            Box::pin(async move { revisions::put(conn, &scope.tenant, &revision, &plugins, at).await })
+        })
+        .await
+    }
+
+    async fn plugins(&self, tenant: &TenantId, limit: i64) -> Result<Vec<StoredPlugin>> {
+        read_once!(self.read_one(tenant), conn => revisions::plugins(conn, tenant, limit))
+    }
+
+    async fn revision_digests(&self, tenant: &TenantId, hash: &RevisionHash) -> Result<Option<BTreeMap<String, String>>> {
+        read_once!(self.read_one(tenant), conn => revisions::digests(conn, tenant, hash))
+    }
+
+    async fn contents(&self, tenant: &TenantId, digests: &[String], bytes_limit: usize) -> Result<Option<BTreeMap<String, Vec<u8>>>> {
+        read_once!(self.read_one(tenant), conn => revisions::contents(conn, tenant, digests, bytes_limit))
     }
 
     async fn revision(&self, tenant: &TenantId, hash: &RevisionHash) -> Result<Option<StoredRevision>> {
-        read_once!(self.read_one(tenant), conn => tenancy::revision(conn, tenant, hash))
+        read_once!(self.read_one(tenant), conn => revisions::find(conn, tenant, hash))
     }
 
     async fn create_connection(&self, tenant: &TenantId, connection: &Connection, token: &NewToken, actor: &Actor) -> Result<()> {

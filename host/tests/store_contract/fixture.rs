@@ -145,7 +145,7 @@ impl Fixture {
     pub async fn activate(&self, hash: &str) {
         let active = self.store.tenant(&self.tenant).await.unwrap().unwrap().active_revision;
         let revision = StoredRevision { hash: hash.into(), files: BTreeMap::from([("tenant.toml".to_owned(), hash.into())]) };
-        self.store.put_revision(&self.tenant, &revision, START).await.unwrap();
+        self.store.put_revision(&self.tenant, &revision, &[], START).await.unwrap();
         self.store.activate(&self.tenant, &NewActivation::of(hash.into(), active), &actor(), START).await.unwrap();
     }
 

@@ -1,7 +1,10 @@
 //! What only PostgreSQL has: roles, row-level security, events without a number yet, a server that goes away.
 
+use std::collections::BTreeMap;
+
+use rolecall::crypto::sha256_hex;
 use rolecall::store::records::{Asked, FailureBounds};
-use rolecall::store::{self, StoreError};
+use rolecall::store::{self, NewPlugin, StoreError, StoredRevision};
 use rolecall_scim::ResourceKind;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
@@ -66,6 +69,9 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
         fixture.store.keep_lines(&tenant, &[line("secret words", "info", asked, at)], 9).await.unwrap();
         fixture.store.put_plugin_key(&tenant, &key("k", 1), &actor, at).await.unwrap();
         fixture.store.require_signatures(&tenant, true, &actor, at).await.unwrap();
+        let files = BTreeMap::from([("plugins/a.wasm".to_owned(), b"module".to_vec())]);
+        let plugin = NewPlugin { digest: sha256_hex(b"module"), name: "a".into(), version: "1".into(), hooks: Vec::new(), size: 6 };
+        fixture.store.put_revision(&tenant, &StoredRevision { hash: "with plugin".into(), files }, &[plugin], at).await.unwrap();
     }
     let shadow = crate::trials::trial("t", rolecall::model::TrialKind::Shadow, "r1");
     fixture.store.start_trial(&fixture.tenant, &shadow).await.unwrap();

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rolecall::crypto::{Keyring, SecretKey};
+use rolecall::crypto::{Keyring, SecretKey, sha256_hex};
 use rolecall::model::{AccountId, ConnectionState, Handle, Instant};
-use rolecall::store::{self, ApiScope, Change, CredentialKind, HandleBinding, NewActivation, StoreError, StoredRevision, Target};
+use rolecall::store::{
+    self, ApiScope, Change, CredentialKind, HandleBinding, NewActivation, NewPlugin, StoreError, StoredPlugin, StoredRevision, Target,
+};
 use rolecall_scim::ResourceKind;
 
 use crate::fixture::{Fixture, START, actor, token};
@@ -13,6 +15,7 @@ use crate::fixture::{Fixture, START, actor, token};
 store_contract_suite!(
     a_tenant_is_made_once,
     a_revision_is_stored_once_and_read_back,
+    equal_contents_of_a_tenant_are_stored_once,
     activation_expects_what_it_replaces,
     a_connection_is_found_by_its_id_and_its_tokens,
     at_most_two_tokens_live,
@@ -44,12 +47,52 @@ async fn a_tenant_is_made_once(fixture: Fixture) {
 async fn a_revision_is_stored_once_and_read_back(fixture: Fixture) {
     let files = BTreeMap::from([("tenant.toml".to_owned(), b"name".to_vec()), ("plugin.wasm".to_owned(), vec![0, 255, 1])]);
     let revision = StoredRevision { hash: "r1".into(), files };
-    fixture.store.put_revision(&fixture.tenant, &revision, START).await.unwrap();
-    fixture.store.put_revision(&fixture.tenant, &revision, START).await.unwrap();
+    fixture.store.put_revision(&fixture.tenant, &revision, &[], START).await.unwrap();
+    fixture.store.put_revision(&fixture.tenant, &revision, &[], START).await.unwrap();
     assert_eq!(fixture.store.revision(&fixture.tenant, &"r1".into()).await.unwrap(), Some(revision.clone()));
     assert_eq!(fixture.store.revision(&fixture.tenant, &"r2".into()).await.unwrap(), None);
-    let nowhere = fixture.store.put_revision(&"nobody".into(), &revision, START).await;
+    let nowhere = fixture.store.put_revision(&"nobody".into(), &revision, &[], START).await;
     assert!(matches!(nowhere, Err(StoreError::Missing("tenant"))), "{nowhere:?}");
+}
+
+async fn equal_contents_of_a_tenant_are_stored_once(fixture: Fixture) {
+    let store = &fixture.store;
+    let (plugin, module) = (
+        |name: &str, module: &[u8]| {
+            let hooks = vec!["transform-user".to_owned(), "propose-roles".to_owned()];
+            NewPlugin { digest: sha256_hex(module), name: name.into(), version: "1.2".into(), hooks, size: 3 }
+        },
+        vec![0, 255, 1],
+    );
+    let revision = |hash: &str, settings: &str, module: &[u8]| {
+        let files = BTreeMap::from([("tenant.toml".to_owned(), settings.into()), ("plugins/a.wasm".to_owned(), module.to_vec())]);
+        StoredRevision { hash: hash.into(), files }
+    };
+    let (first, second) = (revision("r1", "a", &module), revision("r2", "b", &module));
+    let third = revision("r3", "b", &[7]);
+    store.put_revision(&fixture.tenant, &first, &[plugin("mapping", &module)], START).await.unwrap();
+    store.put_revision(&fixture.tenant, &second, &[plugin("mapping", &module)], START.plus_seconds(1)).await.unwrap();
+    store.put_revision(&fixture.tenant, &third, &[plugin("other", &[7])], START.plus_seconds(2)).await.unwrap();
+    store.activate(&fixture.tenant, &NewActivation::of("r2".into(), None), &actor(), START).await.unwrap();
+    for stored in [&first, &second, &third] {
+        assert_eq!(store.revision(&fixture.tenant, &stored.hash).await.unwrap().as_ref(), Some(stored));
+        let digests = store.revision_digests(&fixture.tenant, &stored.hash).await.unwrap().unwrap();
+        assert_eq!(digests, stored.files.iter().map(|(path, bytes)| (path.clone(), sha256_hex(bytes))).collect());
+    }
+    assert_eq!(store.revision_digests(&fixture.tenant, &"r9".into()).await.unwrap(), None);
+    let stored = |plugin: NewPlugin, created, revisions, active| StoredPlugin { plugin, created, revisions, active };
+    let newest = stored(plugin("other", &[7]), START.plus_seconds(2), 1, false);
+    assert_eq!(store.plugins(&fixture.tenant, 9).await.unwrap(), [newest.clone(), stored(plugin("mapping", &module), START, 2, true)]);
+    assert_eq!(store.plugins(&fixture.tenant, 1).await.unwrap(), [newest]);
+    // By digest within the tenant, and for nobody else.
+    let wanted = [sha256_hex(&module), sha256_hex(b"a"), sha256_hex(b"elsewhere")];
+    let found = store.contents(&fixture.tenant, &wanted, 4).await.unwrap();
+    assert_eq!(found, Some(BTreeMap::from([(wanted[0].clone(), module.clone()), (wanted[1].clone(), b"a".to_vec())])));
+    assert_eq!(store.contents(&fixture.tenant, &wanted, 3).await.unwrap(), None, "too large together");
+    fixture.new_tenant("other", "conn-other").await;
+    let other = "other".into();
+    assert_eq!(store.contents(&other, &wanted, 9).await.unwrap(), Some(BTreeMap::new()));
+    assert_eq!(store.plugins(&other, 9).await.unwrap(), []);
 }
 
 async fn activation_expects_what_it_replaces(fixture: Fixture) {

@@ -32,11 +32,15 @@ fn refused() -> Vec<(&'static str, Vec<u8>)> {
         ("no_contract", core("(module)")),
         ("wrong_world", core("(component)")),
         ("too_many_functions", core(&many)),
+        ("function_too_big", core(&format!("(module (func {}))", "nop ".repeat(1 << 20)))),
         ("too_big", huge),
         ("too_much_memory", core(r#"(module (memory (export "memory") 65536))"#)),
         ("precompiled", precompiled()),
         ("start", looping),
         ("start", probe::module_with("(func $start unreachable) (start $start)", "unreachable")),
+        ("describe", probe::module_describing("(loop $forever (br $forever)) (unreachable)")),
+        ("describe", probe::module_describing("(unreachable)")),
+        ("describe", probe::module_describing("(i32.const -1)")),
     ]
 }
 
@@ -91,6 +95,62 @@ on_both_databases! {
         let files = server.tenant("acme").and_settings("[plugins.transform]\nfile = \"plugins/none.wasm\"\n").files();
         assert_eq!(upload(&acme, files, true).await.expect(422)["problems"][0]["code"], "missing_file");
         assert_eq!(acme.api.get("/revisions/active").await.expect(200)["hash"], before);
+        server.stop().await;
+    }
+
+    /// What a tenant has stored is not sent again, and is nobody else's: contents are known by their SHA-256.
+    async fn contents_are_stored_once_and_referred_to(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let globex = server.tenant("globex").create().await;
+        let probe = probe::module();
+        let digest = rolecall::crypto::sha256_hex(&probe);
+        let first = upload(&acme, server.tenant("acme").with_probe().files(), true).await.expect(201);
+        // Another revision with the same plugin: its settings come as they are, the plugin by its digest.
+        let mut files = server.tenant("acme").with_probe().and_settings("[activation]\nwatch_hours = 12\n").files();
+        files.remove("plugins/plugin.wasm");
+        let mut body = json!({"files": encoded(files), "activate": true, "replaces": first["hash"]});
+        body["files"]["plugins/plugin.wasm"] = json!({"sha256": digest});
+        acme.api.post("/revisions/check", json!({"files": body["files"]})).await.expect(200);
+        let second = acme.api.post("/revisions", body.clone()).await.expect(201);
+        assert_ne!(first["hash"], second["hash"]);
+        let whole = acme.api.get("/revisions/active").await.expect(200);
+        assert_eq!((&whole["files"]["plugins/plugin.wasm"], &whole["digests"]["plugins/plugin.wasm"]), (&json!(STANDARD.encode(&probe)), &json!(digest)));
+        let short = acme.api.get("/revisions/active?contents=false").await.expect(200);
+        assert_eq!((&short["hash"], &short["digests"], &short["files"]), (&second["hash"], &whole["digests"], &Value::Null));
+        let listed = acme.api.get("/plugins").await.expect(200);
+        let plugin = &listed["plugins"][0];
+        assert_eq!((&plugin["digest"], &plugin["name"], &plugin["active"], &plugin["revisions"]), (&json!(digest), &json!("probe"), &json!(true), &json!(2)), "{listed}");
+        assert_eq!((&plugin["hooks"], &plugin["size"], listed["plugins"].as_array().map(Vec::len)), (&json!(["transform-user"]), &json!(probe.len()), Some(1)));
+        // Another tenant has none of it, and can't learn that somebody has.
+        assert_eq!(globex.api.get("/plugins").await.expect(200)["plugins"], json!([]));
+        body["replaces"] = globex.api.get("/revisions/active").await.expect(200)["hash"].clone();
+        for sha256 in [digest.as_str(), "0", "\0"] {
+            body["files"]["plugins/plugin.wasm"] = json!({"sha256": sha256});
+            let refused = globex.api.post("/revisions", body.clone()).await.expect(422);
+            let problem = &refused["problems"][0];
+            assert_eq!((&problem["code"], &problem["file"]), (&json!("not_stored"), &json!("plugins/plugin.wasm")), "{refused}");
+        }
+        body["files"]["plugins/plugin.wasm"] = json!({"sha1": "0"});
+        globex.api.post("/revisions", body).await.expect(400);
+        server.stop().await;
+    }
+
+    /// One content at many paths is bounded before it is copied.
+    async fn references_are_bounded_together(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let row = format!("{}\n", "x".repeat(1_000));
+        let mut files = server.tenant("acme").files();
+        files.insert("tables/large.csv".into(), format!("key\n{}", (0..6_000).map(|number| format!("{number}{row}")).collect::<String>()).into_bytes());
+        let digest = rolecall::crypto::sha256_hex(&files["tables/large.csv"]);
+        let stored = upload(&acme, files.clone(), true).await.expect(201);
+        let mut body = json!({"files": encoded(files), "activate": true, "replaces": stored["hash"]});
+        for number in 0..12 {
+            body["files"][format!("tables/t{number}.csv")] = json!({"sha256": digest});
+        }
+        let refused = acme.api.post("/revisions", body).await.expect(422);
+        assert!(text(&refused["problems"][0]["message"]).contains("bytes together"), "{refused}");
         server.stop().await;
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Deployed, broken, encoded, make_tenant};
+use super::{Deployed, active, broken, encoded, make_tenant};
 use crate::cli::client::{Api, ApiError};
 use crate::cli::connection::At;
 use crate::cli::render::{self, Paint};
@@ -121,10 +121,11 @@ pub(super) async fn run(api: &Api, tenant: &str, files: &revision::Files, output
 }
 
 /// Stores a folder's files as a revision that is not active.
-async fn store(api: &Api, tenant: &str, files: &revision::Files) -> Result<String, ApiError> {
+async fn store(api: &Api, tenant: &str, files: &revision::Files) -> anyhow::Result<String> {
     make_tenant_if_missing(api, tenant, files).await?;
-    let stored =
-        api.post(&["tenants", tenant, "revisions"], &json!({"files": encoded(files), "activate": false, "replaces": null})).await?;
+    let digests = active(api, tenant, false).await?.map(|active| active.digests).unwrap_or_default();
+    let body = json!({"files": encoded(files, &digests), "activate": false, "replaces": null});
+    let stored = api.post(&["tenants", tenant, "revisions"], &body).await?;
     Ok(word(&stored["hash"]))
 }
 

@@ -20,7 +20,57 @@ use crate::http::guards::{TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At, page_limit};
 use crate::model::{AccountId, CallInput, ConnectionId, FailureDetail, FailureKind, Instant, ResourceId, RevisionHash};
 use crate::store::records::{Asked, Failure, FailureQuery, Line, LineQuery, PluginKey};
+use crate::store::{NewPlugin, StoredPlugin};
 use crate::tenancy::plugins::{self, Candidate, Examined};
+
+/// How many plugins.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListQuery {
+    /// How many; 100 unless given, at most 1,000.
+    limit: Option<i64>,
+}
+
+/// A plugin that is part of one of the tenant's revisions.
+#[derive(Serialize, JsonSchema)]
+pub struct PluginAnswer {
+    /// SHA-256 of its file.
+    digest: String,
+    /// The name that it gives itself.
+    name: String,
+    /// Its version.
+    version: String,
+    /// The hooks that it has.
+    hooks: Vec<String>,
+    /// Its file's size in bytes.
+    size: i64,
+    /// When it was part of a revision first.
+    created: Instant,
+    /// How many revisions it is part of.
+    revisions: i64,
+    /// Whether the active one is among them.
+    active: bool,
+}
+
+/// The tenant's plugins.
+#[derive(Serialize, JsonSchema)]
+pub struct PluginList {
+    /// Those that came last first.
+    plugins: Vec<PluginAnswer>,
+}
+
+/// GET …/plugins
+///
+/// # Errors
+/// The store's.
+pub async fn list(who: TenantReader, State(app): State<Arc<App>>, ApiQuery(query): ApiQuery<ListQuery>) -> Result<Json<PluginList>> {
+    let found = app.store.plugins(&who.tenant.id, page_limit(query.limit)).await?;
+    let shown = |StoredPlugin { plugin, created, revisions, active }: StoredPlugin| {
+        let NewPlugin { digest, name, version, hooks, size } = plugin;
+        PluginAnswer { digest, name, version, hooks, size, created, revisions, active }
+    };
+    Ok(Json(PluginList { plugins: found.into_iter().map(shown).collect() }))
+}
 
 /// Which failures.
 #[derive(Deserialize, JsonSchema)]

@@ -11,13 +11,13 @@ use base64::engine::general_purpose::STANDARD;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::tenants::NoQuery;
 use crate::app::App;
+use crate::crypto::sha256_hex;
 use crate::http::body::{ApiBody, REVISION_BODY_BYTES_LIMIT};
 use crate::http::error::{Error, Result};
 use crate::http::guards::{TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At};
-use crate::model::RevisionHash;
+use crate::model::{RevisionHash, TenantId};
 use crate::revision::Files;
 use crate::store::{NewActivation, StoreError};
 use crate::tenancy::{self, Checked};
@@ -29,16 +29,34 @@ const OWNER: &str = "api";
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upload {
-    /// Path in the folder → contents, in base64.
-    files: BTreeMap<String, String>,
+    /// Path in the folder → contents.
+    files: BTreeMap<String, Contents>,
+}
+
+/// What is in a file: the bytes, or the digest of what the tenant has stored before.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "a text in base64, or an object with `sha256`")]
+pub enum Contents {
+    /// In base64.
+    Bytes(String),
+    /// What is in a file of one of the tenant's revisions.
+    Stored(Reference),
+}
+
+/// Contents that the tenant has stored.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    /// Their SHA-256, in lower-case hexadecimal digits.
+    sha256: String,
 }
 
 /// The files of a tenant folder, to be stored and perhaps activated.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewRevision {
-    /// Path in the folder → contents, in base64.
-    files: BTreeMap<String, String>,
+    /// Path in the folder → contents.
+    files: BTreeMap<String, Contents>,
     /// Whether to activate it as well.
     #[serde(default)]
     activate: bool,
@@ -73,8 +91,19 @@ pub struct Activation {
 pub struct RevisionFiles {
     /// Its hash.
     hash: RevisionHash,
-    /// Path in the folder → contents, in base64.
-    files: BTreeMap<String, String>,
+    /// Path in the folder → SHA-256 of the contents.
+    digests: BTreeMap<String, String>,
+    /// Path in the folder → contents, in base64; left out with `contents=false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<BTreeMap<String, String>>,
+}
+
+/// How much of a revision.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RevisionQuery {
+    /// `false` leaves out what is in the files; `true` unless given.
+    contents: Option<bool>,
 }
 
 /// POST …/revisions/check
@@ -86,7 +115,7 @@ pub async fn check(
     State(app): State<Arc<App>>,
     ApiBody(upload): ApiBody<Upload, REVISION_BODY_BYTES_LIMIT>,
 ) -> Result<Json<Checked>> {
-    Ok(Json(tenancy::check_revision(&app, &who.tenant.id, decoded(upload.files)?).await?))
+    Ok(Json(tenancy::check_revision(&app, &who.tenant.id, decoded(&app, &who.tenant.id, upload.files).await?).await?))
 }
 
 /// POST …/revisions
@@ -99,7 +128,7 @@ pub async fn create(
     ApiBody(new): ApiBody<NewRevision, REVISION_BODY_BYTES_LIMIT>,
 ) -> Result<(StatusCode, Json<RevisionAnswer>)> {
     let tenant = &who.tenant.id;
-    let checked = tenancy::store_revision(&app, tenant, decoded(new.files)?).await?;
+    let checked = tenancy::store_revision(&app, tenant, decoded(&app, tenant, new.files).await?).await?;
     if new.activate {
         let wanted = NewActivation { simulation: new.simulation, ..NewActivation::of(checked.hash.clone(), new.replaces) };
         tenancy::activate(&app, tenant, wanted, OWNER, &who.actor).await?;
@@ -126,9 +155,13 @@ pub async fn activate(
 ///
 /// # Errors
 /// 404 where no revision is active.
-pub async fn active(who: TenantReader, State(app): State<Arc<App>>, _: ApiQuery<NoQuery>) -> Result<Json<RevisionFiles>> {
+pub async fn active(
+    who: TenantReader,
+    State(app): State<Arc<App>>,
+    ApiQuery(query): ApiQuery<RevisionQuery>,
+) -> Result<Json<RevisionFiles>> {
     let hash = who.tenant.active_revision.clone().ok_or_else(|| Error::not_found("active revision"))?;
-    files_of(&app, &who, hash).await
+    files_of(&app, &who, hash, &query).await
 }
 
 /// GET …/revisions/{revision}
@@ -139,21 +172,36 @@ pub async fn read(
     who: TenantReader,
     State(app): State<Arc<App>>,
     At((_, hash)): At<(String, RevisionHash)>,
-    _: ApiQuery<NoQuery>,
+    ApiQuery(query): ApiQuery<RevisionQuery>,
 ) -> Result<Json<RevisionFiles>> {
-    files_of(&app, &who, hash).await
+    files_of(&app, &who, hash, &query).await
 }
 
-async fn files_of(app: &App, who: &TenantReader, hash: RevisionHash) -> Result<Json<RevisionFiles>> {
-    let stored = app.store.revision(&who.tenant.id, &hash).await?.ok_or(StoreError::Missing("revision"))?;
+async fn files_of(app: &App, who: &TenantReader, hash: RevisionHash, query: &RevisionQuery) -> Result<Json<RevisionFiles>> {
+    let (tenant, missing) = (&who.tenant.id, StoreError::Missing("revision"));
+    if query.contents == Some(false) {
+        let digests = app.store.revision_digests(tenant, &hash).await?.ok_or(missing)?;
+        return Ok(Json(RevisionFiles { hash, digests, files: None }));
+    }
+    let stored = app.store.revision(tenant, &hash).await?.ok_or(missing)?;
+    let digests = stored.files.iter().map(|(path, contents)| (path.clone(), sha256_hex(contents))).collect();
     let files = stored.files.into_iter().map(|(path, contents)| (path, STANDARD.encode(contents))).collect();
-    Ok(Json(RevisionFiles { hash, files }))
+    Ok(Json(RevisionFiles { hash, digests, files: Some(files) }))
 }
 
-fn decoded(files: BTreeMap<String, String>) -> Result<Files> {
-    let decode = |(path, text): (String, String)| match STANDARD.decode(text) {
-        Ok(contents) => Ok((path, contents)),
-        Err(error) => Err(Error::bad_request(format!("`files`: `{path}` is no base64: {error}"), "a file is no base64")),
-    };
-    files.into_iter().map(decode).collect()
+/// The files' bytes: those that came, and those that the tenant has stored.
+async fn decoded(app: &App, tenant: &TenantId, files: BTreeMap<String, Contents>) -> Result<Files> {
+    let mut references = BTreeMap::new();
+    let mut found = Files::new();
+    for (path, contents) in files {
+        match contents {
+            Contents::Stored(Reference { sha256 }) => drop(references.insert(path, sha256)),
+            Contents::Bytes(text) => match STANDARD.decode(text) {
+                Ok(bytes) => drop(found.insert(path, bytes)),
+                Err(error) => return Err(Error::bad_request(format!("`files`: `{path}` is no base64: {error}"), "a file is no base64")),
+            },
+        }
+    }
+    found.extend(tenancy::stored_contents(app, tenant, references).await?);
+    Ok(found)
 }

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 use super::super::scratch::{PLAN, SETTLE, is_scan, open};
 use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
-use super::{Conn, Db, credentials, groups, history, journal, outbox, people, tenancy, text_list, trials, work};
+use super::{Conn, Db, credentials, groups, history, journal, outbox, people, revisions, tenancy, text_list, trials, work};
 use crate::model::{Instant, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
 use crate::store::{Store as _, Target};
@@ -47,6 +47,14 @@ const SEED: &[&str] = &[
     "INSERT INTO provisioning_log (tenant, connection, at, request_id, method, status, applied, no_op, refused)
      SELECT tenant, connection, created, id, 'PATCH', 200, 1, 0, 0 FROM resources",
     "INSERT INTO revisions (tenant, hash, created) SELECT tenant, 'r', 0 FROM tenants",
+    "INSERT INTO revisions (tenant, hash, created)
+     SELECT tenant, 'r' || id, created FROM resources WHERE kind = 'group'",
+    "INSERT INTO contents (tenant, digest, bytes)
+     SELECT tenant, 'c' || g.id, sealed_key FROM tenants JOIN resources g USING (tenant) WHERE g.kind = 'group'",
+    "INSERT INTO revision_files (tenant, hash, path, digest)
+     SELECT tenant, 'r' || id, 'plugins/x.wasm', 'c' || id FROM resources WHERE kind = 'group'",
+    "INSERT INTO plugins (tenant, digest, name, version, hooks, size, created)
+     SELECT tenant, 'c' || id, 'plugin', '1', '', 5, created FROM resources WHERE kind = 'group'",
     "INSERT INTO trials (tenant, trial, kind, revision, state, actor_kind, actor_id, percent, started, cursor_connection, cursor_resource,
                          summary, due_at)
      SELECT tenant, 'trial' || g.id, 'simulation', 'r', 'finished', 'x', 'x', 100, g.created, '', '', '{}', NULL
@@ -97,6 +105,9 @@ const CASES: &[Case] = &[
     (people::ACCOUNT_BY_NAME, As::Tenant, &[Text("t3"), Text("name7")], &["accounts_user_name"]),
     (people::ACCOUNTS_IN_STATE, As::Tenant, &[Text("t3"), Text(""), Number(10), Text("held")], &["accounts_state"]),
     (people::PENDING, As::Tenant, &[Text("t3")], &["evaluations_pending"]),
+    (revisions::FILES, As::Tenant, &[Text("t3"), Text("r7")], &[]),
+    (revisions::CONTENTS, As::Tenant, &[Text("t3"), List(&["c7", "c8"])], &[]),
+    (revisions::PLUGINS, As::Tenant, &[Text("t3"), Number(100)], &["plugins_created", "revision_files_digest"]),
     (trials::NEXT_PEOPLE, As::Tenant, &[Text("t3"), Text("t3c"), Text("u7"), Number(200)], &[]),
     (trials::DIFFERENCES, As::Tenant, &[Text("t3"), Text("trialg7"), Text("t3c"), Text("u7"), Number(100)], &[]),
     (

@@ -11,7 +11,7 @@ use super::rows::{json as json_of, word};
 use super::work::{Below, fan_out};
 use super::{Conn, Scope};
 use crate::model::{Actor, Cause, ConnectionId, ConnectionState, Instant, Issuer, NewEvent, RevisionHash, TenantId};
-use crate::store::{ApiCredential, ApiScope, Connection, CredentialKind, NewToken, Result, StoreError, StoredRevision, Tenant, TokenInfo};
+use crate::store::{ApiCredential, ApiScope, Connection, CredentialKind, NewToken, Result, StoreError, Tenant, TokenInfo};
 
 /// Uses of a token and sights of a connection are kept to the minute: a write for each request would cost more than it tells.
 const SEEN_GRANULARITY_SECONDS: i64 = 60;
@@ -55,54 +55,6 @@ pub(super) async fn all(conn: &mut Conn) -> Result<Vec<Tenant>> {
     let rows: Vec<TenantRow> =
         sqlx::query_as("SELECT tenant, name, active_revision, managed_by, created FROM tenants ORDER BY tenant").fetch_all(conn).await?;
     Ok(rows.into_iter().map(tenant_of).collect())
-}
-
-/// Stores a revision's files; the same hash again is a no-op.
-pub(super) async fn put_revision(conn: &mut Conn, tenant: &TenantId, revision: &StoredRevision, at: Instant) -> Result<()> {
-    if find(conn, tenant).await?.is_none() {
-        return Err(StoreError::Missing("tenant"));
-    }
-    let made = sqlx::query("INSERT INTO revisions (tenant, hash, created) VALUES ($1, $2, $3) ON CONFLICT (tenant, hash) DO NOTHING")
-        .bind(tenant.as_str())
-        .bind(revision.hash.as_str())
-        .bind(at.0)
-        .execute(&mut *conn)
-        .await?;
-    if made.rows_affected() == 0 {
-        return Ok(());
-    }
-    for (path, contents) in &revision.files {
-        sqlx::query("INSERT INTO revision_files (tenant, hash, path, contents) VALUES ($1, $2, $3, $4)")
-            .bind(tenant.as_str())
-            .bind(revision.hash.as_str())
-            .bind(path)
-            .bind(contents)
-            .execute(&mut *conn)
-            .await?;
-    }
-    Ok(())
-}
-
-/// A stored revision.
-pub(super) async fn revision(conn: &mut Conn, tenant: &TenantId, hash: &RevisionHash) -> Result<Option<StoredRevision>> {
-    if !has_revision(conn, tenant, hash).await? {
-        return Ok(None);
-    }
-    let files: Vec<(String, Vec<u8>)> = sqlx::query_as("SELECT path, contents FROM revision_files WHERE tenant = $1 AND hash = $2")
-        .bind(tenant.as_str())
-        .bind(hash.as_str())
-        .fetch_all(conn)
-        .await?;
-    Ok(Some(StoredRevision { hash: hash.clone(), files: files.into_iter().collect() }))
-}
-
-pub(super) async fn has_revision(conn: &mut Conn, tenant: &TenantId, hash: &RevisionHash) -> Result<bool> {
-    let found = sqlx::query("SELECT 1 FROM revisions WHERE tenant = $1 AND hash = $2")
-        .bind(tenant.as_str())
-        .bind(hash.as_str())
-        .fetch_optional(conn)
-        .await?;
-    Ok(found.is_some())
 }
 
 /// An event about nobody in particular.

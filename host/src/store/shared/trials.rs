@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 use sqlx::{QueryBuilder, Row as _};
 
+use super::revisions;
 use super::rows::{Row, json as json_of, json_text, word};
 use super::tenancy::{self, record};
 use super::work::{Below, fan_out};
@@ -86,7 +87,7 @@ pub(super) async fn claim(conn: &mut Conn, tenant: &TenantId, trial: &str, now: 
 pub(super) async fn start(conn: &mut Conn, scope: &Scope, trial: &Trial) -> Result<()> {
     // Two that begin at once come one after the other, and the second is told of the first.
     lock_revision(conn, &scope.tenant, true).await?;
-    if !tenancy::has_revision(conn, &scope.tenant, &trial.revision).await? {
+    if !revisions::exists(conn, &scope.tenant, &trial.revision).await? {
         return Err(StoreError::Missing("revision"));
     }
     let running = sqlx::query("SELECT 1 FROM trials WHERE tenant = $1 AND kind = $2 AND state = 'running'")
@@ -419,7 +420,7 @@ pub(super) async fn activate(conn: &mut Conn, scope: &Scope, wanted: &NewActivat
     let NewActivation { revision, replaces, simulation, watch, returns } = wanted;
     lock_revision(conn, &scope.tenant, true).await?;
     let tenant = tenancy::find(conn, &scope.tenant).await?.ok_or(StoreError::Missing("tenant"))?;
-    if !tenancy::has_revision(conn, &scope.tenant, revision).await? {
+    if !revisions::exists(conn, &scope.tenant, revision).await? {
         return Err(StoreError::Missing("revision"));
     }
     if tenant.active_revision != *replaces {

@@ -14,8 +14,8 @@ fn compiled(path: &str) -> Result<CompiledPlugin> {
     let manifest = Manifest::new([Wasm::file(path)]);
     // The mapping's source brings Rolecall's imports with it; nothing calls them here.
     let builder = PluginBuilder::new(manifest)
-        .with_function_in_namespace(HOST, "log", [ValType::I32; 3], [], UserData::new(()), |_, _, _, _| Ok(()))
-        .with_function_in_namespace(HOST, "lookup", [ValType::I32; 5], [], UserData::new(()), |_, _, _, _| Ok(()));
+        .with_function_in_namespace(HOST, "log", [ValType::I32, ValType::I32, ValType::I32], [], UserData::new(()), |_, _, _, _| Ok(()))
+        .with_function_in_namespace(HOST, "lookup", [ValType::I32, ValType::I32, ValType::I32, ValType::I32, ValType::I32], [], UserData::new(()), |_, _, _, _| Ok(()));
     CompiledPlugin::new(builder)
 }
 
