@@ -11,7 +11,7 @@ use extism::{CompiledPlugin, Manifest, Plugin, PluginBuilder, UserData, ValType,
 const HOST: &str = "rolecall:plugin/host@1.0.0";
 
 fn compiled(path: &str) -> Result<CompiledPlugin> {
-    let manifest = Manifest::new([Wasm::file(path)]);
+    let manifest = Manifest::new([Wasm::data(fs::read(path)?)]);
     // The mapping's source brings Rolecall's imports with it; nothing calls them here.
     let builder = PluginBuilder::new(manifest)
         .with_function_in_namespace(HOST, "log", [ValType::I32, ValType::I32, ValType::I32], [], UserData::new(()), |_, _, _, _| Ok(()))
