@@ -30,7 +30,8 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
 fn mutated(upload: &[u8], max_size: usize, seed: u32) -> Option<Vec<u8>> {
     let (before, module, after) = match nested(upload)? {
         None => (Vec::new(), upload, &upload[upload.len()..]),
-        Some((section, module)) => (upload[..section].to_vec(), &upload[module.clone()], &upload[module.end..]),
+        // A length may promise more than there is.
+        Some((section, module)) => (upload[..section].to_vec(), upload.get(module.clone())?, &upload[module.end..]),
     };
     let changed = panic::catch_unwind(AssertUnwindSafe(|| change(module, seed))).ok().flatten()?;
     let mut whole = before;
