@@ -11,6 +11,9 @@ mod check;
 mod contract;
 mod engine;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod inspect;
 pub mod limits;
 mod projection;

@@ -49,8 +49,7 @@ pub fn run<R>(
     call: impl FnOnce(&mut Store<Running>, &Instance) -> wasmtime::Result<R>,
 ) -> Result<R, PluginFault> {
     let (limits, started) = (machine.limits, Instant::now());
-    let memory_limit = plugin.memory_bytes;
-    let running = Running { tables: tables.cloned(), logs: Vec::new(), dropped_lines: 0, memory_bytes: 0, memory_limit, denied: None };
+    let running = Running::new(tables.cloned(), plugin.memory_bytes);
     let mut store = Store::new(&machine.engine, running);
     store.limiter(|running| running);
     store.set_hostcall_fuel(limits.output_bytes);
@@ -65,12 +64,8 @@ pub fn run<R>(
         });
     let fuel = plugin.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
     let running = store.into_data();
-    seen.logs = running.logs;
-    if running.dropped_lines > 0 {
-        let message = format!("{} more lines were dropped: at most {LOG_LINES_LIMIT} of a call are kept", running.dropped_lines);
-        seen.logs.push(LogLine { level: "warn".into(), message });
-    }
     seen.usage = Usage { fuel, memory_bytes: running.memory_bytes, took: started.elapsed() };
+    seen.logs = running.into_logs();
     answer
 }
 
@@ -177,7 +172,21 @@ fn charge(store: &mut StoreContextMut<'_, Running>, bytes: usize, cells: usize) 
 }
 
 impl Running {
-    fn log(&mut self, level: Level, mut message: String) {
+    pub fn new(tables: Option<Arc<Tables>>, memory_limit: usize) -> Self {
+        Self { tables, logs: Vec::new(), dropped_lines: 0, memory_bytes: 0, memory_limit, denied: None }
+    }
+
+    /// What was logged, and a note for what was dropped.
+    pub fn into_logs(self) -> Vec<LogLine> {
+        let mut logs = self.logs;
+        if self.dropped_lines > 0 {
+            let message = format!("{} more lines were dropped: at most {LOG_LINES_LIMIT} of a call are kept", self.dropped_lines);
+            logs.push(LogLine { level: "warn".into(), message });
+        }
+        logs
+    }
+
+    pub fn log(&mut self, level: Level, mut message: String) {
         if self.logs.len() >= LOG_LINES_LIMIT {
             self.dropped_lines += 1;
             return;

@@ -73,8 +73,11 @@ fn check_template(text: &str) -> Result<(), String> {
         let Some((_, after)) = closed.filter(|_| !before.contains('}')) else { break };
         rest = after;
     }
-    if rest.contains(['{', '}']) || text.len() > PATH_BYTES_LIMIT {
+    if rest.contains(['{', '}']) {
         return Err("expected the name of a setting between `{` and `}`".into());
+    }
+    if text.len() > PATH_BYTES_LIMIT || text.chars().any(char::is_control) {
+        return Err(format!("expected at most {PATH_BYTES_LIMIT} bytes without control characters"));
     }
     Ok(())
 }
@@ -254,7 +257,9 @@ mod tests {
 
     #[test]
     fn a_path_that_is_none_is_named() {
-        for path in ["", "a b", "emails[type eq \"work\"]", "name.", ".name", "{", "a}b{c}", "{a{b}}", "{}", &"x".repeat(300)] {
+        for path in
+            ["", "a b", "emails[type eq \"work\"]", "name.", ".name", "{", "a}b{c}", "{a{b}}", "{}", "{a}:\nb", "{a\0}", &"x".repeat(300)]
+        {
             let declared = vec!["userName".to_owned(), path.to_owned()];
             assert_eq!(Reads::new(&declared).unwrap_err().0, 1, "{path}");
         }
