@@ -3,7 +3,7 @@
 //! A tenant's Cedar policies are parsed, validated strictly, taken apart and indexed once, at
 //! activation. A decision then asks only the policies whose scope can concern the person and the
 //! role, each by itself, and a policy that reads nothing of the role is asked once for all roles.
-//! [`Policies::decide_unsliced`] asks everything through Cedar's own authorizer: a property test
+//! [`Unsliced`] asks everything through Cedar's own authorizer: a property test
 //! holds that both give the same.
 //!
 //! Knows nothing of SCIM, plugins, accounts at rest or grants at present.
@@ -18,7 +18,9 @@ mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cedar_policy::{Authorizer, PolicySet};
+use cedar_policy::Authorizer;
+
+pub use decide::Unsliced;
 
 use crate::diagnostic::Diagnostic;
 use crate::mapping::AccountShape;
@@ -156,13 +158,12 @@ pub struct NearMiss {
     pub unmet: String,
 }
 
-/// A tenant's compiled policies and role catalogue: immutable, made at activation.
+/// A tenant's compiled policies and role catalogue: immutable, made at activation. Thousands of tenants' stay in memory, so that what
+/// decisions don't need is not kept.
 pub struct Policies {
     roles: Vec<Role>,
     rules: Vec<Rule>,
     index: Index,
-    /// All policies at once, for [`Policies::decide_unsliced`].
-    everything: PolicySet,
     authorizer: Authorizer,
     privileged: BTreeSet<String>,
     privileged_handles: BTreeSet<String>,
@@ -184,10 +185,10 @@ impl Policies {
             return Err(problems);
         }
         let unreadable = |error: String| vec![Diagnostic::of_file("policies", error)];
-        let rules = policies.iter().map(Rule::of).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-        let everything = PolicySet::from_policies(policies).map_err(|error| unreadable(error.to_string()))?;
+        let taken_apart = policies.iter().map(Rule::of).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
         let authorizer = Authorizer::new();
-        let index = Index::of(&rules, roles, &authorizer).map_err(unreadable)?;
+        let index = Index::of(&taken_apart, roles, &authorizer).map_err(unreadable)?;
+        let rules: Vec<Rule> = taken_apart.into_iter().map(|(rule, _)| rule).collect();
         let privileged: BTreeSet<String> = roles.iter().filter(|role| role.privileged).map(|role| role.id.clone()).collect();
         let mut privileged_handles = BTreeSet::new();
         let mut privileged_by_proposal = false;
@@ -198,7 +199,7 @@ impl Policies {
             }
         }
         let roles = roles.to_vec();
-        Ok(Self { roles, rules, index, everything, authorizer, privileged, privileged_handles, privileged_by_proposal })
+        Ok(Self { roles, rules, index, authorizer, privileged, privileged_handles, privileged_by_proposal })
     }
 
     /// The catalogue.

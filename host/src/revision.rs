@@ -26,10 +26,11 @@ use crate::policies::{self, Policies};
 
 pub use difference::{Difference, FileDifference, Named, diff};
 pub use folder::{SETTINGS, SIGNATURE_ENDING, TOTAL_BYTES_LIMIT, is_plugin, read_folder, too_large_together};
-pub use golden::{GoldenCase, GoldenResult};
+pub use golden::GoldenResult;
 pub use redaction::{FailureRules, Keep};
 
 use folder::Kind;
+use golden::GoldenCase;
 use settings::{Hook, Settings};
 
 /// The longest handle in characters: handles are compared, stored and shown with every reason.
@@ -71,8 +72,8 @@ pub struct Revision {
     pub failures: FailureRules,
     /// The standard schemas and the tenant's extensions.
     pub schemas: Arc<Schemas>,
-    /// Golden cases.
-    pub tests: Vec<GoldenCase>,
+    /// How many golden cases there are.
+    pub golden_cases: usize,
     /// Declared handles by folded display name.
     pub declared_handles: BTreeMap<String, Handle>,
 }
@@ -95,7 +96,7 @@ type Load<'a> = &'a dyn Fn(&[u8]) -> Result<Arc<Plugin>, PluginError>;
 
 impl Revision {
     /// Checks everything (settings, catalogue, schemas, tables, plugins with their settings, policies) and makes the revision.
-    /// Slow (compiles plugins). Golden cases are read, and run by [`Revision::run_tests`].
+    /// Slow (compiles plugins). Golden cases are checked, and run by [`Revision::run_tests`].
     ///
     /// # Errors
     /// Every problem that was found.
@@ -111,7 +112,8 @@ impl Revision {
         let policies = check.policies(settings.as_ref());
         let transform = check.plugin(settings.as_ref().and_then(|settings| settings.transform.as_ref()), "transform-user", load);
         let propose = check.plugin(settings.as_ref().and_then(|settings| settings.propose.as_ref()), "propose-roles", load);
-        let tests = check.tests(&schemas, settings.as_ref());
+        let catalogue = settings.as_ref().map(|settings| settings.roles.iter().map(|role| role.id.as_str()).collect());
+        let tests = check.tests(&schemas, catalogue.as_ref());
         match (settings, policies) {
             (Some(settings), Some(policies)) if check.problems.is_empty() => Ok(Self {
                 hash: hash(files),
@@ -124,17 +126,23 @@ impl Revision {
                 activation: settings.activation,
                 failures: settings.failures,
                 schemas: if schemas == *Schemas::standard() { Schemas::standard() } else { Arc::new(schemas) },
-                tests,
+                golden_cases: tests.len(),
                 declared_handles: settings.declared_handles,
             }),
             _ => Err(check.report()),
         }
     }
 
-    /// Runs the golden cases.
-    #[must_use]
-    pub fn run_tests(&self) -> Vec<GoldenResult> {
-        self.tests.iter().map(|case| case.run(self)).collect()
+    /// Runs the golden cases among the revision's files. They are read again, because what is active in thousands of tenants has no
+    /// use for them.
+    ///
+    /// # Errors
+    /// What is wrong with them, if the files are another revision's.
+    pub fn run_tests(&self, files: &Files) -> Result<Vec<GoldenResult>, Vec<Diagnostic>> {
+        let mut check = Check { files, problems: Vec::new() };
+        let catalogue = self.policies.roles().iter().map(|role| role.id.as_str()).collect();
+        let tests = check.tests(&self.schemas, Some(&catalogue));
+        if check.problems.is_empty() { Ok(tests.iter().map(|case| case.run(self)).collect()) } else { Err(check.report()) }
     }
 
     /// The handle for a group's display name: the declared one, else a slug of the name: its ASCII letters, in lower case, and
@@ -298,11 +306,11 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn tests(&mut self, schemas: &Schemas, settings: Option<&Settings>) -> Vec<GoldenCase> {
-        let catalogue: Option<BTreeSet<&str>> = settings.map(|settings| settings.roles.iter().map(|role| role.id.as_str()).collect());
+    /// Golden cases; without a catalogue all is checked but the roles that they name.
+    fn tests(&mut self, schemas: &Schemas, catalogue: Option<&BTreeSet<&str>>) -> Vec<GoldenCase> {
         let mut cases = Vec::new();
         for (file, text) in self.texts(Kind::Test) {
-            cases.extend(self.keep(golden::read(&file, text, schemas, catalogue.as_ref())));
+            cases.extend(self.keep(golden::read(&file, text, schemas, catalogue)));
         }
         cases
     }

@@ -248,7 +248,7 @@ pub async fn candidate(app: &Arc<App>, tenant: &TenantId, hash: &RevisionHash) -
         return Ok(candidate);
     }
     let files = app.store.revision(tenant, hash).await?.ok_or(StoreError::Missing("revision"))?.files;
-    let built = build(app, &mut *app.revisions.building.lock().await, files).await.map_err(TenancyError::Broken)?;
+    let built = build(app, &mut *app.revisions.building.lock().await, &Arc::new(files)).await.map_err(TenancyError::Broken)?;
     app.revisions.keep_candidate(tenant, &built);
     Ok(built)
 }
@@ -293,7 +293,7 @@ async fn build_stored(
     let Some(stored) = app.store.revision(tenant, hash).await? else {
         return Err(StoreError::Corrupt(format!("the active revision `{hash}` of tenant `{tenant}` is not stored")));
     };
-    match build(app, last, stored.files).await {
+    match build(app, last, &Arc::new(stored.files)).await {
         Ok(revision) => Ok(Some(revision)),
         Err(problems) => {
             let first = problems.first().map(|problem| problem.message.as_str()).unwrap_or_default();
@@ -304,12 +304,12 @@ async fn build_stored(
 }
 
 /// Builds off the async workers, because compiling takes long; what was built last is not built again.
-async fn build(app: &Arc<App>, last: &mut Option<Arc<Revision>>, files: Files) -> Result<Arc<Revision>, Vec<Diagnostic>> {
-    let hash = revision::hash(&files);
+async fn build(app: &Arc<App>, last: &mut Option<Arc<Revision>>, files: &Arc<Files>) -> Result<Arc<Revision>, Vec<Diagnostic>> {
+    let hash = revision::hash(files);
     if let Some(built) = last.as_ref().filter(|built| built.hash == hash) {
         return Ok(Arc::clone(built));
     }
-    let sandbox = Arc::clone(&app.sandbox);
+    let (sandbox, files) = (Arc::clone(&app.sandbox), Arc::clone(files));
     let built = tokio::task::spawn_blocking(move || Revision::build(&files, &sandbox)).await;
     let built = match built {
         Ok(result) => Arc::new(result?),
@@ -353,10 +353,11 @@ pub async fn check_revision(app: &Arc<App>, tenant: &TenantId, files: Files) -> 
 async fn checked(app: &Arc<App>, tenant: &TenantId, files: Files) -> Result<(Arc<Revision>, Checked), TenancyError> {
     let active = app.store.tenant(tenant).await?.and_then(|tenant| tenant.active_revision);
     plugins::check_signatures(app, tenant, &files).await?;
-    let built = build(app, &mut *app.revisions.building.lock().await, files).await.map_err(TenancyError::Broken)?;
+    let files = Arc::new(files);
+    let built = build(app, &mut *app.revisions.building.lock().await, &files).await.map_err(TenancyError::Broken)?;
     let (hash, tested) = (built.hash.clone(), Arc::clone(&built));
     // Golden cases are tenant code: on the tenant's threads, within its share.
-    let results = app.compute.run(tenant, move || tested.run_tests()).await?;
+    let results = app.compute.run(tenant, move || tested.run_tests(&files)).await?.map_err(TenancyError::Broken)?;
     if results.iter().any(|case| case.diff.is_some()) {
         return Err(TenancyError::Golden(results));
     }
@@ -449,7 +450,7 @@ pub async fn activate(
     // By the keys of now: one may have been removed since the revision was stored.
     plugins::check_signatures(app, tenant, &files).await?;
     // Built before it is swapped in: a revision that can't be built never replaces one that can.
-    let built = build(app, &mut *app.revisions.building.lock().await, files).await.map_err(TenancyError::Broken)?;
+    let built = build(app, &mut *app.revisions.building.lock().await, &Arc::new(files)).await.map_err(TenancyError::Broken)?;
     let now = app.clock.now();
     // Without a revision to go back to there is nothing to watch for.
     let previous = before.built.filter(|revision| settings.watch_hours > 0 && Some(&revision.hash) == wanted.replaces.as_ref());

@@ -208,15 +208,22 @@ impl Resolved<'_> {
 /// Every schema that a connection knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schemas {
-    user: Schema,
-    group: Schema,
-    common: Vec<Attribute>,
-    extensions: Vec<Schema>,
+    user: Arc<Schema>,
+    group: Arc<Schema>,
+    common: Arc<[Attribute]>,
+    extensions: Vec<Arc<Schema>>,
 }
 
+/// The standard schemas, which all share.
 impl Default for Schemas {
     fn default() -> Self {
-        Self { user: user(), group: group(), common: common(), extensions: vec![enterprise()] }
+        static STANDARD: LazyLock<Schemas> = LazyLock::new(|| Schemas {
+            user: Arc::new(user()),
+            group: Arc::new(group()),
+            common: common().into(),
+            extensions: vec![Arc::new(enterprise())],
+        });
+        STANDARD.clone()
     }
 }
 
@@ -257,14 +264,14 @@ impl Schemas {
                     return Err(format!("schema `{id}`: `{}` needs parts exactly if it is complex, and parts have none", attribute.name));
                 }
             }
-            schemas.extensions.push(extension);
+            schemas.extensions.push(Arc::new(extension));
         }
         Ok(schemas)
     }
 
     /// Every schema: User, Group, extensions.
     pub fn all(&self) -> impl Iterator<Item = &Schema> {
-        [&self.user, &self.group].into_iter().chain(&self.extensions)
+        [&self.user, &self.group].into_iter().chain(&self.extensions).map(Arc::as_ref)
     }
 
     /// The core schema of a kind.
@@ -278,7 +285,7 @@ impl Schemas {
 
     /// The extensions of a kind (only users have any).
     #[must_use]
-    pub fn extensions(&self, kind: ResourceKind) -> &[Schema] {
+    pub fn extensions(&self, kind: ResourceKind) -> &[Arc<Schema>] {
         match kind {
             ResourceKind::User => &self.extensions,
             ResourceKind::Group => &[],
@@ -288,7 +295,7 @@ impl Schemas {
     /// The extension with that URN, in any case.
     #[must_use]
     pub fn extension(&self, kind: ResourceKind, urn: &str) -> Option<&Schema> {
-        self.extensions(kind).iter().find(|schema| schema.id.eq_ignore_ascii_case(urn))
+        self.extensions(kind).iter().find(|schema| schema.id.eq_ignore_ascii_case(urn)).map(Arc::as_ref)
     }
 
     /// The known URN that `text` begins with, followed by `:` or the end; the longest one.

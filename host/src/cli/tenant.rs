@@ -138,19 +138,19 @@ impl Tenant {
     }
 }
 
-fn build(dir: &Path) -> anyhow::Result<Result<Revision, Vec<Diagnostic>>> {
+fn build(dir: &Path) -> anyhow::Result<Result<(Revision, Files), Vec<Diagnostic>>> {
     let sandbox = sandbox::make()?;
-    Ok(revision::read_folder(dir).and_then(|files| Revision::build(&files, &sandbox)))
+    Ok(revision::read_folder(dir).and_then(|files| Ok((Revision::build(&files, &sandbox)?, files))))
 }
 
 fn check(dir: &Path, output: Output) -> anyhow::Result<ExitCode> {
     let revision = match build(dir)? {
-        Ok(revision) => revision,
+        Ok((revision, _)) => revision,
         Err(problems) => return broken(dir, &problems, output),
     };
-    let value = json!({"ok": true, "hash": revision.hash, "name": revision.name, "golden_cases": revision.tests.len(), "problems": []});
+    let value = json!({"ok": true, "hash": revision.hash, "name": revision.name, "golden_cases": revision.golden_cases, "problems": []});
     output.show(&value, |paint| {
-        let cases = revision.tests.len();
+        let cases = revision.golden_cases;
         let roles = revision.policies.roles().len();
         let headline = paint.good(&format!("{} is in order", dir.display()));
         Ok(format!("{headline}: {roles} roles, {cases} golden cases (not run: see `rolecall tenant test`)\nrevision {}\n", revision.hash))
@@ -168,11 +168,11 @@ pub(super) fn broken(dir: &Path, problems: &[Diagnostic], output: Output) -> any
 
 /// Checks a folder and runs its golden cases.
 pub(super) fn test(dir: &Path, output: Output) -> anyhow::Result<ExitCode> {
-    let revision = match build(dir)? {
-        Ok(revision) => revision,
+    let tested = build(dir)?.and_then(|(revision, files)| Ok((revision.run_tests(&files)?, revision)));
+    let (cases, revision) = match tested {
+        Ok(tested) => tested,
         Err(problems) => return broken(dir, &problems, output),
     };
-    let cases = revision.run_tests();
     let failed = cases.iter().filter(|case| case.diff.is_some()).count();
     output.show(&json!({"ok": failed == 0, "hash": revision.hash, "cases": cases}), |paint| Ok(golden(&cases, failed, paint)))?;
     Ok(ExitCode::from(if failed == 0 { 0 } else { EXIT_FOUND }))

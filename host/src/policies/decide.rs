@@ -75,7 +75,7 @@ impl<'a> Asking<'a> {
     /// What a `permit` without a scope says.
     fn ask(&mut self, set: &PolicySet, role: usize, nominated: bool, with_role: bool, with_context: bool) -> Result<Verdict, String> {
         let entities = if with_role {
-            let both = || known([entity::person(self.principal)?, self.policies.index.entities[role].clone()]);
+            let both = || known([entity::person(self.principal)?, entity::role(&self.policies.roles[role])?]);
             self.with_role.entry(role).or_insert_with(both).as_ref()?
         } else {
             self.person.get_or_init(|| known([entity::person(self.principal)?])).as_ref()?
@@ -136,49 +136,6 @@ impl Policies {
         decision.sorted()
     }
 
-    /// Decides all roles by asking every policy about each: for tests and benchmarks that hold slicing to account.
-    #[must_use]
-    pub fn decide_unsliced(&self, principal: &Principal<'_>, proposed: &BTreeSet<String>, as_of: jiff::Timestamp) -> Decision {
-        let next_change = self.next_change(principal, as_of);
-        let user = entity::uid("User", principal.user);
-        let made = entity::person(principal).and_then(|person| {
-            let everything = self.index.entities.iter().cloned().chain([person]);
-            let entities = Entities::from_entities(everything, None).map_err(|error| error.to_string())?;
-            Ok((entities, [entity::context(as_of, false)?, entity::context(as_of, true)?]))
-        });
-        let (entities, contexts) = match made {
-            Ok(made) => made,
-            Err(message) => return self.undecided(0..self.roles.len(), &message, next_change),
-        };
-        let mut decision = Decision { next_change, ..Decision::default() };
-        let numbers: BTreeMap<&str, usize> = self.rules.iter().enumerate().map(|(number, rule)| (rule.id.as_str(), number)).collect();
-        for role in 0..self.roles.len() {
-            let nominated = proposed.contains(&self.roles[role].id);
-            let response = match self.request(&user, role, contexts[usize::from(nominated)].clone()) {
-                Ok(request) => self.authorizer.is_authorized(&request, &self.everything, &entities),
-                Err(message) => {
-                    decision.errors.extend(self.undecided([role], &message, None).errors);
-                    continue;
-                }
-            };
-            let mut found = Found::default();
-            let diagnostics = response.diagnostics();
-            let satisfied = diagnostics.reason().map(|id| (id, Verdict::Satisfied));
-            let failed = diagnostics.errors().map(|error| match error {
-                cedar_policy::AuthorizationError::PolicyEvaluationError(failure) => {
-                    (failure.policy_id(), Verdict::Failed(error.to_string()))
-                }
-            });
-            for (id, verdict) in satisfied.chain(failed) {
-                if let Some(&rule) = numbers.get(AsRef::<str>::as_ref(id)) {
-                    found.add(rule, &self.rules[rule], verdict);
-                }
-            }
-            self.settle(role, found, principal, nominated, &mut decision);
-        }
-        decision.sorted()
-    }
-
     fn request(&self, user: &EntityUid, role: usize, context: Context) -> Result<Request, String> {
         let resource = entity::uid("Role", &self.roles[role].id);
         Request::new(user.clone(), entity::hold(), resource, context, None).map_err(|error| error.to_string())
@@ -218,6 +175,69 @@ impl Policies {
         let failure = |role: usize| PolicyFailure { role: self.roles[role].id.clone(), policy: String::new(), message: message.to_owned() };
         let errors = roles.into_iter().map(failure).collect();
         Decision { errors, next_change, ..Decision::default() }.sorted()
+    }
+}
+
+/// The same policies, asked all at once about each role: for tests and benchmarks that hold slicing to account.
+pub struct Unsliced<'a> {
+    policies: &'a Policies,
+    everything: PolicySet,
+    roles: Vec<Entity>,
+}
+
+impl<'a> Unsliced<'a> {
+    /// Of compiled policies.
+    ///
+    /// # Errors
+    /// Cedar's word.
+    pub fn of(policies: &'a Policies) -> Result<Self, String> {
+        let all = policies.rules.iter().map(Rule::policy).collect::<Result<Vec<_>, _>>()?;
+        let everything = PolicySet::from_policies(all).map_err(|error| error.to_string())?;
+        let roles = policies.roles.iter().map(entity::role).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { policies, everything, roles })
+    }
+
+    /// Decides all roles, as [`Policies::decide`] does.
+    #[must_use]
+    pub fn decide(&self, principal: &Principal<'_>, proposed: &BTreeSet<String>, as_of: jiff::Timestamp) -> Decision {
+        let Self { policies, everything, roles } = self;
+        let next_change = policies.next_change(principal, as_of);
+        let user = entity::uid("User", principal.user);
+        let made = entity::person(principal).and_then(|person| {
+            let entities = Entities::from_entities(roles.iter().cloned().chain([person]), None).map_err(|error| error.to_string())?;
+            Ok((entities, [entity::context(as_of, false)?, entity::context(as_of, true)?]))
+        });
+        let (entities, contexts) = match made {
+            Ok(made) => made,
+            Err(message) => return policies.undecided(0..roles.len(), &message, next_change),
+        };
+        let mut decision = Decision { next_change, ..Decision::default() };
+        let numbers: BTreeMap<&str, usize> = policies.rules.iter().enumerate().map(|(number, rule)| (rule.id.as_str(), number)).collect();
+        for role in 0..roles.len() {
+            let nominated = proposed.contains(&policies.roles[role].id);
+            let response = match policies.request(&user, role, contexts[usize::from(nominated)].clone()) {
+                Ok(request) => policies.authorizer.is_authorized(&request, everything, &entities),
+                Err(message) => {
+                    decision.errors.extend(policies.undecided([role], &message, None).errors);
+                    continue;
+                }
+            };
+            let mut found = Found::default();
+            let diagnostics = response.diagnostics();
+            let satisfied = diagnostics.reason().map(|id| (id, Verdict::Satisfied));
+            let failed = diagnostics.errors().map(|error| match error {
+                cedar_policy::AuthorizationError::PolicyEvaluationError(failure) => {
+                    (failure.policy_id(), Verdict::Failed(error.to_string()))
+                }
+            });
+            for (id, verdict) in satisfied.chain(failed) {
+                if let Some(&rule) = numbers.get(AsRef::<str>::as_ref(id)) {
+                    found.add(rule, &policies.rules[rule], verdict);
+                }
+            }
+            policies.settle(role, found, principal, nominated, &mut decision);
+        }
+        decision.sorted()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Why, and why not: the policies that decided, and the permits that came nearest with the first thing that they missed.
 
 use super::decide::{Asking, Found, Outcome, Verdict};
-use super::rule::{Rule, Who};
+use super::rule::{Conjunct, Rest, Rule, Who};
 use super::{Explanation, NearMiss, Policies, Principal};
 
 /// How many near misses are told: beyond that a list explains nothing.
@@ -28,10 +28,10 @@ impl Policies {
                 near.extend(outside(rule).map(|unmet| (false, rule, unmet)));
                 continue;
             }
-            let verdict = asking.condition(&rule.whole, number, proposed);
+            let (verdict, conjuncts) = asking.whole(rule, number, proposed).unwrap_or_else(|error| (Verdict::Failed(error), Vec::new()));
             match &verdict {
                 Verdict::Failed(message) => explanation.nearest.push(near_miss(rule, format!("the policy failed: {message}"))),
-                Verdict::Unsatisfied if rule.permits => near.push((true, rule, asking.first_unmet(rule, number, proposed))),
+                Verdict::Unsatisfied if rule.permits => near.push((true, rule, asking.first_unmet(&conjuncts, number, proposed))),
                 Verdict::Unsatisfied | Verdict::Satisfied => {}
             }
             found.add(at, rule, verdict);
@@ -63,9 +63,16 @@ impl Outcome {
 }
 
 impl Asking<'_> {
+    /// What the whole of a rule's condition says, and its parts.
+    fn whole(&mut self, rule: &Rule, role: usize, proposed: bool) -> Result<(Verdict, Vec<Conjunct>), String> {
+        let conjuncts = rule.conjuncts()?;
+        let verdict = self.condition(&Rest::of(&rule.id, &conjuncts)?, role, proposed);
+        Ok((verdict, conjuncts))
+    }
+
     /// The first part of a permit's condition that does not hold.
-    fn first_unmet(&mut self, rule: &Rule, role: usize, proposed: bool) -> String {
-        let unmet = rule.conjuncts.iter().find(|part| !self.part(part, role, proposed));
+    fn first_unmet(&mut self, conjuncts: &[Conjunct], role: usize, proposed: bool) -> String {
+        let unmet = conjuncts.iter().find(|part| !self.part(part, role, proposed));
         match unmet {
             Some(part) if part.is_proposed() => "the tenant's plugin does not nominate the role for this person".into(),
             Some(part) => format!("the condition `{}` is false", part.text()),

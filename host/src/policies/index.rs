@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cedar_policy::{Authorizer, Context, Decision, Entities, Entity, Request};
+use cedar_policy::{Authorizer, Context, Decision, Entities, Request};
 
 use super::rule::{Conjunct, Rest, Rule, Who};
 use super::{Principal, Role, entity};
@@ -16,8 +16,6 @@ type RuleNumber = usize;
 type RoleNumber = usize;
 
 pub(super) struct Index {
-    /// The roles as entities, made once.
-    pub entities: Vec<Entity>,
     permits_for_anyone: Vec<RuleNumber>,
     permits_by_group: BTreeMap<String, Vec<RuleNumber>>,
     permits_by_person: BTreeMap<String, Vec<RuleNumber>>,
@@ -41,11 +39,11 @@ struct Reach {
 }
 
 impl Index {
-    pub(super) fn of(rules: &[Rule], roles: &[Role], authorizer: &Authorizer) -> Result<Self, String> {
+    /// Of rules with the parts of their conditions.
+    pub(super) fn of(rules: &[(Rule, Vec<Conjunct>)], roles: &[Role], authorizer: &Authorizer) -> Result<Self, String> {
         let entities = roles.iter().map(entity::role).collect::<Result<Vec<_>, _>>()?;
-        let oracle = Oracle { authorizer, known: Entities::from_entities(entities.clone(), None).map_err(|error| error.to_string())? };
+        let oracle = Oracle { authorizer, known: Entities::from_entities(entities, None).map_err(|error| error.to_string())? };
         let mut index = Self {
-            entities,
             permits_for_anyone: Vec::new(),
             permits_by_group: BTreeMap::new(),
             permits_by_person: BTreeMap::new(),
@@ -53,8 +51,8 @@ impl Index {
             concerns: Vec::new(),
             roles_by_id: roles.iter().enumerate().map(|(number, role)| (role.id.clone(), number)).collect(),
         };
-        for (number, rule) in rules.iter().enumerate() {
-            let reach = oracle.reach(rule, roles)?;
+        for (number, (rule, conjuncts)) in rules.iter().enumerate() {
+            let reach = oracle.reach(rule, conjuncts, roles)?;
             match (&rule.who, rule.permits) {
                 (Who::Nobody, _) => {}
                 (_, false) => reach.roles.iter().for_each(|&role| index.forbids[role].push(number)),
@@ -122,12 +120,12 @@ struct Oracle<'a> {
 }
 
 impl Oracle<'_> {
-    fn reach(&self, rule: &Rule, roles: &[Role]) -> Result<Reach, String> {
+    fn reach(&self, rule: &Rule, conjuncts: &[Conjunct], roles: &[Role]) -> Result<Reach, String> {
         // The parts that are decided before anything that could fail for another reason.
-        let leading = rule.conjuncts.iter().take_while(|part| part.of_role() || part.is_proposed()).count();
+        let leading = conjuncts.iter().take_while(|part| part.of_role() || part.is_proposed()).count();
         let (mut concerned, mut can_give, mut fails) = (Vec::new(), Vec::new(), false);
         for (number, role) in roles.iter().enumerate().filter(|(_, role)| rule.what.matches(role)) {
-            let answers = rule.conjuncts.iter().map(|part| self.holds(part, role)).collect::<Result<Vec<_>, _>>()?;
+            let answers = conjuncts.iter().map(|part| self.holds(part, role)).collect::<Result<Vec<_>, _>>()?;
             // Behind a part that fails nothing is evaluated.
             let first = answers[..leading].iter().find(|answer| matches!(answer, Answer::No | Answer::Fails));
             if first != Some(&Answer::No) {
@@ -142,8 +140,8 @@ impl Oracle<'_> {
         Ok(Reach {
             roles: concerned,
             can_give,
-            nominated_only: rule.conjuncts[..known].iter().any(Conjunct::is_proposed),
-            rest: rule.after(known)?,
+            nominated_only: conjuncts[..known].iter().any(Conjunct::is_proposed),
+            rest: Rest::of(&rule.id, &conjuncts[known..])?,
         })
     }
 

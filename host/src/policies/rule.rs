@@ -64,6 +64,8 @@ pub(super) struct Rest {
 pub(super) struct Rule {
     /// Its `@id`.
     pub id: String,
+    /// Its text, of which explanations make its parts again: they are asked for seldom, and parts take a hundred times the memory.
+    source: Box<str>,
     /// Its `@reason`.
     pub reason: Option<String>,
     /// `permit`, else `forbid`.
@@ -76,14 +78,11 @@ pub(super) struct Rule {
     pub reads_proposed: bool,
     /// The instants at which its answer may turn, sorted.
     pub turns: Vec<jiff::Timestamp>,
-    pub conjuncts: Vec<Conjunct>,
-    /// Its whole condition.
-    pub whole: Rest,
 }
 
 impl Rule {
-    /// Takes a checked policy apart.
-    pub(super) fn of(policy: &Policy) -> Result<Self, String> {
+    /// Takes a checked policy apart: the rule, and the parts of its condition.
+    pub(super) fn of(policy: &Policy) -> Result<(Self, Vec<Conjunct>), String> {
         let id = AsRef::<str>::as_ref(policy.id()).to_owned();
         let unreadable = |what: &str| format!("policy `{id}` can't be taken apart: {what}");
         let json = policy.to_json().map_err(|error| unreadable(&error.to_string()))?;
@@ -94,16 +93,11 @@ impl Rule {
             turns.extend(turns_at(date).ok_or_else(|| unreadable("a date is out of range"))?);
         }
         turns.sort_unstable();
-        let mut parts = Vec::new();
-        for clause in json["conditions"].as_array().into_iter().flatten() {
-            match clause.get("kind").and_then(Value::as_str) {
-                Some("unless") => parts.push(json!({"!": {"arg": clause["body"]}})),
-                _ => split(&clause["body"], &mut parts),
-            }
-        }
-        let conjuncts = parts.into_iter().map(Conjunct::of).collect::<Result<Vec<_>, _>>().map_err(|error| unreadable(&error))?;
+        let conjuncts = conjuncts(&json).map_err(|error| unreadable(&error))?;
+        let source = policy.to_cedar().ok_or_else(|| unreadable("it has no text"))?;
         let handles = policy.entity_literals().iter().filter(|uid| is(uid, "Group")).map(|uid| uid.id().unescaped().to_owned()).collect();
-        Ok(Self {
+        let rule = Self {
+            source: source.into(),
             reason: policy.annotation("reason").map(str::to_owned),
             permits: policy.effect() == Effect::Permit,
             who: who(&policy.principal_constraint()),
@@ -111,20 +105,37 @@ impl Rule {
             handles,
             reads_proposed: names.proposed,
             turns,
-            whole: Rest::of(&id, &conjuncts).map_err(|error| unreadable(&error))?,
-            conjuncts,
             id,
-        })
+        };
+        Ok((rule, conjuncts))
     }
 
-    /// The condition without its first `known` parts.
-    pub(super) fn after(&self, known: usize) -> Result<Rest, String> {
-        Rest::of(&self.id, &self.conjuncts[known..])
+    /// The policy again.
+    pub(super) fn policy(&self) -> Result<Policy, String> {
+        Policy::parse(Some(PolicyId::new(&self.id)), &self.source).map_err(|error| error.to_string())
+    }
+
+    /// The parts of its condition again.
+    pub(super) fn conjuncts(&self) -> Result<Vec<Conjunct>, String> {
+        conjuncts(&self.policy()?.to_json().map_err(|error| error.to_string())?)
     }
 }
 
+/// The parts of the condition of a policy in Cedar's JSON form, in order.
+fn conjuncts(policy: &Value) -> Result<Vec<Conjunct>, String> {
+    let mut parts = Vec::new();
+    for clause in policy["conditions"].as_array().into_iter().flatten() {
+        match clause.get("kind").and_then(Value::as_str) {
+            Some("unless") => parts.push(json!({"!": {"arg": clause["body"]}})),
+            _ => split(&clause["body"], &mut parts),
+        }
+    }
+    parts.into_iter().map(Conjunct::of).collect()
+}
+
 impl Rest {
-    fn of(id: &str, conjuncts: &[Conjunct]) -> Result<Self, String> {
+    /// The condition that these parts are, of the policy with that id.
+    pub(super) fn of(id: &str, conjuncts: &[Conjunct]) -> Result<Self, String> {
         let any = |reads: fn(&Names) -> bool| conjuncts.iter().any(|part| reads(&part.names));
         let set = if conjuncts.is_empty() { None } else { Some(unscoped(id, conjuncts.iter().map(|part| &part.part))?) };
         Ok(Self {

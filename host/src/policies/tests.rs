@@ -42,7 +42,7 @@ fn decide(policies: &Policies, shape: &AccountShape, handles: &[&str], proposed:
     let principal = Principal::of("u1", "c1", shape, &groups);
     let proposed: BTreeSet<String> = proposed.iter().map(|&role| role.to_owned()).collect();
     let decision = policies.decide(&principal, &proposed, at(now));
-    assert_eq!(decision, policies.decide_unsliced(&principal, &proposed, at(now)));
+    assert_eq!(decision, Unsliced::of(policies).unwrap().decide(&principal, &proposed, at(now)));
     decision
 }
 

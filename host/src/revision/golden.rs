@@ -22,7 +22,7 @@ const DEFAULT_AS_OF: Instant = Instant(1_767_225_600_000_000);
 
 /// A golden case: SCIM user + groups → account + roles.
 #[derive(Clone, Debug)]
-pub struct GoldenCase {
+pub(super) struct GoldenCase {
     /// `tests/x.json`.
     pub file: String,
     /// Its name.

@@ -26,8 +26,9 @@ fn assemble_whole(files: &Files) -> Revision {
     assemble(files).unwrap_or_else(|problems| panic!("{}", render(&problems, false)))
 }
 
-fn assert_golden(revision: &Revision, at_least: usize) {
-    let results = revision.run_tests();
+fn assert_golden(revision: &Revision, files: &Files, at_least: usize) {
+    let results = revision.run_tests(files).unwrap();
+    assert_eq!(results.len(), revision.golden_cases);
     assert!(results.len() >= at_least, "{} cases", results.len());
     for result in results {
         assert_eq!(result.diff, None, "{}: {}", result.file, result.name);
@@ -59,8 +60,9 @@ fn broken_folders_are_refused_with_every_problem_in_its_place() {
 
 #[test]
 fn the_minimal_example_is_in_order() {
-    let revision = assemble_whole(&read_folder(&repository("examples/tenants/minimal")).unwrap());
-    assert_golden(&revision, 2);
+    let files = read_folder(&repository("examples/tenants/minimal")).unwrap();
+    let revision = assemble_whole(&files);
+    assert_golden(&revision, &files, 2);
     assert_eq!(revision.policies.roles().len(), 1);
 }
 
@@ -72,7 +74,7 @@ fn the_examples_keep_their_golden_cases() {
         let files = read_folder(&repository(&format!("examples/tenants/{tenant}"))).unwrap();
         let revision = Revision::build(&files, &sandbox)
             .unwrap_or_else(|problems| panic!("{}\nif a plugin is missing: scripts/build-plugins", render(&problems, false)));
-        assert_golden(&revision, cases);
+        assert_golden(&revision, &files, cases);
         assert_eq!(revision.policies.roles().len(), roles);
         assert!(!revision.policies.privileged().is_empty());
         assert!(!revision.policies.privileged_by_proposal(), "a nomination alone gives no privileged role");
@@ -93,7 +95,7 @@ fn the_starter_policies_keep_their_golden_cases() {
         }
     }
     let revision = assemble_whole(&files);
-    assert_golden(&revision, 5);
+    assert_golden(&revision, &files, 5);
     assert_eq!(revision.policies.ids().len(), 8);
 }
 
@@ -106,8 +108,8 @@ fn a_golden_case_that_fails_shows_what_differs() {
     let case = |expect: &str| {
         let user = r#"{"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "robin", "title": "Lead"}"#;
         let case = format!(r#"{{"name": "n", "user": {user}, "groups": ["g"], "expect": {expect}}}"#);
-        let revision = assemble_whole(&files(&[("tenant.toml", SETTINGS), ("policies/a.cedar", POLICIES), ("tests/t.json", &case)]));
-        revision.run_tests()[0].diff.clone().unwrap_or_default()
+        let files = files(&[("tenant.toml", SETTINGS), ("policies/a.cedar", POLICIES), ("tests/t.json", &case)]);
+        assemble_whole(&files).run_tests(&files).unwrap()[0].diff.clone().unwrap_or_default()
     };
     let diff = case(r#"{"account": {"title": "Boss", "user_name": "robin"}, "roles": ["mail"]}"#);
     assert!(diff.contains("-    \"title\": \"Boss\"") && diff.contains("+    \"title\": \"Lead\""), "{diff}");
@@ -227,6 +229,6 @@ fn what_the_guides_show_is_accepted() {
         case,
     ]);
     let revision = assemble_whole(&whole);
-    assert_golden(&revision, 1);
+    assert_golden(&revision, &whole, 1);
     assert_eq!(revision.tables["teams"]["payments"]["app"], "billing");
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use rolecall::mapping::AccountShape;
 use rolecall::model::GroupMembership;
-use rolecall::policies::{Policies, Principal, Role};
+use rolecall::policies::{Policies, Principal, Role, Unsliced};
 
 use crate::report::Report;
 
@@ -38,13 +38,14 @@ pub fn measure(report: &mut Report) {
         let (text, roles) = many(count);
         let policies = Policies::compile(&[("policies/many.cedar".into(), text)], &roles).unwrap_or_else(|problems| panic!("{problems:?}"));
         let as_of = rolecall::model::Instant(1_790_000_000_000_000).timestamp();
+        let unsliced = Unsliced::of(&policies).unwrap_or_else(|problem| panic!("{problem}"));
         let sliced = policies.decide(&principal, &proposed, as_of);
-        assert_eq!(sliced, policies.decide_unsliced(&principal, &proposed, as_of), "the same answer both ways");
+        assert_eq!(sliced, unsliced.decide(&principal, &proposed, as_of), "the same answer both ways");
         assert_eq!(sliced.grants.len(), 3, "three groups give three roles");
         report.calls(
             format!("roles of one person, {count} policies"),
             ("sliced", || policies.decide(&principal, &proposed, as_of)),
-            ("every policy", || policies.decide_unsliced(&principal, &proposed, as_of)),
+            ("every policy", || unsliced.decide(&principal, &proposed, as_of)),
         );
     }
 }

@@ -37,7 +37,7 @@ struct Side {
 }
 
 /// The example tenant Acme as it is: two plugins, eleven policies, twelve and more roles, lookup tables.
-fn everything() -> Files {
+pub fn everything() -> Files {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/tenants/acme");
     revision::read_folder(&folder).unwrap_or_else(|problems| panic!("build the plugins first: {problems:?}"))
 }
@@ -56,7 +56,7 @@ fn group_name(number: usize) -> String {
 }
 
 /// A person as Acme's directory sends one.
-fn person(name: &str, number: usize) -> Value {
+pub fn person(name: &str, number: usize) -> Value {
     user(
         name,
         json!({

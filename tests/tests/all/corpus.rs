@@ -99,7 +99,7 @@ fn one_mapping_in_three_languages_passes_the_same_cases_with_the_same_provenance
     for Compiled { name, bytes, plugin, .. } in &languages.compiled {
         let files = folder_with(bytes);
         let revision = Revision::build(&files, &languages.sandbox).unwrap_or_else(|problems| panic!("`{name}`: {problems:?}"));
-        let results = revision.run_tests();
+        let results = revision.run_tests(&files).unwrap_or_else(|problems| panic!("`{name}`: {problems:?}"));
         assert!(results.len() >= 15, "only {} cases were found", results.len());
         for result in results {
             assert_eq!(result.diff, None, "`{name}`: {}", result.name);

@@ -291,3 +291,15 @@ fn malformed_extensions_are_refused() {
     }
     assert!(Schemas::with_extensions(vec![schema(&json!([])), schema(&json!([]))]).is_err(), "twice the same");
 }
+
+/// A tenant's own extension costs that extension's memory and not the standard schemas' again.
+#[test]
+fn tenants_with_extensions_share_the_standard_schemas() {
+    let [one, other] = [json!([]), json!([{"name": "badge", "type": "string"}])]
+        .map(|attributes| Schemas::with_extensions(vec![schema(&attributes)]).unwrap());
+    assert_ne!(one, other);
+    for kind in [ResourceKind::User, ResourceKind::Group] {
+        assert!(std::ptr::eq(one.core(kind), other.core(kind)));
+    }
+    assert!(std::ptr::eq(one.core(ResourceKind::User), Schemas::standard().core(ResourceKind::User)));
+}
