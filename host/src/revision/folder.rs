@@ -18,7 +18,7 @@ const TEXT_BYTES_LIMIT: usize = 1 << 20;
 const TABLE_BYTES_LIMIT: usize = 8 << 20;
 /// The most bytes of a plugin: JavaScript and Python bring an interpreter of 12 to 18 MB along.
 const PLUGIN_BYTES_LIMIT: usize = 32 << 20;
-/// The most bytes of a revision: it crosses the API in one request and is stored in one row.
+/// The most bytes of a revision: it crosses the API in one request and is read as a whole.
 pub const TOTAL_BYTES_LIMIT: usize = 64 << 20;
 
 /// What a file is for.

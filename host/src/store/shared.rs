@@ -231,7 +231,7 @@ impl Store for Backend {
     }
 
     async fn put_revision(&self, tenant: &TenantId, revision: &StoredRevision, plugins: &[NewPlugin], at: Instant) -> Result<()> {
-        let (scope, revision, plugins) = (self.scope(tenant), revision.clone(), plugins.to_vec());
+        let (scope, revision, plugins) = (self.scope(tenant), revisions::Digested::of(revision), plugins.to_vec());
         self.write(tenant, move |conn: &mut Conn| {
             Box::pin(async move { revisions::put(conn, &scope.tenant, &revision, &plugins, at).await })
         })

@@ -1,7 +1,6 @@
 //! The fuzz targets without a fuzzer: over the inputs that were kept, and over mutations of them.
 
-use std::fs;
-use std::path::Path;
+use crate::kept::{Random, corpus, inputs};
 
 /// The targets and their properties, as `make fuzz` runs them.
 #[path = "../../fuzz/src/lib.rs"]
@@ -9,20 +8,6 @@ mod targets;
 
 /// Mutations of each target: a few seconds in all without optimisation.
 const MUTATIONS: usize = 10_000;
-
-/// The inputs of a target in one of the folders, as `scripts/fuzz` writes them: texts in which each character is a byte.
-fn inputs(folder: &str, target: &str) -> Vec<Vec<u8>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/testdata").join(folder).join(format!("{target}.json"));
-    let Ok(text) = fs::read_to_string(path) else { return Vec::new() };
-    let texts: Vec<String> = serde_json::from_str(&text).unwrap();
-    texts.iter().map(|text| text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect()).collect()
-}
-
-fn corpus(target: &str) -> Vec<Vec<u8>> {
-    let corpus = inputs("corpus", target);
-    assert!(corpus.len() > 5, "the corpus of `{target}` was not found");
-    corpus
-}
 
 #[test]
 fn what_was_kept_is_as_it_should_be() {
@@ -54,17 +39,7 @@ fn mutations_of_what_was_kept_hold_as_well() {
     }
 }
 
-/// Xorshift: the same mutations in each run, so that a failure can be looked at.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % u64::try_from(bound.max(1)).unwrap()).unwrap()
-    }
-
     /// A piece of some input.
     fn piece(&mut self, corpus: &[Vec<u8>]) -> Vec<u8> {
         let input = &corpus[self.below(corpus.len())];

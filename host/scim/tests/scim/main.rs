@@ -10,6 +10,7 @@ mod event;
 mod extension;
 mod fuzz;
 mod generate;
+mod kept;
 mod limits;
 mod naive;
 mod patched;

@@ -1,30 +1,18 @@
 //! The fuzz targets without a fuzzer: over the inputs that were kept, and over mutations of them and of plugins that tests build.
 
-use std::fs;
-use std::path::Path;
-
+use self::kept::{Random, corpus, inputs};
 use super::guest::{Guest, with_contract};
 use super::*;
 use crate::plugins::fuzz::{TARGETS, answer, upload};
+
+/// What the protocol crate's tests read and draw with too.
+#[path = "../../../scim/tests/scim/kept.rs"]
+mod kept;
 
 /// Mutations of uploads: a few seconds without optimisation.
 const UPLOADS: usize = 400;
 /// Mutations of answers.
 const ANSWERS: usize = 20_000;
-
-/// The inputs of a target in one of the folders, as `scripts/fuzz` writes them: texts in which each character is a byte.
-fn inputs(folder: &str, target: &str) -> Vec<Vec<u8>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/testdata").join(folder).join(format!("{target}.json"));
-    let Ok(text) = fs::read_to_string(path) else { return Vec::new() };
-    let texts: Vec<String> = serde_json::from_str(&text).unwrap();
-    texts.iter().map(|text| text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect()).collect()
-}
-
-fn corpus(target: &str) -> Vec<Vec<u8>> {
-    let corpus = inputs("corpus", target);
-    assert!(corpus.len() > 5, "the corpus of `{target}` was not found");
-    corpus
-}
 
 /// What was kept, and what a fuzzer found once.
 #[test]
@@ -52,17 +40,7 @@ fn mutated_answers_are_faults_or_are_what_the_contract_allows() {
     (0..ANSWERS).for_each(|_| answer(&random.mutation(&corpus)));
 }
 
-/// Xorshift: the same mutations in each run, so that a failure can be looked at.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % u64::try_from(bound.max(1)).unwrap()).unwrap()
-    }
-
     /// An input with a few bytes changed, pieces of others put in or taken out.
     fn mutation(&mut self, corpus: &[Vec<u8>]) -> Vec<u8> {
         let mut input = corpus[self.below(corpus.len())].clone();

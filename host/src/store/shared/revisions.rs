@@ -16,8 +16,30 @@ pub(super) const PLUGINS: &str = "SELECT p.digest, p.name, p.version, p.hooks, p
                         WHERE f.tenant = p.tenant AND f.digest = p.digest)
          FROM plugins p WHERE p.tenant = $1 ORDER BY p.created DESC, p.digest DESC LIMIT $2";
 
+/// A revision with the SHA-256 of each file, made before the transaction: others wait for that.
+#[derive(Clone)]
+pub(super) struct Digested {
+    hash: RevisionHash,
+    /// Path and digest.
+    paths: Vec<(String, String)>,
+    /// In one order for all, so that two uploads with contents in common wait for each other and don't deadlock.
+    contents: BTreeMap<String, Vec<u8>>,
+}
+
+impl Digested {
+    pub(super) fn of(revision: &StoredRevision) -> Self {
+        let mut digested = Self { hash: revision.hash.clone(), paths: Vec::new(), contents: BTreeMap::new() };
+        for (path, bytes) in &revision.files {
+            let digest = sha256_hex(bytes);
+            digested.paths.push((path.clone(), digest.clone()));
+            digested.contents.entry(digest).or_insert_with(|| bytes.clone());
+        }
+        digested
+    }
+}
+
 /// Stores a revision's files and what its plugins say of themselves; the same hash again is a no-op.
-pub(super) async fn put(conn: &mut Conn, tenant: &TenantId, revision: &StoredRevision, plugins: &[NewPlugin], at: Instant) -> Result<()> {
+pub(super) async fn put(conn: &mut Conn, tenant: &TenantId, revision: &Digested, plugins: &[NewPlugin], at: Instant) -> Result<()> {
     if tenancy::find(conn, tenant).await?.is_none() {
         return Err(StoreError::Missing("tenant"));
     }
@@ -30,9 +52,7 @@ pub(super) async fn put(conn: &mut Conn, tenant: &TenantId, revision: &StoredRev
     if made.rows_affected() == 0 {
         return Ok(());
     }
-    // In one order for all, so that two uploads with contents in common wait for each other and don't deadlock.
-    let contents: BTreeMap<String, &[u8]> = revision.files.values().map(|bytes| (sha256_hex(bytes), bytes.as_slice())).collect();
-    for (digest, bytes) in contents {
+    for (digest, bytes) in &revision.contents {
         sqlx::query("INSERT INTO contents (tenant, digest, bytes) VALUES ($1, $2, $3) ON CONFLICT (tenant, digest) DO NOTHING")
             .bind(tenant.as_str())
             .bind(digest)
@@ -40,12 +60,12 @@ pub(super) async fn put(conn: &mut Conn, tenant: &TenantId, revision: &StoredRev
             .execute(&mut *conn)
             .await?;
     }
-    for (path, bytes) in &revision.files {
+    for (path, digest) in &revision.paths {
         sqlx::query("INSERT INTO revision_files (tenant, hash, path, digest) VALUES ($1, $2, $3, $4)")
             .bind(tenant.as_str())
             .bind(revision.hash.as_str())
             .bind(path)
-            .bind(sha256_hex(bytes))
+            .bind(digest)
             .execute(&mut *conn)
             .await?;
     }
