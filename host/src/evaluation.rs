@@ -4,7 +4,7 @@
 //! benchmarks all call it, so what was tried is what happens. It knows nothing of what stands at
 //! present: comparing with that is `lifecycle`'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rolecall_scim::resource::Document;
@@ -31,6 +31,8 @@ pub struct Subject {
     /// The other account of the tenant that has the name which the mapping gives this one, if there is one.
     /// A collision is a fact of the tenant, not of one subject, so it is told and not looked up.
     pub collision: Option<AccountId>,
+    /// Roles that the person may hold by an exception: the policies are asked whether they forbid them.
+    pub excepted: Vec<String>,
 }
 
 /// What became of the account.
@@ -84,6 +86,8 @@ pub struct Evaluation {
     pub roles: Vec<RoleDecision>,
     /// The roles that a policy error left undecided: never an Allow, and no reason to take away at once.
     pub undecided: Vec<Undecided>,
+    /// Those of the excepted roles that a `forbid` keeps from the person, or may.
+    pub forbidden: BTreeSet<String>,
     /// The next instant at which the same inputs may give another result.
     pub next_change: Option<Instant>,
     /// The plugins' calls, in their order.
@@ -118,7 +122,8 @@ impl Evaluation {
     /// An evaluation with that outcome and no roles.
     #[must_use]
     pub fn outcome(outcome: Outcome) -> Self {
-        Self { outcome, provenance: BTreeMap::new(), roles: Vec::new(), undecided: Vec::new(), next_change: None, calls: Vec::new() }
+        let (provenance, forbidden) = (BTreeMap::new(), BTreeSet::new());
+        Self { outcome, provenance, roles: Vec::new(), undecided: Vec::new(), forbidden, next_change: None, calls: Vec::new() }
     }
 
     /// The evaluation of somebody whom the identity provider calls inactive: no revision is asked.
@@ -182,6 +187,7 @@ pub fn evaluate(revision: &Revision, subject: &Subject, as_of: Instant) -> Evalu
     for granted in &mut decision.grants {
         name_nomination(&mut granted.reasons, proposed.get(&granted.role));
     }
+    let forbidden = revision.policies.forbidden(&principal, &subject.excepted, &roles, as_of.timestamp());
     let undecided = decision
         .errors
         .into_iter()
@@ -199,6 +205,7 @@ pub fn evaluate(revision: &Revision, subject: &Subject, as_of: Instant) -> Evalu
         provenance,
         roles: decision.grants,
         undecided,
+        forbidden,
         next_change: decision.next_change.map(Instant::from),
         calls,
     }
@@ -374,6 +381,7 @@ mod tests {
             document: Document::from_stored(&user.to_string()).unwrap(),
             groups: handles.iter().map(|&handle| GroupMembership { handle: handle.into(), chain: vec![handle.into()] }).collect(),
             collision: None,
+            excepted: Vec::new(),
         }
     }
 

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::journal::LOG_DAYS_LIMIT;
-use crate::model::{Cause, ConnectionId, ConnectionState, Instant, ResourceId, TenantId};
+use crate::model::{Cause, ConnectionId, Instant, ResourceId, TenantId};
 use crate::provisioning::people;
 use crate::store::{DeliveryResult, DueDelivery, DuePerson, StoreError};
 use crate::watch::LINES_DAYS_LIMIT;
@@ -299,7 +299,7 @@ async fn evaluate_due(app: &Arc<App>, tenant: &TenantId, due: Vec<DuePerson>) ->
     for ((connection, cause), users) in batches {
         let Some((_, state)) = app.store.find_connection(&connection).await? else { continue };
         let people = app.store.people(tenant, &connection, &users).await?;
-        people::evaluate_pending(app, tenant, people, state == ConnectionState::Paused, cause).await?;
+        people::evaluate_pending(app, tenant, people, state, cause).await?;
     }
     Ok(())
 }

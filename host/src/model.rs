@@ -181,6 +181,10 @@ pub use trial::{
     Activation, ActivationSettings, ActivationState, AttributeDifference, Difference, DifferenceKind, PersonDifference, Summary, Trial,
     TrialKind, TrialState, TurnedAway, Watch,
 };
+mod ruling;
+pub use ruling::{
+    ApprovalSettings, Concerned, GuardDirection, GuardScope, GuardSettings, Hold, HoldState, NewRuling, Ruling, RulingKind, RulingState,
+};
 mod failure;
 pub use failure::{CallInput, Failing, FailureDetail, FailureKind, Frame, LEVELS, LimitMet, LogLine, Spent};
 
@@ -191,6 +195,8 @@ word_enum!(
         Active = "active",
         /// Writes are stored and removals of access take effect; nothing new is granted until resumed.
         Paused = "paused",
+        /// Before the first sync is let in: people and groups are stored, mapped and decided, and nothing has effect.
+        Staging = "staging",
     }
 );
 
@@ -222,6 +228,28 @@ word_enum!(
         Pending = "pending",
         /// In effect until `deadline`: it could not be decided again because of a fault.
         Retained = "retained",
+        /// Not in effect: its account was suspended with more others than the guard lets go at once, and may be restored.
+        Dormant = "dormant",
+    }
+);
+
+impl GrantState {
+    /// Whether the role is held.
+    #[must_use]
+    pub fn in_effect(self) -> bool {
+        matches!(self, Self::Effective | Self::Retained)
+    }
+}
+
+word_enum!(
+    /// What a grant waits for: one that is pending to come into effect, one in effect to fall.
+    Waiting {
+        /// A person's yes to this role.
+        Approval = "approval",
+        /// A person's answer to a hold.
+        Hold = "hold",
+        /// The connection, to go live.
+        Staging = "staging",
     }
 );
 
@@ -242,8 +270,10 @@ word_enum!(
         Retry = "retry",
         /// An account name became free.
         NameFreed = "name_freed",
-        /// The connection was resumed.
+        /// The connection was resumed, or went live.
         Resumed = "resumed",
+        /// Somebody approved, released, restored or made an exception.
+        Ruling = "ruling",
     }
 );
 
@@ -266,6 +296,24 @@ pub struct Reason {
     pub nomination: Option<String>,
 }
 
+/// What the policy of a reason begins with that is an exception, and no policy's.
+const EXCEPTION: &str = "exception:";
+
+impl Reason {
+    /// The reason that an exception is.
+    #[must_use]
+    pub fn exception(id: &str, reason: Option<&str>) -> Self {
+        let reason = reason.map(str::to_owned);
+        Self { policy: format!("{EXCEPTION}{id}"), reason, groups: Vec::new(), proposed: false, nomination: None }
+    }
+
+    /// Whether it is an exception, and no policy's.
+    #[must_use]
+    pub fn is_exception(&self) -> bool {
+        self.policy.starts_with(EXCEPTION)
+    }
+}
+
 /// A role that an account holds, or would hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Grant {
@@ -282,6 +330,9 @@ pub struct Grant {
     pub deadline: Option<Instant>,
     /// The revision that decided it.
     pub revision: RevisionHash,
+    /// What it waits for: a pending one to come into effect, one in effect to fall.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<Waiting>,
 }
 
 /// One membership as evaluation sees it: the handle and how the person comes to be in it.
@@ -308,6 +359,8 @@ pub struct Note {
 impl Note {
     /// The code of an account that is held because another account has its name: the store tells it when the name is free.
     pub const COLLISION: &'static str = "collision";
+    /// The code of somebody whose connection has not gone live.
+    pub const STAGING: &'static str = "staging";
     /// The code of somebody about whom a plugin gave no verdict.
     pub const PLUGIN_FAULT: &'static str = "plugin_fault";
 }

@@ -10,6 +10,7 @@
 
 mod decide;
 mod entity;
+mod exception;
 mod explain;
 mod index;
 mod rule;
@@ -24,7 +25,7 @@ pub use decide::Unsliced;
 
 use crate::diagnostic::Diagnostic;
 use crate::mapping::AccountShape;
-use crate::model::{GroupMembership, Reason};
+use crate::model::{ApprovalSettings, GroupMembership, Reason};
 
 use index::Index;
 use rule::Rule;
@@ -51,12 +52,23 @@ pub struct Role {
     /// Whether it needs care.
     #[serde(default)]
     pub privileged: bool,
+    /// Whether nobody holds it without a person's yes; as `[approvals]` says where there is none.
+    #[serde(default)]
+    pub approval: Option<bool>,
     /// The application.
     #[serde(default)]
     pub app: Option<String>,
     /// Families (`RoleFamily` parents).
     #[serde(default)]
     pub families: Vec<String>,
+}
+
+impl Role {
+    /// Whether nobody holds the role without a person's yes.
+    #[must_use]
+    pub fn needs_approval(&self, settings: &ApprovalSettings) -> bool {
+        self.approval.unwrap_or(self.privileged && settings.privileged)
+    }
 }
 
 /// A person as Cedar sees them.

@@ -220,10 +220,6 @@ impl Caller {
         Actor { kind: "connection".into(), id: self.connection.0.clone() }
     }
 
-    fn paused(&self) -> bool {
-        self.state == ConnectionState::Paused
-    }
-
     /// A change that this caller causes and that nobody is in yet: refused when somebody's inputs move meanwhile.
     fn change(&self, active: &Active, write: ResourceWrite, event: NewEvent, now: Instant) -> Change {
         Change {

@@ -20,7 +20,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::crypto::sha256_hex;
 use crate::diagnostic::Diagnostic;
-use crate::model::{ActivationSettings, DecisionSettings, Handle, RevisionHash};
+use crate::model::{ActivationSettings, ApprovalSettings, DecisionSettings, GuardSettings, Handle, RevisionHash};
 use crate::plugins::{Plugin, PluginError, Sandbox, Tables};
 use crate::policies::{self, Policies};
 
@@ -68,6 +68,12 @@ pub struct Revision {
     pub decisions: DecisionSettings,
     /// How the activation of the revision after it is watched.
     pub activation: ActivationSettings,
+    /// How many people may be concerned by losses and gains before a person is asked.
+    pub guard: GuardSettings,
+    /// For how long a request for an approval stands.
+    pub approvals: ApprovalSettings,
+    /// The roles that nobody holds without a person's yes.
+    pub approved: BTreeSet<String>,
     /// What is kept of plugin calls that fail.
     pub failures: FailureRules,
     /// The standard schemas and the tenant's extensions.
@@ -124,6 +130,14 @@ impl Revision {
                 policies,
                 decisions: settings.decisions,
                 activation: settings.activation,
+                guard: settings.guard,
+                approved: settings
+                    .roles
+                    .iter()
+                    .filter(|role| role.needs_approval(&settings.approvals))
+                    .map(|role| role.id.clone())
+                    .collect(),
+                approvals: settings.approvals,
                 failures: settings.failures,
                 schemas: if schemas == *Schemas::standard() { Schemas::standard() } else { Arc::new(schemas) },
                 golden_cases: tests.len(),

@@ -18,6 +18,7 @@ mod nesting;
 mod pool;
 mod postgres;
 pub mod records;
+mod ruling;
 mod sqlite;
 mod trial;
 
@@ -36,11 +37,12 @@ use rolecall_scim::sort::Sort;
 use serde::{Deserialize, Serialize};
 
 pub use connection::{Connections, CredentialKind, Dialect, LogEntry, StoredIssuer};
+pub use ruling::{ANSWERED_AT_ONCE, Answer, Answered, Effect, Guarded, RulingQuery, Rulings};
 pub use trial::{Advance, DIFFERENCES_LIMIT, NewActivation, NewDifference, Place, Progress, RunningShadow, Trials};
 
 use crate::model::{
     Account, AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, EvaluationState, Event, Grant, GroupMembership, Handle,
-    Instant, NewEvent, Note, ResourceId, RevisionHash, RoleId, TenantId,
+    Instant, NewEvent, Note, ResourceId, RevisionHash, Ruling, TenantId,
 };
 
 /// The most people that are evaluated with the write that affects them; more are marked and left to the worker.
@@ -130,6 +132,8 @@ pub struct Person {
     pub account: Account,
     /// The standing grants, by role.
     pub grants: Vec<Grant>,
+    /// What people and the guard have said about the account that counts still, in the order in which it was said.
+    pub rulings: Vec<Ruling>,
     /// Direct and inherited memberships in groups with a confirmed handle; one entry a handle, the shortest chain.
     pub groups: Vec<GroupMembership>,
 }
@@ -293,18 +297,14 @@ pub struct PersonOutcome {
     /// The memberships that evaluation was given. Where the change writes a group they are compared with what the write really
     /// makes of them, because a group above may have got a handle or a parent meanwhile: the person is stale when they differ.
     pub groups: Vec<GroupMembership>,
-    /// The account after the change; `None` when nothing about it changes.
-    pub account: Option<AccountWrite>,
-    /// Grants that are new or changed.
-    pub put_grants: Vec<Grant>,
-    /// Roles that are no longer held.
-    pub drop_grants: Vec<RoleId>,
+    /// What becomes of the person.
+    pub effect: Effect,
+    /// What becomes of the person instead, where the guard keeps something back: people are counted with the commit.
+    pub guarded: Option<Box<Guarded>>,
     /// The instant that evaluation was given.
     pub as_of: Instant,
     /// The revision that decided; `None` when there was none.
     pub revision: Option<RevisionHash>,
-    /// The next date at which the result may change by itself, or at which a fault is tried again.
-    pub next_evaluation_at: Option<Instant>,
     /// Consecutive infrastructure faults, this one included.
     pub attempts: i64,
     /// When set, the outcome is not a verdict: the person stays pending with this cause until `next_evaluation_at`.
@@ -349,8 +349,7 @@ pub struct Change {
     pub fan_out: Vec<(ResourceId, Cause)>,
     /// A handle to bind to the group that this change writes; `Conflict{handle}` when another group has it by now.
     pub bind_handle: Option<HandleBinding>,
-    /// History, in order; the events of an account whose person turned out stale ([`Stale::MarkPending`]) are left out. The
-    /// store seals `personal`, numbers events after commit, and queues deliveries to targets in the same transaction.
+    /// History, in order, before that of `persons`. The store seals `personal`, numbers events after commit, and queues deliveries to targets in the same transaction.
     pub events: Vec<NewEvent>,
 }
 
@@ -380,8 +379,10 @@ pub struct Connection {
     pub id: ConnectionId,
     /// Its name for people, unique in the tenant.
     pub name: String,
-    /// Active or paused.
+    /// In staging, active or paused.
     pub state: ConnectionState,
+    /// Whether the guard counts its people.
+    pub guarded: bool,
     /// When it was created.
     pub created: Instant,
     /// When a request with a good credential last came.
@@ -450,6 +451,9 @@ pub struct ApiScope {
     pub tenant: Option<TenantId>,
     /// Whether it may change anything.
     pub write: bool,
+    /// Whom it stands for, by user name or address; nobody in particular unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
 }
 
 /// What an API token stands for.
@@ -639,7 +643,7 @@ pub trait Platform: Send + Sync {
 
 /// Everything that is asked for one tenant.
 #[async_trait]
-pub trait Store: Platform + Connections + Trials + records::PluginRecords {
+pub trait Store: Platform + Connections + Trials + Rulings + records::PluginRecords {
     /// Creates the tenant if it does not exist; `managed_by` of an existing one is left as it is.
     async fn ensure_tenant(&self, tenant: &TenantId, name: &str, managed_by: &str, at: Instant) -> Result<Tenant>;
     /// The tenant, or `None`.

@@ -2,6 +2,7 @@
 //! Knows nothing of HTTP; the API, the command line and start-up call the same functions.
 
 pub mod fresh;
+pub mod governance;
 pub mod handles;
 pub mod plugins;
 
@@ -157,6 +158,9 @@ pub enum TenancyError {
     /// Managed elsewhere, a malformed name …: a sentence that says what to do.
     #[error("{0}")]
     Refused(String),
+    /// Not for this caller, whatever policies say: a sentence that says why.
+    #[error("{0}")]
+    Forbidden(String),
     /// The store's word.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -581,6 +585,7 @@ pub async fn create_connection(
     app: &Arc<App>,
     tenant: &TenantId,
     name: &str,
+    (state, guarded): (ConnectionState, bool),
     actor: &Actor,
 ) -> Result<(Connection, IssuedToken), TenancyError> {
     check_name(name)?;
@@ -589,7 +594,8 @@ pub async fn create_connection(
     let connection = Connection {
         id: ConnectionId(crypto::random_id()),
         name: name.to_owned(),
-        state: ConnectionState::Active,
+        state,
+        guarded,
         created: stored.created,
         last_seen: None,
         wrong_credentials: 0,

@@ -106,7 +106,7 @@ pub fn compare(
     candidate: &Revision,
     case: &Case,
     before: &Picture,
-    paused: bool,
+    connection: ConnectionState,
     (now, at): (Instant, Instant),
     summary: &mut Summary,
 ) -> Option<NewDifference> {
@@ -116,9 +116,9 @@ pub fn compare(
         return None;
     }
     let evaluation = evaluate(candidate, case, at, summary);
-    let rules = Rules::of(candidate, paused);
+    let rules = Rules::of(candidate, connection);
     let standing = case.standing();
-    let settled = lifecycle::settle(&standing, &evaluation, &case.subject.groups, &rules, now);
+    let settled = lifecycle::settle(&standing, &evaluation, &case.subject.groups, (&rules, &case.subject.connection, false), now);
     let after = Picture::after(&standing, &settled);
     let difference = before.difference(&after, &evaluation.outcome)?;
     summary.count(&difference);
@@ -207,7 +207,6 @@ async fn step(
     let (mut summary, mut differences) = (Summary::default(), Vec::new());
     for (connection, users) in by_connection {
         let Some((_, state)) = app.store.find_connection(connection).await? else { continue };
-        let paused = state == ConnectionState::Paused;
         let mut cases: Vec<Case> = app.store.people(tenant, connection, &users).await?.into_iter().map(Case::unchanged).collect();
         while !cases.is_empty() {
             let turn: Vec<Case> = cases.drain(..cases.len().min(PEOPLE_PER_TURN)).collect();
@@ -216,7 +215,7 @@ async fn step(
                 let mut part = Summary::default();
                 let found = turn.iter().filter_map(|case| {
                     let before = Picture::standing(&case.standing());
-                    compare(&candidate, case, &before, paused, (now, as_of(now, case.due)), &mut part)
+                    compare(&candidate, case, &before, state, (now, as_of(now, case.due)), &mut part)
                 });
                 let found: Vec<NewDifference> = found.collect();
                 (part, found)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use rolecall::model::{Actor, TenantId};
+use rolecall::model::{Actor, ConnectionState, TenantId};
 use rolecall::revision::{self, Files};
 use rolecall::store::NewActivation;
 use rolecall::tenancy::{self, TenancyError};
@@ -197,8 +197,9 @@ impl Tenant {
     /// A new connection.
     pub async fn connection(&self, server: &Server, name: &str) -> Connection {
         let actor = Actor { kind: "api_token".to_owned(), id: "test".to_owned() };
-        let (connection, issued) =
-            tenancy::create_connection(server.app(), &self.id, name, &actor).await.expect("the connection can be made");
+        let (connection, issued) = tenancy::create_connection(server.app(), &self.id, name, (ConnectionState::Active, false), &actor)
+            .await
+            .expect("the connection can be made");
         Connection {
             id: connection.id.0.clone(),
             scim: Client::scim(format!("{}/scim/{}/v2", server.url(), connection.id), issued.token.to_string()),
@@ -258,7 +259,7 @@ impl Tenant {
 #[must_use]
 pub fn roles_in_effect(account: &Value) -> BTreeSet<String> {
     let grants = account["grants"].as_array().unwrap_or_else(|| panic!("the account has no grants: {account}"));
-    grants.iter().filter(|grant| grant["state"] != "pending").map(|grant| text(&grant["role"])).collect()
+    grants.iter().filter(|grant| grant["state"] != "pending" && grant["state"] != "dormant").map(|grant| text(&grant["role"])).collect()
 }
 
 /// A connection with its token.

@@ -15,7 +15,7 @@ use crate::cli::{EXIT_FOUND, logging};
 use crate::config::{Config, LogFormat, MASTER_KEY_VARIABLE, MasterKey};
 use crate::crypto;
 use crate::diagnostic;
-use crate::model::{Actor, TenantId};
+use crate::model::{Actor, ConnectionState, TenantId};
 use crate::reload;
 use crate::revision::{self, Files};
 use crate::store::ApiScope;
@@ -136,9 +136,9 @@ async fn provision(running: &Running, tenant: &TenantId, files: Files, shared: b
     // Owned by the API, so that `rolecall tenant apply` works on it.
     reload::load_files(app, tenant, files, "api").await?;
     let actor = Actor { kind: "startup".to_owned(), id: "dev".to_owned() };
-    let (connection, token) = tenancy::create_connection(app, tenant, "dev", &actor).await?;
+    let (connection, token) = tenancy::create_connection(app, tenant, "dev", (ConnectionState::Active, false), &actor).await?;
     let lifetime = shared.then_some(TOKEN_LIFETIME_SECONDS);
-    let api = tenancy::create_api_token(app, ApiScope { tenant: None, write: true }, lifetime).await?;
+    let api = tenancy::create_api_token(app, ApiScope { tenant: None, write: true, person: None }, lifetime).await?;
     let url = running.url();
     Ok(json!({
         "base_url": format!("{url}/scim/{}/v2", connection.id),

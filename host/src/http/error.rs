@@ -480,9 +480,13 @@ impl From<TenancyError> for Error {
                     .collect();
                 made
             }
+            TenancyError::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, detail),
             TenancyError::Refused(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
             TenancyError::Store(StoreError::Conflict { what: "trial" }) => {
                 Self::new(StatusCode::CONFLICT, "a trial of this kind is running: wait for it, or stop it (`rolecall tenant trial`)")
+            }
+            TenancyError::Store(StoreError::Conflict { what: "ruling" }) => {
+                Self::new(StatusCode::CONFLICT, "the account has an exception for this role: end that one first (`rolecall exception end`)")
             }
             TenancyError::Store(StoreError::Conflict { what }) => {
                 Self::new(StatusCode::CONFLICT, format!("the {what} was changed meanwhile: read it again and repeat the request"))

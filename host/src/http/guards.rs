@@ -197,6 +197,8 @@ pub struct TenantWriter {
     pub tenant: Tenant,
     /// Who it is, for events.
     pub actor: Actor,
+    /// What the token stands for.
+    pub principal: ApiPrincipal,
 }
 
 impl Guard for TenantWriter {
@@ -211,7 +213,7 @@ impl FromRequestParts<Arc<App>> for TenantWriter {
         if !principal.scope.write {
             return Err(Error::forbidden("this token may read only: use one with `write`"));
         }
-        Ok(Self { tenant, actor: principal.actor() })
+        Ok(Self { tenant, actor: principal.actor(), principal })
     }
 }
 

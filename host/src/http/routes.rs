@@ -9,13 +9,13 @@ use axum::http::{Method, StatusCode};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::api::{accounts, connections, credentials, handles, journal, plugins, revisions, targets, tenants, tokens, trials};
+use super::api::{accounts, connections, credentials, governance, handles, journal, plugins, revisions, targets, tenants, tokens, trials};
 use super::guards::{Access, Guarded};
 use super::openapi::{ScimBulk, ScimErrorBody, ScimList, ScimPatch, ScimResource, ScimSearch};
 use super::scim::{self, Groups, Users, bulk, discovery, listing};
 use super::{api, oauth, operations};
 use crate::app::App;
-use crate::model::{Issuer, Trial};
+use crate::model::{Hold, Issuer, Ruling, Trial};
 use crate::policies::Explanation;
 use crate::store::records::PluginKey;
 use crate::store::{HandleBinding, Tenant};
@@ -135,10 +135,21 @@ fn delete<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
 /// Every route.
 #[must_use]
 pub fn all() -> Vec<Route> {
-    [of_operations(), of_scim(), of_discovery(), of_tenants(), of_connections(), of_revisions(), of_trials(), of_plugins(), of_accounts()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        of_operations(),
+        of_scim(),
+        of_discovery(),
+        of_tenants(),
+        of_connections(),
+        of_revisions(),
+        of_trials(),
+        of_plugins(),
+        of_accounts(),
+        of_governance(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn of_operations() -> Vec<Route> {
@@ -293,6 +304,19 @@ fn of_tenants() -> Vec<Route> {
             "Ends the pause and works off what was parked",
             c::resume,
         ),
+        post(
+            "/api/v1/tenants/{tenant}/connections/{connection}/live",
+            "connection_goes_live",
+            "Ends staging: what was mapped and decided takes effect",
+            c::live,
+        ),
+        put(
+            "/api/v1/tenants/{tenant}/connections/{connection}/guard",
+            "guard_connection",
+            "Says whether the guard counts the connection's people",
+            c::guard,
+        )
+        .body::<c::GuardWrite>(),
         post("/api/v1/tokens", "create_token", "A new API token", tokens::create)
             .body::<tokens::NewToken>()
             .answers::<api::TokenAnswer>(created),
@@ -468,6 +492,52 @@ fn of_accounts() -> Vec<Route> {
         )
         .body::<targets::TargetWrite>()
         .answers::<targets::TargetAnswer>(ok),
+    ]
+}
+
+fn of_governance() -> Vec<Route> {
+    use governance as g;
+    let (ok, created) = (StatusCode::OK, StatusCode::CREATED);
+    vec![
+        get("/api/v1/tenants/{tenant}/holds", "list_holds", "Changes that wait for a person, newest first", g::holds)
+            .query::<g::HoldQuery>()
+            .answers::<g::HoldList>(ok),
+        get("/api/v1/tenants/{tenant}/holds/{hold}", "read_hold", "A hold and how many people are in it", g::hold).answers::<Hold>(ok),
+        get("/api/v1/tenants/{tenant}/holds/{hold}/people", "list_held_people", "Who and what a hold keeps back", g::people)
+            .query::<g::ListQuery>()
+            .answers::<g::RulingList>(ok),
+        post("/api/v1/tenants/{tenant}/holds/{hold}/release", "release_hold", "Lets what is held take effect, or a part of it", g::release)
+            .body::<g::Release>()
+            .answers::<g::HoldAnswered>(ok),
+        post(
+            "/api/v1/tenants/{tenant}/holds/{hold}/reject",
+            "reject_hold",
+            "Leaves what stands, or restores it, as a difference that somebody answers for",
+            g::reject,
+        )
+        .body::<g::Rejection>()
+        .answers::<g::HoldAnswered>(ok),
+        get("/api/v1/tenants/{tenant}/approvals", "list_approvals", "Roles that wait for a person's yes, and what was said", g::approvals)
+            .query::<g::ListQuery>()
+            .answers::<g::RulingList>(ok),
+        post("/api/v1/tenants/{tenant}/approvals/{approval}/approve", "approve_role", "Says yes to a role", g::approve)
+            .body::<g::Approval>()
+            .answers::<Ruling>(ok),
+        post("/api/v1/tenants/{tenant}/approvals/{approval}/reject", "reject_role", "Says no to a role, also after a yes", g::refuse)
+            .body::<g::Refusal>()
+            .answers::<Ruling>(ok),
+        get("/api/v1/tenants/{tenant}/exceptions", "list_exceptions", "Exceptions that give or forbid roles", g::exceptions)
+            .query::<g::ExceptionQuery>()
+            .answers::<g::RulingList>(ok),
+        post(
+            "/api/v1/tenants/{tenant}/accounts/{account}/exceptions",
+            "make_exception",
+            "Gives an account a role, or keeps one from it, beside the policies and for a time",
+            g::make_exception,
+        )
+        .body::<g::NewException>()
+        .answers::<Ruling>(created),
+        delete("/api/v1/tenants/{tenant}/exceptions/{exception}", "end_exception", "Ends an exception before its time", g::end_exception),
     ]
 }
 

@@ -4,7 +4,7 @@ use rolecall_scim::resource::Document;
 
 use super::Standing;
 use crate::evaluation::Subject;
-use crate::model::{Account, AccountId, AccountState, ConnectionId, Grant, GroupMembership, Instant, ResourceId};
+use crate::model::{Account, AccountId, AccountState, ConnectionId, Grant, GroupMembership, Instant, ResourceId, Ruling};
 use crate::store::Person;
 
 /// `as_of` is cut to this many seconds: coarse enough that people of one minute can share answers.
@@ -21,6 +21,8 @@ pub struct Case {
     pub fresh: bool,
     /// The grants that stand.
     pub grants: Vec<Grant>,
+    /// What people and the guard have said that counts still.
+    pub rulings: Vec<Ruling>,
     /// Consecutive infrastructure faults so far.
     pub attempts: i64,
     /// The `input_version` that was read; 0 for a new person.
@@ -33,12 +35,14 @@ impl Case {
     /// The case of a stored person with other inputs.
     #[must_use]
     pub fn of(person: Person, document: Document, groups: Vec<GroupMembership>) -> Self {
+        let excepted = super::excepted(&person.rulings);
         let fresh = person.account.user_name.is_none() && person.evaluation.evaluated_version.is_none();
         Self {
-            subject: Subject { user: person.resource.id, connection: person.connection, document, groups, collision: None },
+            subject: Subject { user: person.resource.id, connection: person.connection, document, groups, collision: None, excepted },
             account: person.account,
             fresh,
             grants: person.grants,
+            rulings: person.rulings,
             attempts: person.evaluation.attempts,
             input_version: person.evaluation.input_version,
             due: person.evaluation.next_evaluation_at,
@@ -74,10 +78,11 @@ impl Case {
             modified: now,
         });
         Self {
-            subject: Subject { user, connection, document, groups: Vec::new(), collision: None },
+            subject: Subject { user, connection, document, groups: Vec::new(), collision: None, excepted: Vec::new() },
             account,
             fresh: true,
             grants: Vec::new(),
+            rulings: Vec::new(),
             attempts: 0,
             input_version: 0,
             due: None,
@@ -87,7 +92,7 @@ impl Case {
     /// What stands.
     #[must_use]
     pub fn standing(&self) -> Standing<'_> {
-        Standing { account: &self.account, fresh: self.fresh, grants: &self.grants, attempts: self.attempts }
+        Standing { account: &self.account, fresh: self.fresh, grants: &self.grants, rulings: &self.rulings, attempts: self.attempts }
     }
 }
 

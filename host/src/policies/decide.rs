@@ -48,7 +48,7 @@ impl<'a> Asking<'a> {
     }
 
     /// What a policy says whose scope matches, and that [`super::index::Index`] has among those that concern the role.
-    fn verdict(&mut self, rule: usize, role: usize, nominated: bool) -> Verdict {
+    pub(super) fn verdict(&mut self, rule: usize, role: usize, nominated: bool) -> Verdict {
         let Some(rest) = self.policies.index.rest(rule, nominated) else { return Verdict::Unsatisfied };
         let key = (rule, rest.reads_role.then_some(role), rest.reads_proposed.then_some(nominated));
         if let Some(verdict) = self.answers.get(&key) {

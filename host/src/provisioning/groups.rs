@@ -10,7 +10,7 @@ use rolecall_scim::schema::Schemas;
 use rolecall_scim::{Quirk, ResourceKind, ScimError};
 use serde_json::{Value, json};
 
-use super::people::{self, Case};
+use super::people::{self, Case, Terms};
 use super::{Applied, Caller, Failure, Report, check_version, new_resource_id, resource_event};
 use crate::app::App;
 use crate::model::{Cause, GroupMembership, Instant, NewEvent, ResourceId};
@@ -401,17 +401,12 @@ async fn commit(
     event: NewEvent,
     now: Instant,
 ) -> Result<Committed, Failure> {
-    let decided = people::decide(app, &caller.tenant, active, cases, caller.paused(), now).await;
+    let decided = people::decide(app, &caller.tenant, active, cases, Terms::of(caller.state), now).await;
     let mut change = Change { stale: Stale::MarkPending(Cause::GroupChange), bind_handle, ..caller.change(active, write, event, now) };
-    for person in decided {
-        let (outcome, happened) = person.into_outcome(active);
-        change.persons.push(outcome);
-        change.events.extend(happened);
-    }
+    change.persons.extend(decided.into_iter().map(|person| person.into_outcome(active)));
     let committed = match app.store.commit(&caller.tenant, change.clone()).await {
         Err(StoreError::Conflict { what: "account_name" }) => {
-            let events = change.events.iter().take(1).cloned().collect();
-            app.store.commit(&caller.tenant, Change { persons: Vec::new(), events, ..change }).await?
+            app.store.commit(&caller.tenant, Change { persons: Vec::new(), ..change }).await?
         }
         other => other?,
     };

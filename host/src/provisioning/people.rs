@@ -8,7 +8,10 @@ use crate::app::App;
 use crate::evaluation::{self, Evaluation, Fault, Outcome, Subject};
 use crate::lifecycle::{self, Rules, Settled, Standing};
 pub use crate::lifecycle::{Case, as_of};
-use crate::model::{AccountId, AccountState, Actor, Cause, DecisionSettings, Instant, NewEvent, Note, TenantId, collision_key};
+use crate::model::{
+    AccountId, AccountState, Actor, ApprovalSettings, Cause, ConnectionState, DecisionSettings, GuardSettings, Instant, Note, TenantId,
+    collision_key,
+};
 use crate::store::{Change, Person, PersonOutcome, Stale, StoreError};
 use crate::tenancy::fresh::{self, Verdict};
 use crate::tenancy::{self, Active};
@@ -32,34 +35,48 @@ pub struct Decided {
 }
 
 impl Decided {
-    /// What the store commits for this person, and the history that goes with it.
+    /// What the store commits for this person, with the history that goes with it.
     #[must_use]
-    pub fn into_outcome(self, active: &Active) -> (PersonOutcome, Vec<NewEvent>) {
-        let outcome = PersonOutcome {
+    pub fn into_outcome(self, active: &Active) -> PersonOutcome {
+        PersonOutcome {
             user: self.case.subject.user,
             read_input_version: self.case.input_version,
             groups: self.case.subject.groups,
-            account: self.settled.account,
-            put_grants: self.settled.put,
-            drop_grants: self.settled.drop,
+            effect: self.settled.effect,
+            guarded: self.settled.guarded,
             as_of: self.as_of,
             revision: active.hash.clone(),
-            next_evaluation_at: self.settled.next_evaluation_at,
             attempts: self.settled.attempts,
             still_pending: self.settled.still_pending,
-        };
-        (outcome, self.settled.events)
+        }
+    }
+}
+
+/// On what terms people are decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How their connection stands.
+    pub connection: ConnectionState,
+    /// Whether the activation of the revision is what causes it.
+    pub activated: bool,
+}
+
+impl Terms {
+    /// Those of a connection, where no activation is the cause.
+    #[must_use]
+    pub fn of(connection: ConnectionState) -> Self {
+        Self { connection, activated: false }
     }
 }
 
 /// Evaluates and settles people of one tenant. A tenant whose threads are busy beyond its share gets no verdict now:
 /// its people are parked and tried again, which is safer than refusing the identity provider's word.
-pub async fn decide(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: Vec<Case>, paused: bool, now: Instant) -> Vec<Decided> {
+pub async fn decide(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: Vec<Case>, terms: Terms, now: Instant) -> Vec<Decided> {
     let mut turns = Vec::new();
     let mut rest = cases;
     while !rest.is_empty() {
         let later = rest.split_off(rest.len().min(PEOPLE_PER_TURN));
-        turns.push(decide_turn(app, tenant, active, std::mem::replace(&mut rest, later), paused, now));
+        turns.push(decide_turn(app, tenant, active, std::mem::replace(&mut rest, later), terms, now));
     }
     let mut decided = Vec::new();
     for turn in turns {
@@ -68,7 +85,7 @@ pub async fn decide(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: V
     decided
 }
 
-async fn decide_turn(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: Vec<Case>, paused: bool, now: Instant) -> Vec<Decided> {
+async fn decide_turn(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: Vec<Case>, terms: Terms, now: Instant) -> Vec<Decided> {
     // Tenant code runs on its own threads; people without any need none.
     let needs_threads = cases.iter().any(|case| evaluation::is_active(&case.subject.document));
     let evaluations: Vec<(Evaluation, TurnsAway)> = match &active.built {
@@ -95,9 +112,9 @@ async fn decide_turn(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: 
         .map(|(case, (evaluation, turns_away))| {
             observe(app, tenant, active, &case, &evaluation, now);
             let evaluation = if turns_away { within_limit(app, tenant, active, &case, evaluation) } else { evaluation };
-            let settled = settle(&case, &evaluation, active, paused, now);
+            let settled = settle(&case, &evaluation, active, terms, now);
             let as_of = as_of(now, case.due);
-            app.shadows.offer(app, tenant, Decision { case: &case, settled: &settled, paused, now, as_of });
+            app.shadows.offer(app, tenant, Decision { case: &case, settled: &settled, connection: terms.connection, now, as_of });
             Decided { case, evaluation, settled, as_of }
         })
         .collect()
@@ -141,24 +158,35 @@ fn inline(active: &Active, case: &Case, as_of: Instant) -> Evaluation {
 
 /// Settles a case by the revision's rules (the defaults while there is none).
 #[must_use]
-pub fn settle(case: &Case, evaluation: &Evaluation, active: &Active, paused: bool, now: Instant) -> Settled {
-    let standing = case.standing();
-    with_rules(active, paused, |rules| lifecycle::settle(&standing, evaluation, &case.subject.groups, rules, now))
+pub fn settle(case: &Case, evaluation: &Evaluation, active: &Active, terms: Terms, now: Instant) -> Settled {
+    let (standing, connection) = (case.standing(), &case.subject.connection);
+    with_rules(active, terms.connection, |rules| {
+        lifecycle::settle(&standing, evaluation, &case.subject.groups, (rules, connection, terms.activated), now)
+    })
 }
 
 /// Settles a deletion.
 #[must_use]
-pub fn settle_removal(case: &Case, active: &Active, now: Instant) -> Settled {
-    let standing = Standing { account: &case.account, fresh: false, grants: &case.grants, attempts: case.attempts };
-    with_rules(active, false, |rules| lifecycle::remove(&standing, rules, now))
+pub fn settle_removal(case: &Case, active: &Active, connection: ConnectionState, now: Instant) -> Settled {
+    let standing = Standing { fresh: false, ..case.standing() };
+    with_rules(active, connection, |rules| lifecycle::remove(&standing, (rules, &case.subject.connection), now))
 }
 
-fn with_rules<T>(active: &Active, paused: bool, use_rules: impl FnOnce(&Rules<'_>) -> T) -> T {
+fn with_rules<T>(active: &Active, connection: ConnectionState, use_rules: impl FnOnce(&Rules<'_>) -> T) -> T {
     match &active.built {
-        Some(revision) => use_rules(&Rules::of(revision, paused)),
+        Some(revision) => use_rules(&Rules::of(revision, connection)),
         None => {
-            let (decisions, privileged) = (DecisionSettings::default(), BTreeSet::new());
-            use_rules(&Rules { decisions: &decisions, revision: active.hash.as_ref(), privileged: &privileged, paused })
+            let (decisions, approvals, guard, nothing) =
+                (DecisionSettings::default(), ApprovalSettings::default(), GuardSettings::default(), BTreeSet::new());
+            use_rules(&Rules {
+                decisions: &decisions,
+                revision: active.hash.as_ref(),
+                privileged: &nothing,
+                approved: &nothing,
+                approvals: &approvals,
+                guard: &guard,
+                connection,
+            })
         }
     }
 }
@@ -214,15 +242,16 @@ pub async fn evaluate_pending(
     app: &Arc<App>,
     tenant: &TenantId,
     people: Vec<Person>,
-    paused: bool,
+    connection: ConnectionState,
     cause: Cause,
 ) -> Result<(), StoreError> {
     let active = tenancy::active(app, tenant).await?;
     let now = app.clock.now();
+    let terms = Terms { connection, activated: cause == Cause::Activation };
     let mut cases: Vec<Case> = people.into_iter().map(Case::unchanged).collect();
     // A name that is taken is found by the commit; the second round is told of the holder.
     for _ in 0..2 {
-        let decided = decide(app, tenant, &active, std::mem::take(&mut cases), paused, now).await;
+        let decided = decide(app, tenant, &active, std::mem::take(&mut cases), terms, now).await;
         // Together, so that the store can commit them as one group.
         let commits = decided.iter().map(|decided| commit_pending(app, tenant, &active, decided, cause, now));
         let results = futures_util::future::join_all(commits).await;
@@ -260,7 +289,7 @@ async fn commit_pending(
     now: Instant,
 ) -> Result<(), StoreError> {
     let connection = decided.case.subject.connection.clone();
-    let (outcome, events) = decided.clone().into_outcome(active);
+    let outcome = decided.clone().into_outcome(active);
     let change = Change {
         connection,
         at: now,
@@ -272,7 +301,7 @@ async fn commit_pending(
         stale: Stale::Conflict,
         fan_out: Vec::new(),
         bind_handle: None,
-        events,
+        events: Vec::new(),
     };
     app.store.commit(tenant, change).await.map(|_| ())
 }

@@ -9,7 +9,7 @@ use rolecall_scim::schema::Schemas;
 use rolecall_scim::{Quirk, ResourceKind, ScimError};
 use serde_json::Value;
 
-use super::people::{self, Case, Decided};
+use super::people::{self, Case, Decided, Terms};
 use super::{Applied, Caller, Failure, Report, check_version, new_resource_id, resource_event};
 use crate::app::App;
 use crate::crypto;
@@ -135,7 +135,7 @@ pub(super) async fn delete(app: &Arc<App>, caller: &Caller, id: &ResourceId, if_
     let decide = move |person: &Person| {
         check_version(if_match, &person.resource)?;
         let case = Case::unchanged(person.clone());
-        let settled = people::settle_removal(&case, &active, now);
+        let settled = people::settle_removal(&case, &active, caller_.state, now);
         let event = resource_event("user.deleted", &person.resource.id, Report::DELETED);
         let write = ResourceWrite::DeleteUser { id: person.resource.id.clone() };
         let evaluation = Evaluation::inactive();
@@ -172,7 +172,7 @@ async fn leave(
         }
         let case = Case::of(person.clone(), next.document.clone(), person.groups.clone());
         let evaluation = Evaluation::inactive();
-        let settled = people::settle(&case, &evaluation, &active, caller_.paused(), now);
+        let settled = people::settle(&case, &evaluation, &active, Terms::of(caller_.state), now);
         let event = resource_event("user.updated", &person.resource.id, next.report());
         let (id, expected, document) = (person.resource.id.clone(), person.resource.version, next.document.clone());
         let write = ResourceWrite::UpdateUser { id, expected, document };
@@ -216,7 +216,7 @@ async fn commit_decided(
     let document = case.subject.document.clone();
     let mut told_of_holder = false;
     loop {
-        let mut verdicts = people::decide(app, &caller.tenant, active, vec![case.clone()], caller.paused(), now).await;
+        let mut verdicts = people::decide(app, &caller.tenant, active, vec![case.clone()], Terms::of(caller.state), now).await;
         let decided = verdicts.pop().ok_or_else(|| StoreError::Corrupt("a person was not decided".into()))?;
         refuse_if_asked(active, &decided.evaluation)?;
         let change = change_of(caller, active, decided.clone(), write.clone(), event.clone(), now);
@@ -247,9 +247,8 @@ fn refuse_if_asked(active: &Active, evaluation: &Evaluation) -> Result<(), ScimE
 
 fn change_of(caller: &Caller, active: &Active, decided: Decided, write: ResourceWrite, event: NewEvent, now: Instant) -> Change {
     let event = NewEvent { account: Some(decided.case.account.id.clone()), ..event };
-    let (outcome, events) = decided.into_outcome(active);
+    let outcome = decided.into_outcome(active);
     let mut change = caller.change(active, write, event, now);
     change.persons.push(outcome);
-    change.events.extend(events);
     change
 }

@@ -186,6 +186,7 @@ impl GoldenCase {
             document: self.document.clone(),
             groups: self.groups.clone(),
             collision: None,
+            excepted: Vec::new(),
         };
         let evaluation = evaluation::evaluate(revision, &subject, self.as_of);
         let (expected, actual) = (self.expected.to_json(), self.expected.of(&evaluation));

@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::{FailureRules, HANDLE_CHARS_LIMIT, folded_name};
 use crate::diagnostic::Diagnostic;
-use crate::model::{ActivationSettings, DecisionSettings, Handle};
+use crate::model::{ActivationSettings, ApprovalSettings, DecisionSettings, GuardSettings, Handle};
 use crate::policies::{ROLES_LIMIT, Role};
 
 /// The longest name of a tenant, in characters.
@@ -26,6 +26,12 @@ const HANDLES_LIMIT: usize = 5_000;
 const RETAIN_HOURS_LIMIT: u32 = 720;
 /// The longest time that a fresh revision is watched, in hours: 30 days, beyond which what changes is not its doing.
 const WATCH_HOURS_LIMIT: u32 = 720;
+/// The longest window of the guard, in hours: 30 days, beyond which what was counted is no one event any more.
+const GUARD_HOURS_LIMIT: u32 = 720;
+/// The most people that the guard may be told to let pass in a window: each is remembered while it lasts.
+const GUARD_PEOPLE_LIMIT: u32 = 10_000;
+/// The longest time that a request for an approval stands, in hours: 90 days.
+const APPROVAL_HOURS_LIMIT: u32 = 2_160;
 /// The most people that a fresh revision may be allowed to turn away: each is remembered while it is watched.
 const TURNED_AWAY_LIMIT: u32 = 10_000;
 
@@ -34,6 +40,8 @@ pub(super) struct Settings {
     pub name: String,
     pub decisions: DecisionSettings,
     pub activation: ActivationSettings,
+    pub guard: GuardSettings,
+    pub approvals: ApprovalSettings,
     pub transform: Option<Hook>,
     pub propose: Option<Hook>,
     pub failures: FailureRules,
@@ -67,6 +75,8 @@ struct Written {
     name: Spanned<String>,
     decisions: Option<Spanned<DecisionSettings>>,
     activation: Option<Spanned<ActivationSettings>>,
+    guard: Option<Spanned<GuardSettings>>,
+    approvals: Option<Spanned<ApprovalSettings>>,
     #[serde(default)]
     plugins: WrittenHooks,
     #[serde(default)]
@@ -115,6 +125,8 @@ pub(super) fn read(file: &str, text: &str) -> (Option<Settings>, Vec<Diagnostic>
         name: name.to_owned(),
         decisions: decisions(&place, written.decisions, &mut problems),
         activation: activation(&place, written.activation, &mut problems),
+        guard: guard(&place, written.guard, &mut problems),
+        approvals: approvals(&place, written.approvals, &mut problems),
         transform: written.plugins.transform.map(|hook| hook.read(&place)),
         propose: written.plugins.propose.map(|hook| hook.read(&place)),
         failures: failures(&place, written.plugins.failures, &mut problems),
@@ -183,6 +195,34 @@ fn activation(place: &Place<'_>, written: Option<Spanned<ActivationSettings>>, p
     }
     if settings.turned_away_people > TURNED_AWAY_LIMIT {
         problems.push(place.at(written.span(), format!("`turned_away_people` is at most {TURNED_AWAY_LIMIT}")));
+    }
+    written.into_inner()
+}
+
+fn guard(place: &Place<'_>, written: Option<Spanned<GuardSettings>>, problems: &mut Vec<Diagnostic>) -> GuardSettings {
+    let Some(written) = written else { return GuardSettings::default() };
+    let settings = written.get_ref();
+    if !(1..=GUARD_HOURS_LIMIT).contains(&settings.window_hours) {
+        problems.push(place.at(written.span(), format!("`window_hours` must be from 1 to {GUARD_HOURS_LIMIT}")));
+    }
+    if settings.percent.max(settings.privileged_percent) > 100 {
+        problems.push(place.at(written.span(), "`percent` and `privileged_percent` are shares of the people: at most 100"));
+    }
+    let people = [settings.people, settings.at_least, settings.privileged_people, settings.privileged_at_least];
+    if people.into_iter().any(|people| people > GUARD_PEOPLE_LIMIT) {
+        problems.push(place.at(written.span(), format!("the guard lets at most {GUARD_PEOPLE_LIMIT} people pass")));
+    }
+    written.into_inner()
+}
+
+fn approvals(place: &Place<'_>, written: Option<Spanned<ApprovalSettings>>, problems: &mut Vec<Diagnostic>) -> ApprovalSettings {
+    let Some(written) = written else { return ApprovalSettings::default() };
+    let settings = written.get_ref();
+    if !(1..=APPROVAL_HOURS_LIMIT).contains(&settings.expire_hours) {
+        problems.push(place.at(written.span(), format!("`expire_hours` must be from 1 to {APPROVAL_HOURS_LIMIT}")));
+    }
+    if settings.remind_hours >= settings.expire_hours {
+        problems.push(place.at(written.span(), "`remind_hours` must be less than `expire_hours`, or 0 for no reminder"));
     }
     written.into_inner()
 }

@@ -37,6 +37,8 @@ mod credentials;
 mod failures;
 #[path = "shared/groups.rs"]
 mod groups;
+#[path = "shared/guard.rs"]
+mod guard;
 #[path = "shared/history.rs"]
 mod history;
 #[path = "shared/journal.rs"]
@@ -60,6 +62,10 @@ mod removal;
 mod resources;
 #[path = "shared/revisions.rs"]
 mod revisions;
+#[path = "shared/ruling_methods.rs"]
+mod ruling_methods;
+#[path = "shared/rulings.rs"]
+mod rulings;
 #[path = "shared/signing.rs"]
 mod signing;
 #[path = "shared/tenancy.rs"]

@@ -190,6 +190,7 @@ mod tests {
             document: rolecall_scim::resource::Document::from_stored(user).unwrap(),
             groups: vec![],
             collision: None,
+            excepted: Vec::new(),
         };
         let away = Evaluation::outcome(Outcome::OutOfScope("none of ours".into()));
         assert!(fresh.turns_away(&subject(r#"{"userName":"ada"}"#), Instant(0), &away));

@@ -41,16 +41,16 @@ impl Picture {
     pub fn after(standing: &Standing<'_>, settled: &Settled) -> Self {
         let mut picture = Self::standing(standing);
         picture.state = Some(standing.account.state);
-        if let Some(account) = &settled.account {
+        if let Some(account) = &settled.effect.account {
             picture.state = Some(account.state);
             picture.user_name.clone_from(&account.user_name);
             picture.profile.clone_from(&account.profile);
             picture.note.clone_from(&account.note);
         }
-        for role in &settled.drop {
+        for role in &settled.effect.drop_grants {
             picture.roles.remove(role.as_str());
         }
-        for grant in &settled.put {
+        for grant in &settled.effect.put_grants {
             picture.roles.insert(grant.role.0.clone(), grant.state);
         }
         picture

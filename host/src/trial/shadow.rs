@@ -10,7 +10,7 @@ use super::{Picture, compare};
 use crate::app::App;
 use crate::evaluation;
 use crate::lifecycle::{Case, Settled};
-use crate::model::{Instant, Summary, TenantId, TrialState};
+use crate::model::{ConnectionState, Instant, Summary, TenantId, TrialState};
 use crate::store::{NewDifference, Place, RunningShadow, StoreError};
 use crate::tenancy::{self, TenancyError};
 
@@ -26,8 +26,8 @@ pub struct Decision<'a> {
     pub case: &'a Case,
     /// What it changes.
     pub settled: &'a Settled,
-    /// Whether the connection was paused.
-    pub paused: bool,
+    /// How the connection stood.
+    pub connection: ConnectionState,
     /// When.
     pub now: Instant,
     /// The instant that the evaluation was given.
@@ -74,7 +74,7 @@ impl Shadows {
     /// Tells the tenant's shadow, if there is one, of a decision.
     pub fn offer(&self, app: &Arc<App>, tenant: &TenantId, decision: Decision<'_>) {
         let Some(shadow) = lock(&self.running).get(tenant).map(Arc::clone) else { return };
-        let Decision { case, settled, paused, now, as_of } = decision;
+        let Decision { case, settled, connection, now, as_of } = decision;
         let over = shadow.trial.ends.is_some_and(|ends| ends <= now);
         if over || !evaluation::is_active(&case.subject.document) || !is_of_share(case, shadow.trial.percent) {
             return;
@@ -87,7 +87,7 @@ impl Shadows {
         let before = Picture::after(&case.standing(), settled);
         let (app, tenant, case) = (Arc::clone(app), tenant.clone(), case.clone());
         tokio::spawn(async move {
-            let asked = ask(&app, &tenant, &shadow, case, before, paused, (now, as_of)).await;
+            let asked = ask(&app, &tenant, &shadow, case, before, connection, (now, as_of)).await;
             shadow.waiting.fetch_sub(1, Ordering::Relaxed);
             let mut found = lock(&shadow.found);
             match asked {
@@ -166,7 +166,7 @@ async fn ask(
     shadow: &Shadow,
     case: Case,
     before: Picture,
-    paused: bool,
+    connection: ConnectionState,
     at: (Instant, Instant),
 ) -> Option<(Summary, Option<NewDifference>)> {
     let candidate = match tenancy::candidate(app, tenant, &shadow.trial.revision).await {
@@ -181,7 +181,7 @@ async fn ask(
     };
     let work = move || {
         let mut part = Summary::default();
-        let found = compare(&candidate, &case, &before, paused, at, &mut part);
+        let found = compare(&candidate, &case, &before, connection, at, &mut part);
         (part, found)
     };
     app.compute.run(tenant, work).await.ok()

@@ -10,7 +10,7 @@ use rolecall::model::{
     Reason, ResourceId, RevisionHash, RoleId, TenantId, collision_key,
 };
 use rolecall::store::{
-    self, AccountWrite, Change, Committed, Connection, NewActivation, NewToken, Person, PersonOutcome, ResourceWrite, Stale, Store,
+    self, AccountWrite, Change, Committed, Connection, Effect, NewActivation, NewToken, Person, PersonOutcome, ResourceWrite, Stale, Store,
     StoreError, StoredRevision,
 };
 use rolecall_scim::ResourceKind;
@@ -116,6 +116,7 @@ impl Fixture {
             id: id.into(),
             name: format!("directory {id}"),
             state: ConnectionState::Active,
+            guarded: true,
             created: START,
             last_seen: None,
             wrong_credentials: 0,
@@ -198,7 +199,7 @@ impl Through<'_> {
     /// The change that creates a user `name` whose account is in use.
     pub fn creation(&self, name: &str) -> Change {
         let id = ResourceId(format!("user-{name}"));
-        let outcome = PersonOutcome { account: Some(account(name)), ..outcome(&id, 0) };
+        let outcome = PersonOutcome { effect: Effect { account: Some(account(name)), ..Effect::default() }, ..outcome(&id, 0) };
         let document = user_document(name);
         let events = vec![personal_event("account.created", &account(name).id, name)];
         Change { write: Some(ResourceWrite::CreateUser { id, document, revives: false }), persons: vec![outcome], events, ..self.change() }
@@ -308,8 +309,11 @@ impl Through<'_> {
         let account = AccountWrite { id: person.account.id.clone(), ..account };
         let event = NewEvent { leaver: true, ..personal_event("account.removed", &account.id, "gone") };
         let outcome = PersonOutcome {
-            account: Some(account),
-            drop_grants: person.grants.iter().map(|grant| grant.role.clone()).collect(),
+            effect: Effect {
+                account: Some(account),
+                drop_grants: person.grants.iter().map(|grant| grant.role.clone()).collect(),
+                ..Effect::default()
+            },
             ..outcome(&id, person.evaluation.input_version)
         };
         Change { write: Some(ResourceWrite::DeleteUser { id }), persons: vec![outcome], events: vec![event], ..self.change() }
@@ -388,14 +392,11 @@ pub fn outcome(user: &ResourceId, read_input_version: i64) -> PersonOutcome {
     PersonOutcome {
         user: user.clone(),
         read_input_version,
-
         groups: Vec::new(),
-        account: None,
-        put_grants: Vec::new(),
-        drop_grants: Vec::new(),
+        effect: Effect::default(),
+        guarded: None,
         as_of: START,
         revision: None,
-        next_evaluation_at: None,
         attempts: 0,
         still_pending: None,
     }
@@ -415,6 +416,7 @@ pub fn grant(role: &str) -> Grant {
         }],
         since: START,
         deadline: None,
+        waits_for: None,
         revision: "r1".into(),
     }
 }

@@ -1,7 +1,7 @@
 //! Names of accounts: unique in the tenant, waited for, told when they are free.
 
 use rolecall::model::{AccountState, Cause};
-use rolecall::store::{AccountWrite, Change, PersonOutcome, StoreError};
+use rolecall::store::{AccountWrite, Change, Effect, PersonOutcome, StoreError};
 
 use crate::fixture::{Fixture, START, account, claim_all, held, outcome};
 
@@ -41,7 +41,7 @@ async fn whoever_waits_is_told_when_the_holder_is_renamed(fixture: Fixture) {
     let waiting = create_held(&fixture, "ana2", "ana").await.unwrap();
     assert!(claim_all(&fixture.store, START).await.is_empty());
     let renamed = AccountWrite { id: "account-ana".into(), ..account("anna") };
-    let rename = PersonOutcome { account: Some(renamed), ..outcome(&ana, 0) };
+    let rename = PersonOutcome { effect: Effect { account: Some(renamed), ..Effect::default() }, ..outcome(&ana, 0) };
     let committed = here.commit(Change { persons: vec![rename], ..here.change() }).await.unwrap();
     assert_eq!(committed.pending, std::slice::from_ref(&waiting));
     assert_eq!(claim_all(&fixture.store, START).await.into_iter().collect::<Vec<_>>(), [(waiting.0, Cause::NameFreed)]);
@@ -82,8 +82,8 @@ async fn names_are_passed_on_in_one_change(fixture: Fixture) {
     let (ana, bob) = (here.create_user("ana").await, here.create_user("bob").await);
     let swapped = |owner: &str, name: &str| AccountWrite { id: account(owner).id, ..account(name) };
     let people = vec![
-        PersonOutcome { account: Some(swapped("ana", "bob")), ..outcome(&ana, 0) },
-        PersonOutcome { account: Some(swapped("bob", "ana")), ..outcome(&bob, 0) },
+        PersonOutcome { effect: Effect { account: Some(swapped("ana", "bob")), ..Effect::default() }, ..outcome(&ana, 0) },
+        PersonOutcome { effect: Effect { account: Some(swapped("bob", "ana")), ..Effect::default() }, ..outcome(&bob, 0) },
     ];
     here.commit(Change { persons: people, ..here.change() }).await.unwrap();
     assert_eq!(here.person(&ana).await.account.user_name.as_deref(), Some("bob"));

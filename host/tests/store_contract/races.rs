@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rolecall::model::{AccountState, ResourceId};
-use rolecall::store::{AccountWrite, Change, Committed, Person, PersonOutcome, ResourceWrite, Store, StoreError};
+use rolecall::store::{AccountWrite, Change, Committed, Effect, Person, PersonOutcome, ResourceWrite, Store, StoreError};
 use rolecall_scim::ResourceKind;
 use serde_json::json;
 
@@ -124,7 +124,8 @@ fn suspension(person: &Person, change: Change) -> Change {
     let id = person.resource.id.clone();
     let document = document(json!({"userName": "ana@example.com", "active": false}));
     let account = AccountWrite { state: AccountState::Suspended, ..account("ana") };
-    let outcome = PersonOutcome { account: Some(account), ..outcome(&id, person.evaluation.input_version) };
+    let outcome =
+        PersonOutcome { effect: Effect { account: Some(account), ..Effect::default() }, ..outcome(&id, person.evaluation.input_version) };
     let write = ResourceWrite::UpdateUser { id, expected: person.resource.version, document };
     Change { write: Some(write), persons: vec![outcome], ..change }
 }

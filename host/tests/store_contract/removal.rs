@@ -1,7 +1,7 @@
 //! The end of a connection.
 
 use rolecall::model::AccountState;
-use rolecall::store::{Change, HandleBinding, PersonOutcome, StoreError};
+use rolecall::store::{Change, Effect, HandleBinding, PersonOutcome, StoreError};
 use rolecall_scim::ResourceKind;
 
 use crate::fixture::{Fixture, START, actor, grant, outcome};
@@ -13,7 +13,8 @@ async fn a_deleted_connection_takes_every_access_away(fixture: Fixture) {
     let (here, there) = (fixture.here(), fixture.through("conn-2"));
     // More than one batch.
     let users = here.create_users("u", 501).await;
-    let granted = PersonOutcome { put_grants: vec![grant("admin"), grant("dev")], ..outcome(&users[500], 0) };
+    let granted =
+        PersonOutcome { effect: Effect { put_grants: vec![grant("admin"), grant("dev")], ..Effect::default() }, ..outcome(&users[500], 0) };
     here.commit(Change { persons: vec![granted], ..here.change() }).await.unwrap();
     let inner = here.create_group("inner", &[&users[0]]).await;
     let outer = here.create_group("outer", &[&inner]).await;

@@ -175,8 +175,8 @@ async fn uses_are_noted_by_the_minute_and_wrong_credentials_counted(fixture: Fix
 async fn api_tokens_are_found_by_their_hash(fixture: Fixture) {
     let store = &fixture.store;
     assert_eq!(store.count_api_tokens().await.unwrap(), 0);
-    let everything = ApiScope { tenant: None, write: true };
-    let one = ApiScope { tenant: Some(fixture.tenant.clone()), write: false };
+    let everything = ApiScope { tenant: None, write: true, person: None };
+    let one = ApiScope { tenant: Some(fixture.tenant.clone()), write: false, person: Some("ada".into()) };
     store.create_api_token(&token("operator", START), &everything).await.unwrap();
     store.create_api_token(&token("reader", START), &one).await.unwrap();
     assert_eq!(store.count_api_tokens().await.unwrap(), 2);

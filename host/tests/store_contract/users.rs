@@ -1,7 +1,7 @@
 //! Users: creation, change, deletion, and what the commit checks.
 
 use rolecall::model::{AccountState, Cause, ConnectionId};
-use rolecall::store::{Change, PersonOutcome, ResourceWrite, Stale, StoreError};
+use rolecall::store::{Change, Effect, PersonOutcome, ResourceWrite, Stale, StoreError};
 use rolecall_scim::{ResourceKind, ScimError};
 use serde_json::json;
 
@@ -105,8 +105,8 @@ async fn stale_people_refuse_the_change_or_are_marked(fixture: Fixture) {
     let here = fixture.here();
     let (ana, bob) = (here.create_user("ana").await, here.create_user("bob").await);
     let people = vec![
-        PersonOutcome { put_grants: vec![grant("dev")], ..outcome(&ana, 7) },
-        PersonOutcome { put_grants: vec![grant("dev")], ..outcome(&bob, 0) },
+        PersonOutcome { effect: Effect { put_grants: vec![grant("dev")], ..Effect::default() }, ..outcome(&ana, 7) },
+        PersonOutcome { effect: Effect { put_grants: vec![grant("dev")], ..Effect::default() }, ..outcome(&bob, 0) },
     ];
     let events = ["ana", "bob"].map(|name| personal_event("grant.added", &account(name).id, name));
     let change = Change { persons: people, events: events.into(), ..here.change() };
@@ -140,17 +140,20 @@ async fn another_active_revision_refuses_the_change(fixture: Fixture) {
 async fn grants_are_put_changed_and_dropped(fixture: Fixture) {
     let here = fixture.here();
     let id = here.create_user("ana").await;
-    let put = PersonOutcome { put_grants: vec![grant("dev"), grant("admin")], ..outcome(&id, 0) };
+    let put = PersonOutcome { effect: Effect { put_grants: vec![grant("dev"), grant("admin")], ..Effect::default() }, ..outcome(&id, 0) };
     here.commit(Change { persons: vec![put], ..here.change() }).await.unwrap();
     assert_eq!(here.person(&id).await.grants, [grant("admin"), grant("dev")]);
     // What was decided at the same version is a difference to grants that stand no more.
-    let late = PersonOutcome { put_grants: vec![grant("late")], ..outcome(&id, 0) };
+    let late = PersonOutcome { effect: Effect { put_grants: vec![grant("late")], ..Effect::default() }, ..outcome(&id, 0) };
     let late = here.commit(Change { persons: vec![late], ..here.change() }).await;
     assert!(matches!(late, Err(StoreError::Conflict { what: "person" })), "{late:?}");
     let mut retained = grant("dev");
     retained.state = rolecall::model::GrantState::Retained;
     retained.deadline = Some(START.plus_seconds(60));
-    let change = PersonOutcome { put_grants: vec![retained.clone()], drop_grants: vec!["admin".into(), "never".into()], ..outcome(&id, 1) };
+    let change = PersonOutcome {
+        effect: Effect { put_grants: vec![retained.clone()], drop_grants: vec!["admin".into(), "never".into()], ..Effect::default() },
+        ..outcome(&id, 1)
+    };
     here.commit(Change { persons: vec![change], ..here.change() }).await.unwrap();
     assert_eq!(here.person(&id).await.grants, std::slice::from_ref(&retained));
     let view = fixture.store.account(&fixture.tenant, "account-ana").await.unwrap().unwrap();
@@ -162,9 +165,9 @@ async fn a_verdict_that_is_none_stays_pending(fixture: Fixture) {
     let id = here.create_user("ana").await;
     let retry_at = START.plus_seconds(2);
     let fault = PersonOutcome {
+        effect: Effect { next_evaluation_at: Some(retry_at), ..Effect::default() },
         still_pending: Some(Cause::Retry),
         attempts: 3,
-        next_evaluation_at: Some(retry_at),
         as_of: START.plus_seconds(9),
         ..outcome(&id, 0)
     };
@@ -182,7 +185,7 @@ async fn a_verdict_that_is_none_stays_pending(fixture: Fixture) {
 async fn a_deleted_user_is_gone_and_its_name_free(fixture: Fixture) {
     let here = fixture.here();
     let id = here.create_user("ana").await;
-    let put = PersonOutcome { put_grants: vec![grant("dev")], ..outcome(&id, 0) };
+    let put = PersonOutcome { effect: Effect { put_grants: vec![grant("dev")], ..Effect::default() }, ..outcome(&id, 0) };
     here.commit(Change { persons: vec![put], ..here.change() }).await.unwrap();
     let group = here.create_group("eng", &[&id]).await;
     let committed = here.delete_user(&id).await;
@@ -240,7 +243,10 @@ async fn a_locked_decision_sees_what_stands(fixture: Fixture) {
     let suspend = move |person: &rolecall::store::Person| {
         let document = document(json!({"userName": "ana@example.com", "active": false}));
         let account = rolecall::store::AccountWrite { state: AccountState::Suspended, ..account("ana") };
-        let outcome = PersonOutcome { account: Some(account), ..outcome(&person.resource.id, person.evaluation.input_version) };
+        let outcome = PersonOutcome {
+            effect: Effect { account: Some(account), ..Effect::default() },
+            ..outcome(&person.resource.id, person.evaluation.input_version)
+        };
         let write = ResourceWrite::UpdateUser { id: person.resource.id.clone(), expected: person.resource.version, document };
         Ok(Change { write: Some(write), persons: vec![outcome], ..change })
     };
@@ -264,7 +270,10 @@ async fn a_locked_decision_survives_an_activation(fixture: Fixture) {
     fixture.activate("r1").await;
     let change = here.change();
     let decide = move |person: &rolecall::store::Person| {
-        let outcome = PersonOutcome { put_grants: Vec::new(), ..outcome(&person.resource.id, person.evaluation.input_version) };
+        let outcome = PersonOutcome {
+            effect: Effect { put_grants: Vec::new(), ..Effect::default() },
+            ..outcome(&person.resource.id, person.evaluation.input_version)
+        };
         Ok(Change { persons: vec![outcome], ..change })
     };
     let committed = fixture.store.commit_locked(&fixture.tenant, &here.connection, &id, Box::new(decide)).await.unwrap().unwrap();

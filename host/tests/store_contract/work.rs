@@ -1,7 +1,7 @@
 //! Work that waits: claims and leases, dates, activations, resumed connections.
 
 use rolecall::model::{Cause, ConnectionState, Instant, ResourceId};
-use rolecall::store::{Change, PersonOutcome};
+use rolecall::store::{Change, Effect, PersonOutcome};
 use std::collections::BTreeSet;
 
 use crate::fixture::{Fixture, START, actor, claim_all, outcome};
@@ -20,7 +20,7 @@ store_contract_suite!(
 async fn due_at(fixture: &Fixture, user: &ResourceId, at: Instant) {
     let here = fixture.here();
     let version = here.person(user).await.evaluation.input_version;
-    let dated = PersonOutcome { next_evaluation_at: Some(at), ..outcome(user, version) };
+    let dated = PersonOutcome { effect: Effect { next_evaluation_at: Some(at), ..Effect::default() }, ..outcome(user, version) };
     here.commit(Change { persons: vec![dated], ..here.change() }).await.unwrap();
 }
 

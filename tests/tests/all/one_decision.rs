@@ -173,6 +173,7 @@ async fn expect_the_same_decisions(server: &Server, acme: &Tenant, world: &World
             document: stored.resource.document.clone(),
             groups: stored.groups.clone(),
             collision: None,
+            excepted: Vec::new(),
         };
         let mut evaluated = evaluation::evaluate(&revision, &subject, as_of);
         if let Outcome::Account(shape) = &evaluated.outcome {

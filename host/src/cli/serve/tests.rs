@@ -73,7 +73,8 @@ async fn request_in_flight(config: &Config) -> (Running, TcpStream, &'static str
     let tenant = TenantId::from("acme");
     let actor = Actor { kind: "startup".into(), id: "test".into() };
     tenancy::ensure_tenant(&running.app, &tenant, "Acme", "api").await.unwrap();
-    let (connection, token) = tenancy::create_connection(&running.app, &tenant, "idp", &actor).await.unwrap();
+    let (connection, token) =
+        tenancy::create_connection(&running.app, &tenant, "idp", (crate::model::ConnectionState::Active, true), &actor).await.unwrap();
     let body = r#"{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"robin@example.com"}"#;
     let mut stream = TcpStream::connect(running.addr).await.unwrap();
     let head = format!(

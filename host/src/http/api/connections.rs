@@ -62,6 +62,18 @@ pub struct ConnectionList {
 pub struct NewConnection {
     /// For people, unique in the tenant.
     name: String,
+    /// Whether it begins in staging, where people and groups arrive and nothing has effect before it goes live: so unless given.
+    staging: Option<bool>,
+    /// Whether the guard counts its people: so unless given.
+    guarded: Option<bool>,
+}
+
+/// Whether the guard counts.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GuardWrite {
+    /// Whether it counts the connection's people.
+    guarded: bool,
 }
 
 /// How a token or a client's secret is rotated.
@@ -98,7 +110,9 @@ pub async fn create(
     ApiBody(new): ApiBody<NewConnection>,
 ) -> Result<(StatusCode, Json<NewConnectionAnswer>)> {
     let name = checked_name(&new.name)?;
-    let (connection, token) = tenancy::create_connection(&app, &who.tenant.id, name, &who.actor).await?;
+    let state = if new.staging.unwrap_or(true) { ConnectionState::Staging } else { ConnectionState::Active };
+    let begins = (state, new.guarded.unwrap_or(true));
+    let (connection, token) = tenancy::create_connection(&app, &who.tenant.id, name, begins, &who.actor).await?;
     Ok((StatusCode::CREATED, Json(NewConnectionAnswer { connection: seen(connection, &urls), token: token.into() })))
 }
 
@@ -139,6 +153,34 @@ pub async fn pause(
     _: ApiBody<Nothing>,
 ) -> Result<StatusCode> {
     tenancy::set_connection_state(&app, &who.tenant.id, &connection, ConnectionState::Paused, &who.actor).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// POST …/connections/{connection}/live
+///
+/// # Errors
+/// 404.
+pub async fn live(
+    who: TenantWriter,
+    State(app): State<Arc<App>>,
+    At((_, connection)): At<(String, ConnectionId)>,
+    _: ApiBody<Nothing>,
+) -> Result<StatusCode> {
+    tenancy::set_connection_state(&app, &who.tenant.id, &connection, ConnectionState::Active, &who.actor).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// PUT …/connections/{connection}/guard
+///
+/// # Errors
+/// 404.
+pub async fn guard(
+    who: TenantWriter,
+    State(app): State<Arc<App>>,
+    At((_, connection)): At<(String, ConnectionId)>,
+    ApiBody(write): ApiBody<GuardWrite>,
+) -> Result<StatusCode> {
+    app.store.set_guarded(&who.tenant.id, &connection, write.guarded, &who.actor, app.clock.now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

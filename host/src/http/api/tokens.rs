@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{TokenAnswer, checked_lifetime};
+use super::{TokenAnswer, checked_lifetime, checked_name};
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
@@ -26,6 +26,8 @@ pub struct NewToken {
     /// Whether it may change anything.
     #[serde(default)]
     write: bool,
+    /// Whom it stands for, by user name or address: approvals are given by people, and nobody says yes for themselves.
+    person: Option<String>,
     /// When it ends; never unless given.
     lifetime_seconds: Option<i64>,
 }
@@ -46,7 +48,10 @@ pub async fn create(
             return Err(Error::not_found("such tenant"));
         }
     }
-    let scope = ApiScope { tenant: new.tenant, write: new.write };
+    if let Some(person) = &new.person {
+        checked_name(person)?;
+    }
+    let scope = ApiScope { tenant: new.tenant, write: new.write, person: new.person };
     let token = tenancy::create_api_token(&app, scope, lifetime).await?;
     Ok((StatusCode::CREATED, Json(token.into())))
 }

@@ -7,7 +7,7 @@ use rolecall_scim::filter::fold;
 use super::batch::Batch;
 use super::rows::json_text;
 use super::{Conn, text_list};
-use crate::model::{AccountId, Grant, Instant, Note, RoleId, TenantId};
+use crate::model::{AccountId, Grant, Instant, Note, RoleId, TenantId, Waiting};
 use crate::store::{AccountWrite, Result, StoreError};
 
 /// Rows of one INSERT: far below both databases' limits on parameters.
@@ -153,7 +153,7 @@ pub(super) async fn write_grants(
             rows.push((grant, json_text(&grant.reasons, "a grant's reasons")?));
         }
         let sql = batch.next(conn, rows.len()).await?;
-        sql.push("INSERT INTO grants (tenant, account, role, state, reasons, since, deadline, revision) ");
+        sql.push("INSERT INTO grants (tenant, account, role, state, reasons, since, deadline, revision, waits_for) ");
         sql.push_values(rows, |mut row, (grant, reasons)| {
             row.push_bind(tenant.as_str())
                 .push_bind(account.as_str())
@@ -162,12 +162,13 @@ pub(super) async fn write_grants(
                 .push_bind(reasons)
                 .push_bind(grant.since.0)
                 .push_bind(grant.deadline.map(|at| at.0))
-                .push_bind(grant.revision.as_str());
+                .push_bind(grant.revision.as_str())
+                .push_bind(grant.waits_for.map(Waiting::word));
         });
         sql.push(
             " ON CONFLICT (tenant, account, role) DO UPDATE SET
                  state = excluded.state, reasons = excluded.reasons, since = excluded.since, deadline = excluded.deadline,
-                 revision = excluded.revision",
+                 revision = excluded.revision, waits_for = excluded.waits_for",
         );
     }
     Ok(())

@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::history::{self, Stamp};
 use super::rows::kind_of;
 use super::work::{Below, fan_out, mark, mark_waiting_for};
-use super::{Conn, Scope, accounts, groups, lock_revision, lock_structure, people, records, resources, text_list};
+use super::{Conn, Scope, accounts, groups, guard, lock_revision, lock_structure, people, records, resources, rulings, text_list};
 use crate::model::{AccountId, Cause, ConnectionId, Instant, ResourceId, RevisionHash, TenantId};
 use crate::store::{
     Change, Committed, HandleBinding, INLINE_PEOPLE_LIMIT, LockedDecision, PersonOutcome, ResourceWrite, Result, Stale, StoreError,
@@ -25,9 +25,12 @@ pub(super) enum RevisionCheck {
 }
 
 /// Commits a change.
-pub(super) async fn commit(conn: &mut Conn, scope: &Scope, change: Change, check: RevisionCheck) -> Result<Committed> {
+pub(super) async fn commit(conn: &mut Conn, scope: &Scope, mut change: Change, check: RevisionCheck) -> Result<Committed> {
     lock_revision(conn, &scope.tenant, false).await?;
-    let active = active_revision(conn, &scope.tenant, &change.connection).await?;
+    let (active, guarded) = active_revision(conn, &scope.tenant, &change.connection).await?;
+    if !guarded {
+        change.persons.iter_mut().for_each(|outcome| outcome.guarded = None);
+    }
     if check == RevisionCheck::Refuse && !change.persons.is_empty() && change.revision != active {
         return Err(StoreError::Conflict { what: "revision" });
     }
@@ -89,15 +92,17 @@ pub(super) async fn commit_locked(
     }
 }
 
-async fn active_revision(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId) -> Result<Option<RevisionHash>> {
-    let active: Option<Option<String>> = sqlx::query_scalar(
-        "SELECT t.active_revision FROM tenants t JOIN connections c ON c.tenant = t.tenant WHERE t.tenant = $1 AND c.connection = $2",
+/// The active revision, and whether the guard counts the connection's people.
+async fn active_revision(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId) -> Result<(Option<RevisionHash>, bool)> {
+    let active: Option<(Option<String>, bool)> = sqlx::query_as(
+        "SELECT t.active_revision, c.guarded FROM tenants t JOIN connections c ON c.tenant = t.tenant WHERE t.tenant = $1 AND c.connection = $2",
     )
     .bind(tenant.as_str())
     .bind(connection.as_str())
     .fetch_optional(conn)
     .await?;
-    Ok(active.ok_or(StoreError::Missing("connection"))?.map(RevisionHash))
+    let (revision, guarded) = active.ok_or(StoreError::Missing("connection"))?;
+    Ok((revision.map(RevisionHash), guarded))
 }
 
 /// The user that a write creates.
@@ -158,8 +163,6 @@ struct Committing<'a> {
     deleted: Option<ResourceId>,
     /// People to be marked, unless an outcome of theirs is applied.
     to_mark: BTreeMap<ResourceId, Cause>,
-    /// Accounts whose events are dropped because their person was stale.
-    silenced: BTreeSet<AccountId>,
     /// Names that nobody has any more.
     freed: Vec<String>,
     /// What is written together with the events.
@@ -181,7 +184,6 @@ impl<'a> Committing<'a> {
             new: None,
             deleted: None,
             to_mark: BTreeMap::new(),
-            silenced: BTreeSet::new(),
             freed: Vec::new(),
             batch: Batch::new(),
             out: Committed::default(),
@@ -291,10 +293,7 @@ impl<'a> Committing<'a> {
             Stale::Conflict => return Err(StoreError::Conflict { what: "person" }),
             Stale::MarkPending(cause) => cause,
         };
-        for outcome in self.change.persons.extract_if(.., |outcome| stale.contains(&outcome.user)) {
-            self.silenced.extend(outcome.account.map(|account| account.id));
-            self.silenced.extend(self.locked.get(&outcome.user).map(|(_, account)| account.clone()));
-        }
+        self.change.persons.retain(|outcome| !stale.contains(&outcome.user));
         for user in stale {
             self.mark_later(cause, user);
         }
@@ -303,7 +302,7 @@ impl<'a> Committing<'a> {
 
     async fn create_user(&mut self, id: ResourceId, document: &rolecall_scim::resource::Document, revives: bool) -> Result<()> {
         let outcome = self.change.persons.iter().find(|outcome| outcome.user == id);
-        let account = outcome.and_then(|outcome| outcome.account.as_ref());
+        let account = outcome.and_then(|outcome| outcome.effect.account.as_ref());
         let account = account.ok_or_else(|| StoreError::Corrupt("a user is created without an account".into()))?;
         self.new = (!revives).then(|| account.id.clone());
         let row = (ResourceKind::User, &id, document);
@@ -456,30 +455,43 @@ impl<'a> Committing<'a> {
     }
 
     async fn apply_outcomes(&mut self) -> Result<()> {
-        let outcomes = std::mem::take(&mut self.change.persons);
+        let mut outcomes = std::mem::take(&mut self.change.persons);
         let at = self.change.at;
+        let locked = &self.locked;
+        let account_of = |outcome: &PersonOutcome| match (&outcome.effect.account, locked.get(&outcome.user)) {
+            (_, Some((_, account))) => Some(account.clone()),
+            (Some(account), None) => Some(account.id.clone()),
+            // Neither locked nor created was stale, and is gone.
+            (None, None) => None,
+        };
+        let (kept, opened) = guard::weigh(self.conn, self.scope, &mut outcomes, account_of, at).await?;
+        self.change.events.extend(opened);
         let is_created = |outcome: &PersonOutcome| self.created.as_ref() == Some(&outcome.user);
         let (created, standing): (Vec<_>, Vec<_>) = outcomes.iter().partition(|outcome| is_created(outcome));
-        for write in created.iter().filter_map(|outcome| outcome.account.as_ref()) {
+        for write in created.iter().filter_map(|outcome| outcome.effect.account.as_ref()) {
             accounts::write_of_created(self.conn, &mut self.batch, self.tenant, write, at).await?;
         }
-        let writes: Vec<_> = standing.iter().filter_map(|outcome| outcome.account.as_ref()).collect();
+        let writes: Vec<_> = standing.iter().filter_map(|outcome| outcome.effect.account.as_ref()).collect();
         self.freed = accounts::write(self.conn, &mut self.batch, self.tenant, &writes, at).await?;
-        for outcome in outcomes {
-            let account = match (&outcome.account, self.locked.get(&outcome.user)) {
+        for (outcome, kept) in outcomes.into_iter().zip(kept) {
+            let account = match (&outcome.effect.account, self.locked.get(&outcome.user)) {
                 (_, Some((_, account))) => account.clone(),
                 (Some(account), None) => account.id.clone(),
-                // Neither locked nor created was stale, and is gone.
                 (None, None) => continue,
             };
-            let grants = (&outcome.put_grants[..], &outcome.drop_grants[..]);
+            let effect = &outcome.effect;
+            let grants = (&effect.put_grants[..], &effect.drop_grants[..]);
             accounts::write_grants(self.conn, &mut self.batch, self.tenant, &account, grants).await?;
+            let stamp = Stamp { at, actor: &self.change.actor, request_id: None };
+            let asked = (&effect.rule[..], &effect.end_rulings[..], &kept);
+            rulings::write(self.conn, &mut self.batch, self.tenant, &account, asked, stamp).await?;
             if self.created.as_ref() == Some(&outcome.user) {
                 self.begin_evaluation(&outcome, &account).await?;
             } else if self.deleted.as_ref() != Some(&outcome.user) {
                 self.stamp(&outcome).await?;
             }
             self.to_mark.remove(&outcome.user);
+            self.change.events.extend(outcome.effect.events);
         }
         Ok(())
     }
@@ -502,7 +514,7 @@ impl<'a> Committing<'a> {
             .push_bind(connection)
             .push_bind(user)
             .push_bind(evaluated.input_version)
-            .push_bind(outcome.next_evaluation_at.map(|at| at.0))
+            .push_bind(outcome.effect.next_evaluation_at.map(|at| at.0))
             .push_bind(evaluated.cause.map(Cause::word))
             .push_bind(outcome.attempts)
             .push_bind(evaluated.due.map(|at| at.0))
@@ -519,7 +531,7 @@ impl<'a> Committing<'a> {
         let evaluated = self.evaluated(outcome);
         let sql = self.batch.next(self.conn, 1).await?;
         sql.push("UPDATE evaluations SET input_version = ").push_bind(evaluated.input_version);
-        sql.push(", next_evaluation_at = ").push_bind(outcome.next_evaluation_at.map(|at| at.0));
+        sql.push(", next_evaluation_at = ").push_bind(outcome.effect.next_evaluation_at.map(|at| at.0));
         sql.push(", cause = ").push_bind(evaluated.cause.map(Cause::word));
         sql.push(", attempts = ").push_bind(outcome.attempts);
         sql.push(", due_at = ").push_bind(evaluated.due.map(|at| at.0));
@@ -542,8 +554,8 @@ impl<'a> Committing<'a> {
             // Another revision became active: at once.
             (None, Some(_)) => Some(self.change.at),
             // Still pending without a date would be forgotten.
-            (Some(_), _) => Some(outcome.next_evaluation_at.unwrap_or(self.change.at)),
-            (None, None) => outcome.next_evaluation_at,
+            (Some(_), _) => Some(outcome.effect.next_evaluation_at.unwrap_or(self.change.at)),
+            (None, None) => outcome.effect.next_evaluation_at,
         };
         Evaluated {
             // Each outcome moves what it was decided at, also one that changes no input: of two that were decided at the same, the
@@ -585,8 +597,6 @@ impl<'a> Committing<'a> {
     }
 
     async fn finish(mut self) -> Result<Committed> {
-        let silenced = std::mem::take(&mut self.silenced);
-        self.change.events.retain(|event| event.account.as_ref().is_none_or(|account| !silenced.contains(account)));
         let stamp = Stamp { at: self.change.at, actor: &self.change.actor, request_id: self.change.request_id.as_deref() };
         history::append(self.conn, self.batch, self.scope, stamp, &self.change.events, self.new.as_ref()).await?;
         self.out.pending.sort();

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use rolecall_scim::filter::fold;
 use sqlx::Row as _;
 
-use super::groups;
 use super::rows::{self, Row};
-use super::{Conn, text_list};
+use super::{Conn, groups, rulings, text_list};
 use crate::model::{Account, AccountId, AccountState, ConnectionId, Grant, ResourceId, TenantId};
 use crate::store::{AccountView, Person, Result};
 
@@ -20,7 +19,8 @@ pub(super) async fn read(conn: &mut Conn, tenant: &TenantId, connection: &Connec
         account_columns!(),
         ", ",
         evaluation_columns!(),
-        " FROM resources r
+        ", EXISTS (SELECT 1 FROM rulings u WHERE u.tenant = a.tenant AND u.account = a.account AND u.state <> 'ended') AS is_ruled
+         FROM resources r
          JOIN evaluations e ON e.tenant = r.tenant AND e.connection = r.connection AND e.resource = r.id
          JOIN links l ON l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id
          JOIN accounts a ON a.tenant = l.tenant AND a.account = l.account
@@ -35,22 +35,28 @@ pub(super) async fn read(conn: &mut Conn, tenant: &TenantId, connection: &Connec
     .fetch_all(&mut *conn)
     .await?;
     let mut people = Vec::with_capacity(found.len());
+    let mut is_ruled = false;
     for row in &found {
+        is_ruled |= row.try_get::<bool, _>("is_ruled")?;
         people.push(Person {
             connection: connection.clone(),
             resource: rows::resource(row)?,
             evaluation: rows::evaluation(row)?,
             account: rows::account(row)?,
             grants: Vec::new(),
+            rulings: Vec::new(),
             groups: Vec::new(),
         });
     }
     let accounts: Vec<&str> = people.iter().map(|person| person.account.id.as_str()).collect();
     let mut grants = grants_of(conn, tenant, &accounts).await?;
+    // Few people are ruled about: the others cost no trip.
+    let mut rulings = if is_ruled { rulings::of_accounts(conn, tenant, &accounts).await? } else { BTreeMap::new() };
     let ids: Vec<ResourceId> = people.iter().map(|person| person.resource.id.clone()).collect();
     let mut groups = groups::memberships_if(conn, tenant, connection, &ids, groups::WhatIf::default()).await?;
     for person in &mut people {
         person.grants = grants.remove(&person.account.id).unwrap_or_default();
+        person.rulings = rulings.remove(&person.account.id).unwrap_or_default();
         person.groups = groups.remove(&person.resource.id).unwrap_or_default();
     }
     Ok(people)
@@ -59,7 +65,7 @@ pub(super) async fn read(conn: &mut Conn, tenant: &TenantId, connection: &Connec
 /// The grants of accounts, by role.
 async fn grants_of(conn: &mut Conn, tenant: &TenantId, accounts: &[&str]) -> Result<BTreeMap<AccountId, Vec<Grant>>> {
     let found = sqlx::query(concat!(
-        "SELECT account, role, state, reasons, since, deadline, revision FROM grants WHERE tenant = $1 AND ",
+        "SELECT account, role, state, reasons, since, deadline, revision, waits_for FROM grants WHERE tenant = $1 AND ",
         any_of!("account", "$2"),
         " ORDER BY account, role"
     ))

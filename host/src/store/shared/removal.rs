@@ -74,7 +74,7 @@ async fn remove_accounts(conn: &mut Conn, scope: &Scope, stamp: Stamp<'_>, leave
     let dropped = sqlx::query(concat!(
         "DELETE FROM grants WHERE tenant = $1 AND ",
         any_of!("account", "$2"),
-        " RETURNING account, role, state, reasons, since, deadline, revision"
+        " RETURNING account, role, state, reasons, since, deadline, revision, waits_for"
     ))
     .bind(scope.tenant.as_str())
     .bind(ids())

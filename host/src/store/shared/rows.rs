@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use sqlx::Row as _;
 
 use super::Db;
-use crate::model::{Account, AccountState, Cause, EvaluationState, Grant, GrantState, Instant, ResourceId, RevisionHash, RoleId};
+use crate::model::{Account, AccountState, Cause, EvaluationState, Grant, GrantState, Instant, ResourceId, RevisionHash, RoleId, Waiting};
 use crate::store::{Result, StoreError, StoredResource};
 
 /// A row of this database.
@@ -117,5 +117,6 @@ pub(super) fn grant(row: &Row) -> Result<Grant> {
         since: Instant(row.try_get("since")?),
         deadline: row.try_get::<Option<i64>, _>("deadline")?.map(Instant),
         revision: RevisionHash(row.try_get("revision")?),
+        waits_for: row.try_get::<Option<&str>, _>("waits_for")?.map(|waits| word(waits, Waiting::from_word)).transpose()?,
     })
 }

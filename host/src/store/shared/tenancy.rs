@@ -82,18 +82,19 @@ pub(super) async fn create_connection(
         return Err(StoreError::Missing("tenant"));
     }
     sqlx::query(
-        "INSERT INTO connections (tenant, connection, name, state, created, last_seen, wrong_credentials)
-         VALUES ($1, $2, $3, $4, $5, NULL, 0)",
+        "INSERT INTO connections (tenant, connection, name, state, created, last_seen, wrong_credentials, guarded)
+         VALUES ($1, $2, $3, $4, $5, NULL, 0, $6)",
     )
     .bind(scope.tenant.as_str())
     .bind(connection.id.as_str())
     .bind(&connection.name)
     .bind(connection.state.word())
     .bind(connection.created.0)
+    .bind(connection.guarded)
     .execute(&mut *conn)
     .await?;
     insert_token(conn, &scope.tenant, &connection.id, CredentialKind::Bearer, token).await?;
-    let data = json!({"connection": connection.id, "name": connection.name});
+    let data = json!({"connection": connection.id, "name": connection.name, "state": connection.state, "guarded": connection.guarded});
     record(conn, scope, actor, connection.created, "connection.created", data).await
 }
 
@@ -138,7 +139,7 @@ pub(super) async fn connections(conn: &mut Conn, tenant: &TenantId) -> Result<Ve
         of_kind.entry(row.try_get("connection")?).or_default().push(token);
     }
     let rows = sqlx::query(
-        "SELECT c.connection, c.name, c.state, c.created, c.last_seen, c.wrong_credentials, i.settings FROM connections c
+        "SELECT c.connection, c.name, c.state, c.guarded, c.created, c.last_seen, c.wrong_credentials, i.settings FROM connections c
          LEFT JOIN connection_issuers i ON i.tenant = c.tenant AND i.connection = c.connection WHERE c.tenant = $1 ORDER BY c.name",
     )
     .bind(tenant.as_str())
@@ -156,6 +157,7 @@ pub(super) async fn connections(conn: &mut Conn, tenant: &TenantId) -> Result<Ve
                 id: ConnectionId(id),
                 name: row.try_get("name")?,
                 state: word(row.try_get("state")?, ConnectionState::from_word)?,
+                guarded: row.try_get("guarded")?,
                 created: Instant(row.try_get("created")?),
                 last_seen: row.try_get::<Option<i64>, _>("last_seen")?.map(Instant),
                 wrong_credentials: row.try_get("wrong_credentials")?,
@@ -232,6 +234,16 @@ pub(super) async fn set_connection_state(
     at: Instant,
 ) -> Result<()> {
     let name = lock_connection(conn, &scope.tenant, connection).await?;
+    let before: String = sqlx::query_scalar("SELECT state FROM connections WHERE tenant = $1 AND connection = $2")
+        .bind(scope.tenant.as_str())
+        .bind(connection.as_str())
+        .fetch_one(&mut *conn)
+        .await?;
+    let before = word(&before, ConnectionState::from_word)?;
+    // What is staged goes live, or is deleted: a pause would let what is there already be in use.
+    if before == ConnectionState::Staging && state == ConnectionState::Paused {
+        return Err(StoreError::Conflict { what: "connection" });
+    }
     let changed = sqlx::query("UPDATE connections SET state = $3 WHERE tenant = $1 AND connection = $2 AND state <> $3")
         .bind(scope.tenant.as_str())
         .bind(connection.as_str())
@@ -244,10 +256,34 @@ pub(super) async fn set_connection_state(
     let kind = match state {
         ConnectionState::Active => {
             fan_out(conn, &scope.tenant, Below::Connection(connection), Cause::Resumed, at).await?;
-            "connection.resumed"
+            if before == ConnectionState::Staging { "connection.live" } else { "connection.resumed" }
         }
         ConnectionState::Paused => "connection.paused",
+        ConnectionState::Staging => "connection.staged",
     };
+    record(conn, scope, actor, at, kind, json!({"connection": connection, "name": name})).await
+}
+
+/// Whether the guard counts a connection's people.
+pub(super) async fn set_guarded(
+    conn: &mut Conn,
+    scope: &Scope,
+    connection: &ConnectionId,
+    guarded: bool,
+    actor: &Actor,
+    at: Instant,
+) -> Result<()> {
+    let name = lock_connection(conn, &scope.tenant, connection).await?;
+    let changed = sqlx::query("UPDATE connections SET guarded = $3 WHERE tenant = $1 AND connection = $2 AND guarded <> $3")
+        .bind(scope.tenant.as_str())
+        .bind(connection.as_str())
+        .bind(guarded)
+        .execute(&mut *conn)
+        .await?;
+    if changed.rows_affected() == 0 {
+        return Ok(());
+    }
+    let kind = if guarded { "connection.guarded" } else { "connection.unguarded" };
     record(conn, scope, actor, at, kind, json!({"connection": connection, "name": name})).await
 }
 
@@ -316,7 +352,7 @@ pub(super) async fn find_connection(conn: &mut Conn, connection: &ConnectionId) 
 }
 
 /// What an API token stands for.
-pub(super) const API_TOKEN: &str = "SELECT token_id, hash, tenant, may_write, expires FROM api_tokens WHERE hash = $1";
+pub(super) const API_TOKEN: &str = "SELECT token_id, hash, tenant, may_write, person, expires FROM api_tokens WHERE hash = $1";
 
 /// What an API token stands for.
 pub(super) async fn find_api_token(conn: &mut Conn, hash: &str) -> Result<Option<ApiCredential>> {
@@ -325,7 +361,11 @@ pub(super) async fn find_api_token(conn: &mut Conn, hash: &str) -> Result<Option
         Ok(ApiCredential {
             token_id: row.try_get("token_id")?,
             hash: row.try_get("hash")?,
-            scope: ApiScope { tenant: row.try_get::<Option<String>, _>("tenant")?.map(TenantId), write: row.try_get("may_write")? },
+            scope: ApiScope {
+                tenant: row.try_get::<Option<String>, _>("tenant")?.map(TenantId),
+                write: row.try_get("may_write")?,
+                person: row.try_get("person")?,
+            },
             expires: row.try_get::<Option<i64>, _>("expires")?.map(Instant),
         })
     })
@@ -334,13 +374,14 @@ pub(super) async fn find_api_token(conn: &mut Conn, hash: &str) -> Result<Option
 
 /// Stores an API token.
 pub(super) async fn create_api_token(conn: &mut Conn, token: &NewToken, scope: &ApiScope) -> Result<()> {
-    sqlx::query("INSERT INTO api_tokens (token_id, hash, tenant, may_write, created, expires) VALUES ($1, $2, $3, $4, $5, $6)")
+    sqlx::query("INSERT INTO api_tokens (token_id, hash, tenant, may_write, created, expires, person) VALUES ($1, $2, $3, $4, $5, $6, $7)")
         .bind(&token.id)
         .bind(&token.hash)
         .bind(scope.tenant.as_ref().map(TenantId::as_str))
         .bind(scope.write)
         .bind(token.created.0)
         .bind(token.expires.map(|at| at.0))
+        .bind(&scope.person)
         .execute(conn)
         .await?;
     Ok(())

@@ -1,0 +1,539 @@
+//! A change in the making: what each verdict makes of an account and its roles, and what has to be counted or kept back.
+
+use serde_json::{Value, json};
+
+use super::{Concerns, Holding, Rules, Standing, earlier, rests_on};
+use crate::evaluation::Evaluation;
+use crate::mapping::AccountShape;
+use crate::model::{
+    AccountId, AccountState, ConnectionState, Grant, GrantState, GroupMembership, Instant, NewEvent, NewRuling, Note, Reason, RoleId,
+    Ruling, RulingKind, RulingState, Waiting, collision_key,
+};
+use crate::store::{AccountWrite, Effect};
+
+/// A change in the making.
+pub(super) struct Settling<'a> {
+    standing: &'a Standing<'a>,
+    rules: &'a Rules<'a>,
+    holding: Holding,
+    now: Instant,
+    /// The code of the fault that left no verdict.
+    pub(super) fault: Option<&'static str>,
+    account: Option<AccountWrite>,
+    put: Vec<Grant>,
+    drop: Vec<RoleId>,
+    rule: Vec<NewRuling>,
+    end: Vec<String>,
+    events: Vec<NewEvent>,
+    concerns: Concerns,
+}
+
+/// What was said about a loss.
+enum Said {
+    /// Nothing that counts still.
+    Nothing,
+    /// It is held, or rejected for a while: what stands stays, at most until then.
+    Keep(Option<Instant>),
+    /// It may take effect.
+    Released,
+}
+
+impl<'a> Settling<'a> {
+    pub(super) fn new(standing: &'a Standing<'a>, rules: &'a Rules<'a>, holding: Holding, now: Instant) -> Self {
+        Self {
+            standing,
+            rules,
+            holding,
+            now,
+            fault: None,
+            account: None,
+            put: Vec::new(),
+            drop: Vec::new(),
+            rule: Vec::new(),
+            end: Vec::new(),
+            events: Vec::new(),
+            concerns: Concerns::default(),
+        }
+    }
+
+    /// What changes, and whom the guard has to count.
+    pub(super) fn finish(mut self, next: Option<Instant>) -> (Effect, Concerns) {
+        self.end.sort();
+        self.end.dedup();
+        let Self { account, put, drop, rule, end, events, concerns, .. } = self;
+        (Effect { account, put_grants: put, drop_grants: drop, rule, end_rulings: end, events, next_evaluation_at: next }, concerns)
+    }
+
+    fn id(&self) -> AccountId {
+        self.standing.account.id.clone()
+    }
+
+    /// Whether the account is in use, so that something can be lost.
+    pub(super) fn is_in_use(&self) -> bool {
+        !self.standing.fresh && self.standing.account.state == AccountState::Active
+    }
+
+    fn event(&mut self, kind: &'static str, data: Value, personal: Option<Value>, leaver: bool) {
+        let account = Some(self.id());
+        self.events.push(NewEvent { kind, account, data, personal, leaver });
+    }
+
+    /// The account in its new state, with the events that say so; nothing where nothing changes.
+    pub(super) fn account(&mut self, state: AccountState, mapped: Option<(&AccountShape, &Evaluation)>, note: Option<Note>) {
+        let before = self.standing.account;
+        let (user_name, profile, provenance) = match mapped {
+            Some((shape, evaluation)) => (
+                Some(shape.user_name.clone()),
+                serde_json::to_value(shape).unwrap_or_default(),
+                serde_json::to_value(&evaluation.provenance).unwrap_or_default(),
+            ),
+            None => (before.user_name.clone(), before.profile.clone(), before.provenance.clone()),
+        };
+        let key = user_name.as_deref().map(collision_key);
+        // Only a mapping claims a name. Whoever has none (held over a collision, and what became of that) takes none along: a name that
+        // another has would refuse the change, and with it a departure.
+        let may_hold = matches!(state, AccountState::Active | AccountState::Suspended | AccountState::OutOfScope | AccountState::Scheduled);
+        let holds_name = may_hold && (mapped.is_some() || before.holds_name);
+        let (name_key, wanted_key) = if holds_name { (key, None) } else { (None, key.filter(|_| state == AccountState::Held)) };
+        let same = !self.standing.fresh
+            && before.state == state
+            && before.note == note
+            && before.user_name == user_name
+            && before.profile == profile
+            && before.provenance == provenance;
+        if same {
+            return;
+        }
+        self.account_events(state, &user_name, &profile, note.as_ref());
+        self.account = Some(AccountWrite { id: self.id(), state, user_name, name_key, wanted_key, profile, provenance, note });
+    }
+
+    fn account_events(&mut self, state: AccountState, user_name: &Option<String>, profile: &Value, note: Option<&Note>) {
+        let before = self.standing.account;
+        let mut data = json!({
+            "state": state, "before": (!self.standing.fresh).then_some(before.state),
+            "note": note.map(|note| &note.code), "revision": self.rules.revision,
+        });
+        if let Some(fault) = self.fault {
+            data["fault"] = fault.into();
+        }
+        let kind = match (self.standing.fresh, state == before.state, state) {
+            (true, _, _) if before.state == AccountState::Removed => "account.revived",
+            (true, _, _) => "account.created",
+            (false, true, _) => "account.changed",
+            (false, false, AccountState::Active) => "account.activated",
+            (false, false, AccountState::Suspended) => "account.suspended",
+            (false, false, AccountState::Held) => "account.held",
+            (false, false, AccountState::OutOfScope) => "account.out_of_scope",
+            (false, false, AccountState::Scheduled) => "account.scheduled",
+            (false, false, AccountState::Removed) => "account.removed",
+        };
+        let leaver = matches!(state, AccountState::Suspended | AccountState::Removed | AccountState::OutOfScope);
+        let personal = json!({"user_name": user_name, "profile": profile, "note": note.map(|note| &note.message),
+                              "path": note.and_then(|note| note.path.as_ref())});
+        self.event(kind, data, Some(personal), leaver);
+    }
+
+    /// No verdict: the account stays what it is, with a note; one that never had a verdict is held.
+    pub(super) fn doubt(&mut self, note: Note) {
+        let before = self.standing.account;
+        let state = if self.standing.fresh || before.user_name.is_none() { AccountState::Held } else { self.state_in_doubt() };
+        self.account(state, None, Some(note));
+    }
+
+    /// An account in use stays in use while its grants are retained; nothing that was out of use comes into use on a doubt.
+    fn state_in_doubt(&self) -> AccountState {
+        match self.standing.account.state {
+            AccountState::Active => AccountState::Active,
+            AccountState::Suspended | AccountState::Removed | AccountState::Held | AccountState::OutOfScope | AccountState::Scheduled => {
+                AccountState::Held
+            }
+        }
+    }
+
+    /// The identity provider says that the person is inactive. Beyond the guard's limit somebody may have said otherwise, for a while.
+    pub(super) fn inactive(&mut self, next: &mut Option<Instant>) {
+        let restored = self.standing.rulings.iter().find(|ruling| ruling.kind == RulingKind::Restored && ruling.holds_at(self.now));
+        let Some(restored) = restored else {
+            self.leave("inactive");
+            return self.account(AccountState::Suspended, None, None);
+        };
+        *next = restored.ends.map_or(*next, |ends| Some(earlier(*next, ends)));
+        for grant in self.standing.grants.iter().filter(|grant| grant.state == GrantState::Dormant) {
+            self.wake(grant, grant.reasons.clone());
+        }
+        let message = "in use by an exception: the identity provider says that the person is inactive";
+        self.account(AccountState::Active, None, Some(Note { code: "restored".into(), path: None, message: message.into() }));
+    }
+
+    /// Takes every role from somebody who goes; beyond the guard's limit so that it can be given back.
+    pub(super) fn leave(&mut self, why: &str) {
+        let waits = |ruling: &&Ruling| {
+            matches!(ruling.kind, RulingKind::Approval | RulingKind::Loss | RulingKind::Gain)
+                || ruling.kind == RulingKind::Restored && ruling.state != RulingState::Open
+        };
+        self.end.extend(self.standing.rulings.iter().filter(waits).map(|ruling| ruling.id.clone()));
+        let is_reversible =
+            self.standing.rulings.iter().any(|ruling| ruling.kind == RulingKind::Restored && ruling.state == RulingState::Open);
+        self.concerns.leaves = self.is_in_use();
+        let reversible = self.holding.losses && self.concerns.leaves;
+        for grant in self.standing.grants {
+            match grant.state {
+                GrantState::Effective | GrantState::Retained => {
+                    self.concerns.lost.push(grant.role.clone());
+                    if reversible { self.suspend(grant, why) } else { self.drop_grant(grant, why) }
+                }
+                GrantState::Dormant if is_reversible => {}
+                GrantState::Dormant | GrantState::Pending => self.drop_grant(grant, why),
+            }
+        }
+        if reversible && !is_reversible {
+            self.rule.push(NewRuling { role: None, kind: RulingKind::Restored, ends: None });
+        }
+    }
+
+    /// Takes a role out of effect so that it can be given back.
+    fn suspend(&mut self, grant: &Grant, why: &str) {
+        let data = json!({"role": grant.role, "was": grant.state, "why": why, "reasons": grant.reasons, "revision": self.rules.revision});
+        self.event("grant.dormant", data, None, true);
+        self.put.push(Grant { state: GrantState::Dormant, deadline: None, waits_for: None, ..grant.clone() });
+    }
+
+    /// Gives a dormant role back: it was held before, and is no gain.
+    fn wake(&mut self, grant: &Grant, reasons: Vec<Reason>) {
+        let data = json!({"role": grant.role, "reasons": reasons, "revision": self.rules.revision, "was": grant.state});
+        self.event("grant.added", data, None, false);
+        let revision = self.rules.revision.cloned().unwrap_or_else(|| grant.revision.clone());
+        self.put.push(Grant { state: GrantState::Effective, reasons, deadline: None, waits_for: None, revision, ..grant.clone() });
+    }
+
+    /// The evaluation gives no account to somebody who has one in use, perhaps: a loss that the guard counts.
+    pub(super) fn turn_away(
+        &mut self,
+        why: &str,
+        state: AccountState,
+        mapped: Option<(&AccountShape, &Evaluation)>,
+        note: Note,
+        next: &mut Option<Instant>,
+    ) {
+        let said = if self.is_in_use() { self.said_of_loss(None) } else { Said::Released };
+        match said {
+            Said::Released => {}
+            Said::Keep(until) => return self.keep_account(&note, until, next),
+            Said::Nothing => {
+                self.concerns.loses = true;
+                let held = self.standing.grants.iter().filter(|grant| grant.state.in_effect());
+                self.concerns.lost.extend(held.map(|grant| grant.role.clone()));
+                if self.holding.losses {
+                    self.rule.push(NewRuling { role: None, kind: RulingKind::Loss, ends: None });
+                    return self.keep_account(&note, None, next);
+                }
+            }
+        }
+        self.end_all(RulingKind::Loss, None);
+        self.drop_all(why);
+        self.account(state, mapped, Some(note));
+    }
+
+    fn keep_account(&mut self, note: &Note, until: Option<Instant>, next: &mut Option<Instant>) {
+        *next = until.map_or(*next, |until| Some(earlier(*next, until)));
+        let message = format!("stays in use until somebody has looked at the hold: {}", note.message);
+        self.account(AccountState::Active, None, Some(Note { code: "loss_held".into(), path: note.path.clone(), message }));
+    }
+
+    /// The connection gives nothing effect yet (staging) or any more (paused) for somebody who is not in use.
+    pub(super) fn not_yet(&mut self, shape: &AccountShape, evaluation: &Evaluation) {
+        let (code, message) = match self.rules.connection {
+            ConnectionState::Staging => {
+                self.stage(evaluation);
+                (Note::STAGING, "the connection is in staging: nothing has effect before it goes live")
+            }
+            ConnectionState::Paused | ConnectionState::Active => {
+                self.drop_all("paused");
+                ("paused", "the connection is paused: nothing new comes into use before it is resumed")
+            }
+        };
+        self.account(AccountState::Held, Some((shape, evaluation)), Some(Note { code: code.into(), path: None, message: message.into() }));
+    }
+
+    /// What the roles would be.
+    fn stage(&mut self, evaluation: &Evaluation) {
+        for decided in &evaluation.roles {
+            let role = RoleId(decided.role.clone());
+            let before = self.standing.grants.iter().find(|grant| grant.role == role);
+            self.pend(role, decided.reasons.clone(), before, Waiting::Staging);
+        }
+        for grant in self.standing.grants {
+            if !evaluation.roles.iter().any(|decided| decided.role == grant.role.0) {
+                self.drop_grant(grant, "policy");
+            }
+        }
+    }
+
+    fn drop_all(&mut self, why: &str) {
+        for grant in self.standing.grants {
+            self.drop_grant(grant, why);
+        }
+    }
+
+    /// Takes a role away; an approval goes with it, so that whoever comes back is asked about again.
+    fn drop_grant(&mut self, grant: &Grant, why: &str) {
+        self.drop.push(grant.role.clone());
+        for kind in [RulingKind::Approval, RulingKind::Gain, RulingKind::Loss] {
+            self.end_all(kind, Some(&grant.role));
+        }
+        let data = json!({"role": grant.role, "was": grant.state, "why": why, "reasons": grant.reasons, "revision": self.rules.revision});
+        self.event("grant.removed", data, None, true);
+    }
+
+    /// Grants what the policies and exceptions give, drops what nothing gives any more, retains what could not be decided.
+    pub(super) fn decide(&mut self, evaluation: &Evaluation, groups: &[GroupMembership], next: &mut Option<Instant>) {
+        self.end_all(RulingKind::Restored, None);
+        self.end_all(RulingKind::Loss, None);
+        self.end_what_is_over(next);
+        let forbidden = |role: &str| self.in_force(RulingKind::Forbid, role).is_some();
+        let mut wanted: Vec<(RoleId, Vec<Reason>, bool)> = Vec::new();
+        for decided in evaluation.roles.iter().filter(|decided| !forbidden(&decided.role)) {
+            wanted.push((RoleId(decided.role.clone()), decided.reasons.clone(), false));
+        }
+        for ruling in self.standing.rulings.iter().filter(|ruling| ruling.kind == RulingKind::Grant && ruling.holds_at(self.now)) {
+            let Some(role) = &ruling.role else { continue };
+            let given = wanted.iter().any(|(wanted, ..)| wanted == role);
+            // Whether a `forbid` concerns the person was asked with the evaluation: it wins.
+            if !given && !forbidden(role.as_str()) && !evaluation.forbidden.contains(role.as_str()) {
+                wanted.push((role.clone(), vec![Reason::exception(&ruling.id, ruling.reason.as_deref())], true));
+            }
+        }
+        let no_longer: Vec<String> = self
+            .standing
+            .rulings
+            .iter()
+            .filter(|ruling| ruling.kind == RulingKind::Approval && ruling.state != RulingState::Yes)
+            .filter(|ruling| ruling.role.as_ref().is_some_and(|role| !wanted.iter().any(|(wanted, ..)| wanted == role)))
+            .map(|ruling| ruling.id.clone())
+            .collect();
+        self.end.extend(no_longer);
+        for (role, reasons, by_exception) in &wanted {
+            self.give(role, reasons, *by_exception, next);
+        }
+        for grant in self.standing.grants {
+            let undecided = evaluation.undecided.iter().any(|undecided| undecided.role == grant.role.0);
+            if wanted.iter().any(|(role, ..)| *role == grant.role) {
+                continue;
+            }
+            if undecided && self.in_force(RulingKind::Forbid, grant.role.as_str()).is_none() {
+                self.retain(grant, groups, next);
+            } else if self.in_force(RulingKind::Forbid, grant.role.as_str()).is_some() {
+                self.drop_grant(grant, "exception");
+            } else if grant.reasons.iter().all(Reason::is_exception) {
+                self.drop_grant(grant, "exception_ended");
+            } else {
+                self.lose(grant, "policy", next);
+            }
+        }
+    }
+
+    /// Exceptions whose time is over end; those that begin or end later name a date.
+    fn end_what_is_over(&mut self, next: &mut Option<Instant>) {
+        for ruling in self.standing.rulings {
+            if !matches!(ruling.kind, RulingKind::Grant | RulingKind::Forbid) {
+                continue;
+            }
+            if ruling.is_over(self.now) {
+                self.end.push(ruling.id.clone());
+                let data = json!({"exception": ruling.id, "role": ruling.role, "kind": ruling.kind});
+                self.event("exception.ended", data, None, false);
+                continue;
+            }
+            for date in [ruling.starts.filter(|starts| *starts > self.now), ruling.ends].into_iter().flatten() {
+                *next = Some(earlier(*next, date));
+            }
+        }
+    }
+
+    fn in_force(&self, kind: RulingKind, role: &str) -> Option<&'a Ruling> {
+        self.said(kind, Some(role)).filter(|ruling| ruling.holds_at(self.now))
+    }
+
+    fn said(&self, kind: RulingKind, role: Option<&str>) -> Option<&'a Ruling> {
+        let about = |ruling: &&Ruling| ruling.kind == kind && ruling.role.as_ref().map(RoleId::as_str) == role;
+        self.standing.rulings.iter().filter(about).find(|ruling| !self.end.contains(&ruling.id))
+    }
+
+    fn end_all(&mut self, kind: RulingKind, role: Option<&RoleId>) {
+        let about = |ruling: &&Ruling| ruling.kind == kind && ruling.role.as_ref() == role;
+        let ended: Vec<String> = self.standing.rulings.iter().filter(about).map(|ruling| ruling.id.clone()).collect();
+        self.end.extend(ended);
+    }
+
+    /// A role that the person is to have: kept, or gained as far as nobody has to be asked.
+    fn give(&mut self, role: &RoleId, reasons: &[Reason], by_exception: bool, next: &mut Option<Instant>) {
+        let before = self.standing.grants.iter().find(|grant| grant.role == *role);
+        match before {
+            Some(before) if before.state.in_effect() => {
+                self.end_all(RulingKind::Loss, Some(role));
+                return self.keep(before, reasons);
+            }
+            Some(before) if before.state == GrantState::Dormant => return self.wake(before, reasons.to_vec()),
+            // What waits goes on waiting while the connection is paused.
+            _ if self.rules.connection == ConnectionState::Paused => return,
+            _ => {}
+        }
+        let mut asked = by_exception || self.standing.account.note.as_ref().is_some_and(|note| note.code == Note::STAGING);
+        if self.rules.approved.contains(role.as_str()) {
+            match self.said(RulingKind::Approval, Some(role.as_str())) {
+                None => {
+                    let ends = self.now.plus_seconds(i64::from(self.rules.approvals.expire_hours) * 3_600);
+                    self.rule.push(NewRuling { role: Some(role.clone()), kind: RulingKind::Approval, ends: Some(ends) });
+                    *next = Some(earlier(*next, ends));
+                    return self.pend(role.clone(), reasons.to_vec(), before, Waiting::Approval);
+                }
+                Some(ruling) if ruling.state == RulingState::Open && !ruling.is_over(self.now) => {
+                    *next = ruling.ends.map_or(*next, |ends| Some(earlier(*next, ends)));
+                    return self.pend(role.clone(), reasons.to_vec(), before, Waiting::Approval);
+                }
+                Some(ruling) if ruling.holds_at(self.now) => {
+                    *next = ruling.ends.map_or(*next, |ends| Some(earlier(*next, ends)));
+                    asked = true;
+                }
+                // Rejected, or nobody answered in time: not before somebody says yes after all.
+                Some(_) => return self.stop_waiting(before, "not_approved"),
+            }
+        }
+        match self.said(RulingKind::Gain, Some(role.as_str())) {
+            Some(ruling) if ruling.state == RulingState::Open => return self.pend(role.clone(), reasons.to_vec(), before, Waiting::Hold),
+            Some(ruling) if ruling.state == RulingState::No && !ruling.is_over(self.now) => {
+                *next = ruling.ends.map_or(*next, |ends| Some(earlier(*next, ends)));
+                return self.stop_waiting(before, "rejected");
+            }
+            Some(ruling) => {
+                asked |= ruling.state == RulingState::Yes;
+                self.end.push(ruling.id.clone());
+            }
+            None => {}
+        }
+        if !asked {
+            self.concerns.gained.push(role.clone());
+            if self.holding.gains {
+                self.rule.push(NewRuling { role: Some(role.clone()), kind: RulingKind::Gain, ends: None });
+                return self.pend(role.clone(), reasons.to_vec(), before, Waiting::Hold);
+            }
+        }
+        let Some(revision) = self.rules.revision.cloned() else { return };
+        let data = json!({"role": role, "reasons": reasons, "revision": revision, "was": before.map(|before| before.state)});
+        self.event("grant.added", data, None, false);
+        let (role, reasons, since) = (role.clone(), reasons.to_vec(), self.now);
+        self.put.push(Grant { role, state: GrantState::Effective, reasons, since, deadline: None, revision, waits_for: None });
+    }
+
+    /// A role that is in effect and stays so.
+    fn keep(&mut self, before: &Grant, reasons: &[Reason]) {
+        if before.state == GrantState::Effective && before.reasons == reasons && before.waits_for.is_none() {
+            return;
+        }
+        let Some(revision) = self.rules.revision.cloned() else { return };
+        let data = json!({"role": before.role, "reasons": reasons, "revision": revision});
+        self.event("grant.changed", data, None, false);
+        let kept =
+            Grant { state: GrantState::Effective, reasons: reasons.to_vec(), deadline: None, revision, waits_for: None, ..before.clone() };
+        self.put.push(kept);
+    }
+
+    /// A role that is not in effect before somebody says yes.
+    fn pend(&mut self, role: RoleId, reasons: Vec<Reason>, before: Option<&Grant>, waits_for: Waiting) {
+        let Some(revision) = self.rules.revision.cloned() else { return };
+        if before
+            .is_some_and(|before| before.state == GrantState::Pending && before.reasons == reasons && before.waits_for == Some(waits_for))
+        {
+            return;
+        }
+        let data = json!({"role": role, "reasons": reasons, "waits_for": waits_for, "revision": revision});
+        self.event("grant.pending", data, None, false);
+        let since = before.map_or(self.now, |before| before.since);
+        self.put.push(Grant { role, state: GrantState::Pending, reasons, since, deadline: None, revision, waits_for: Some(waits_for) });
+    }
+
+    /// A role that nobody waits for any more.
+    fn stop_waiting(&mut self, before: Option<&Grant>, why: &str) {
+        let Some(grant) = before else { return };
+        self.drop.push(grant.role.clone());
+        let data = json!({"role": grant.role, "was": grant.state, "why": why, "reasons": grant.reasons, "revision": self.rules.revision});
+        self.event("grant.removed", data, None, true);
+    }
+
+    /// A role that nothing gives any more: lost, unless the guard keeps it for now.
+    fn lose(&mut self, grant: &Grant, why: &str, next: &mut Option<Instant>) {
+        if !grant.state.in_effect() {
+            return self.drop_grant(grant, why);
+        }
+        match self.said_of_loss(Some(grant.role.as_str())) {
+            Said::Released => self.drop_grant(grant, why),
+            Said::Keep(until) => {
+                *next = until.map_or(*next, |until| Some(earlier(*next, until)));
+                self.hold_loss(grant, why);
+            }
+            Said::Nothing => {
+                self.concerns.loses = true;
+                self.concerns.lost.push(grant.role.clone());
+                if self.holding.losses {
+                    self.end_all(RulingKind::Loss, Some(&grant.role));
+                    self.rule.push(NewRuling { role: Some(grant.role.clone()), kind: RulingKind::Loss, ends: None });
+                    self.hold_loss(grant, why);
+                } else {
+                    self.drop_grant(grant, why);
+                }
+            }
+        }
+    }
+
+    fn said_of_loss(&self, role: Option<&str>) -> Said {
+        match self.said(RulingKind::Loss, role) {
+            Some(ruling) if ruling.state == RulingState::Yes => Said::Released,
+            Some(ruling) if ruling.state == RulingState::Open => Said::Keep(None),
+            Some(ruling) if ruling.state == RulingState::No && !ruling.is_over(self.now) => Said::Keep(ruling.ends),
+            Some(_) | None => Said::Nothing,
+        }
+    }
+
+    /// Keeps a role in effect whose loss waits for a person.
+    fn hold_loss(&mut self, grant: &Grant, why: &str) {
+        if grant.waits_for == Some(Waiting::Hold) {
+            return;
+        }
+        let data = json!({"role": grant.role, "why": why, "reasons": grant.reasons, "revision": self.rules.revision});
+        self.event("grant.loss_held", data, None, false);
+        self.put.push(Grant { waits_for: Some(Waiting::Hold), ..grant.clone() });
+    }
+
+    pub(super) fn retain_all(&mut self, groups: &[GroupMembership], next: &mut Option<Instant>) {
+        for grant in self.standing.grants {
+            self.retain(grant, groups, next);
+        }
+    }
+
+    /// Keeps a grant over a fault until its deadline, unless a group that it rests on is gone. What is not in effect stays so.
+    fn retain(&mut self, grant: &Grant, groups: &[GroupMembership], next: &mut Option<Instant>) {
+        if !grant.state.in_effect() {
+            return;
+        }
+        if !rests_on(grant, groups) {
+            return self.lose(grant, "group_left", next);
+        }
+        let deadline = grant.deadline.filter(|_| grant.state == GrantState::Retained).unwrap_or_else(|| self.deadline(grant));
+        if deadline <= self.now {
+            return self.drop_grant(grant, "retention_ended");
+        }
+        *next = Some(earlier(*next, deadline));
+        if grant.state != GrantState::Retained {
+            let data = json!({"role": grant.role, "deadline": deadline, "revision": self.rules.revision});
+            self.event("grant.retained", data, None, false);
+            self.put.push(Grant { state: GrantState::Retained, deadline: Some(deadline), ..grant.clone() });
+        }
+    }
+
+    fn deadline(&self, grant: &Grant) -> Instant {
+        let privileged = self.rules.privileged.contains(&grant.role.0);
+        let hours = if privileged { self.rules.decisions.retain_privileged_hours } else { self.rules.decisions.retain_hours };
+        self.now.plus_seconds(i64::from(hours) * 3600)
+    }
+}

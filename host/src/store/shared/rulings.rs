@@ -1,0 +1,388 @@
+//! Approvals, exceptions and holds as they are written and answered.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use sqlx::{QueryBuilder, Row as _};
+
+use super::batch::Batch;
+use super::guard::{self, Kept};
+use super::history::{self, Stamp};
+use super::rows::{Row, word};
+use super::work::mark;
+use super::{Conn, Db, Scope, lock_revision, text_list};
+use crate::crypto::random_id;
+use crate::model::{
+    AccountId, Actor, Cause, ConnectionId, Hold, HoldState, Instant, NewEvent, NewRuling, ResourceId, RoleId, Ruling, RulingKind,
+    RulingState, TenantId,
+};
+use crate::store::{ANSWERED_AT_ONCE, Answer, Answered, Result, RulingQuery, StoreError};
+
+/// The columns of [`ruling`].
+macro_rules! ruling_columns {
+    () => {
+        "ruling, account, role, kind, state, hold, starts, ends, created, created_kind, created_id, decided, decided_kind, decided_id, \
+         reason, owner, (SELECT a.user_name FROM accounts a WHERE a.tenant = rulings.tenant AND a.account = rulings.account) AS user_name"
+    };
+}
+
+fn ruling(row: &Row) -> Result<Ruling> {
+    let instant = |column: &str| row.try_get::<Option<i64>, _>(column).map(|at| at.map(Instant));
+    let role: String = row.try_get("role")?;
+    let decided_by: (Option<String>, Option<String>) = (row.try_get("decided_kind")?, row.try_get("decided_id")?);
+    Ok(Ruling {
+        id: row.try_get("ruling")?,
+        account: AccountId(row.try_get("account")?),
+        user_name: row.try_get("user_name")?,
+        role: Some(role).filter(|role| !role.is_empty()).map(RoleId),
+        kind: word(row.try_get("kind")?, RulingKind::from_word)?,
+        state: word(row.try_get("state")?, RulingState::from_word)?,
+        hold: row.try_get("hold")?,
+        starts: instant("starts")?,
+        ends: instant("ends")?,
+        created: Instant(row.try_get("created")?),
+        created_by: Actor { kind: row.try_get("created_kind")?, id: row.try_get("created_id")? },
+        decided: instant("decided")?,
+        decided_by: decided_by.0.zip(decided_by.1).map(|(kind, id)| Actor { kind, id }),
+        reason: row.try_get("reason")?,
+        owner: row.try_get("owner")?,
+    })
+}
+
+/// What counts still for accounts, by account and in the order in which it was made.
+pub(super) async fn of_accounts(conn: &mut Conn, tenant: &TenantId, accounts: &[&str]) -> Result<BTreeMap<AccountId, Vec<Ruling>>> {
+    let found = sqlx::query(concat!(
+        "SELECT ",
+        ruling_columns!(),
+        " FROM rulings WHERE tenant = $1 AND state <> 'ended' AND ",
+        any_of!("account", "$2"),
+        " ORDER BY account, created, ruling"
+    ))
+    .bind(tenant.as_str())
+    .bind(text_list(accounts.iter().copied()))
+    .fetch_all(conn)
+    .await?;
+    let mut rulings = BTreeMap::<AccountId, Vec<Ruling>>::new();
+    for row in &found {
+        let ruling = ruling(row)?;
+        rulings.entry(ruling.account.clone()).or_default().push(ruling);
+    }
+    Ok(rulings)
+}
+
+/// Writes what a change asks for, and ends what counts no longer.
+pub(super) async fn write(
+    conn: &mut Conn,
+    batch: &mut Batch,
+    tenant: &TenantId,
+    account: &AccountId,
+    (asked, ended, kept): (&[NewRuling], &[String], &Kept),
+    stamp: Stamp<'_>,
+) -> Result<()> {
+    if !ended.is_empty() {
+        let sql = batch.next(conn, ended.len()).await?;
+        sql.push("UPDATE rulings SET state = 'ended' WHERE tenant = ").push_bind(tenant.as_str()).push(" AND ruling IN (");
+        let mut ids = sql.separated(", ");
+        for id in ended {
+            ids.push_bind(id);
+        }
+        sql.push(")");
+    }
+    if !asked.is_empty() {
+        let sql = batch.next(conn, asked.len()).await?;
+        sql.push("INSERT INTO rulings (tenant, ruling, account, role, kind, state, hold, ends, created, created_kind, created_id) ");
+        sql.push_values(asked, |mut row, ruling| {
+            let hold = match ruling.kind {
+                RulingKind::Loss | RulingKind::Restored => kept.losses.as_deref(),
+                RulingKind::Gain => kept.gains.as_deref(),
+                RulingKind::Approval | RulingKind::Grant | RulingKind::Forbid => None,
+            };
+            row.push_bind(tenant.as_str())
+                .push_bind(random_id())
+                .push_bind(account.as_str())
+                .push_bind(ruling.role.as_ref().map_or("", RoleId::as_str))
+                .push_bind(ruling.kind.word())
+                .push_bind(RulingState::Open.word())
+                .push_bind(hold)
+                .push_bind(ruling.ends.map(|at| at.0))
+                .push_bind(stamp.at.0)
+                .push_bind(&stamp.actor.kind)
+                .push_bind(&stamp.actor.id);
+        });
+    }
+    Ok(())
+}
+
+/// A ruling by id.
+pub(super) async fn find(conn: &mut Conn, tenant: &TenantId, id: &str) -> Result<Option<Ruling>> {
+    let row = sqlx::query(concat!("SELECT ", ruling_columns!(), " FROM rulings WHERE tenant = $1 AND ruling = $2"))
+        .bind(tenant.as_str())
+        .bind(id)
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(ruling).transpose()
+}
+
+/// Rulings behind one, by id.
+pub(super) async fn list(conn: &mut Conn, tenant: &TenantId, query: &RulingQuery) -> Result<Vec<Ruling>> {
+    let mut sql = QueryBuilder::<Db>::new(concat!("SELECT ", ruling_columns!(), " FROM rulings WHERE tenant = "));
+    sql.push_bind(tenant.as_str());
+    match query.state {
+        Some(state) => sql.push(" AND state = ").push_bind(state.word()),
+        None => sql.push(" AND state <> 'ended'"),
+    };
+    if let Some(kind) = query.kind {
+        sql.push(" AND kind = ").push_bind(kind.word());
+    }
+    if let Some(account) = &query.account {
+        sql.push(" AND account = ").push_bind(account.as_str());
+    }
+    if let Some(hold) = &query.hold {
+        sql.push(" AND hold = ").push_bind(hold);
+    }
+    if let Some(after) = &query.after {
+        sql.push(" AND ruling > ").push_bind(after);
+    }
+    sql.push(" ORDER BY ruling LIMIT ").push_bind(query.limit);
+    let rows = sql.build().fetch_all(conn).await?;
+    rows.iter().map(ruling).collect()
+}
+
+/// Makes an exception.
+pub(super) async fn make_exception(conn: &mut Conn, scope: &Scope, made: &Ruling) -> Result<()> {
+    lock_revision(conn, &scope.tenant, false).await?;
+    let tenant = &scope.tenant;
+    let role = made.role.as_ref().map_or("", RoleId::as_str);
+    let account: Option<String> =
+        sqlx::query_scalar(concat!("SELECT account FROM accounts WHERE tenant = $1 AND account = $2", for_update!()))
+            .bind(tenant.as_str())
+            .bind(made.account.as_str())
+            .fetch_optional(&mut *conn)
+            .await?;
+    account.ok_or(StoreError::Missing("account"))?;
+    let standing: Option<String> = sqlx::query_scalar(
+        "SELECT ruling FROM rulings WHERE tenant = $1 AND account = $2 AND state <> 'ended' AND role = $3 AND kind IN ('grant', 'forbid')",
+    )
+    .bind(tenant.as_str())
+    .bind(made.account.as_str())
+    .bind(role)
+    .fetch_optional(&mut *conn)
+    .await?;
+    if standing.is_some() {
+        return Err(StoreError::Conflict { what: "ruling" });
+    }
+    sqlx::query(
+        "INSERT INTO rulings (tenant, ruling, account, role, kind, state, starts, ends, created, created_kind, created_id, reason, owner)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+    )
+    .bind(tenant.as_str())
+    .bind(&made.id)
+    .bind(made.account.as_str())
+    .bind(role)
+    .bind(made.kind.word())
+    .bind(made.state.word())
+    .bind(made.starts.map(|at| at.0))
+    .bind(made.ends.map(|at| at.0))
+    .bind(made.created.0)
+    .bind(&made.created_by.kind)
+    .bind(&made.created_by.id)
+    .bind(&made.reason)
+    .bind(&made.owner)
+    .execute(&mut *conn)
+    .await?;
+    mark_accounts(conn, tenant, &[made.account.as_str()], made.created).await?;
+    let stamp = Stamp { at: made.created, actor: &made.created_by, request_id: None };
+    tell(conn, scope, stamp, "exception.made", std::slice::from_ref(made)).await
+}
+
+/// Ends a ruling before its time.
+pub(super) async fn end(conn: &mut Conn, scope: &Scope, id: &str, reason: Option<&str>, actor: &Actor, at: Instant) -> Result<Ruling> {
+    lock_revision(conn, &scope.tenant, false).await?;
+    let row = sqlx::query(concat!(
+        "UPDATE rulings SET state = 'ended', reason = COALESCE($3, reason) WHERE tenant = $1 AND ruling = $2 AND state <> 'ended' RETURNING ",
+        ruling_columns!()
+    ))
+    .bind(scope.tenant.as_str())
+    .bind(id)
+    .bind(reason)
+    .fetch_optional(&mut *conn)
+    .await?;
+    let ended = ruling(&row.ok_or(StoreError::Missing("ruling"))?)?;
+    mark_accounts(conn, &scope.tenant, &[ended.account.as_str()], at).await?;
+    tell(conn, scope, Stamp { at, actor, request_id: None }, "ruling.ended", std::slice::from_ref(&ended)).await?;
+    Ok(ended)
+}
+
+/// Answers rulings of a bounded number of accounts. How many there were.
+pub(super) async fn answer(conn: &mut Conn, scope: &Scope, which: &Answered, answer: &Answer) -> Result<i64> {
+    lock_revision(conn, &scope.tenant, false).await?;
+    let tenant = &scope.tenant;
+    let accounts: Vec<String> = match which {
+        Answered::One(id) => {
+            let account: Option<String> =
+                sqlx::query_scalar("SELECT account FROM rulings WHERE tenant = $1 AND ruling = $2 AND state <> 'ended'")
+                    .bind(tenant.as_str())
+                    .bind(id)
+                    .fetch_optional(&mut *conn)
+                    .await?;
+            vec![account.ok_or(StoreError::Missing("ruling"))?]
+        }
+        Answered::Hold(hold, only) => {
+            let mut sql = QueryBuilder::<Db>::new("SELECT DISTINCT account FROM rulings WHERE tenant = ");
+            sql.push_bind(tenant.as_str()).push(" AND hold = ").push_bind(hold).push(" AND state = 'open'");
+            if let Some(only) = only {
+                sql.push(" AND account IN (");
+                let mut ids = sql.separated(", ");
+                for account in only {
+                    ids.push_bind(account.as_str());
+                }
+                sql.push(")");
+            }
+            sql.push(" ORDER BY account LIMIT ").push_bind(ANSWERED_AT_ONCE);
+            sql.build_query_scalar().fetch_all(&mut *conn).await?
+        }
+    };
+    if accounts.is_empty() {
+        return Ok(0);
+    }
+    let ids: Vec<&str> = accounts.iter().map(String::as_str).collect();
+    // People are locked before what is about them, as everywhere.
+    mark_accounts(conn, tenant, &ids, answer.at).await?;
+    let mut sql = QueryBuilder::<Db>::new("UPDATE rulings SET state = ");
+    sql.push_bind(if answer.yes { RulingState::Yes } else { RulingState::No }.word());
+    sql.push(", ends = ").push_bind(answer.ends.map(|at| at.0));
+    sql.push(", decided = ").push_bind(answer.at.0);
+    sql.push(", decided_kind = ").push_bind(&answer.actor.kind).push(", decided_id = ").push_bind(&answer.actor.id);
+    sql.push(", reason = ").push_bind(&answer.reason).push(", owner = ").push_bind(&answer.owner);
+    sql.push(" WHERE tenant = ").push_bind(tenant.as_str());
+    match which {
+        Answered::One(id) => {
+            sql.push(" AND ruling = ").push_bind(id).push(" AND state <> 'ended'");
+        }
+        Answered::Hold(hold, _) => {
+            sql.push(" AND hold = ").push_bind(hold).push(" AND state = 'open' AND account IN (");
+            let mut listed = sql.separated(", ");
+            for id in &ids {
+                listed.push_bind(*id);
+            }
+            sql.push(")");
+        }
+    }
+    sql.push(concat!(" RETURNING ", ruling_columns!()));
+    let rows = sql.build().fetch_all(&mut *conn).await?;
+    let answered = rows.iter().map(ruling).collect::<Result<Vec<_>>>()?;
+    let stamp = Stamp { at: answer.at, actor: &answer.actor, request_id: None };
+    tell(conn, scope, stamp, if answer.yes { "ruling.yes" } else { "ruling.no" }, &answered).await?;
+    for hold in answered.iter().filter_map(|ruling| ruling.hold.as_deref()).collect::<std::collections::BTreeSet<_>>() {
+        close_if_empty(conn, scope, hold, stamp).await?;
+    }
+    Ok(i64::try_from(accounts.len()).unwrap_or(i64::MAX))
+}
+
+/// A hold in which nobody waits is closed.
+async fn close_if_empty(conn: &mut Conn, scope: &Scope, hold: &str, stamp: Stamp<'_>) -> Result<()> {
+    let closed = sqlx::query(
+        "UPDATE holds SET state = 'closed', closed = $3 WHERE tenant = $1 AND hold = $2 AND state = 'open'
+         AND NOT EXISTS (SELECT 1 FROM rulings r WHERE r.tenant = $1 AND r.hold = $2 AND r.state = 'open')",
+    )
+    .bind(scope.tenant.as_str())
+    .bind(hold)
+    .bind(stamp.at.0)
+    .execute(&mut *conn)
+    .await?;
+    if closed.rows_affected() == 0 {
+        return Ok(());
+    }
+    let event = NewEvent { kind: "hold.closed", account: None, data: json!({"hold": hold}), personal: None, leaver: false };
+    history::append(conn, Batch::new(), scope, stamp, &[event], None).await
+}
+
+/// Marks the people of accounts: what was said about them has changed.
+async fn mark_accounts(conn: &mut Conn, tenant: &TenantId, accounts: &[&str], at: Instant) -> Result<()> {
+    let found: Vec<(String, String)> =
+        sqlx::query_as(concat!("SELECT connection, resource FROM links WHERE tenant = $1 AND ", any_of!("account", "$2")))
+            .bind(tenant.as_str())
+            .bind(text_list(accounts.iter().copied()))
+            .fetch_all(&mut *conn)
+            .await?;
+    let mut by_connection = BTreeMap::<ConnectionId, Vec<ResourceId>>::new();
+    for (connection, resource) in found {
+        by_connection.entry(ConnectionId(connection)).or_default().push(ResourceId(resource));
+    }
+    for (connection, users) in by_connection {
+        mark(conn, tenant, &connection, &users, Cause::Ruling, at).await?;
+    }
+    Ok(())
+}
+
+/// What was said, in the history of each person. Reasons are people's own words, and personal.
+async fn tell(conn: &mut Conn, scope: &Scope, stamp: Stamp<'_>, kind: &'static str, rulings: &[Ruling]) -> Result<()> {
+    let events: Vec<NewEvent> = rulings
+        .iter()
+        .map(|ruling| NewEvent {
+            kind,
+            account: Some(ruling.account.clone()),
+            data: json!({"ruling": ruling.id, "kind": ruling.kind, "role": ruling.role, "state": ruling.state, "hold": ruling.hold,
+                         "starts": ruling.starts, "ends": ruling.ends}),
+            personal: (ruling.reason.is_some() || ruling.owner.is_some()).then(|| json!({"reason": ruling.reason, "owner": ruling.owner})),
+            leaver: false,
+        })
+        .collect();
+    history::append(conn, Batch::new(), scope, stamp, &events, None).await
+}
+
+/// The columns of [`hold`].
+macro_rules! hold_columns {
+    () => {
+        "h.hold, h.guard, h.state, h.limit_people, h.opened, h.closed,
+         (SELECT count(DISTINCT r.account) FROM rulings r WHERE r.tenant = h.tenant AND r.hold = h.hold AND r.state = 'open') AS people"
+    };
+}
+
+fn hold(row: &Row) -> Result<Hold> {
+    let guard: String = row.try_get("guard")?;
+    let (direction, scope, of) = guard::parts(&guard).ok_or_else(|| StoreError::Corrupt(format!("unknown guard `{guard}`")))?;
+    Ok(Hold {
+        id: row.try_get("hold")?,
+        scope,
+        of: of.to_owned(),
+        direction,
+        state: word(row.try_get("state")?, HoldState::from_word)?,
+        limit: row.try_get("limit_people")?,
+        opened: Instant(row.try_get("opened")?),
+        closed: row.try_get::<Option<i64>, _>("closed")?.map(Instant),
+        people: row.try_get("people")?,
+    })
+}
+
+/// Holds, newest first, behind one.
+pub(super) async fn holds(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    state: Option<HoldState>,
+    after: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Hold>> {
+    let mut sql = QueryBuilder::<Db>::new(concat!("SELECT ", hold_columns!(), " FROM holds h WHERE h.tenant = "));
+    sql.push_bind(tenant.as_str());
+    if let Some(state) = state {
+        sql.push(" AND h.state = ").push_bind(state.word());
+    }
+    if let Some(after) = after {
+        sql.push(" AND (h.opened, h.hold) < (SELECT o.opened, o.hold FROM holds o WHERE o.tenant = ").push_bind(tenant.as_str());
+        sql.push(" AND o.hold = ").push_bind(after).push(")");
+    }
+    sql.push(" ORDER BY h.opened DESC, h.hold DESC LIMIT ").push_bind(limit);
+    let rows = sql.build().fetch_all(conn).await?;
+    rows.iter().map(hold).collect()
+}
+
+/// A hold by id.
+pub(super) async fn find_hold(conn: &mut Conn, tenant: &TenantId, id: &str) -> Result<Option<Hold>> {
+    let row = sqlx::query(concat!("SELECT ", hold_columns!(), " FROM holds h WHERE h.tenant = $1 AND h.hold = $2"))
+        .bind(tenant.as_str())
+        .bind(id)
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(hold).transpose()
+}

@@ -1,0 +1,264 @@
+//! What people say of approvals, exceptions and holds, and who may: the floor that no policy lowers. Nobody says yes for themselves.
+
+use std::sync::Arc;
+
+use crate::app::App;
+use crate::auth::ApiPrincipal;
+use crate::crypto;
+use crate::model::{AccountId, GuardDirection, Hold, Instant, RoleId, Ruling, RulingKind, RulingState, TenantId};
+use crate::store::{AccountView, Answer, Answered, RulingQuery, StoreError};
+
+use super::TenancyError;
+
+/// The longest reason, in characters.
+pub const REASON_CHARS_LIMIT: usize = 1_000;
+/// The longest name of an owner, in characters.
+pub const OWNER_CHARS_LIMIT: usize = 200;
+/// The longest time that an exception, or a rejected hold, counts: a year, after which somebody has to say it again.
+pub const EXCEPTION_DAYS_LIMIT: i64 = 366;
+/// The most accounts that one request names.
+pub const ACCOUNTS_LIMIT: usize = 1_000;
+
+/// An exception that is wanted.
+#[derive(Clone, Debug)]
+pub struct WantedException {
+    /// The account, by id or user name.
+    pub account: String,
+    /// The role.
+    pub role: RoleId,
+    /// Whether it gives the role, or keeps it away.
+    pub grants: bool,
+    /// Since when it counts; at once where there is none.
+    pub starts: Option<Instant>,
+    /// Until when.
+    pub ends: Instant,
+    /// Why.
+    pub reason: String,
+    /// Who answers for it.
+    pub owner: String,
+}
+
+/// What is said of a hold.
+#[derive(Clone, Debug)]
+pub struct HoldAnswer {
+    /// Whether what was held takes effect; otherwise what stands stays, until `ends`.
+    pub release: bool,
+    /// Of these accounts; of all where there are none.
+    pub accounts: Option<Vec<AccountId>>,
+    /// Why.
+    pub reason: String,
+    /// Who answers for the difference, where it is rejected.
+    pub owner: Option<String>,
+    /// Until when it may stand, where it is rejected.
+    pub ends: Option<Instant>,
+}
+
+/// Makes an exception.
+///
+/// # Errors
+/// `Refused` by the floor, or for a role that the catalogue does not have; `Store(Missing)`, `Store(Conflict)`.
+pub async fn make_exception(
+    app: &Arc<App>,
+    tenant: &TenantId,
+    who: &ApiPrincipal,
+    wanted: WantedException,
+) -> Result<Ruling, TenancyError> {
+    let now = app.clock.now();
+    check_words(&wanted.reason, Some(&wanted.owner))?;
+    check_end(wanted.starts.unwrap_or(now).max(now), Some(wanted.ends))?;
+    let view = app.store.account(tenant, &wanted.account).await?.ok_or(StoreError::Missing("account"))?;
+    if wanted.grants {
+        not_for_oneself(who, &view, "gives themselves a role")?;
+    }
+    let known = super::active_revision(app, tenant).await?;
+    if !known.is_some_and(|revision| revision.policies.roles().iter().any(|role| role.id == wanted.role.0)) {
+        return Err(StoreError::Missing("role in the tenant's catalogue").into());
+    }
+    let made = Ruling {
+        id: crypto::random_id(),
+        account: view.account.id,
+        user_name: view.account.user_name,
+        role: Some(wanted.role),
+        kind: if wanted.grants { RulingKind::Grant } else { RulingKind::Forbid },
+        state: RulingState::Yes,
+        hold: None,
+        starts: wanted.starts,
+        ends: Some(wanted.ends),
+        created: now,
+        created_by: who.actor(),
+        decided: None,
+        decided_by: None,
+        reason: Some(wanted.reason),
+        owner: Some(wanted.owner),
+    };
+    app.store.make_exception(tenant, &made).await?;
+    app.wake.notify_one();
+    Ok(made)
+}
+
+/// Ends an exception before its time.
+///
+/// # Errors
+/// `Store(Missing)` when there is no such exception; `Refused` by the floor.
+pub async fn end_exception(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal, id: &str) -> Result<Ruling, TenancyError> {
+    let ruling = app.store.ruling(tenant, id).await?.filter(|ruling| ruling.state != RulingState::Ended);
+    let ruling = ruling.ok_or(StoreError::Missing("exception"))?;
+    match ruling.kind {
+        RulingKind::Grant => {}
+        // Its end gives the role back.
+        RulingKind::Forbid => not_for_oneself(who, &of(app, tenant, &ruling).await?, "ends an exception that keeps a role from them")?,
+        RulingKind::Approval | RulingKind::Loss | RulingKind::Gain | RulingKind::Restored => {
+            return Err(StoreError::Missing("exception").into());
+        }
+    }
+    let ended = app.store.end_ruling(tenant, id, None, &who.actor(), app.clock.now()).await?;
+    app.wake.notify_one();
+    Ok(ended)
+}
+
+/// Says yes or no to a request for an approval. A yes may come after it has lapsed, or after a no; a no may take a yes back.
+///
+/// # Errors
+/// `Refused` by the floor; `Store(Missing)`.
+pub async fn answer_approval(
+    app: &Arc<App>,
+    tenant: &TenantId,
+    who: &ApiPrincipal,
+    id: &str,
+    (yes, reason, ends): (bool, String, Option<Instant>),
+) -> Result<Ruling, TenancyError> {
+    check_words(&reason, None)?;
+    let at = app.clock.now();
+    if ends.is_some() {
+        check_end(at, ends)?;
+    }
+    let ruling = app.store.ruling(tenant, id).await?;
+    let open = |ruling: &Ruling| ruling.kind == RulingKind::Approval && ruling.state != RulingState::Ended;
+    let ruling = ruling.filter(open).ok_or(StoreError::Missing("approval"))?;
+    if yes {
+        if who.scope.person.is_none() {
+            let how = "an approval is given by a person: use a token that names one (`rolecall token create --person NAME`)";
+            return Err(TenancyError::Forbidden(how.into()));
+        }
+        not_for_oneself(who, &of(app, tenant, &ruling).await?, "approves a role of their own")?;
+    }
+    let answer = Answer { yes, ends, reason: Some(reason), owner: who.scope.person.clone(), actor: who.actor(), at };
+    app.store.answer_rulings(tenant, &Answered::One(id.to_owned()), &answer).await?;
+    app.wake.notify_one();
+    Ok(app.store.ruling(tenant, id).await?.ok_or(StoreError::Missing("approval"))?)
+}
+
+/// Releases or rejects what a hold keeps back, or a part of it. How many people that were.
+///
+/// # Errors
+/// `Refused` by the floor; `Store(Missing)`.
+pub async fn answer_hold(
+    app: &Arc<App>,
+    tenant: &TenantId,
+    who: &ApiPrincipal,
+    id: &str,
+    said: HoldAnswer,
+) -> Result<(Hold, i64), TenancyError> {
+    let hold = app.store.hold(tenant, id).await?.ok_or(StoreError::Missing("hold"))?;
+    let at = app.clock.now();
+    check_words(&said.reason, said.owner.as_deref())?;
+    if !said.release {
+        check_end(at, said.ends)?;
+        if said.owner.is_none() {
+            let why = "a rejected hold is a standing difference to the identity provider: name its `owner`, and when it `ends`";
+            return Err(TenancyError::Refused(why.into()));
+        }
+    }
+    if said.accounts.as_ref().is_some_and(|accounts| accounts.is_empty() || accounts.len() > ACCOUNTS_LIMIT) {
+        return Err(TenancyError::Refused(format!("name 1 to {ACCOUNTS_LIMIT} accounts, or none to mean all")));
+    }
+    let gives = match hold.direction {
+        GuardDirection::Gains | GuardDirection::PrivilegedGains => said.release,
+        GuardDirection::Losses | GuardDirection::Leavers => !said.release,
+    };
+    if gives {
+        refuse_if_in(app, tenant, who, &hold, said.accounts.as_deref()).await?;
+    }
+    // Of somebody whom the identity provider calls gone, yes means that they are restored.
+    let yes = if hold.direction == GuardDirection::Leavers { !said.release } else { said.release };
+    let ends = said.ends.filter(|_| !said.release);
+    let answer = Answer { yes, ends, reason: Some(said.reason), owner: said.owner, actor: who.actor(), at };
+    let which = Answered::Hold(id.to_owned(), said.accounts);
+    let mut people = 0;
+    loop {
+        let answered = app.store.answer_rulings(tenant, &which, &answer).await?;
+        app.wake.notify_one();
+        if answered == 0 {
+            break;
+        }
+        people += answered;
+    }
+    let hold = app.store.hold(tenant, id).await?.ok_or(StoreError::Missing("hold"))?;
+    Ok((hold, people))
+}
+
+/// Somebody who is in a hold gives themselves nothing by answering it.
+async fn refuse_if_in(
+    app: &Arc<App>,
+    tenant: &TenantId,
+    who: &ApiPrincipal,
+    hold: &Hold,
+    accounts: Option<&[AccountId]>,
+) -> Result<(), TenancyError> {
+    let Some(person) = &who.scope.person else { return Ok(()) };
+    let Some(own) = app.store.account(tenant, person).await? else { return Ok(()) };
+    if accounts.is_some_and(|accounts| !accounts.contains(&own.account.id)) {
+        return Ok(());
+    }
+    let query = RulingQuery {
+        account: Some(own.account.id),
+        hold: Some(hold.id.clone()),
+        state: Some(RulingState::Open),
+        limit: 1,
+        ..RulingQuery::default()
+    };
+    if app.store.rulings(tenant, &query).await?.is_empty() {
+        return Ok(());
+    }
+    Err(TenancyError::Forbidden(
+        "nobody answers a hold that they are in themselves: leave your own account out, or ask somebody else".into(),
+    ))
+}
+
+async fn of(app: &Arc<App>, tenant: &TenantId, ruling: &Ruling) -> Result<AccountView, StoreError> {
+    app.store.account(tenant, ruling.account.as_str()).await?.ok_or(StoreError::Missing("account"))
+}
+
+/// The floor: a token that names a person gives that person nothing.
+fn not_for_oneself(who: &ApiPrincipal, view: &AccountView, does: &str) -> Result<(), TenancyError> {
+    let Some(person) = &who.scope.person else { return Ok(()) };
+    let same = |name: &str| crate::model::collision_key(name) == crate::model::collision_key(person);
+    let emails = view.account.profile["emails"].as_array().into_iter().flatten().filter_map(|email| email["value"].as_str());
+    let names = view.account.user_name.as_deref().into_iter().chain([view.account.id.as_str()]);
+    if names.chain(emails).any(same) {
+        return Err(TenancyError::Forbidden(format!("nobody {does}: ask somebody else")));
+    }
+    Ok(())
+}
+
+fn check_words(reason: &str, owner: Option<&str>) -> Result<(), TenancyError> {
+    let sound = |text: &str, most: usize| {
+        !text.trim().is_empty() && text.chars().count() <= most && !text.chars().any(|c| c.is_control() && c != '\n')
+    };
+    if !sound(reason, REASON_CHARS_LIMIT) {
+        return Err(TenancyError::Refused(format!("`reason` says why, in 1 to {REASON_CHARS_LIMIT} characters")));
+    }
+    if owner.is_some_and(|owner| !sound(owner, OWNER_CHARS_LIMIT)) {
+        return Err(TenancyError::Refused(format!("`owner` says who answers for it, in 1 to {OWNER_CHARS_LIMIT} characters")));
+    }
+    Ok(())
+}
+
+fn check_end(from: Instant, ends: Option<Instant>) -> Result<(), TenancyError> {
+    let latest = from.plus_seconds(EXCEPTION_DAYS_LIMIT * 86_400);
+    match ends {
+        Some(ends) if ends > from && ends <= latest => Ok(()),
+        Some(_) => Err(TenancyError::Refused(format!("`ends` must be after the beginning and within {EXCEPTION_DAYS_LIMIT} days"))),
+        None => Err(TenancyError::Refused("`ends` says until when it counts: nothing of this kind is for ever".into())),
+    }
+}
