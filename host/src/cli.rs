@@ -4,12 +4,15 @@
 //! and `demo` build one; `tenant check`, `tenant test` and `plugin` need none.
 
 mod account;
+mod approval;
 mod client;
 mod connection;
 pub mod demo;
 pub mod dev;
 mod event;
+mod exception;
 mod handle;
+mod hold;
 mod logging;
 mod plugin;
 mod render;
@@ -84,6 +87,12 @@ enum Command {
     #[command(subcommand)]
     Handle(handle::Handle),
     #[command(subcommand)]
+    Hold(hold::Hold),
+    #[command(subcommand)]
+    Approval(approval::Approval),
+    #[command(subcommand)]
+    Exception(exception::Exception),
+    #[command(subcommand)]
     Token(token::Token),
 }
 
@@ -131,6 +140,9 @@ async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
         Command::Explain(explain) => explain.run(output).await,
         Command::Events(events) => events.run(output).await,
         Command::Handle(handle) => handle.run(output).await,
+        Command::Hold(hold) => hold.run(output).await,
+        Command::Approval(approval) => approval.run(output).await,
+        Command::Exception(exception) => exception.run(output).await,
         Command::Token(token) => token.run(output).await,
     }
 }

@@ -48,6 +48,7 @@ pub struct TenantBuilder<'a> {
     plugin: Option<Vec<u8>>,
     on_reject: &'static str,
     settings: String,
+    asks: bool,
 }
 
 impl<'a> TenantBuilder<'a> {
@@ -61,6 +62,7 @@ impl<'a> TenantBuilder<'a> {
             plugin: None,
             on_reject: "accept",
             settings: String::new(),
+            asks: false,
         }
     }
 
@@ -105,6 +107,13 @@ impl<'a> TenantBuilder<'a> {
         self
     }
 
+    /// Privileged roles wait for a person's yes, as they do unless a tenant says otherwise: most tests are about something else.
+    #[must_use]
+    pub fn asking(mut self) -> Self {
+        self.asks = true;
+        self
+    }
+
     /// With more tables in its `tenant.toml`.
     #[must_use]
     pub fn and_settings(mut self, toml: &str) -> Self {
@@ -126,6 +135,9 @@ impl<'a> TenantBuilder<'a> {
             return self.files.clone();
         }
         let mut settings = format!("name = \"{}\"\n\n[decisions]\non_reject = \"{}\"\n", self.id, self.on_reject);
+        if !self.asks {
+            settings.push_str("\n[approvals]\nprivileged = false\n");
+        }
         for (role, privileged) in &self.roles {
             write!(settings, "\n[[roles]]\nid = \"{role}\"\nrisk = 1\nprivileged = {privileged}\n")
                 .expect("writing to a string can't fail");
@@ -204,6 +216,11 @@ impl Tenant {
             id: connection.id.0.clone(),
             scim: Client::scim(format!("{}/scim/{}/v2", server.url(), connection.id), issued.token.to_string()),
         }
+    }
+
+    /// Lets the guard count the people of a connection: it counts nobody of those that tests make.
+    pub async fn guard(&self, connection: &Connection) {
+        self.api.put(&format!("/connections/{}/guard", connection.id), json!({"guarded": true})).await.expect(204);
     }
 
     /// An account as the platform reads it.

@@ -32,6 +32,8 @@ mod discovery;
 mod doubts;
 #[path = "all/folders.rs"]
 mod folders;
+#[path = "all/governance.rs"]
+mod governance;
 #[path = "all/handles.rs"]
 mod handles;
 #[path = "all/hostile.rs"]

@@ -19,11 +19,19 @@ const LOG_PAGE: u32 = 50;
 /// Manage the connections of identity providers.
 #[derive(clap::Subcommand)]
 pub enum Connection {
-    /// Make a connection: prints the base URL and the token for the identity provider, once
-    #[command(after_help = "Example:\n  rolecall connection create --tenant acme entra-id")]
+    /// Make a connection in staging: prints the base URL and the token for the identity provider, once
+    #[command(
+        after_help = "Examples:\n  rolecall connection create --tenant acme entra-id          then look, and `rolecall connection live`\n  rolecall connection create --tenant acme entra-id --live"
+    )]
     Create {
         /// A name for people, unique in the tenant
         name: String,
+        /// Let what it writes take effect at once, without staging
+        #[arg(long)]
+        live: bool,
+        /// Let the guard count nobody: changes of any number of people take effect
+        #[arg(long)]
+        unguarded: bool,
         #[command(flatten)]
         at: At,
     },
@@ -38,6 +46,20 @@ pub enum Connection {
         /// After how many days the new token ends [default: never]
         #[arg(long, value_name = "DAYS")]
         days: Option<u32>,
+    },
+    /// End staging: what was mapped and decided takes effect
+    Live {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Say whether the guard counts the people whom changes concern
+    #[command(after_help = "Example:\n  rolecall connection guard --tenant acme entra-id off")]
+    Guard {
+        #[command(flatten)]
+        which: Which,
+        /// On or off
+        #[arg(value_parser = ["on", "off"])]
+        guard: String,
     },
     /// Grant nothing new until resumed; what takes access away still takes effect
     Pause {
@@ -132,7 +154,17 @@ impl Connection {
     /// The server's.
     pub async fn run(self, output: Output) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Create { name, at } => create(&name, at, output).await?,
+            Self::Create { name, live, unguarded, at } => {
+                create(&json!({"name": name, "staging": !live, "guarded": !unguarded}), at, output).await?;
+            }
+            Self::Live { which } => turn(which, "live", "is live: what was staged is being decided", output).await?,
+            Self::Guard { which, guard } => {
+                let name = which.name().to_owned();
+                let (api, tenant, id) = which.find().await?;
+                let path = ["tenants", &tenant, "connections", &id, "guard"];
+                let answer = api.put(&path, &json!({"guarded": guard == "on"})).await?;
+                output.show(&answer, |paint| Ok(format!("the guard of {} is {guard}\n", paint.strong(&name))))?;
+            }
             Self::Rotate { which, overlap_hours, days } => rotate(which, overlap_hours, days, output).await?,
             Self::Pause { which } => turn(which, "pause", "is paused: nothing new is granted, leavers still leave", output).await?,
             Self::Resume { which } => turn(which, "resume", "is active: what waited is being decided", output).await?,
@@ -147,11 +179,17 @@ impl Connection {
     }
 }
 
-async fn create(name: &str, at: At, output: Output) -> anyhow::Result<()> {
-    let answer = at.remote.connect()?.post(&["tenants", &at.tenant, "connections"], &json!({"name": name})).await?;
+async fn create(body: &Value, at: At, output: Output) -> anyhow::Result<()> {
+    let answer = at.remote.connect()?.post(&["tenants", &at.tenant, "connections"], body).await?;
     output.show(&answer, |paint| {
+        let name = word(&answer["name"]);
         let headline = paint.good(&format!("connection {name} of {} is made", at.tenant));
-        Ok(format!("{headline}\n{}The token is shown this once; put both into the identity provider.\n", credentials(&answer)))
+        let staging = if answer["state"] == "staging" {
+            format!("It is in staging: nothing has effect before `rolecall connection live --tenant {} {name}`.\n", at.tenant)
+        } else {
+            String::new()
+        };
+        Ok(format!("{headline}\n{}The token is shown this once; put both into the identity provider.\n{staging}", credentials(&answer)))
     })
 }
 

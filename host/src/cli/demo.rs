@@ -120,7 +120,7 @@ async fn play<'a>(api: &'a Api, traffic: &Traffic, output: Output) -> anyhow::Re
         output.paint.strong(&format!("═══ {tenant}, provisioned by {client} ═══")),
         story::wrapped(about)
     ))?;
-    let made = api.post(&["tenants", tenant, "connections"], &json!({"name": client})).await?;
+    let made = api.post(&["tenants", tenant, "connections"], &json!({"name": client, "staging": false, "guarded": false})).await?;
     let (Some(base_url), Some(token)) = (made["base_url"].as_str(), made["token"].as_str()) else {
         bail!("the answer to a new connection has no base URL or token");
     };

@@ -12,7 +12,7 @@ use crate::cli::{Output, word};
 pub enum Token {
     /// Issue a token: for one tenant or the whole platform, to read or also to write. It is shown once
     #[command(after_help = "Examples:\n  rolecall token create --tenant acme                 reads acme, never ends\n  \
-        rolecall token create --tenant acme --write --days 90\n  rolecall token create --write                       everything: for operators")]
+        rolecall token create --tenant acme --write --days 90\n  rolecall token create --tenant acme --write --person ada@acme.example\n  rolecall token create --write                       everything: for operators")]
     Create {
         /// The only tenant that it is good for [default: the whole platform]
         #[arg(long, value_name = "TENANT")]
@@ -20,6 +20,9 @@ pub enum Token {
         /// Let it change things too
         #[arg(long)]
         write: bool,
+        /// Whom it stands for, by user name or address: approvals are given by people
+        #[arg(long, value_name = "NAME")]
+        person: Option<String>,
         /// After how many days it ends [default: never]
         #[arg(long, value_name = "DAYS")]
         days: Option<u32>,
@@ -34,8 +37,9 @@ impl Token {
     /// # Errors
     /// The server's.
     pub async fn run(self, output: Output) -> anyhow::Result<ExitCode> {
-        let Self::Create { tenant, write, days, remote } = self;
-        let body = json!({"tenant": tenant, "write": write, "lifetime_seconds": days.map(|days| i64::from(days) * 86_400)});
+        let Self::Create { tenant, write, person, days, remote } = self;
+        let body =
+            json!({"tenant": tenant, "write": write, "person": person, "lifetime_seconds": days.map(|days| i64::from(days) * 86_400)});
         let answer = remote.connect()?.post(&["tokens"], &body).await?;
         output.show(&answer, |_| {
             let scope = tenant.map_or_else(|| "the whole platform".to_owned(), |tenant| format!("tenant {tenant}"));

@@ -372,6 +372,14 @@ impl<'a> Settling<'a> {
         match before {
             Some(before) if before.state.in_effect() => {
                 self.end_all(RulingKind::Loss, Some(role));
+                // Whoever held it before it needed a yes goes on holding it.
+                let approval = self.said(RulingKind::Approval, Some(role.as_str())).filter(|_| self.rules.approved.contains(role.as_str()));
+                if let Some(approval) = approval {
+                    if !approval.holds_at(self.now) {
+                        return self.stop_waiting(Some(before), "not_approved");
+                    }
+                    *next = approval.ends.map_or(*next, |ends| Some(earlier(*next, ends)));
+                }
                 return self.keep(before, reasons);
             }
             Some(before) if before.state == GrantState::Dormant => return self.wake(before, reasons.to_vec()),
@@ -453,7 +461,7 @@ impl<'a> Settling<'a> {
         self.put.push(Grant { role, state: GrantState::Pending, reasons, since, deadline: None, revision, waits_for: Some(waits_for) });
     }
 
-    /// A role that nobody waits for any more.
+    /// A role that is not approved, or rejected: what was said of it stays, so that nobody is asked again.
     fn stop_waiting(&mut self, before: Option<&Grant>, why: &str) {
         let Some(grant) = before else { return };
         self.drop.push(grant.role.clone());
