@@ -9,6 +9,9 @@ pub mod api;
 pub mod body;
 pub mod error;
 pub mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod guards;
 pub mod oauth;
 pub mod openapi;

@@ -31,7 +31,7 @@ const DISCARDED_BYTES_LIMIT: usize = 128 * 1024 * 1024;
 
 /// How many times larger than it came a body of more than [`BODY_BYTES_LIMIT`] may become when it is expanded: files of a revision become
 /// some five times larger, and what is made to fill memory a thousand times.
-const EXPANSION_LIMIT: usize = 64;
+pub(super) const EXPANSION_LIMIT: usize = 64;
 /// How many bodies are expanded at the same time: it takes a core for as long.
 const EXPANDING_LIMIT: usize = 2;
 
@@ -162,7 +162,7 @@ async fn expanded(bytes: Bytes, limit: usize) -> Result<Bytes> {
     tokio::task::spawn_blocking(move || expand(&bytes, limit)).await.map_err(Error::internal)?
 }
 
-fn expand(bytes: &[u8], limit: usize) -> Result<Bytes> {
+pub(super) fn expand(bytes: &[u8], limit: usize) -> Result<Bytes> {
     let allowed = limit.min(BODY_BYTES_LIMIT.max(bytes.len().saturating_mul(EXPANSION_LIMIT)));
     let (mut decoder, mut expanded) = (GzDecoder::new(bytes), Vec::new());
     let read = decoder.by_ref().take(allowed as u64 + 1).read_to_end(&mut expanded);

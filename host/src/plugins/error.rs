@@ -158,7 +158,8 @@ impl PluginFault {
 /// Why bytes are no plugin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PluginError {
-    /// The engine can't have its memory.
+    /// The machine has no memory for the pool, which shows when a process starts, or no thread to read an upload on. The latter is the one way
+    /// in which a client can meet it, and no upload brings it about: it stays because whoever sent a plugin has to be told that it is not to blame.
     #[error("the sandbox can't be set up: {reason}")]
     Engine {
         /// What the machine says.

@@ -1,5 +1,6 @@
 //! A plugin's author at the command line, without a server: a new project, its golden cases, one question, a bench, what is in the file.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use rolecall_tests::process;
@@ -80,6 +81,55 @@ async fn from_nothing_to_a_tested_plugin_in_python() {
     let broken = ("return account", "return account)", "SyntaxError: unmatched ')'");
     let failing = ("user.title", "user.titel", "AttributeError: 'User' object has no attribute 'titel'");
     scripted("python", "src/plugin.py", [broken, failing]).await;
+}
+
+/// What an author reads whose machine lacks what plugins are built with: what is missing, which version is needed and how to get it.
+#[tokio::test]
+async fn what_a_build_needs_and_does_not_find_is_taught() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    // A PATH with one program on it, a shell's script, or with none.
+    let machine = |name: &str, program: Option<(&str, &str)>| {
+        let on_path = folder.path().join(name);
+        std::fs::create_dir(&on_path).expect("a folder can be made");
+        if let Some((program, script)) = program {
+            let program = on_path.join(program);
+            std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("a program can be written");
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("a program may be run");
+        }
+        on_path.display().to_string()
+    };
+    let nothing = machine("nothing", None);
+    let javascript = ("js", "node", "v18.19.0", "Node.js 20 or newer", "apt-get install nodejs npm", "https://nodejs.org/");
+    let python =
+        ("python", "python3", "Python 3.9.2", "Python 3.11 or newer", "apt-get install python3 python3-venv", "https://www.python.org/");
+    for (language, interpreter, old, needs, installed, page) in [javascript, python] {
+        let dir = path(language);
+        // A folder is made without them.
+        let (done, _, error) =
+            process::run(&["plugin", "new", "my-mapping", "--lang", language, "--dir", &dir], &[("PATH", &nothing)]).await;
+        assert!(done, "{error}");
+        let too_old = machine(&format!("old-{language}"), Some((interpreter, &format!("echo {old}"))));
+        let broken = machine(&format!("broken-{language}"), Some((interpreter, "echo no such version >&2; exit 127")));
+        let unknown = format!("there is no `{interpreter}` on the PATH");
+        for (on_path, problem) in [(&nothing, unknown.as_str()), (&too_old, old), (&broken, "no such version")] {
+            for command in ["build", "test"] {
+                let (done, out, error) = process::run(&["plugin", command, &dir], &[("PATH", on_path)]).await;
+                assert!(!done && out.is_empty(), "{command} on {on_path}: {out}");
+                for words in [problem, needs, installed, page] {
+                    assert!(error.contains(words), "{command} on {on_path}, {words}: {error}");
+                }
+            }
+        }
+    }
+    // An interpreter that is new enough is what the builder runs with, and the builder is the one that looks for npm.
+    let all = std::env::var_os("PATH").expect("tests have a PATH");
+    let node =
+        std::env::split_paths(&all).map(|folder| folder.join("node")).find(|node| node.is_file()).expect("tests run where Node.js is");
+    let without_npm = machine("without-npm", Some(("node", &format!("exec '{}' \"$@\"", node.display()))));
+    let environment = [("PATH", without_npm.as_str()), ("ROLECALL_PLUGIN_TOOLS", &path("tools"))];
+    let (done, _, error) = process::run(&["plugin", "build", &path("js")], &environment).await;
+    assert!(!done && error.contains("npm is missing: install Node.js 20 or newer with npm"), "{error}");
 }
 
 #[tokio::test]

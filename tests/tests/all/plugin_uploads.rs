@@ -36,6 +36,9 @@ fn refused() -> Vec<(&'static str, Vec<u8>)> {
         ("too_big", huge),
         ("too_much_memory", core(r#"(module (memory (export "memory") 65536))"#)),
         ("precompiled", precompiled()),
+        // What is counted before anything is compiled, and what the compiler alone sees: a function that does not do what its type says.
+        ("compile", core("(module (table 1000000 funcref))")),
+        ("compile", probe::module_with("(func $wrong (result i32) (nop))", "unreachable")),
         ("start", looping),
         ("start", probe::module_with("(func $start unreachable) (start $start)", "unreachable")),
         ("describe", probe::module_describing("(loop $forever (br $forever)) (unreachable)")),
