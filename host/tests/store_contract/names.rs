@@ -19,7 +19,7 @@ store_contract_suite!(
 async fn create_held(fixture: &Fixture, name: &str, wanted: &str) -> Result<rolecall::model::ResourceId, StoreError> {
     let there = fixture.through("conn-2");
     let mut change = there.creation(name);
-    change.persons[0].account = Some(held(name, wanted));
+    change.persons[0].effect.account = Some(held(name, wanted));
     there.commit(change).await.map(|_| format!("user-{name}").as_str().into())
 }
 
@@ -73,7 +73,7 @@ async fn nobody_waits_for_a_free_name(fixture: Fixture) {
     let mut change = there.creation("bob");
     let mut refused = held("bob", "bob");
     refused.note.as_mut().unwrap().code = "refused".into();
-    change.persons[0].account = Some(refused);
+    change.persons[0].effect.account = Some(refused);
     there.commit(change).await.unwrap();
 }
 

@@ -44,7 +44,7 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
     let revision = Some("r1".into());
     let version = here.person(&ana).await.evaluation.input_version;
     let granted = store::PersonOutcome {
-        effect: Effect { put_grants: vec![crate::fixture::grant("dev")], ..Effect::default() },
+        effect: store::Effect { put_grants: vec![crate::fixture::grant("dev")], ..store::Effect::default() },
         revision: revision.clone(),
         ..crate::fixture::outcome(&ana, version)
     };

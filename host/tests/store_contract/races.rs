@@ -183,7 +183,7 @@ async fn opposite_nestings_make_no_circle(fixture: Fixture) {
 async fn one_name_is_had_once(fixture: Fixture) {
     let results = race(&fixture, |store, writer| {
         let mut change = through(&fixture, &fixture.store).creation(&format!("ana{writer}"));
-        change.persons[0].account.as_mut().unwrap().name_key = Some("ana".into());
+        change.persons[0].effect.account.as_mut().unwrap().name_key = Some("ana".into());
         let tenant = fixture.tenant.clone();
         async move {
             match store.commit(&tenant, change).await {

@@ -201,7 +201,7 @@ async fn a_deleted_user_is_gone_and_its_name_free(fixture: Fixture) {
     let mut change = here.creation("ana");
     change.write = Some(ResourceWrite::CreateUser { id: "user-new".into(), document: user_document("ana"), revives: false });
     change.persons[0].user = "user-new".into();
-    if let Some(account) = &mut change.persons[0].account {
+    if let Some(account) = &mut change.persons[0].effect.account {
         account.id = "account-new".into();
     }
     change.events.clear();
@@ -288,7 +288,7 @@ async fn a_refused_change_leaves_nothing(fixture: Fixture) {
     here.create_user("ana").await;
     // The name of the account is found to be taken after the resource is written.
     let mut change = here.creation("bob");
-    change.persons[0].account.as_mut().unwrap().name_key = Some("ana".into());
+    change.persons[0].effect.account.as_mut().unwrap().name_key = Some("ana".into());
     let lost = here.commit(change).await;
     assert!(matches!(lost, Err(StoreError::Conflict { what: "account_name" })), "{lost:?}");
     assert_eq!(here.version(ResourceKind::User, &"user-bob".into()).await, None);
