@@ -234,7 +234,8 @@ impl Through<'_> {
         OwnedThrough { store: self.store.clone(), tenant: self.tenant.clone(), connection: self.connection.clone() }
     }
 
-    async fn active(&self) -> Option<RevisionHash> {
+    /// The revision that is active.
+    pub async fn active(&self) -> Option<RevisionHash> {
         self.store.tenant(&self.tenant).await.unwrap().unwrap().active_revision
     }
 

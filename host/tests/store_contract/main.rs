@@ -31,6 +31,7 @@ mod postgres_only;
 mod races;
 mod records;
 mod removal;
+mod rulings;
 mod sqlite_only;
 mod tenancy;
 mod trials;

@@ -51,6 +51,7 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
     let events = vec![crate::fixture::personal_event("account.changed", &"account-ana".into(), "ana")];
     here.commit(store::Change { bind_handle, persons: vec![granted], revision, events, ..here.change() }).await.unwrap();
     here.delete_user(&bob).await;
+    crate::rulings::past_the_limit(&here, &ana).await;
     for (tenant, connection) in [("acme", "conn-acme"), ("globex", "conn-globex")] {
         let (tenant, connection) = (tenant.into(), rolecall::model::ConnectionId::from(connection));
         let (at, actor) = (START, crate::fixture::actor());

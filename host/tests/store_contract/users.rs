@@ -104,12 +104,14 @@ async fn an_update_needs_the_version_that_was_read(fixture: Fixture) {
 async fn stale_people_refuse_the_change_or_are_marked(fixture: Fixture) {
     let here = fixture.here();
     let (ana, bob) = (here.create_user("ana").await, here.create_user("bob").await);
-    let people = vec![
-        PersonOutcome { effect: Effect { put_grants: vec![grant("dev")], ..Effect::default() }, ..outcome(&ana, 7) },
-        PersonOutcome { effect: Effect { put_grants: vec![grant("dev")], ..Effect::default() }, ..outcome(&bob, 0) },
-    ];
-    let events = ["ana", "bob"].map(|name| personal_event("grant.added", &account(name).id, name));
-    let change = Change { persons: people, events: events.into(), ..here.change() };
+    let gains = |name: &str| Effect {
+        put_grants: vec![grant("dev")],
+        events: vec![personal_event("grant.added", &account(name).id, name)],
+        ..Effect::default()
+    };
+    let people =
+        vec![PersonOutcome { effect: gains("ana"), ..outcome(&ana, 7) }, PersonOutcome { effect: gains("bob"), ..outcome(&bob, 0) }];
+    let change = Change { persons: people, ..here.change() };
     let lost = here.commit(change.clone()).await;
     assert!(matches!(lost, Err(StoreError::Conflict { what: "person" })), "{lost:?}");
     assert!(here.person(&bob).await.grants.is_empty());

@@ -22,6 +22,33 @@ pub(super) fn parts(guard: &str) -> Option<(GuardDirection, GuardScope, &str)> {
     Some((GuardDirection::from_word(direction)?, GuardScope::from_word(scope)?, of))
 }
 
+/// The windows that go on, locked in the order of their names.
+pub(super) const WINDOWS: &str = concat!(
+    "SELECT guard, limit_people FROM guard_windows WHERE tenant = $1 AND began > $3 AND ",
+    any_of!("guard", "$2"),
+    " ORDER BY guard",
+    for_update!()
+);
+/// How many people were concerned in each: as many as its limit at most.
+pub(super) const COUNTED: &str =
+    concat!("SELECT guard, count(*) FROM guard_people WHERE tenant = $1 AND at > $3 AND ", any_of!("guard", "$2"), " GROUP BY guard");
+/// Who of some people was among them.
+pub(super) const KNOWN: &str = concat!(
+    "SELECT guard, account FROM guard_people WHERE tenant = $1 AND at > $4 AND ",
+    any_of!("guard", "$2"),
+    " AND ",
+    any_of!("account", "$3")
+);
+/// The holds that are open.
+pub(super) const OPEN: &str = concat!("SELECT guard, hold FROM holds WHERE tenant = $1 AND state = 'open' AND ", any_of!("guard", "$2"));
+/// As many people of a connection as matter.
+pub(super) const PEOPLE_OF_CONNECTION: &str =
+    "SELECT count(*) FROM (SELECT 1 FROM links WHERE tenant = $1 AND connection = $2 LIMIT $3) AS people";
+/// As many people with a role as matter.
+pub(super) const PEOPLE_WITH_ROLE: &str = "SELECT count(*) FROM (SELECT 1 FROM grants WHERE tenant = $1 AND role = $2 LIMIT $3) AS people";
+/// As many people of a tenant as matter.
+pub(super) const PEOPLE_OF_TENANT: &str = "SELECT count(*) FROM (SELECT 1 FROM links WHERE tenant = $1 AND $2 <> '' LIMIT $3) AS people";
+
 /// A window: how many people may be concerned, and who was so far.
 struct Window {
     limit: i64,
@@ -155,28 +182,15 @@ async fn open_windows(
         found = lock_windows(conn, tenant, wanted.keys(), cutoff).await?;
     }
     let guards = || text_list(wanted.keys().map(String::as_str));
-    let counts: Vec<(String, i64)> = sqlx::query_as(concat!(
-        "SELECT guard, count(*) FROM guard_people WHERE tenant = $1 AND at > $3 AND ",
-        any_of!("guard", "$2"),
-        " GROUP BY guard"
-    ))
-    .bind(tenant.as_str())
-    .bind(guards())
-    .bind(cutoff.0)
-    .fetch_all(&mut *conn)
-    .await?;
-    let known: Vec<(String, String)> = sqlx::query_as(concat!(
-        "SELECT guard, account FROM guard_people WHERE tenant = $1 AND at > $4 AND ",
-        any_of!("guard", "$2"),
-        " AND ",
-        any_of!("account", "$3")
-    ))
-    .bind(tenant.as_str())
-    .bind(guards())
-    .bind(text_list(accounts.iter().copied()))
-    .bind(cutoff.0)
-    .fetch_all(&mut *conn)
-    .await?;
+    let counts: Vec<(String, i64)> =
+        sqlx::query_as(COUNTED).bind(tenant.as_str()).bind(guards()).bind(cutoff.0).fetch_all(&mut *conn).await?;
+    let known: Vec<(String, String)> = sqlx::query_as(KNOWN)
+        .bind(tenant.as_str())
+        .bind(guards())
+        .bind(text_list(accounts.iter().copied()))
+        .bind(cutoff.0)
+        .fetch_all(&mut *conn)
+        .await?;
     let mut windows: BTreeMap<String, Window> =
         found.into_iter().map(|(guard, limit)| (guard, Window { limit, people: 0, known: BTreeSet::new() })).collect();
     for (guard, people) in counts {
@@ -197,26 +211,17 @@ async fn lock_windows<'g>(
     guards: impl Iterator<Item = &'g String>,
     cutoff: Instant,
 ) -> Result<BTreeMap<String, i64>> {
-    let rows: Vec<(String, i64)> = sqlx::query_as(concat!(
-        "SELECT guard, limit_people FROM guard_windows WHERE tenant = $1 AND began > $3 AND ",
-        any_of!("guard", "$2"),
-        " ORDER BY guard",
-        for_update!()
-    ))
-    .bind(tenant.as_str())
-    .bind(text_list(guards.map(String::as_str)))
-    .bind(cutoff.0)
-    .fetch_all(conn)
-    .await?;
+    let rows: Vec<(String, i64)> =
+        sqlx::query_as(WINDOWS).bind(tenant.as_str()).bind(text_list(guards.map(String::as_str))).bind(cutoff.0).fetch_all(conn).await?;
     Ok(rows.into_iter().collect())
 }
 
 /// How many people a scope has, as far as it matters: a window's limit is made of it when it begins.
 async fn population(conn: &mut Conn, tenant: &TenantId, scope: GuardScope, of: &str, most: i64) -> Result<i64> {
     let statement = match scope {
-        GuardScope::Connection => "SELECT count(*) FROM (SELECT 1 FROM links WHERE tenant = $1 AND connection = $2 LIMIT $3) AS people",
-        GuardScope::Role => "SELECT count(*) FROM (SELECT 1 FROM grants WHERE tenant = $1 AND role = $2 LIMIT $3) AS people",
-        GuardScope::Revision => "SELECT count(*) FROM (SELECT 1 FROM links WHERE tenant = $1 AND $2 <> '' LIMIT $3) AS people",
+        GuardScope::Connection => PEOPLE_OF_CONNECTION,
+        GuardScope::Role => PEOPLE_WITH_ROLE,
+        GuardScope::Revision => PEOPLE_OF_TENANT,
     };
     Ok(sqlx::query_scalar(statement).bind(tenant.as_str()).bind(of).bind(most).fetch_one(conn).await?)
 }
@@ -248,11 +253,7 @@ async fn open_holds(
         return Ok((BTreeMap::new(), Vec::new()));
     }
     let found: Vec<(String, String)> =
-        sqlx::query_as(concat!("SELECT guard, hold FROM holds WHERE tenant = $1 AND state = 'open' AND ", any_of!("guard", "$2")))
-            .bind(tenant.as_str())
-            .bind(text_list(guards.iter().copied()))
-            .fetch_all(&mut *conn)
-            .await?;
+        sqlx::query_as(OPEN).bind(tenant.as_str()).bind(text_list(guards.iter().copied())).fetch_all(&mut *conn).await?;
     let mut holds: BTreeMap<String, String> = found.into_iter().collect();
     let mut events = Vec::new();
     for guard in guards.iter().filter(|guard| !holds.contains_key(**guard)).copied().collect::<Vec<_>>() {

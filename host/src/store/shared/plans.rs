@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 use super::super::scratch::{PLAN, SETTLE, is_scan, open};
 use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
-use super::{Conn, Db, credentials, groups, history, journal, outbox, people, revisions, tenancy, text_list, trials, work};
+use super::{Conn, Db, credentials, groups, guard, history, journal, outbox, people, revisions, rulings, tenancy, text_list, trials, work};
 use crate::model::{Instant, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
 use crate::store::{Store as _, Target};
@@ -62,6 +62,18 @@ const SEED: &[&str] = &[
     "INSERT INTO trial_differences (tenant, trial, connection, resource, account, kind, difference, collides)
      SELECT tenant, 'trialg7', connection, id, 'a' || id, CASE WHEN created % 100 = 0 THEN 'fault' ELSE 'gains' END, '{}', FALSE
      FROM resources WHERE kind = 'user'",
+    "INSERT INTO grants (tenant, account, role, state, reasons, since, revision)
+     SELECT tenant, 'a' || id, 'r' || (created % 50), 'effective', '[]', 0, 'r' FROM resources WHERE kind = 'user'",
+    "INSERT INTO holds (tenant, hold, guard, state, limit_people, opened)
+     SELECT tenant, 'h' || id, 'losses/role/r' || created, CASE WHEN created % 50 = 7 THEN 'open' ELSE 'closed' END, 5, created
+     FROM resources WHERE kind = 'group'",
+    "INSERT INTO rulings (tenant, ruling, account, role, kind, state, hold, created, created_kind, created_id)
+     SELECT tenant, 'l' || id, 'a' || id, 'r1', 'loss', CASE WHEN created % 50 = 7 THEN 'open' ELSE 'ended' END, 'hg7', 0, 'x', 'x'
+     FROM resources WHERE kind = 'user'",
+    "INSERT INTO guard_windows (tenant, guard, began, limit_people)
+     SELECT tenant, 'losses/role/r' || created, 0, 5 FROM resources WHERE kind = 'user'",
+    "INSERT INTO guard_people (tenant, guard, account, at)
+     SELECT tenant, 'losses/role/r' || (created % 500), 'a' || id, created FROM resources WHERE kind = 'user'",
     "INSERT INTO deliveries (tenant, target, event, lane, position, leaver, state, attempts)
      SELECT tenant, 'hook', id, id, position, seq IS NULL, CASE WHEN seq > 1500 THEN 'waiting' ELSE 'acknowledged' END, 0 FROM events",
     "INSERT INTO delivery_lanes (tenant, target, lane, leaver, next_at)
@@ -105,6 +117,14 @@ const CASES: &[Case] = &[
     (people::ACCOUNT_BY_NAME, As::Tenant, &[Text("t3"), Text("name7")], &["accounts_user_name"]),
     (people::ACCOUNTS_IN_STATE, As::Tenant, &[Text("t3"), Text(""), Number(10), Text("held")], &["accounts_state"]),
     (people::PENDING, As::Tenant, &[Text("t3")], &["evaluations_pending"]),
+    (rulings::OF_ACCOUNTS, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["rulings_account"]),
+    (guard::WINDOWS, As::Tenant, &[Text("t3"), List(&["losses/role/r7"]), Number(0)], &[]),
+    (guard::COUNTED, As::Tenant, &[Text("t3"), List(&["losses/role/r7"]), Number(0)], &["guard_people"]),
+    (guard::KNOWN, As::Tenant, &[Text("t3"), List(&["losses/role/r7"]), List(&["au7"]), Number(0)], &["guard_people"]),
+    (guard::OPEN, As::Tenant, &[Text("t3"), List(&["losses/role/r7"])], &["holds_open"]),
+    (guard::PEOPLE_OF_CONNECTION, As::Tenant, &[Text("t3"), Text("t3c"), Number(5_001)], &[]),
+    (guard::PEOPLE_WITH_ROLE, As::Tenant, &[Text("t3"), Text("r7"), Number(5_001)], &["grants_role"]),
+    (guard::PEOPLE_OF_TENANT, As::Tenant, &[Text("t3"), Text("r"), Number(5_001)], &[]),
     (revisions::FILES, As::Tenant, &[Text("t3"), Text("r7")], &[]),
     (revisions::CONTENTS, As::Tenant, &[Text("t3"), List(&["c7", "c8"])], &[]),
     (revisions::PLUGINS, As::Tenant, &[Text("t3"), Number(100)], &["plugins_created", "revision_files_digest"]),

@@ -49,19 +49,18 @@ fn ruling(row: &Row) -> Result<Ruling> {
     })
 }
 
+/// What counts still for accounts.
+pub(super) const OF_ACCOUNTS: &str = concat!(
+    "SELECT ",
+    ruling_columns!(),
+    " FROM rulings WHERE tenant = $1 AND state <> 'ended' AND ",
+    any_of!("account", "$2"),
+    " ORDER BY account, created, ruling"
+);
+
 /// What counts still for accounts, by account and in the order in which it was made.
 pub(super) async fn of_accounts(conn: &mut Conn, tenant: &TenantId, accounts: &[&str]) -> Result<BTreeMap<AccountId, Vec<Ruling>>> {
-    let found = sqlx::query(concat!(
-        "SELECT ",
-        ruling_columns!(),
-        " FROM rulings WHERE tenant = $1 AND state <> 'ended' AND ",
-        any_of!("account", "$2"),
-        " ORDER BY account, created, ruling"
-    ))
-    .bind(tenant.as_str())
-    .bind(text_list(accounts.iter().copied()))
-    .fetch_all(conn)
-    .await?;
+    let found = sqlx::query(OF_ACCOUNTS).bind(tenant.as_str()).bind(text_list(accounts.iter().copied())).fetch_all(conn).await?;
     let mut rulings = BTreeMap::<AccountId, Vec<Ruling>>::new();
     for row in &found {
         let ruling = ruling(row)?;
