@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::journal::LOG_DAYS_LIMIT;
-use crate::model::{Cause, ConnectionId, Instant, ResourceId, TenantId};
+use crate::model::{Actor, Cause, ConnectionId, Instant, ResourceId, TenantId};
 use crate::provisioning::people;
 use crate::store::{DeliveryResult, DueDelivery, DuePerson, StoreError};
 use crate::watch::LINES_DAYS_LIMIT;
@@ -36,6 +36,8 @@ const FORGET_SECONDS: i64 = 3_600;
 const FORGOTTEN_AT_ONCE: i64 = 1_000;
 /// How often fresh revisions and shadows are looked after.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
+/// How many requests for approvals one round reminds of.
+const REMINDERS_PER_ROUND: i64 = 200;
 /// The pause after the database could not be reached.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -228,8 +230,20 @@ async fn look_after_revisions_until(app: Arc<App>, mut stop: watch::Receiver<boo
 async fn look_after_revisions(app: &Arc<App>) -> Result<(), StoreError> {
     app.revisions.rest(app.clock.now());
     tenancy::look_after_fresh(app, None).await?;
+    while remind(app).await? {}
     app.shadows.flush(app, None).await?;
     app.shadows.refresh(app).await
+}
+
+/// Reminds of requests for approvals that nobody has answered yet. Whether there may be more.
+async fn remind(app: &Arc<App>) -> Result<bool, StoreError> {
+    let now = app.clock.now();
+    let actor = Actor { kind: "worker".into(), id: "reminder".into() };
+    let due = app.store.due_reminders(now, REMINDERS_PER_ROUND).await?;
+    for tenant in &due {
+        app.store.remind(tenant, REMINDERS_PER_ROUND, &actor, now).await?;
+    }
+    Ok(!due.is_empty())
 }
 
 /// Removes entries of the provisioning log and results of trials that are too old, in bounded batches.

@@ -32,6 +32,7 @@ CREATE TABLE rulings (
     hold         TEXT COLLATE "C",
     starts       BIGINT,
     ends         BIGINT,
+    remind_at    BIGINT,                              -- when somebody is to be reminded of it; NULL once they were
     created      BIGINT NOT NULL,
     created_kind TEXT COLLATE "C" NOT NULL,
     created_id   TEXT COLLATE "C" NOT NULL,
@@ -47,6 +48,7 @@ CREATE TABLE rulings (
 -- What counts for a person, read with each decision.
 CREATE INDEX rulings_account ON rulings (tenant, account) WHERE state <> 'ended';
 CREATE INDEX rulings_hold ON rulings (tenant, hold, account) WHERE hold IS NOT NULL;
+CREATE INDEX rulings_remind ON rulings (remind_at) WHERE remind_at IS NOT NULL;
 CREATE INDEX rulings_kind ON rulings (tenant, kind, state, ruling) WHERE state <> 'ended';
 
 -- How many people may be concerned, from when a window begins; and who was, with when.
@@ -78,3 +80,7 @@ BEGIN
             'CREATE POLICY own_tenant ON %I TO rolecall_app USING (tenant = current_setting(''rolecall.tenant'', true))', name);
     END LOOP;
 END $$;
+
+-- What finds work across tenants.
+CREATE POLICY platform ON rulings FOR SELECT TO rolecall_platform USING (true);
+GRANT SELECT (tenant, remind_at) ON rulings TO rolecall_platform;

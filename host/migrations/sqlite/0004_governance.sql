@@ -32,6 +32,7 @@ CREATE TABLE rulings (
     hold         TEXT,
     starts       INTEGER,
     ends         INTEGER,
+    remind_at    INTEGER,                              -- when somebody is to be reminded of it; NULL once they were
     created      INTEGER NOT NULL,
     created_kind TEXT NOT NULL,
     created_id   TEXT NOT NULL,
@@ -47,6 +48,7 @@ CREATE TABLE rulings (
 -- What counts for a person, read with each decision.
 CREATE INDEX rulings_account ON rulings (tenant, account) WHERE state <> 'ended';
 CREATE INDEX rulings_hold ON rulings (tenant, hold, account) WHERE hold IS NOT NULL;
+CREATE INDEX rulings_remind ON rulings (remind_at) WHERE remind_at IS NOT NULL;
 CREATE INDEX rulings_kind ON rulings (tenant, kind, state, ruling) WHERE state <> 'ended';
 
 -- How many people may be concerned, from when a window begins; and who was, with when.

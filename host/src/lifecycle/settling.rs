@@ -188,7 +188,7 @@ impl<'a> Settling<'a> {
             }
         }
         if reversible && !is_reversible {
-            self.rule.push(NewRuling { role: None, kind: RulingKind::Restored, ends: None });
+            self.rule.push(NewRuling { role: None, kind: RulingKind::Restored, ends: None, remind_at: None });
         }
     }
 
@@ -225,7 +225,7 @@ impl<'a> Settling<'a> {
                 let held = self.standing.grants.iter().filter(|grant| grant.state.in_effect());
                 self.concerns.lost.extend(held.map(|grant| grant.role.clone()));
                 if self.holding.losses {
-                    self.rule.push(NewRuling { role: None, kind: RulingKind::Loss, ends: None });
+                    self.rule.push(NewRuling { role: None, kind: RulingKind::Loss, ends: None, remind_at: None });
                     return self.keep_account(&note, None, next);
                 }
             }
@@ -376,7 +376,7 @@ impl<'a> Settling<'a> {
                 let approval = self.said(RulingKind::Approval, Some(role.as_str())).filter(|_| self.rules.approved.contains(role.as_str()));
                 if let Some(approval) = approval {
                     if !approval.holds_at(self.now) {
-                        return self.stop_waiting(Some(before), "not_approved");
+                        return self.stop_waiting(Some(before), not_approved(approval));
                     }
                     *next = approval.ends.map_or(*next, |ends| Some(earlier(*next, ends)));
                 }
@@ -392,7 +392,9 @@ impl<'a> Settling<'a> {
             match self.said(RulingKind::Approval, Some(role.as_str())) {
                 None => {
                     let ends = self.now.plus_seconds(i64::from(self.rules.approvals.expire_hours) * 3_600);
-                    self.rule.push(NewRuling { role: Some(role.clone()), kind: RulingKind::Approval, ends: Some(ends) });
+                    let hours = i64::from(self.rules.approvals.remind_hours);
+                    let remind_at = Some(ends.plus_seconds(-hours * 3_600)).filter(|_| hours > 0);
+                    self.rule.push(NewRuling { role: Some(role.clone()), kind: RulingKind::Approval, ends: Some(ends), remind_at });
                     *next = Some(earlier(*next, ends));
                     return self.pend(role.clone(), reasons.to_vec(), before, Waiting::Approval);
                 }
@@ -405,7 +407,7 @@ impl<'a> Settling<'a> {
                     asked = true;
                 }
                 // Rejected, or nobody answered in time: not before somebody says yes after all.
-                Some(_) => return self.stop_waiting(before, "not_approved"),
+                Some(ruling) => return self.stop_waiting(before, not_approved(ruling)),
             }
         }
         match self.said(RulingKind::Gain, Some(role.as_str())) {
@@ -423,7 +425,7 @@ impl<'a> Settling<'a> {
         if !asked {
             self.concerns.gained.push(role.clone());
             if self.holding.gains {
-                self.rule.push(NewRuling { role: Some(role.clone()), kind: RulingKind::Gain, ends: None });
+                self.rule.push(NewRuling { role: Some(role.clone()), kind: RulingKind::Gain, ends: None, remind_at: None });
                 return self.pend(role.clone(), reasons.to_vec(), before, Waiting::Hold);
             }
         }
@@ -485,7 +487,7 @@ impl<'a> Settling<'a> {
                 self.concerns.lost.push(grant.role.clone());
                 if self.holding.losses {
                     self.end_all(RulingKind::Loss, Some(&grant.role));
-                    self.rule.push(NewRuling { role: Some(grant.role.clone()), kind: RulingKind::Loss, ends: None });
+                    self.rule.push(NewRuling { role: Some(grant.role.clone()), kind: RulingKind::Loss, ends: None, remind_at: None });
                     self.hold_loss(grant, why);
                 } else {
                     self.drop_grant(grant, why);
@@ -543,5 +545,14 @@ impl<'a> Settling<'a> {
         let privileged = self.rules.privileged.contains(&grant.role.0);
         let hours = if privileged { self.rules.decisions.retain_privileged_hours } else { self.rules.decisions.retain_hours };
         self.now.plus_seconds(i64::from(hours) * 3600)
+    }
+}
+
+/// Why an approval counts no longer.
+fn not_approved(approval: &Ruling) -> &'static str {
+    match approval.state {
+        RulingState::Open => "approval_lapsed",
+        RulingState::Yes => "approval_ended",
+        RulingState::No | RulingState::Ended => "not_approved",
     }
 }

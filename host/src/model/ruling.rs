@@ -106,6 +106,8 @@ pub struct NewRuling {
     pub kind: RulingKind,
     /// Until when it may be answered.
     pub ends: Option<Instant>,
+    /// When somebody is to be reminded of it.
+    pub remind_at: Option<Instant>,
 }
 
 word_enum!(

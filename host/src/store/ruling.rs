@@ -100,6 +100,10 @@ pub trait Rulings: Send + Sync {
     /// Answers rulings, those of at most [`ANSWERED_AT_ONCE`] accounts; their people are marked pending. How many accounts there were: to be
     /// called again until there are none.
     async fn answer_rulings(&self, tenant: &TenantId, which: &Answered, answer: &Answer) -> Result<i64>;
+    /// The tenants, of all, in which somebody is to be reminded: of at most `limit` requests.
+    async fn due_reminders(&self, now: Instant, limit: i64) -> Result<Vec<TenantId>>;
+    /// Tells of requests that nobody has answered yet, at most `limit` of them. How many were due.
+    async fn remind(&self, tenant: &TenantId, limit: i64, actor: &Actor, at: Instant) -> Result<i64>;
     /// Holds, newest first, behind one.
     async fn holds(&self, tenant: &TenantId, state: Option<HoldState>, after: Option<&str>, limit: i64) -> Result<Vec<Hold>>;
     /// A hold.

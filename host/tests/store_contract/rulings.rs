@@ -26,7 +26,7 @@ fn settings() -> GuardSettings {
 /// The outcome of somebody who loses a role, unless the guard keeps it.
 fn loss(user: &ResourceId, read_input_version: i64, settings: GuardSettings) -> PersonOutcome {
     let held = Effect {
-        rule: vec![NewRuling { role: Some("dev".into()), kind: RulingKind::Loss, ends: None }],
+        rule: vec![NewRuling { role: Some("dev".into()), kind: RulingKind::Loss, ends: None, remind_at: None }],
         put_grants: vec![grant("kept")],
         ..Effect::default()
     };

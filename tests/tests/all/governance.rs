@@ -256,6 +256,39 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// Somebody is reminded of a request in time; one that nobody answers lapses, and says so.
+    async fn a_request_is_reminded_of_and_lapses(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").asking().create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        let ada = entra.create("ada@acme.example").await;
+        entra.group("Operations", &[&ada]).await;
+        confirm(&acme, "operations").await;
+        server.settle().await;
+        let reminded = async |acme: &Tenant| {
+            acme.events(&server).await.into_iter().filter(|event| event["kind"] == "approval.reminded").collect::<Vec<_>>()
+        };
+        server.clock.advance_hours(143);
+        assert_eq!(reminded(&acme).await.len(), 0);
+        server.clock.advance_hours(2);
+        server.settle().await;
+        assert_eq!(reminded(&acme).await.len(), 1);
+        server.settle().await;
+        assert_eq!(reminded(&acme).await.len(), 1, "once");
+        let request = open_request(&acme).await;
+        server.clock.advance_hours(24);
+        server.settle().await;
+        assert_eq!(acme.account("ada@acme.example").await["grants"], json!([]));
+        let lapsed = acme.events(&server).await.into_iter().find(|event| event["data"]["why"] == "approval_lapsed");
+        assert_eq!(lapsed.map(|event| text(&event["kind"])), Some("grant.removed".into()));
+        // A yes that comes too late is a yes.
+        let boss = person(&server, &acme, "grace@acme.example").await;
+        boss.post(&format!("/approvals/{request}/approve"), json!({"reason": "late"})).await.expect(200);
+        server.settle().await;
+        assert_eq!(acme.roles("ada@acme.example").await, BTreeSet::from(["admin".into()]));
+        server.stop().await;
+    }
+
     /// Exceptions give and keep away roles beside the policies, for a time; nobody makes one for themselves.
     async fn exceptions_begin_end_and_yield_to_a_forbid(database: Database) {
         let server = Server::start(&database).await;

@@ -67,8 +67,9 @@ const SEED: &[&str] = &[
     "INSERT INTO holds (tenant, hold, guard, state, limit_people, opened)
      SELECT tenant, 'h' || id, 'losses/role/r' || created, CASE WHEN created % 50 = 7 THEN 'open' ELSE 'closed' END, 5, created
      FROM resources WHERE kind = 'group'",
-    "INSERT INTO rulings (tenant, ruling, account, role, kind, state, hold, created, created_kind, created_id)
-     SELECT tenant, 'l' || id, 'a' || id, 'r1', 'loss', CASE WHEN created % 50 = 7 THEN 'open' ELSE 'ended' END, 'hg7', 0, 'x', 'x'
+    "INSERT INTO rulings (tenant, ruling, account, role, kind, state, hold, remind_at, created, created_kind, created_id)
+     SELECT tenant, 'l' || id, 'a' || id, 'r1', 'loss', CASE WHEN created % 50 = 7 THEN 'open' ELSE 'ended' END, 'hg7',
+            CASE WHEN created % 50 = 7 THEN created END, 0, 'x', 'x'
      FROM resources WHERE kind = 'user'",
     "INSERT INTO guard_windows (tenant, guard, began, limit_people)
      SELECT tenant, 'losses/role/r' || created, 0, 5 FROM resources WHERE kind = 'user'",
@@ -118,6 +119,7 @@ const CASES: &[Case] = &[
     (people::ACCOUNTS_IN_STATE, As::Tenant, &[Text("t3"), Text(""), Number(10), Text("held")], &["accounts_state"]),
     (people::PENDING, As::Tenant, &[Text("t3")], &["evaluations_pending"]),
     (rulings::OF_ACCOUNTS, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["rulings_account"]),
+    (rulings::DUE_REMINDERS, As::Platform, &[Number(100), Number(10)], &["rulings_remind"]),
     (guard::WINDOWS, As::Tenant, &[Text("t3"), List(&["losses/role/r7"]), Number(0)], &[]),
     (guard::COUNTED, As::Tenant, &[Text("t3"), List(&["losses/role/r7"]), Number(0)], &["guard_people"]),
     (guard::KNOWN, As::Tenant, &[Text("t3"), List(&["losses/role/r7"]), List(&["au7"]), Number(0)], &["guard_people"]),

@@ -40,6 +40,15 @@ impl Rulings for Backend {
         self.write(tenant, move |conn: &mut Conn| Box::pin(async move { rulings::answer(conn, &scope, &which, &answer).await })).await
     }
 
+    async fn due_reminders(&self, now: Instant, limit: i64) -> Result<Vec<TenantId>> {
+        read_once!(self.read_platform(), conn => rulings::due_reminders(conn, now, limit))
+    }
+
+    async fn remind(&self, tenant: &TenantId, limit: i64, actor: &Actor, at: Instant) -> Result<i64> {
+        let (scope, actor) = (self.scope(tenant), actor.clone());
+        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { rulings::remind(conn, &scope, limit, &actor, at).await })).await
+    }
+
     async fn holds(&self, tenant: &TenantId, state: Option<HoldState>, after: Option<&str>, limit: i64) -> Result<Vec<Hold>> {
         read_once!(self.read_one(tenant), conn => rulings::holds(conn, tenant, state, after, limit))
     }

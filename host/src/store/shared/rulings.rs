@@ -89,7 +89,9 @@ pub(super) async fn write(
     }
     if !asked.is_empty() {
         let sql = batch.next(conn, asked.len()).await?;
-        sql.push("INSERT INTO rulings (tenant, ruling, account, role, kind, state, hold, ends, created, created_kind, created_id) ");
+        sql.push(
+            "INSERT INTO rulings (tenant, ruling, account, role, kind, state, hold, ends, remind_at, created, created_kind, created_id) ",
+        );
         sql.push_values(asked, |mut row, ruling| {
             let hold = match ruling.kind {
                 RulingKind::Loss | RulingKind::Restored => kept.losses.as_deref(),
@@ -104,6 +106,7 @@ pub(super) async fn write(
                 .push_bind(RulingState::Open.word())
                 .push_bind(hold)
                 .push_bind(ruling.ends.map(|at| at.0))
+                .push_bind(ruling.remind_at.map(|at| at.0))
                 .push_bind(stamp.at.0)
                 .push_bind(&stamp.actor.kind)
                 .push_bind(&stamp.actor.id);
@@ -328,6 +331,36 @@ async fn tell(conn: &mut Conn, scope: &Scope, stamp: Stamp<'_>, kind: &'static s
         })
         .collect();
     history::append(conn, Batch::new(), scope, stamp, &events, None).await
+}
+
+/// The tenants in which somebody is to be reminded.
+pub(super) const DUE_REMINDERS: &str =
+    "SELECT DISTINCT tenant FROM (SELECT tenant FROM rulings WHERE remind_at <= $1 ORDER BY remind_at LIMIT $2) AS due";
+
+/// [`DUE_REMINDERS`].
+pub(super) async fn due_reminders(conn: &mut Conn, now: Instant, limit: i64) -> Result<Vec<TenantId>> {
+    let tenants: Vec<String> = sqlx::query_scalar(DUE_REMINDERS).bind(now.0).bind(limit).fetch_all(conn).await?;
+    Ok(tenants.into_iter().map(TenantId).collect())
+}
+
+/// Tells of requests that nobody has answered yet, a bounded number of them. How many.
+pub(super) async fn remind(conn: &mut Conn, scope: &Scope, limit: i64, actor: &Actor, at: Instant) -> Result<i64> {
+    let rows = sqlx::query(concat!(
+        "UPDATE rulings SET remind_at = NULL WHERE tenant = $1 AND ruling IN (
+             SELECT ruling FROM rulings WHERE tenant = $1 AND remind_at <= $2 ORDER BY remind_at LIMIT $3",
+        for_update!(),
+        ") RETURNING ",
+        ruling_columns!()
+    ))
+    .bind(scope.tenant.as_str())
+    .bind(at.0)
+    .bind(limit)
+    .fetch_all(&mut *conn)
+    .await?;
+    let due = rows.iter().map(ruling).collect::<Result<Vec<_>>>()?;
+    let open: Vec<Ruling> = due.iter().filter(|ruling| ruling.state == RulingState::Open && !ruling.is_over(at)).cloned().collect();
+    tell(conn, scope, Stamp { at, actor, request_id: None }, "approval.reminded", &open).await?;
+    Ok(i64::try_from(due.len()).unwrap_or(i64::MAX))
 }
 
 /// The columns of [`hold`].
