@@ -59,10 +59,13 @@ pub struct ApiPrincipal {
 }
 
 impl ApiPrincipal {
-    /// The token as the cause of events.
+    /// The token as the cause of events: the person whom it names, where it names one.
     #[must_use]
     pub fn actor(&self) -> Actor {
-        Actor { kind: "api_token".into(), id: self.token_id.clone() }
+        match &self.scope.person {
+            Some(person) => Actor { kind: Actor::PERSON.into(), id: person.clone() },
+            None => Actor { kind: "api_token".into(), id: self.token_id.clone() },
+        }
     }
 }
 

@@ -184,6 +184,7 @@ pub use trial::{
 mod ruling;
 pub use ruling::{
     ApprovalSettings, Concerned, GuardDirection, GuardScope, GuardSettings, Hold, HoldState, NewRuling, Ruling, RulingKind, RulingState,
+    SecondPerson,
 };
 mod failure;
 pub use failure::{CallInput, Failing, FailureDetail, FailureKind, Frame, LEVELS, LimitMet, LogLine, Spent};
@@ -410,10 +411,15 @@ pub struct EvaluationState {
 /// Who or what did something: part of every event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Actor {
-    /// `connection`, `api_token`, `worker`, `startup`, `folder`, `guard`.
+    /// `connection`, `person`, `api_token`, `worker`, `startup`, `folder`, `guard`.
     pub kind: String,
-    /// The connection, token or host concerned.
+    /// The connection, person, token or host concerned.
     pub id: String,
+}
+
+impl Actor {
+    /// The kind of somebody whom a token names.
+    pub const PERSON: &'static str = "person";
 }
 
 /// An entry in a tenant's append-only history before it is stored.

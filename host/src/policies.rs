@@ -13,6 +13,7 @@ mod entity;
 mod exception;
 mod explain;
 mod index;
+mod privilege;
 mod rule;
 mod scan;
 mod source;
@@ -22,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cedar_policy::Authorizer;
 
 pub use decide::Unsliced;
+pub use privilege::Privilege;
 
 use crate::diagnostic::Diagnostic;
 use crate::mapping::AccountShape;

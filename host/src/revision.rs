@@ -74,6 +74,8 @@ pub struct Revision {
     pub approvals: ApprovalSettings,
     /// The roles that nobody holds without a person's yes.
     pub approved: BTreeSet<String>,
+    /// SHA-256 over what decides who holds privileged roles: another one needs a second person's eyes.
+    pub privilege: String,
     /// What is kept of plugin calls that fail.
     pub failures: FailureRules,
     /// The standard schemas and the tenant's extensions.
@@ -95,6 +97,20 @@ pub fn hash(files: &Files) -> RevisionHash {
         }
     }
     RevisionHash(sha256_hex(&canonical))
+}
+
+/// The digest of what decides who holds privileged roles: the policies about them and, where a plugin's nomination counts, all that nominates.
+fn privilege(policies: &Policies, settings: &Settings, files: &Files) -> String {
+    let privilege = policies.privilege();
+    let nominates = |path: &str| path == SETTINGS || path.starts_with("tables/") || is_plugin(path);
+    let nominating = files.iter().filter(|(path, _)| privilege.by_proposal && nominates(path));
+    let named = settings.declared_handles.iter().map(|(name, handle)| format!("{handle} = {name}"));
+    let mut canonical = Vec::new();
+    for part in privilege.rules.into_iter().chain(named).map(String::into_bytes).chain(nominating.map(|(_, contents)| contents.clone())) {
+        canonical.extend((part.len() as u64).to_be_bytes());
+        canonical.extend(part);
+    }
+    sha256_hex(&canonical)
 }
 
 /// What makes a plugin of its bytes: the sandbox, or a test's stand-in for plugins that it does not call.
@@ -122,6 +138,7 @@ impl Revision {
         let tests = check.tests(&schemas, catalogue.as_ref());
         match (settings, policies) {
             (Some(settings), Some(policies)) if check.problems.is_empty() => Ok(Self {
+                privilege: privilege(&policies, &settings, files),
                 hash: hash(files),
                 name: settings.name,
                 transform,

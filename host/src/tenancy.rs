@@ -18,8 +18,8 @@ use crate::diagnostic::Diagnostic;
 use crate::evaluation::{self, Outcome};
 use crate::lifecycle::{self, Case};
 use crate::model::{
-    ActivationSettings, ActivationState, Actor, ConnectionId, ConnectionState, Instant, RevisionHash, TenantId, TrialKind, TrialState,
-    Watch,
+    ActivationSettings, ActivationState, Actor, ConnectionId, ConnectionState, Instant, RevisionHash, SecondPerson, TenantId, TrialKind,
+    TrialState, Watch,
 };
 use crate::policies::Explanation;
 use crate::revision::{self, Files, GoldenResult, Revision};
@@ -158,6 +158,9 @@ pub enum TenancyError {
     /// Managed elsewhere, a malformed name …: a sentence that says what to do.
     #[error("{0}")]
     Refused(String),
+    /// Waits for a second person: a sentence that says what to do.
+    #[error("{0}")]
+    Held(String),
     /// Not for this caller, whatever policies say: a sentence that says why.
     #[error("{0}")]
     Forbidden(String),
@@ -455,6 +458,7 @@ pub async fn activate(
     plugins::check_signatures(app, tenant, &files).await?;
     // Built before it is swapped in: a revision that can't be built never replaces one that can.
     let built = build(app, &mut *app.revisions.building.lock().await, &Arc::new(files)).await.map_err(TenancyError::Broken)?;
+    second_person(app, tenant, &before, &built, &wanted, actor).await?;
     let now = app.clock.now();
     // Without a revision to go back to there is nothing to watch for.
     let previous = before.built.filter(|revision| settings.watch_hours > 0 && Some(&revision.hash) == wanted.replaces.as_ref());
@@ -472,6 +476,43 @@ pub async fn activate(
     handles::bind_unbound(app, tenant, None).await?;
     app.wake.notify_one();
     Ok(())
+}
+
+/// For how long the first of two people's word counts, in hours.
+const SECOND_PERSON_HOURS: i64 = 7 * 24;
+
+/// Holds an activation that a second person has to say as well, until one does. By the settings of what is active; the first
+/// revision of a tenant and the way back need none.
+async fn second_person(
+    app: &App,
+    tenant: &TenantId,
+    before: &Active,
+    built: &Revision,
+    wanted: &NewActivation,
+    actor: &Actor,
+) -> Result<(), TenancyError> {
+    let Some(active) = &before.built else { return Ok(()) };
+    let needed = match active.approvals.second_person {
+        SecondPerson::Always => true,
+        SecondPerson::Privileged => active.privilege != built.privilege,
+        SecondPerson::Never => false,
+    };
+    if !needed || active.hash == built.hash || was_active(app, tenant, &wanted.revision).await? {
+        return Ok(());
+    }
+    let now = app.clock.now();
+    let newest = app.store.activations(tenant, ACTIVATIONS_LOOKED_AT).await?;
+    let first = newest.into_iter().find(|activation| activation.revision == wanted.revision && activation.state == ActivationState::Held);
+    let said = first.filter(|first| now <= first.at.plus_seconds(SECOND_PERSON_HOURS * 3_600));
+    if said.is_some_and(|first| first.actor != *actor && actor.kind == Actor::PERSON) {
+        return Ok(());
+    }
+    let reason = format!(
+        "it changes what decides about privileged roles, so a second person has to activate it within {SECOND_PERSON_HOURS} hours: \
+         `rolecall tenant activate` with a token that names them (`rolecall token create --person`)"
+    );
+    app.store.hold_activation(tenant, wanted, &reason, actor, now).await?;
+    Err(TenancyError::Held(format!("revision {} is held: {reason}", wanted.revision)))
 }
 
 /// How many people the simulation that an activation names turned away: expected, then.

@@ -136,7 +136,7 @@ impl<'a> TenantBuilder<'a> {
         }
         let mut settings = format!("name = \"{}\"\n\n[decisions]\non_reject = \"{}\"\n", self.id, self.on_reject);
         if !self.asks {
-            settings.push_str("\n[approvals]\nprivileged = false\n");
+            settings.push_str("\n[approvals]\nprivileged = false\nsecond_person = \"never\"\n");
         }
         for (role, privileged) in &self.roles {
             write!(settings, "\n[[roles]]\nid = \"{role}\"\nrisk = 1\nprivileged = {privileged}\n")

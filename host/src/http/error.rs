@@ -480,6 +480,7 @@ impl From<TenancyError> for Error {
                     .collect();
                 made
             }
+            TenancyError::Held(_) => Self::new(StatusCode::CONFLICT, detail),
             TenancyError::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, detail),
             TenancyError::Refused(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
             TenancyError::Store(StoreError::Conflict { what: "trial" }) => {

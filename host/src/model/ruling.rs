@@ -231,6 +231,18 @@ impl GuardSettings {
     }
 }
 
+word_enum!(
+    /// When a revision is activated only after a second person has said so too.
+    SecondPerson {
+        /// Always.
+        Always = "always",
+        /// Where what decides about privileged roles is another than before.
+        Privileged = "privileged",
+        /// Never.
+        Never = "never",
+    }
+);
+
 /// Which roles wait for a person's yes, and how long: `[approvals]` in `tenant.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -241,11 +253,13 @@ pub struct ApprovalSettings {
     pub expire_hours: u32,
     /// How many hours before that an event reminds of it; 0 for none.
     pub remind_hours: u32,
+    /// When a revision is activated only after a second person has said so too.
+    pub second_person: SecondPerson,
 }
 
 impl Default for ApprovalSettings {
     fn default() -> Self {
-        Self { privileged: true, expire_hours: 168, remind_hours: 24 }
+        Self { privileged: true, expire_hours: 168, remind_hours: 24, second_person: SecondPerson::Privileged }
     }
 }
 

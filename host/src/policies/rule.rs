@@ -81,6 +81,11 @@ pub(super) struct Rule {
 }
 
 impl Rule {
+    /// Its text.
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
     /// Takes a checked policy apart: the rule, and the parts of its condition.
     pub(super) fn of(policy: &Policy) -> Result<(Self, Vec<Conjunct>), String> {
         let id = AsRef::<str>::as_ref(policy.id()).to_owned();

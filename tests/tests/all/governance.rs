@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rolecall_tests::tenant::{group, patch, text};
 use rolecall_tests::{Client, Connection, Database, Server, Tenant, on_both_databases};
 use serde_json::{Value, json};
@@ -286,6 +288,38 @@ on_both_databases! {
         boss.post(&format!("/approvals/{request}/approve"), json!({"reason": "late"})).await.expect(200);
         server.settle().await;
         assert_eq!(acme.roles("ada@acme.example").await, BTreeSet::from(["admin".into()]));
+        server.stop().await;
+    }
+
+    /// What decides about privileged roles changes only when two people have said so; the way back needs nobody.
+    async fn privileged_roles_change_by_two_people(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").asking().create().await;
+        let (ada, grace) = (person(&server, &acme, "ada@acme.example").await, person(&server, &acme, "grace@acme.example").await);
+        let first = text(&acme.api.get("/revisions/active").await.expect(200)["hash"]);
+        let store = async |files| text(&acme.api.post("/revisions", json!({"files": files})).await.expect(201)["hash"]);
+        let files = |policies: &str| {
+            let files = server.tenant("acme").asking().and_policies(policies).files();
+            let encoded = files.into_iter().map(|(path, bytes)| (path, json!(STANDARD.encode(bytes))));
+            Value::Object(encoded.collect())
+        };
+        let plain = r#"
+@id("readers")
+@reason("everybody reads")
+permit (principal in Rolecall::Group::"guests", action == Rolecall::Action::"hold", resource == Rolecall::Role::"reader");
+"#;
+        let harmless = store(files(plain)).await;
+        ada.post(&format!("/revisions/{harmless}/activate"), json!({"replaces": first})).await.expect(204);
+        let grave = store(files(&plain.replace("readers", "admins").replace("\"reader\"", "\"admin\""))).await;
+        let path = format!("/revisions/{grave}/activate");
+        let held = ada.post(&path, json!({"replaces": harmless})).await.expect(409);
+        assert!(text(&held["detail"]).contains("second person"), "{held}");
+        ada.post(&path, json!({"replaces": harmless})).await.expect(409);
+        acme.api.post(&path, json!({"replaces": harmless})).await.expect(409);
+        let listed = acme.api.get("/activations").await.expect(200);
+        assert_eq!(text(&listed["activations"][0]["state"]), "held");
+        grace.post(&path, json!({"replaces": harmless})).await.expect(204);
+        ada.post(&format!("/revisions/{harmless}/activate"), json!({"replaces": grave})).await.expect(204);
         server.stop().await;
     }
 
