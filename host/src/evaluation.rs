@@ -11,10 +11,11 @@ use rolecall_scim::resource::Document;
 
 use crate::mapping::{AccountShape, Mapping};
 use crate::model::{
-    AccountId, CallInput, ConnectionId, Failing, FailureDetail, FailureKind, GroupMembership, Instant, LogLine, Note, Reason, ResourceId,
+    AccountId, CallInput, ConnectionId, Failing, FailureDetail, FailureKind, Grant, GroupMembership, Instant, LogLine, Note, Reason,
+    ResourceId,
 };
 use crate::plugins::{Call, PluginFault, Seen, Usage};
-use crate::policies::{Principal, RoleDecision};
+use crate::policies::{Loss, Principal, RoleDecision};
 use crate::revision::{Bound, FailureRules, Keep, Revision};
 
 /// Everything that a decision reads about one person.
@@ -84,6 +85,8 @@ pub struct Evaluation {
     pub roles: Vec<RoleDecision>,
     /// The roles that a policy error left undecided: never an Allow, and no reason to take away at once.
     pub undecided: Vec<Undecided>,
+    /// Of the roles that were held before, why they are given no more.
+    pub lost: Vec<Loss>,
     /// The next instant at which the same inputs may give another result.
     pub next_change: Option<Instant>,
     /// The plugins' calls, in their order.
@@ -118,7 +121,15 @@ impl Evaluation {
     /// An evaluation with that outcome and no roles.
     #[must_use]
     pub fn outcome(outcome: Outcome) -> Self {
-        Self { outcome, provenance: BTreeMap::new(), roles: Vec::new(), undecided: Vec::new(), next_change: None, calls: Vec::new() }
+        Self {
+            outcome,
+            provenance: BTreeMap::new(),
+            roles: Vec::new(),
+            undecided: Vec::new(),
+            lost: Vec::new(),
+            next_change: None,
+            calls: Vec::new(),
+        }
     }
 
     /// The evaluation of somebody whom the identity provider calls inactive: no revision is asked.
@@ -151,6 +162,12 @@ impl Evaluation {
 /// What the revision makes of the subject at `as_of`.
 #[must_use]
 pub fn evaluate(revision: &Revision, subject: &Subject, as_of: Instant) -> Evaluation {
+    evaluate_standing(revision, subject, &[], as_of)
+}
+
+/// The same, and of the roles that the person holds why those are lost that the policies give no more. What is held changes no decision.
+#[must_use]
+pub fn evaluate_standing(revision: &Revision, subject: &Subject, held: &[Grant], as_of: Instant) -> Evaluation {
     if !is_active(&subject.document) {
         return Evaluation::outcome(Outcome::Inactive);
     }
@@ -182,6 +199,13 @@ pub fn evaluate(revision: &Revision, subject: &Subject, as_of: Instant) -> Evalu
     for granted in &mut decision.grants {
         name_nomination(&mut granted.reasons, proposed.get(&granted.role));
     }
+    let given =
+        |role: &str| decision.grants.iter().any(|grant| grant.role == role) || decision.errors.iter().any(|error| error.role == role);
+    let lost = held.iter().filter(|grant| !given(&grant.role.0)).map(|grant| {
+        let role = grant.role.0.as_str();
+        revision.policies.loss(&principal, role, &grant.reasons, proposed.contains_key(role), as_of.timestamp())
+    });
+    let lost = lost.collect();
     let undecided = decision
         .errors
         .into_iter()
@@ -199,6 +223,7 @@ pub fn evaluate(revision: &Revision, subject: &Subject, as_of: Instant) -> Evalu
         provenance,
         roles: decision.grants,
         undecided,
+        lost,
         next_change: decision.next_change.map(Instant::from),
         calls,
     }

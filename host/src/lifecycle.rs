@@ -16,6 +16,7 @@ use crate::model::{
     Account, AccountId, AccountState, Cause, DecisionSettings, Grant, GrantState, GroupMembership, Instant, NewEvent, Note, RevisionHash,
     RoleId, collision_key,
 };
+use crate::policies::Loss;
 use crate::revision::Revision;
 use crate::store::AccountWrite;
 
@@ -25,6 +26,8 @@ pub use case::{Case, as_of};
 const RETRY_FIRST_SECONDS: i64 = 1;
 /// The longest wait between two tries after an infrastructure fault.
 const RETRY_MAX_SECONDS: i64 = 300;
+/// The longest text of a condition that is kept with the event of a lost role, in characters.
+const CONDITION_CHARS_LIMIT: usize = 300;
 
 /// What stands before the change.
 #[derive(Clone, Debug)]
@@ -151,6 +154,15 @@ pub fn remove(standing: &Standing<'_>, rules: &Rules<'_>, now: Instant) -> Settl
     Settled { account, put, drop, events, next_evaluation_at: None, still_pending: None, attempts: 0 }
 }
 
+/// A condition as it is kept with an event.
+fn cut(text: &str) -> String {
+    let mut kept: String = text.chars().take(CONDITION_CHARS_LIMIT).collect();
+    if kept.len() < text.len() {
+        kept.push('…');
+    }
+    kept
+}
+
 fn earlier(a: Option<Instant>, b: Instant) -> Instant {
     a.map_or(b, |a| a.min(b))
 }
@@ -257,14 +269,29 @@ impl Settling<'_> {
 
     fn drop_all(&mut self, why: &str) {
         for grant in self.standing.grants {
-            self.drop_grant(grant, why);
+            self.drop_grant(grant, why, None);
         }
     }
 
-    fn drop_grant(&mut self, grant: &Grant, why: &str) {
+    /// `loss`: what became of the policies that gave it. The values that they saw are personal, and what they are is not.
+    fn drop_grant(&mut self, grant: &Grant, why: &str, loss: Option<&Loss>) {
         self.drop.push(grant.role.clone());
-        let data = json!({"role": grant.role, "was": grant.state, "why": why, "reasons": grant.reasons, "revision": self.rules.revision});
-        self.event("grant.removed", data, None, true);
+        let mut data =
+            json!({"role": grant.role, "was": grant.state, "why": why, "reasons": grant.reasons, "revision": self.rules.revision});
+        let mut personal = None;
+        if let Some(loss) = loss {
+            let permits: Vec<Value> = loss.permits.iter().map(|miss| json!({"policy": miss.policy, "unmet": cut(&miss.unmet)})).collect();
+            let forbids: Vec<Value> = loss
+                .forbids
+                .iter()
+                .map(|forbid| json!({"policy": forbid.policy, "reason": forbid.reason, "groups": forbid.groups}))
+                .collect();
+            data["lost"] = json!({"permits": permits, "forbids": forbids});
+            let saw = loss.permits.iter().filter(|miss| !miss.saw.is_empty());
+            let saw: serde_json::Map<String, Value> = saw.map(|miss| (miss.policy.clone(), json!(miss.saw))).collect();
+            personal = (!saw.is_empty()).then(|| json!({"saw": saw}));
+        }
+        self.event("grant.removed", data, personal, true);
     }
 
     /// Grants what the policies give, drops what they no longer give, retains what they could not decide.
@@ -283,7 +310,7 @@ impl Settling<'_> {
             if undecided {
                 self.retain(grant, groups, next);
             } else if !given {
-                self.drop_grant(grant, "policy");
+                self.drop_grant(grant, "policy", evaluation.lost.iter().find(|loss| loss.role == grant.role.0));
             }
         }
     }
@@ -321,11 +348,11 @@ impl Settling<'_> {
     /// Keeps a grant over a fault until its deadline, unless a group that it rests on is gone.
     fn retain(&mut self, grant: &Grant, groups: &[GroupMembership], next: &mut Option<Instant>) {
         if !rests_on(grant, groups) {
-            return self.drop_grant(grant, "group_left");
+            return self.drop_grant(grant, "group_left", None);
         }
         let deadline = grant.deadline.filter(|_| grant.state == GrantState::Retained).unwrap_or_else(|| self.deadline(grant));
         if deadline <= self.now {
-            return self.drop_grant(grant, "retention_ended");
+            return self.drop_grant(grant, "retention_ended", None);
         }
         *next = Some(earlier(*next, deadline));
         if grant.state != GrantState::Retained {

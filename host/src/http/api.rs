@@ -7,6 +7,7 @@ pub mod credentials;
 pub mod handles;
 pub mod journal;
 pub mod plugins;
+pub mod policies;
 pub mod revisions;
 pub mod targets;
 pub mod tenants;
