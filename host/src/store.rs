@@ -801,6 +801,8 @@ pub trait Store: Platform + Connections + Trials + records::PluginRecords {
     ) -> Result<Vec<AccountView>>;
     /// An account by id or by user name (folded; whoever has the name comes before those who had or want it).
     async fn account(&self, tenant: &TenantId, id_or_name: &str) -> Result<Option<AccountView>>;
+    /// The roles that accounts of the tenant hold; `None` where it has more than `most` grants.
+    async fn roles_held(&self, tenant: &TenantId, most: i64) -> Result<Option<BTreeSet<RoleId>>>;
     /// How many people are pending in the tenant.
     async fn count_pending(&self, tenant: &TenantId) -> Result<i64>;
     /// Numbered events after `after`, at most `limit`, ascending.

@@ -277,8 +277,11 @@ fn format(wanted: &Format, output: Output) -> anyhow::Result<ExitCode> {
     Ok(found(formatted.is_empty() || !wanted.check))
 }
 
+/// A file on this machine that is laid out differently.
+type Misplaced = (PathBuf, Formatted);
+
 /// The files of a folder, or the one file, that are laid out differently.
-fn formatted_at(path: &Path) -> anyhow::Result<Result<Vec<(PathBuf, Formatted)>, Vec<Diagnostic>>> {
+fn formatted_at(path: &Path) -> anyhow::Result<Result<Vec<Misplaced>, Vec<Diagnostic>>> {
     let formatted = if path.is_dir() {
         revision::read_folder(path)
             .and_then(|files| revision::format(&files))

@@ -28,7 +28,7 @@ pub struct Person {
     #[serde(default)]
     groups: Vec<Group>,
     /// The roles that the tenant's plugin would nominate.
-    #[serde(default, alias = "roles")]
+    #[serde(default)]
     nominated: BTreeSet<String>,
     /// The instant of the decision in RFC 3339; 2026-01-01T00:00:00Z unless given.
     #[serde(default, deserialize_with = "golden::instant")]

@@ -12,6 +12,9 @@ use crate::policies::{Explanation, Facts, PolicyDifference};
 use crate::revision::{self, Files, Formatted, GoldenResult, Person, Rulebook, SETTINGS};
 use crate::store::StoreError;
 
+/// The most grants that are read to see which roles nobody holds: of a tenant with more nothing is said about that.
+const GRANTS_LIMIT: i64 = 200_000;
+
 /// What is looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
@@ -26,7 +29,7 @@ pub struct Wanted {
 /// # Errors
 /// `Store(Missing)` where there is no such revision; `Broken` for a file that has no say.
 pub async fn files(app: &Arc<App>, tenant: &TenantId, wanted: Wanted) -> Result<Files, TenancyError> {
-    let Some(texts) = wanted.texts else { return stored(app, tenant, wanted.revision, |path| revision::is_rule(path)).await };
+    let Some(texts) = wanted.texts else { return stored(app, tenant, wanted.revision, revision::is_rule).await };
     let stray = |path: &String| {
         let help = "send tenant.toml, policies/*.cedar and policies/*.test.json";
         Diagnostic::of_file(path, "the file has no say in which roles people hold").with_help(help)
@@ -98,7 +101,10 @@ pub async fn lint(app: &Arc<App>, tenant: &TenantId, wanted: Wanted) -> Result<V
     let handles: BTreeSet<String> = app.store.handles(tenant).await?.into_iter().map(|binding| binding.handle.0).collect();
     // A decision's instant is cut like this, so that none lies before it.
     let now = lifecycle::as_of(app.clock.now(), None).timestamp();
-    let facts = Facts { handles: Some(handles), held: None, now: Some(now) };
+    let held = app.store.roles_held(tenant, GRANTS_LIMIT).await?;
+    // Of a tenant without people it would say the same of every role.
+    let held = held.filter(|roles| !roles.is_empty()).map(|roles| roles.into_iter().map(|role| role.0).collect());
+    let facts = Facts { handles: Some(handles), held, now: Some(now) };
     with_rules(app, tenant, files, |rules| rules.lint(facts)).await
 }
 

@@ -173,6 +173,14 @@ on_both_databases! {
         }
         server.settle().await;
         assert_eq!(findings(json!({"revision": active})).await, ["unknown_group"], "of the group that is not there");
+        // Somebody holds one of the roles: of the others it is said that nobody does.
+        let ada = entra.create("ada@acme.example").await;
+        entra.group("Support", &[&ada]).await;
+        let more = POLICIES.replace("Group::\"engineering\"", "Group::\"support\"");
+        acme.activate(&server, server.tenant("acme").with_policies(&more).files()).await;
+        server.settle().await;
+        assert_eq!(findings(json!({})).await, ["unknown_group", "role_nobody_holds", "role_nobody_holds"]);
+        acme.activate(&server, server.tenant("acme").files()).await;
         let tests = |decision: &str| {
             let case = json!([{"description": "d", "groups": ["engineering"], "role": "developer", "decision": decision}]);
             json!({"files": {"policies/a.cedar": POLICIES, "policies/a.test.json": case.to_string()}})
