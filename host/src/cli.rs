@@ -1,7 +1,7 @@
 //! The command line: one file per command, in `cli/`. This file owns what they share: parsing, output, exit codes.
 //!
 //! Commands about a running server talk to it over HTTP (`client.rs`) and know nothing of its parts; `serve`, `dev`
-//! and `demo` build one; `tenant check`, `tenant test` and `plugin` need none.
+//! and `demo` build one; `tenant check`, `tenant test`, `policy` and `plugin` need none.
 
 mod account;
 mod approval;
@@ -15,6 +15,7 @@ mod handle;
 mod hold;
 mod logging;
 mod plugin;
+mod policy;
 mod render;
 mod sandbox;
 pub mod serve;
@@ -50,6 +51,7 @@ First steps:
   rolecall dev                         a throw-away server to point a SCIM client at
   rolecall serve                       the server
   rolecall tenant check examples/tenants/acme
+  rolecall policy test policies/birthright
   rolecall plugin new my-mapping       a plugin of your own to begin with
 
 Commands about a running server take its address from --server or ROLECALL_SERVER and
@@ -78,6 +80,8 @@ enum Command {
     Tenant(tenant::Tenant),
     #[command(subcommand)]
     Plugin(plugin::Plugin),
+    #[command(subcommand)]
+    Policy(policy::Policy),
     #[command(subcommand)]
     Connection(connection::Connection),
     #[command(subcommand)]
@@ -135,6 +139,7 @@ async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
         Command::Demo(demo) => demo.run(output).await,
         Command::Tenant(tenant) => tenant.run(output).await,
         Command::Plugin(plugin) => plugin.run(output).await,
+        Command::Policy(policy) => policy.run(output).await,
         Command::Connection(connection) => connection.run(output).await,
         Command::Account(account) => account.run(output).await,
         Command::Explain(explain) => explain.run(output).await,

@@ -95,7 +95,7 @@ fn floor_boundary(text: &str, index: usize) -> usize {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&render_one(self, Style::PLAIN))
+        f.write_str(&render_one(self, Style::PLAIN, "error"))
     }
 }
 
@@ -116,22 +116,32 @@ impl Style {
 /// The problems for people, in order of file and line, with a count at the end. `colour` only for a terminal.
 #[must_use]
 pub fn render(diagnostics: &[Diagnostic], colour: bool) -> String {
+    render_each(diagnostics, colour, "problem", |_| "error")
+}
+
+/// Findings that are no errors, each headed by its code.
+#[must_use]
+pub fn render_findings(findings: &[Diagnostic], colour: bool) -> String {
+    render_each(findings, colour, "finding", |finding| finding.code.as_deref().unwrap_or("finding"))
+}
+
+fn render_each(diagnostics: &[Diagnostic], colour: bool, what: &str, heading: impl Fn(&Diagnostic) -> &str) -> String {
     let style = if colour { Style::COLOUR } else { Style::PLAIN };
     let mut sorted: Vec<&Diagnostic> = diagnostics.iter().collect();
     sorted.sort_by_key(|diagnostic| (&diagnostic.file, diagnostic.line, diagnostic.column));
     let mut report = String::new();
     for diagnostic in sorted {
-        report.push_str(&render_one(diagnostic, style));
+        report.push_str(&render_one(diagnostic, style, heading(diagnostic)));
         report.push('\n');
     }
     let plural = if diagnostics.len() == 1 { "" } else { "s" };
-    let _ = writeln!(report, "{} problem{plural}", diagnostics.len());
+    let _ = writeln!(report, "{} {what}{plural}", diagnostics.len());
     report
 }
 
-fn render_one(diagnostic: &Diagnostic, style: Style) -> String {
+fn render_one(diagnostic: &Diagnostic, style: Style, heading: &str) -> String {
     let Style { problem, frame, end } = style;
-    let mut out = format!("{problem}error{end}: {}\n", printable(&diagnostic.message));
+    let mut out = format!("{problem}{heading}{end}: {}\n", printable(&diagnostic.message));
     let number = diagnostic.line.map(|line| line.to_string()).unwrap_or_default();
     let margin = " ".repeat(number.len().max(1));
     let place = match (diagnostic.line, diagnostic.column) {

@@ -11,10 +11,11 @@ use rolecall_scim::resource::Document;
 
 use crate::mapping::{AccountShape, Mapping};
 use crate::model::{
-    AccountId, CallInput, ConnectionId, Failing, FailureDetail, FailureKind, GroupMembership, Instant, LogLine, Note, Reason, ResourceId,
+    AccountId, CallInput, ConnectionId, Failing, FailureDetail, FailureKind, Grant, GroupMembership, Instant, LogLine, Note, Reason,
+    ResourceId,
 };
 use crate::plugins::{Call, PluginFault, Seen, Usage};
-use crate::policies::{Principal, RoleDecision};
+use crate::policies::{Loss, Principal, RoleDecision};
 use crate::revision::{Bound, FailureRules, Keep, Revision};
 
 /// Everything that a decision reads about one person.
@@ -88,6 +89,8 @@ pub struct Evaluation {
     pub undecided: Vec<Undecided>,
     /// Those of the excepted roles that a `forbid` keeps from the person, or may.
     pub forbidden: BTreeSet<String>,
+    /// Of the roles that were held before, why they are given no more.
+    pub lost: Vec<Loss>,
     /// The next instant at which the same inputs may give another result.
     pub next_change: Option<Instant>,
     /// The plugins' calls, in their order.
@@ -122,8 +125,16 @@ impl Evaluation {
     /// An evaluation with that outcome and no roles.
     #[must_use]
     pub fn outcome(outcome: Outcome) -> Self {
-        let (provenance, forbidden) = (BTreeMap::new(), BTreeSet::new());
-        Self { outcome, provenance, roles: Vec::new(), undecided: Vec::new(), forbidden, next_change: None, calls: Vec::new() }
+        Self {
+            outcome,
+            provenance: BTreeMap::new(),
+            roles: Vec::new(),
+            undecided: Vec::new(),
+            forbidden: BTreeSet::new(),
+            lost: Vec::new(),
+            next_change: None,
+            calls: Vec::new(),
+        }
     }
 
     /// The evaluation of somebody whom the identity provider calls inactive: no revision is asked.
@@ -156,6 +167,12 @@ impl Evaluation {
 /// What the revision makes of the subject at `as_of`.
 #[must_use]
 pub fn evaluate(revision: &Revision, subject: &Subject, as_of: Instant) -> Evaluation {
+    evaluate_standing(revision, subject, &[], as_of)
+}
+
+/// The same, and of the roles that the person holds why those are lost that the policies give no more. What is held changes no decision.
+#[must_use]
+pub fn evaluate_standing(revision: &Revision, subject: &Subject, held: &[Grant], as_of: Instant) -> Evaluation {
     if !is_active(&subject.document) {
         return Evaluation::outcome(Outcome::Inactive);
     }
@@ -188,6 +205,13 @@ pub fn evaluate(revision: &Revision, subject: &Subject, as_of: Instant) -> Evalu
         name_nomination(&mut granted.reasons, proposed.get(&granted.role));
     }
     let forbidden = revision.policies.forbidden(&principal, &subject.excepted, &roles, as_of.timestamp());
+    let given =
+        |role: &str| decision.grants.iter().any(|grant| grant.role == role) || decision.errors.iter().any(|error| error.role == role);
+    let lost = held.iter().filter(|grant| !given(&grant.role.0)).map(|grant| {
+        let role = grant.role.0.as_str();
+        revision.policies.loss(&principal, role, &grant.reasons, proposed.contains_key(role), as_of.timestamp())
+    });
+    let lost = lost.collect();
     let undecided = decision
         .errors
         .into_iter()
@@ -206,6 +230,7 @@ pub fn evaluate(revision: &Revision, subject: &Subject, as_of: Instant) -> Evalu
         roles: decision.grants,
         undecided,
         forbidden,
+        lost,
         next_change: decision.next_change.map(Instant::from),
         calls,
     }

@@ -9,10 +9,13 @@
 //! Knows nothing of SCIM, plugins, accounts at rest or grants at present.
 
 mod decide;
+mod difference;
 mod entity;
 mod exception;
 mod explain;
+mod format;
 mod index;
+mod lint;
 mod privilege;
 mod rule;
 mod scan;
@@ -23,6 +26,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use cedar_policy::Authorizer;
 
 pub use decide::Unsliced;
+pub use difference::{ChangedPolicy, Clause, PolicyDifference, PolicyText, diff};
+pub use format::format;
+pub use lint::{Facts, LINTS, Lint, lint_policies};
 pub use privilege::Privilege;
 
 use crate::diagnostic::Diagnostic;
@@ -170,6 +176,29 @@ pub struct NearMiss {
     pub reason: Option<String>,
     /// What was not met, in a sentence: `not in group "x"`, or that a condition is false.
     pub unmet: String,
+    /// The values that the condition saw.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub saw: Vec<Seen>,
+}
+
+/// A value that a condition saw.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, schemars::JsonSchema)]
+pub struct Seen {
+    /// What was read: `principal.department`, `principal.getTag("team")`.
+    pub expression: String,
+    /// What it was; `null` where it is not set.
+    pub value: serde_json::Value,
+}
+
+/// Why a role is given no more.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, schemars::JsonSchema)]
+pub struct Loss {
+    /// The role.
+    pub role: String,
+    /// The permits that gave it and do not any more, each with the first thing that is not met.
+    pub permits: Vec<NearMiss>,
+    /// Forbids that are satisfied.
+    pub forbids: Vec<Reason>,
 }
 
 /// A tenant's compiled policies and role catalogue: immutable, made at activation. Thousands of tenants' stay in memory, so that what
@@ -253,6 +282,16 @@ impl Policies {
 #[must_use]
 pub fn texts_by_id(sources: &[(String, String)]) -> BTreeMap<String, String> {
     source::texts_by_id(sources)
+}
+
+/// The tags that a tenant's mapping derives: the values that each can have, or any where none is named.
+pub type DeclaredTags = BTreeMap<String, BTreeSet<String>>;
+
+/// Tags, or values of tags, that policies name and the tenant does not declare. Files that can't be parsed are passed over:
+/// [`check`] says what is wrong with them.
+#[must_use]
+pub fn check_tags(sources: &[(String, String)], declared: &DeclaredTags) -> Vec<Diagnostic> {
+    source::check_tags(sources, declared)
 }
 
 /// What is wrong with policies as far as that can be said without a catalogue: everything but the roles that they name.

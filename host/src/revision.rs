@@ -1,6 +1,6 @@
 //! A revision: everything that a tenant customises, read, checked, hashed, immutable.
 //!
-//! A tenant folder is `tenant.toml`, `policies/*.cedar`, the `plugins/*.wasm` that tenant.toml names (each with its signature, if there
+//! A tenant folder is `tenant.toml`, `policies/*.cedar` (their tests, `*.test.json`, beside them), the `plugins/*.wasm` that tenant.toml names (each with its signature, if there
 //! is one), `tables/*.csv`, `schemas/*.json` and `tests/*.json`. Whatever is wrong with it is found in one go, with file, line and column.
 //!
 //! Knows nothing of how revisions are stored or activated, nor of people other than those in golden cases.
@@ -8,7 +8,9 @@
 mod difference;
 mod folder;
 mod golden;
+mod policy_test;
 mod redaction;
+mod rulebook;
 mod settings;
 mod tables;
 
@@ -27,10 +29,13 @@ use crate::policies::{self, Policies};
 pub use difference::{Difference, FileDifference, Named, diff};
 pub use folder::{SETTINGS, SIGNATURE_ENDING, TOTAL_BYTES_LIMIT, is_plugin, read_folder, too_large_together};
 pub use golden::GoldenResult;
+pub use policy_test::Person;
 pub use redaction::{FailureRules, Keep};
+pub use rulebook::{Formatted, Rulebook, format, is_rule, laid_out, policy_diff};
 
 use folder::Kind;
 use golden::GoldenCase;
+use policy_test::PolicyCase;
 use settings::{Hook, Settings};
 
 /// The longest handle in characters: handles are compared, stored and shown with every reason.
@@ -80,7 +85,7 @@ pub struct Revision {
     pub failures: FailureRules,
     /// The standard schemas and the tenant's extensions.
     pub schemas: Arc<Schemas>,
-    /// How many golden cases there are.
+    /// How many golden cases and policy tests there are.
     pub golden_cases: usize,
     /// Declared handles by folded display name.
     pub declared_handles: BTreeMap<String, Handle>,
@@ -131,11 +136,13 @@ impl Revision {
         let settings = check.settings();
         let tables = check.tables();
         let schemas = check.schemas(settings.as_ref());
-        let policies = check.policies(settings.as_ref());
+        let sources = check.sources();
+        let policies = check.policies(&sources, settings.as_ref());
         let transform = check.plugin(settings.as_ref().and_then(|settings| settings.transform.as_ref()), "transform-user", load);
         let propose = check.plugin(settings.as_ref().and_then(|settings| settings.propose.as_ref()), "propose-roles", load);
         let catalogue = settings.as_ref().map(|settings| settings.roles.iter().map(|role| role.id.as_str()).collect());
         let tests = check.tests(&schemas, catalogue.as_ref());
+        let policy_tests = check.policy_tests(&sources, settings.as_ref());
         match (settings, policies) {
             (Some(settings), Some(policies)) if check.problems.is_empty() => Ok(Self {
                 privilege: privilege(&policies, &settings, files),
@@ -157,14 +164,14 @@ impl Revision {
                 approvals: settings.approvals,
                 failures: settings.failures,
                 schemas: if schemas == *Schemas::standard() { Schemas::standard() } else { Arc::new(schemas) },
-                golden_cases: tests.len(),
+                golden_cases: tests.len() + policy_tests.len(),
                 declared_handles: settings.declared_handles,
             }),
             _ => Err(check.report()),
         }
     }
 
-    /// Runs the golden cases among the revision's files. They are read again, because what is active in thousands of tenants has no
+    /// Runs the golden cases and the policy tests among the revision's files. They are read again, because what is active in thousands of tenants has no
     /// use for them.
     ///
     /// # Errors
@@ -173,7 +180,13 @@ impl Revision {
         let mut check = Check { files, problems: Vec::new() };
         let catalogue = self.policies.roles().iter().map(|role| role.id.as_str()).collect();
         let tests = check.tests(&self.schemas, Some(&catalogue));
-        if check.problems.is_empty() { Ok(tests.iter().map(|case| case.run(self)).collect()) } else { Err(check.report()) }
+        let sources = check.sources();
+        let policy_tests = check.policy_tests(&sources, None);
+        if !check.problems.is_empty() {
+            return Err(check.report());
+        }
+        let golden = tests.iter().map(|case| case.run(self));
+        Ok(golden.chain(policy_tests.iter().map(|case| case.run(&self.policies))).collect())
     }
 
     /// The handle for a group's display name: the declared one, else a slug of the name: its ASCII letters, in lower case, and
@@ -289,16 +302,40 @@ impl<'a> Check<'a> {
         schemas
     }
 
-    fn policies(&mut self, settings: Option<&Settings>) -> Option<Policies> {
-        let sources: Vec<(String, String)> = self.texts(Kind::Policy).into_iter().map(|(file, text)| (file, text.to_owned())).collect();
+    /// The policy files with their texts.
+    fn sources(&mut self) -> Vec<(String, String)> {
+        self.texts(Kind::Policy).into_iter().map(|(file, text)| (file, text.to_owned())).collect()
+    }
+
+    fn policies(&mut self, sources: &[(String, String)], settings: Option<&Settings>) -> Option<Policies> {
         match settings {
-            Some(settings) => self.keep(Policies::compile(&sources, &settings.roles)),
+            Some(settings) => {
+                self.problems.extend(settings.tags.iter().flat_map(|tags| policies::check_tags(sources, tags)));
+                self.keep(Policies::compile(sources, &settings.roles))
+            }
             // Without a catalogue nothing can be said of the roles that they name.
             None => {
-                self.problems.extend(policies::check(&sources));
+                self.problems.extend(policies::check(sources));
                 None
             }
         }
+    }
+
+    /// Policy tests; without settings all is checked but what they name.
+    fn policy_tests(&mut self, sources: &[(String, String)], settings: Option<&Settings>) -> Vec<PolicyCase> {
+        let texts = self.texts(Kind::PolicyTest);
+        if texts.is_empty() {
+            return Vec::new();
+        }
+        let ids = policies::texts_by_id(sources);
+        let catalogue: BTreeSet<&str> = settings.iter().flat_map(|settings| settings.roles.iter().map(|role| role.id.as_str())).collect();
+        let tags = settings.and_then(|settings| settings.tags.as_ref());
+        let known = settings.map(|_| policy_test::Known { catalogue: &catalogue, policies: &ids, tags });
+        let mut cases = Vec::new();
+        for (file, text) in texts {
+            cases.extend(self.keep(policy_test::read(&file, text, known.as_ref())).into_iter().flatten());
+        }
+        cases
     }
 
     fn plugin(&mut self, hook: Option<&Hook>, export: &str, load: Load<'_>) -> Option<Bound> {

@@ -42,7 +42,7 @@ pub use trial::{Advance, DIFFERENCES_LIMIT, NewActivation, NewDifference, Place,
 
 use crate::model::{
     Account, AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, EvaluationState, Event, Grant, GroupMembership, Handle,
-    Instant, NewEvent, Note, ResourceId, RevisionHash, Ruling, TenantId,
+    Instant, NewEvent, Note, ResourceId, RevisionHash, RoleId, Ruling, TenantId,
 };
 
 /// The most people that are evaluated with the write that affects them; more are marked and left to the worker.
@@ -805,6 +805,8 @@ pub trait Store: Platform + Connections + Trials + Rulings + records::PluginReco
     ) -> Result<Vec<AccountView>>;
     /// An account by id or by user name (folded; whoever has the name comes before those who had or want it).
     async fn account(&self, tenant: &TenantId, id_or_name: &str) -> Result<Option<AccountView>>;
+    /// The roles that accounts of the tenant hold; `None` where it has more than `most` grants.
+    async fn roles_held(&self, tenant: &TenantId, most: i64) -> Result<Option<BTreeSet<RoleId>>>;
     /// How many people are pending in the tenant.
     async fn count_pending(&self, tenant: &TenantId) -> Result<i64>;
     /// Numbered events after `after`, at most `limit`, ascending.

@@ -1,6 +1,7 @@
 //! Tenants as administered: their revisions (stored, checked, activated, built once), their connections and tokens.
 //! Knows nothing of HTTP; the API, the command line and start-up call the same functions.
 
+pub mod authoring;
 pub mod fresh;
 pub mod governance;
 pub mod handles;
@@ -725,13 +726,22 @@ pub async fn create_api_token(app: &Arc<App>, scope: ApiScope, lifetime_seconds:
     Ok(issued)
 }
 
-/// Why an account holds a role or does not, decided on the stored inputs now.
+/// Why an account holds a role or does not, decided on the stored inputs now, by the active revision or another one.
 ///
 /// # Errors
-/// `Store(Missing)` for an unknown account or role.
-pub async fn explain(app: &Arc<App>, tenant: &TenantId, account: &str, role: &str) -> Result<Explanation, TenancyError> {
+/// `Store(Missing)` for an unknown account, role or revision.
+pub async fn explain(
+    app: &Arc<App>,
+    tenant: &TenantId,
+    account: &str,
+    role: &str,
+    by: Option<&RevisionHash>,
+) -> Result<Explanation, TenancyError> {
     let view = app.store.account(tenant, account).await?.ok_or(StoreError::Missing("account"))?;
-    let revision = active_revision(app, tenant).await?;
+    let revision = match by {
+        Some(hash) => Some(candidate(app, tenant, hash).await?),
+        None => active_revision(app, tenant).await?,
+    };
     let Some(revision) = revision else {
         return Ok(Explanation::without_policies(role, "no_revision", "the tenant has no active revision: apply one"));
     };

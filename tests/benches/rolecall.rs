@@ -43,6 +43,7 @@ fn main() {
     let mut report = Report::default();
     if asked("policies") {
         policies::measure(&mut report);
+        policies::measure_why_not(&mut report);
     }
     if asked("plugins") {
         plugins::measure(&mut report);

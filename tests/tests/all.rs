@@ -60,6 +60,8 @@ mod plugin_logs;
 mod plugin_projects;
 #[path = "all/plugin_uploads.rs"]
 mod plugin_uploads;
+#[path = "all/policy_authoring.rs"]
+mod policy_authoring;
 #[path = "all/provisioning_log.rs"]
 mod provisioning_log;
 #[path = "all/races.rs"]

@@ -165,6 +165,9 @@ pub fn explained(account: &str, answer: &Value, paint: Paint) -> String {
         _ => format!("{account}, {role}: {}", word(&answer["decision"])),
     };
     let mut text = verdict + "\n";
+    if let Some(because) = answer["because"].as_str() {
+        text += &format!("  {}\n", word(&Value::from(because)));
+    }
     for (heading, list) in [("because", &answer["reasons"]), ("forbidden by", &answer["forbids"])] {
         for sentence in reasons(list) {
             text += &format!("  {heading} {sentence}\n");
@@ -173,6 +176,10 @@ pub fn explained(account: &str, answer: &Value, paint: Paint) -> String {
     for miss in answer["nearest"].as_array().into_iter().flatten() {
         let why = miss["reason"].as_str().map(|why| format!(" ({})", word(&Value::from(why)))).unwrap_or_default();
         text += &format!("  policy {}{why} would give it, but: {}\n", word(&miss["policy"]), word(&miss["unmet"]));
+        for seen in miss["saw"].as_array().into_iter().flatten() {
+            let value = if seen["value"].is_null() { "not set".to_owned() } else { seen["value"].to_string() };
+            text += &format!("    {}: {}\n", word(&seen["expression"]), word(&Value::from(value)));
+        }
     }
     text
 }
@@ -197,8 +204,10 @@ mod tests {
     #[test]
     fn explanations_say_why_not() {
         let answer = json!({"role": "deployer", "decision": "no_permit", "reasons": [], "forbids": [],
-            "nearest": [{"policy": "eng-deploy", "reason": null, "unmet": "not in group \"grp-eng\""}]});
-        let expected = "ada does not hold deployer: no policy gives it\n  policy eng-deploy would give it, but: not in group \"grp-eng\"\n";
+            "nearest": [{"policy": "eng-deploy", "reason": null, "unmet": "not in group \"grp-eng\"",
+                "saw": [{"expression": "the person's groups", "value": ["staff"]}, {"expression": "principal.title", "value": null}]}]});
+        let expected = "ada does not hold deployer: no policy gives it\n  policy eng-deploy would give it, but: not in group \"grp-eng\"\n    \
+            the person's groups: [\"staff\"]\n    principal.title: not set\n";
         assert_eq!(explained("ada", &answer, Paint::default()), expected);
     }
 

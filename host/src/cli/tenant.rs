@@ -178,7 +178,8 @@ pub(super) fn test(dir: &Path, output: Output) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(if failed == 0 { 0 } else { EXIT_FOUND }))
 }
 
-fn golden(cases: &[GoldenResult], failed: usize, paint: Paint) -> String {
+/// How cases ended, for people.
+pub(super) fn golden(cases: &[GoldenResult], failed: usize, paint: Paint) -> String {
     let mut text = String::new();
     for case in cases {
         let place = paint.faint(&case.file);

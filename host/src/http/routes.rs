@@ -9,14 +9,16 @@ use axum::http::{Method, StatusCode};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::api::{accounts, connections, credentials, governance, handles, journal, plugins, revisions, targets, tenants, tokens, trials};
+use super::api::{
+    accounts, connections, credentials, governance, handles, journal, plugins, policies, revisions, targets, tenants, tokens, trials,
+};
 use super::guards::{Access, Guarded};
 use super::openapi::{ScimBulk, ScimErrorBody, ScimList, ScimPatch, ScimResource, ScimSearch};
 use super::scim::{self, Groups, Users, bulk, discovery, listing};
 use super::{api, oauth, operations};
 use crate::app::App;
 use crate::model::{Hold, Issuer, Ruling, Trial};
-use crate::policies::Explanation;
+use crate::policies::{Explanation, PolicyDifference};
 use crate::store::records::PluginKey;
 use crate::store::{HandleBinding, Tenant};
 use crate::tenancy::Checked;
@@ -144,6 +146,7 @@ pub fn all() -> Vec<Route> {
         of_revisions(),
         of_trials(),
         of_plugins(),
+        of_policies(),
         of_accounts(),
         of_governance(),
     ]
@@ -460,6 +463,31 @@ fn of_plugins() -> Vec<Route> {
             "Removes a key, by its id or name; what is active stays so",
             p::remove_key,
         ),
+    ]
+}
+
+fn of_policies() -> Vec<Route> {
+    use policies as p;
+    let ok = StatusCode::OK;
+    vec![
+        post("/api/v1/tenants/{tenant}/policies/check", "check_policies", "Checks policies and their tests, and stores nothing", p::check)
+            .body::<p::PolicySource>()
+            .answers::<p::PolicyCheck>(ok),
+        post("/api/v1/tenants/{tenant}/policies/format", "format_policies", "Lays policies out in the one way", p::format)
+            .body::<p::PolicySource>()
+            .answers::<p::PolicyFormat>(ok),
+        post("/api/v1/tenants/{tenant}/policies/lint", "lint_policies", "What policies say that nobody can have meant", p::lint)
+            .body::<p::PolicySource>()
+            .answers::<p::PolicyLint>(ok),
+        post("/api/v1/tenants/{tenant}/policies/test", "test_policies", "Runs the tests beside policies", p::test)
+            .body::<p::PolicySource>()
+            .answers::<p::PolicyTests>(ok),
+        post("/api/v1/tenants/{tenant}/policies/explain", "explain_person", "Why somebody would have a role or not", p::explain)
+            .body::<p::PolicyQuestion>()
+            .answers::<Explanation>(ok),
+        get("/api/v1/tenants/{tenant}/policies/diff", "diff_policies", "What differs between two revisions' policies", p::diff)
+            .query::<p::DiffQuery>()
+            .answers::<PolicyDifference>(ok),
     ]
 }
 

@@ -9,7 +9,11 @@ use crate::model::{
     AccountId, AccountState, ConnectionState, Grant, GrantState, GroupMembership, Instant, NewEvent, NewRuling, Note, Reason, RoleId,
     Ruling, RulingKind, RulingState, Waiting, collision_key,
 };
+use crate::policies::Loss;
 use crate::store::{AccountWrite, Effect};
+
+/// The longest text of a condition that is kept with the event of a lost role, in characters.
+const CONDITION_CHARS_LIMIT: usize = 300;
 
 /// A change in the making.
 pub(super) struct Settling<'a> {
@@ -26,6 +30,8 @@ pub(super) struct Settling<'a> {
     end: Vec<String>,
     events: Vec<NewEvent>,
     concerns: Concerns,
+    /// Why policies give roles no more that were held.
+    lost: &'a [Loss],
 }
 
 /// What was said about a loss.
@@ -53,6 +59,7 @@ impl<'a> Settling<'a> {
             end: Vec::new(),
             events: Vec::new(),
             concerns: Concerns::default(),
+            lost: &[],
         }
     }
 
@@ -282,12 +289,28 @@ impl<'a> Settling<'a> {
         for kind in [RulingKind::Approval, RulingKind::Gain, RulingKind::Loss] {
             self.end_all(kind, Some(&grant.role));
         }
-        let data = json!({"role": grant.role, "was": grant.state, "why": why, "reasons": grant.reasons, "revision": self.rules.revision});
-        self.event("grant.removed", data, None, true);
+        let mut data =
+            json!({"role": grant.role, "was": grant.state, "why": why, "reasons": grant.reasons, "revision": self.rules.revision});
+        let mut personal = None;
+        // The values that conditions saw are personal, and what the conditions are is not.
+        if let Some(loss) = self.lost.iter().find(|loss| loss.role == grant.role.0).filter(|_| why == "policy") {
+            let permits: Vec<Value> = loss.permits.iter().map(|miss| json!({"policy": miss.policy, "unmet": cut(&miss.unmet)})).collect();
+            let forbids: Vec<Value> = loss
+                .forbids
+                .iter()
+                .map(|forbid| json!({"policy": forbid.policy, "reason": forbid.reason, "groups": forbid.groups}))
+                .collect();
+            data["lost"] = json!({"permits": permits, "forbids": forbids});
+            let saw = loss.permits.iter().filter(|miss| !miss.saw.is_empty());
+            let saw: serde_json::Map<String, Value> = saw.map(|miss| (miss.policy.clone(), json!(miss.saw))).collect();
+            personal = (!saw.is_empty()).then(|| json!({"saw": saw}));
+        }
+        self.event("grant.removed", data, personal, true);
     }
 
     /// Grants what the policies and exceptions give, drops what nothing gives any more, retains what could not be decided.
-    pub(super) fn decide(&mut self, evaluation: &Evaluation, groups: &[GroupMembership], next: &mut Option<Instant>) {
+    pub(super) fn decide(&mut self, evaluation: &'a Evaluation, groups: &[GroupMembership], next: &mut Option<Instant>) {
+        self.lost = &evaluation.lost;
         self.end_all(RulingKind::Restored, None);
         self.end_all(RulingKind::Loss, None);
         self.end_what_is_over(next);
@@ -546,6 +569,15 @@ impl<'a> Settling<'a> {
         let hours = if privileged { self.rules.decisions.retain_privileged_hours } else { self.rules.decisions.retain_hours };
         self.now.plus_seconds(i64::from(hours) * 3600)
     }
+}
+
+/// A condition as it is kept with an event.
+fn cut(text: &str) -> String {
+    let mut kept: String = text.chars().take(CONDITION_CHARS_LIMIT).collect();
+    if kept.len() < text.len() {
+        kept.push('…');
+    }
+    kept
 }
 
 /// Why an approval counts no longer.

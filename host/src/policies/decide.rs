@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cedar_policy::{Context, Decision as Word, Entities, Entity, EntityUid, PolicySet, Request};
 
 use super::rule::{Conjunct, Rest, Rule, Who};
-use super::{Decision, Policies, PolicyFailure, Principal, RoleDecision, entity};
+use super::{Decision, Policies, PolicyFailure, Principal, Role, RoleDecision, entity};
 use crate::model::{GroupMembership, Reason};
 
 /// What one policy says of one person and role.
@@ -47,8 +47,23 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// What a policy says whose scope matches, and that [`super::index::Index`] has among those that concern the role.
+    pub(super) fn principal(&self) -> &'a Principal<'a> {
+        self.principal
+    }
+
+    pub(super) fn as_of(&self) -> jiff::Timestamp {
+        self.as_of
+    }
+
+    pub(super) fn role(&self, role: usize) -> &'a Role {
+        &self.policies.roles[role]
+    }
+
+    /// What a policy says whose scope matches.
     pub(super) fn verdict(&mut self, rule: usize, role: usize, nominated: bool) -> Verdict {
+        if !self.policies.index.concerns(rule, role) {
+            return Verdict::Unsatisfied;
+        }
         let Some(rest) = self.policies.index.rest(rule, nominated) else { return Verdict::Unsatisfied };
         let key = (rule, rest.reads_role.then_some(role), rest.reads_proposed.then_some(nominated));
         if let Some(verdict) = self.answers.get(&key) {
@@ -60,7 +75,7 @@ impl<'a> Asking<'a> {
     }
 
     /// Whether a condition holds.
-    pub(super) fn condition(&mut self, rest: &Rest, role: usize, nominated: bool) -> Verdict {
+    fn condition(&mut self, rest: &Rest, role: usize, nominated: bool) -> Verdict {
         match &rest.set {
             None => Verdict::Satisfied,
             Some(set) => self.ask(set, role, nominated, rest.reads_role, rest.reads_context).unwrap_or_else(Verdict::Failed),

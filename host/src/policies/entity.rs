@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use cedar_policy::{Context, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
 
 use super::{Principal, Role};
+use crate::mapping::AccountShape;
 
 /// A type of the schema.
 pub(super) fn type_name(kind: &str) -> EntityTypeName {
@@ -42,10 +43,15 @@ pub(super) fn role(role: &Role) -> Result<Entity, String> {
     Entity::new(uid("Role", &role.id), attributes.into_iter().collect(), families).map_err(|error| error.to_string())
 }
 
+/// The part of the person's address behind the `@`, in lower case.
+pub(super) fn email_domain(shape: &AccountShape) -> Option<String> {
+    shape.email.as_deref().and_then(|email| email.rsplit_once('@')).map(|(_, domain)| domain.to_ascii_lowercase())
+}
+
 /// A person. The parents are the flattened groups, so that no group has to be an entity.
 pub(super) fn person(principal: &Principal<'_>) -> Result<Entity, String> {
     let shape = principal.shape;
-    let email_domain = shape.email.as_deref().and_then(|email| email.rsplit_once('@')).map(|(_, domain)| domain.to_ascii_lowercase());
+    let email_domain = email_domain(shape);
     let mut attributes = vec![
         // Whoever is not active is never asked about.
         ("active".to_owned(), RestrictedExpression::new_bool(true)),

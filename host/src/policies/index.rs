@@ -103,6 +103,11 @@ impl Index {
         (nominated || !reach.nominated_only).then_some(&reach.rest)
     }
 
+    /// Whether the rule can concern the role, as far as scope and role alone say.
+    pub(super) fn concerns(&self, rule: RuleNumber, role: RoleNumber) -> bool {
+        self.concerns[rule].roles.binary_search(&role).is_ok()
+    }
+
     /// Whether the rule concerns any role at all.
     pub(super) fn concerns_any(&self, rule: RuleNumber) -> bool {
         !self.concerns[rule].roles.is_empty()

@@ -169,6 +169,11 @@ impl Conjunct {
         Ok(Self { part, names, alone })
     }
 
+    /// The part in Cedar's JSON form.
+    pub(super) fn expression(&self) -> &Value {
+        &self.part
+    }
+
     /// Whether it reads the role and neither person nor context.
     pub(super) fn of_role(&self) -> bool {
         self.names.role && !self.names.person && !self.names.context
@@ -181,10 +186,19 @@ impl Conjunct {
 
     /// The part as Cedar text, on one line.
     pub(super) fn text(&self) -> String {
-        let text = self.alone.policies().next().and_then(Policy::to_cedar).unwrap_or_default();
-        let body = text.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}')).map_or(text.as_str(), |(body, _)| body);
-        body.split_whitespace().collect::<Vec<_>>().join(" ")
+        body_of(&self.alone)
     }
+}
+
+/// An expression of Cedar's JSON form as Cedar text, on one line.
+pub(super) fn text_of(expression: &Value) -> String {
+    unscoped("part", [expression].into_iter()).map_or_else(|_| expression.to_string(), |alone| body_of(&alone))
+}
+
+fn body_of(alone: &PolicySet) -> String {
+    let text = alone.policies().next().and_then(Policy::to_cedar).unwrap_or_default();
+    let body = text.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}')).map_or(text.as_str(), |(body, _)| body);
+    body.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The parts of nested `&&`, in order of evaluation.
@@ -222,6 +236,67 @@ pub(super) fn calls(expression: &Value, name: &str) -> bool {
     operator(expression).is_some_and(|(operator, below)| {
         operator != "Value" && (operator == name || operands(below).into_iter().any(|operand| calls(operand, name)))
     })
+}
+
+/// Whether an expression has any of these operators, or calls any of these functions.
+pub(super) fn calls_any(expression: &Value, names: &[&str]) -> bool {
+    names.iter().any(|name| calls(expression, name))
+}
+
+/// What an expression reads of person, role and context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// The variable and the attribute.
+    Attribute(String, String),
+    /// A tag of the person.
+    Tag(String),
+    /// The groups that the person is in.
+    Groups,
+    /// The families that the role is in.
+    Families,
+}
+
+/// What an expression reads, in its order.
+pub(super) fn reads(expression: &Value) -> Vec<Read> {
+    let Some((operator, below)) = operator(expression) else { return Vec::new() };
+    let variable = below["left"]["Var"].as_str();
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    match (operator, variable) {
+        ("Value", _) => Vec::new(),
+        ("." | "has", Some(variable)) => text(&below["attr"]).map(|name| Read::Attribute(variable.to_owned(), name)).into_iter().collect(),
+        ("getTag" | "hasTag", Some(_)) => text(&below["right"]["Value"]).map(Read::Tag).into_iter().collect(),
+        ("in", Some("principal")) => vec![Read::Groups],
+        ("in", Some("resource")) => vec![Read::Families],
+        _ => operands(below).into_iter().flat_map(reads).collect(),
+    }
+}
+
+/// A tag that an expression names, or a value that it is compared with.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tag {
+    pub name: String,
+    pub value: Option<String>,
+}
+
+/// The tags that an expression names literally.
+pub(super) fn tags(expression: &Value) -> Vec<Tag> {
+    let Some((operator, below)) = operator(expression) else { return Vec::new() };
+    let text = |value: &Value| value["Value"].as_str().map(str::to_owned);
+    let mut found = Vec::new();
+    match operator {
+        "Value" => return found,
+        "getTag" | "hasTag" => found.extend(text(&below["right"]).map(|name| Tag { name, value: None })),
+        "contains" | "containsAny" | "containsAll" => {
+            if let Some(name) = text(&below["left"]["getTag"]["right"]) {
+                let compared =
+                    below["right"].get("Set").and_then(Value::as_array).map_or_else(|| vec![&below["right"]], |set| set.iter().collect());
+                found.extend(compared.into_iter().filter_map(text).map(|value| Tag { name: name.clone(), value: Some(value) }));
+            }
+        }
+        _ => {}
+    }
+    found.extend(operands(below).into_iter().flat_map(tags));
+    found
 }
 
 /// What a condition names.
@@ -266,16 +341,20 @@ impl Names {
 /// The instants at which a comparison of the present with a date may turn: at the date, and as soon as it is past. Cedar reads the
 /// date, so that both mean the same; it counts in milliseconds.
 fn turns_at(date: &str) -> Option<[jiff::Timestamp; 2]> {
+    let ms = millis(date)?;
+    // Beyond what can be named lies beyond what can come: the last instant stands for it.
+    let at = |ms: i64| jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX);
+    Some([at(ms), at(ms.saturating_add(1))])
+}
+
+/// A date as Cedar reads it, in milliseconds since 1970.
+pub(super) fn millis(date: &str) -> Option<i64> {
     let since_1970 = format!("datetime({date:?}).durationSince(datetime(\"1970-01-01\")).toMilliseconds()");
     let expression: Expression = since_1970.parse().ok()?;
     let nobody = entity::uid("User", "");
     let request = Request::new(nobody.clone(), entity::hold(), nobody, Context::empty(), None).ok()?;
     match eval_expression(&request, &Entities::empty(), &expression) {
-        Ok(EvalResult::Long(ms)) => {
-            // Beyond what can be named lies beyond what can come: the last instant stands for it.
-            let at = |ms: i64| jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX);
-            Some([at(ms), at(ms.saturating_add(1))])
-        }
+        Ok(EvalResult::Long(ms)) => Some(ms),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationError, ValidationMode, ValidationWarning, Validator};
 use miette::Diagnostic as Labelled;
 
-use super::{POLICIES_LIMIT, Role, SCHEMA, rule, scan};
+use super::{DeclaredTags, POLICIES_LIMIT, Role, SCHEMA, rule, scan};
 use crate::diagnostic::Diagnostic;
 
 /// How far a policy may follow references between entities: a person's own attributes, and no manager's.
@@ -27,21 +27,27 @@ static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| {
 });
 
 /// One policy with where it stands.
-struct Placed<'a> {
+pub(super) struct Placed<'a> {
     file: &'a str,
     text: &'a str,
     range: Range<usize>,
     head: usize,
-    policy: Policy,
+    pub policy: Policy,
 }
 
 impl Placed<'_> {
-    fn problem(&self, message: impl Into<String>) -> Diagnostic {
+    pub(super) fn problem(&self, message: impl Into<String>) -> Diagnostic {
         Diagnostic::at(self.file, self.text, self.head..self.range.end, message)
     }
 
+    /// A problem at the last place in the policy where `needle` stands: conditions follow the scope.
+    pub(super) fn problem_in_condition(&self, needle: &str, message: impl Into<String>) -> Diagnostic {
+        let found = self.text[self.range.clone()].rfind(needle).map(|at| self.range.start + at..self.range.start + at + needle.len());
+        Diagnostic::at(self.file, self.text, found.unwrap_or(self.head..self.range.end), message)
+    }
+
     /// A problem at the first place in the policy where `needle` stands.
-    fn problem_at(&self, needle: &str, message: impl Into<String>) -> Diagnostic {
+    pub(super) fn problem_at(&self, needle: &str, message: impl Into<String>) -> Diagnostic {
         let found = self.text[self.range.clone()].find(needle).map(|at| self.range.start + at..self.range.start + at + needle.len());
         Diagnostic::at(self.file, self.text, found.unwrap_or(self.head..self.range.end), message)
     }
@@ -49,6 +55,11 @@ impl Placed<'_> {
 
 /// Reads and checks all files; without a catalogue all but the roles that they name. The policies have their `@id` as policy id.
 pub(super) fn read(sources: &[(String, String)], roles: Option<&[Role]>) -> Result<Vec<Policy>, Vec<Diagnostic>> {
+    Ok(read_placed(sources, roles)?.into_iter().map(|placed| placed.policy).collect())
+}
+
+/// The same, each with where it stands.
+pub(super) fn read_placed<'a>(sources: &'a [(String, String)], roles: Option<&[Role]>) -> Result<Vec<Placed<'a>>, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let mut placed = Vec::new();
     for (file, text) in sources {
@@ -72,20 +83,29 @@ pub(super) fn read(sources: &[(String, String)], roles: Option<&[Role]>) -> Resu
         placed.policy = placed.policy.new_id(PolicyId::new(id));
     }
     problems.extend(validate(&placed));
-    if problems.is_empty() { Ok(placed.into_iter().map(|placed| placed.policy).collect()) } else { Err(problems) }
+    if problems.is_empty() { Ok(placed) } else { Err(problems) }
+}
+
+/// The policies with their texts by `@id`, of the files that can be parsed.
+pub(super) fn policies_by_id(sources: &[(String, String)]) -> BTreeMap<String, (Policy, String)> {
+    let parsed = sources.iter().filter_map(|(file, text)| parse(file, text).ok()).flatten();
+    let by_id = |placed: Placed<'_>| {
+        let text = placed.text[placed.range.clone()].to_owned();
+        Some((placed.policy.annotation("id")?.to_owned(), (placed.policy, text)))
+    };
+    parsed.filter_map(by_id).collect()
 }
 
 /// See [`super::texts_by_id`].
 pub(super) fn texts_by_id(sources: &[(String, String)]) -> BTreeMap<String, String> {
-    let parsed = sources.iter().filter_map(|(file, text)| parse(file, text).ok()).flatten();
-    parsed.filter_map(|placed| Some((placed.policy.annotation("id")?.to_owned(), placed.text[placed.range].to_owned()))).collect()
+    policies_by_id(sources).into_iter().map(|(id, (_, text))| (id, text)).collect()
 }
 
 fn place(placed: &Placed<'_>) -> String {
     format!("{}:{}", placed.file, placed.text[..placed.range.start].matches('\n').count() + 1)
 }
 
-fn parse<'a>(file: &'a str, text: &'a str) -> Result<Vec<Placed<'a>>, Vec<Diagnostic>> {
+pub(super) fn parse<'a>(file: &'a str, text: &'a str) -> Result<Vec<Placed<'a>>, Vec<Diagnostic>> {
     let statements = scan::statements(file, text)?;
     let set: PolicySet = text.parse().map_err(|errors: cedar_policy::ParseErrors| {
         errors.iter().map(|error| labelled(file, text, error, error.to_string())).collect::<Vec<_>>()
@@ -125,9 +145,8 @@ fn labelled(file: &str, text: &str, error: &(impl Labelled + Display), message: 
 fn check_annotations(placed: &Placed<'_>, ids: &mut BTreeMap<String, String>) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
     match placed.policy.annotation("id") {
-        None | Some("") => {
-            problems.push(placed.problem("the policy has no `@id`").with_help("write `@id(\"a-short-name\")` in front of it"))
-        }
+        None | Some("") => problems
+            .push(placed.problem("the policy has no `@id`").with_help("write `@id(\"a-short-name\")` in front of it").with_code("no_id")),
         Some(id) if id.chars().count() > ID_CHARS_LIMIT || id.chars().any(char::is_control) => {
             problems.push(
                 placed.problem_at("@id", format!("an `@id` has at most {ID_CHARS_LIMIT} characters, none of them a control character")),
@@ -150,7 +169,8 @@ fn check_annotations(placed: &Placed<'_>, ids: &mut BTreeMap<String, String>) ->
         None | Some("") if placed.policy.effect() == Effect::Permit => problems.push(
             placed
                 .problem("the policy has no `@reason`")
-                .with_help("write `@reason(\"why people have the role\")` in front of it: it is shown with every grant"),
+                .with_help("write `@reason(\"why people have the role\")` in front of it: it is shown with every grant")
+                .with_code("no_reason"),
         ),
         Some(reason) if reason.chars().count() > REASON_CHARS_LIMIT => {
             problems.push(placed.problem_at("@reason", format!("a `@reason` has at most {REASON_CHARS_LIMIT} characters")));
@@ -167,9 +187,9 @@ fn check_names(placed: &Placed<'_>, roles: &[Role]) -> Vec<Diagnostic> {
     let families: BTreeSet<&str> = roles.iter().flat_map(|role| role.families.iter().map(String::as_str)).collect();
     for literal in placed.policy.entity_literals() {
         let id: &str = literal.id().unescaped();
-        let (what, known): (&str, Vec<&str>) = match literal.type_name().to_string().as_str() {
-            "Rolecall::Role" => ("role", roles.iter().map(|role| role.id.as_str()).collect()),
-            "Rolecall::RoleFamily" => ("role family", families.iter().copied().collect()),
+        let (what, code, known): (&str, &str, Vec<&str>) = match literal.type_name().to_string().as_str() {
+            "Rolecall::Role" => ("role", "unknown_role", roles.iter().map(|role| role.id.as_str()).collect()),
+            "Rolecall::RoleFamily" => ("role family", "unknown_family", families.iter().copied().collect()),
             _ => continue,
         };
         if known.contains(&id) || !seen.insert(literal.to_string()) {
@@ -177,8 +197,8 @@ fn check_names(placed: &Placed<'_>, roles: &[Role]) -> Vec<Diagnostic> {
         }
         let written = format!("{}::\"{}\"", literal.type_name().basename(), id.escape_debug());
         let problem = placed.problem_at(&written, format!("the catalogue has no {what} `{id}`"));
-        problems
-            .push(problem.with_help(format!("add it under `[[roles]]` in tenant.toml, or name one that is there: {}", offered(&known))));
+        let help = format!("add it under `[[roles]]` in tenant.toml, or name one that is there: {}", offered(&known));
+        problems.push(problem.with_help(help).with_code(code));
     }
     problems
 }
@@ -205,6 +225,28 @@ fn check_time(placed: &Placed<'_>) -> Option<Diagnostic> {
             "write the date, `context.asOf < datetime(\"2027-01-31\")`: people are evaluated again on the dates that policies name",
         ),
     )
+}
+
+/// See [`super::check_tags`].
+pub(super) fn check_tags(sources: &[(String, String)], declared: &DeclaredTags) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    for placed in sources.iter().filter_map(|(file, text)| parse(file, text).ok()).flatten() {
+        let Ok(json) = placed.policy.to_json() else { continue };
+        let named: BTreeSet<rule::Tag> = rule::bodies(&json).flat_map(rule::tags).collect();
+        for rule::Tag { name, value } in named {
+            let (message, known) = match (declared.get(&name), value) {
+                (None, None) => (format!("the tag `{name}` is not declared"), declared.keys().map(String::as_str).collect::<Vec<_>>()),
+                (Some(values), Some(value)) if !values.is_empty() && !values.contains(&value) => {
+                    (format!("the tag `{name}` is not declared to have the value `{value}`"), values.iter().map(String::as_str).collect())
+                }
+                _ => continue,
+            };
+            let problem = placed.problem_at(&format!("\"{}\"", name.escape_debug()), message);
+            let help = format!("declare it under `[tags]` in tenant.toml, or name one that is there: {}", offered(&known));
+            problems.push(problem.with_help(help).with_code("unknown_tag"));
+        }
+    }
+    problems
 }
 
 fn validate(placed: &[Placed<'_>]) -> Vec<Diagnostic> {

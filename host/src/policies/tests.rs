@@ -323,7 +323,7 @@ fn nesting_within_the_limits_is_compiled_on_a_small_stack() {
 }
 
 /// Policies as people write them, over few groups and roles so that scopes meet.
-fn any_policy() -> impl Strategy<Value = String> {
+pub(super) fn any_policy() -> impl Strategy<Value = String> {
     let who = prop_oneof![
         3 => (0..4).prop_map(|n| format!("principal in Rolecall::Group::\"g{n}\"")),
         1 => (0..2).prop_map(|n| format!("principal == Rolecall::User::\"u{n}\"")),

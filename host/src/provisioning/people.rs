@@ -9,8 +9,8 @@ use crate::evaluation::{self, Evaluation, Fault, Outcome, Subject};
 use crate::lifecycle::{self, Rules, Settled, Standing};
 pub use crate::lifecycle::{Case, as_of};
 use crate::model::{
-    AccountId, AccountState, Actor, ApprovalSettings, Cause, ConnectionState, DecisionSettings, GuardSettings, Instant, Note, TenantId,
-    collision_key,
+    AccountId, AccountState, Actor, ApprovalSettings, Cause, ConnectionState, DecisionSettings, Grant, GuardSettings, Instant, Note,
+    TenantId, collision_key,
 };
 use crate::store::{Change, Person, PersonOutcome, Stale, StoreError};
 use crate::tenancy::fresh::{self, Verdict};
@@ -92,10 +92,11 @@ async fn decide_turn(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: 
         Some(revision) if needs_threads => {
             let revision = Arc::clone(revision);
             let fresh = active.fresh.clone().filter(|fresh| fresh.is_watched(now));
-            let asked: Vec<(Subject, Instant)> = cases.iter().map(|case| (case.subject.clone(), as_of(now, case.due))).collect();
+            let asked: Vec<(Subject, Vec<Grant>, Instant)> =
+                cases.iter().map(|case| (case.subject.clone(), case.grants.clone(), as_of(now, case.due))).collect();
             let count = asked.len();
-            let ask = move |(subject, at): &(Subject, Instant)| {
-                let evaluation = evaluation::evaluate(&revision, subject, *at);
+            let ask = move |(subject, held, at): &(Subject, Vec<Grant>, Instant)| {
+                let evaluation = evaluation::evaluate_standing(&revision, subject, held, *at);
                 let turns_away = fresh.as_ref().is_some_and(|fresh| fresh.turns_away(subject, *at, &evaluation));
                 (evaluation, turns_away)
             };
@@ -150,7 +151,7 @@ fn within_limit(app: &Arc<App>, tenant: &TenantId, active: &Active, case: &Case,
 /// The verdict where no tenant code is run: somebody inactive, or a tenant without a revision.
 fn inline(active: &Active, case: &Case, as_of: Instant) -> Evaluation {
     match &active.built {
-        Some(revision) => evaluation::evaluate(revision, &case.subject, as_of),
+        Some(revision) => evaluation::evaluate_standing(revision, &case.subject, &case.grants, as_of),
         None if evaluation::is_active(&case.subject.document) => Evaluation::without_revision(),
         None => Evaluation::inactive(),
     }

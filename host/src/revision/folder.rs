@@ -26,6 +26,7 @@ pub const TOTAL_BYTES_LIMIT: usize = 64 << 20;
 pub(super) enum Kind {
     Settings,
     Policy,
+    PolicyTest,
     Plugin,
     Signature,
     Table,
@@ -45,8 +46,9 @@ pub fn is_plugin(path: &str) -> bool {
 }
 
 /// The folders, what they hold, and the ending of their files.
-const FOLDERS: [(&str, Kind, &str); 5] = [
+const FOLDERS: [(&str, Kind, &str); 6] = [
     ("policies", Kind::Policy, "cedar"),
+    ("policies", Kind::PolicyTest, "test.json"),
     ("plugins", Kind::Plugin, "wasm"),
     ("tables", Kind::Table, "csv"),
     ("schemas", Kind::Schema, "json"),
@@ -63,15 +65,15 @@ impl Kind {
             return is_plugin(signed).then_some(Self::Signature);
         }
         let (folder, name) = path.split_once('/')?;
-        let (_, kind, ending) = FOLDERS.into_iter().find(|(known, _, _)| *known == folder)?;
-        let stem = name.strip_suffix(ending)?.strip_suffix('.')?;
+        let here = FOLDERS.into_iter().filter(|(known, _, _)| *known == folder);
+        let (stem, kind) = here.filter_map(|(_, kind, ending)| Some((name.strip_suffix(ending)?.strip_suffix('.')?, kind))).next()?;
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         (!stem.is_empty() && !stem.starts_with('.') && stem.chars().all(plain)).then_some(kind)
     }
 
     fn bytes_limit(self) -> usize {
         match self {
-            Self::Settings | Self::Policy | Self::Schema | Self::Test => TEXT_BYTES_LIMIT,
+            Self::Settings | Self::Policy | Self::PolicyTest | Self::Schema | Self::Test => TEXT_BYTES_LIMIT,
             Self::Table => TABLE_BYTES_LIMIT,
             Self::Plugin => PLUGIN_BYTES_LIMIT,
             Self::Signature => SIGNATURE_BYTES_LIMIT,
@@ -112,8 +114,8 @@ pub fn too_large_together() -> Diagnostic {
 }
 
 fn stray(path: &str) -> Diagnostic {
-    let help = "a revision is tenant.toml, policies/*.cedar, plugins/*.wasm (and *.wasm.sig), tables/*.csv, schemas/*.json and tests/*.json, \
-                with names of ASCII letters, digits, `-`, `_` and `.`";
+    let help = "a revision is tenant.toml, policies/*.cedar (and *.test.json), plugins/*.wasm (and *.wasm.sig), tables/*.csv, schemas/*.json \
+                and tests/*.json, with names of ASCII letters, digits, `-`, `_` and `.`";
     Diagnostic::of_file(path, "the file is no part of a revision").with_help(help)
 }
 
@@ -133,7 +135,8 @@ pub fn read_folder(dir: &Path) -> Result<Files, Vec<Diagnostic>> {
     let mut reading = Reading { root, files: Files::new(), problems: Vec::new() };
     reading.read(SETTINGS, Kind::Settings);
     let plugins = named_plugins(reading.files.get(SETTINGS));
-    for (folder, kind, _) in FOLDERS {
+    let folders: BTreeSet<&str> = FOLDERS.into_iter().map(|(folder, _, _)| folder).collect();
+    for folder in folders {
         for name in reading.list(folder) {
             let path = format!("{folder}/{name}");
             match Kind::of(&path) {
@@ -143,7 +146,7 @@ pub fn read_folder(dir: &Path) -> Result<Files, Vec<Diagnostic>> {
                     let problem = Diagnostic::of_file(folder, format!("there are more than {FILES_LIMIT} files"));
                     return Err(vec![problem]);
                 }
-                Some(_) => reading.read(&path, kind),
+                Some(kind) => reading.read(&path, kind),
             }
         }
     }
@@ -255,6 +258,7 @@ mod tests {
             ("README.md", "x"),
             ("notes/x.txt", "x"),
             ("policies/a.cedar", "x"),
+            ("policies/a.test.json", "x"),
             ("policies/.swap", "x"),
             ("policies/README.md", "x"),
             ("plugins/a.wasm", "x"),
@@ -264,16 +268,22 @@ mod tests {
         ]);
         let files = read_folder(dir.path()).unwrap();
         let paths: Vec<&str> = files.keys().map(String::as_str).collect();
-        assert_eq!(paths, ["plugins/a.wasm", "policies/a.cedar", "tables/t.csv", "tenant.toml", "tests/t.json"]);
+        assert_eq!(paths, ["plugins/a.wasm", "policies/a.cedar", "policies/a.test.json", "tables/t.csv", "tenant.toml", "tests/t.json"]);
         assert_eq!(check(&files), []);
     }
 
     #[test]
     fn names_that_would_be_overlooked_are_problems() {
-        let dir = folder(&[("tenant.toml", ""), ("policies/a.ceder", "x"), ("tests/deep/t.json", "x"), ("tables/a b.csv", "x")]);
+        let dir = folder(&[
+            ("tenant.toml", ""),
+            ("policies/a.ceder", "x"),
+            ("policies/a.json", "x"),
+            ("tests/deep/t.json", "x"),
+            ("tables/a b.csv", "x"),
+        ]);
         let problems = read_folder(dir.path()).unwrap_err();
         let found: Vec<&str> = problems.iter().map(|problem| problem.file.as_str()).collect();
-        assert_eq!(found, ["policies/a.ceder", "tables/a b.csv", "tests/deep"]);
+        assert_eq!(found, ["policies/a.ceder", "policies/a.json", "tables/a b.csv", "tests/deep"]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::mapping::AccountShape;
 use crate::model::{ConnectionId, GroupMembership, Instant, ResourceId};
 
 /// The instant of a case that names none, so that a case never turns with the calendar: 2026-01-01T00:00:00Z.
-const DEFAULT_AS_OF: Instant = Instant(1_767_225_600_000_000);
+pub(super) const DEFAULT_AS_OF: Instant = Instant(1_767_225_600_000_000);
 
 /// A golden case: SCIM user + groups → account + roles.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ struct Written {
     expect: Expected,
 }
 
-fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Instant>, D::Error> {
+pub(super) fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Instant>, D::Error> {
     let expected = |_| D::Error::custom("expected an instant in RFC 3339, such as `2026-01-31T00:00:00Z`");
     String::deserialize(deserializer)?.parse().map(|at: jiff::Timestamp| Some(Instant::from(at))).map_err(expected)
 }
@@ -190,12 +190,16 @@ impl GoldenCase {
         };
         let evaluation = evaluation::evaluate(revision, &subject, self.as_of);
         let (expected, actual) = (self.expected.to_json(), self.expected.of(&evaluation));
-        let diff = (expected != actual).then(|| {
-            let (expected, actual) = (format!("{expected:#}\n"), format!("{actual:#}\n"));
-            similar::TextDiff::from_lines(&expected, &actual).unified_diff().header("expected", "actual").to_string()
-        });
-        GoldenResult { file: self.file.clone(), name: self.name.clone(), diff }
+        GoldenResult { file: self.file.clone(), name: self.name.clone(), diff: difference(&expected, &actual) }
     }
+}
+
+/// A unified diff, where there is a difference.
+pub(super) fn difference(expected: &Value, actual: &Value) -> Option<String> {
+    (expected != actual).then(|| {
+        let (expected, actual) = (format!("{expected:#}\n"), format!("{actual:#}\n"));
+        similar::TextDiff::from_lines(&expected, &actual).unified_diff().header("expected", "actual").to_string()
+    })
 }
 
 impl Expected {

@@ -9,8 +9,9 @@ use toml::Spanned;
 
 use super::{FailureRules, HANDLE_CHARS_LIMIT, folded_name};
 use crate::diagnostic::Diagnostic;
+use crate::mapping::{TAG_VALUES_LIMIT, TAGS_LIMIT, TEXT_BYTES_LIMIT};
 use crate::model::{ActivationSettings, ApprovalSettings, DecisionSettings, GuardSettings, Handle};
-use crate::policies::{ROLES_LIMIT, Role};
+use crate::policies::{DeclaredTags, ROLES_LIMIT, Role};
 
 /// The longest name of a tenant, in characters.
 const NAME_CHARS_LIMIT: usize = 200;
@@ -47,6 +48,8 @@ pub(super) struct Settings {
     pub failures: FailureRules,
     pub roles: Vec<Role>,
     pub declared_handles: BTreeMap<String, Handle>,
+    /// The tags that the mapping derives, where the tenant declares them.
+    pub tags: Option<DeclaredTags>,
     /// Each with a diagnostic that stands where it does and has no message yet.
     pub schemas: Vec<(Schema, Diagnostic)>,
 }
@@ -83,6 +86,7 @@ struct Written {
     roles: Vec<Spanned<Role>>,
     #[serde(default)]
     groups: BTreeMap<Spanned<String>, Spanned<String>>,
+    tags: Option<BTreeMap<Spanned<String>, Spanned<WrittenTag>>>,
     #[serde(default)]
     schemas: Vec<Spanned<Schema>>,
 }
@@ -93,6 +97,18 @@ struct WrittenHooks {
     transform: Option<WrittenHook>,
     propose: Option<WrittenHook>,
     failures: Option<Spanned<FailureRules>>,
+}
+
+/// A tag that the mapping derives.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenTag {
+    /// For people.
+    #[serde(default)]
+    description: String,
+    /// The values that it can have; any, where none is named.
+    #[serde(default)]
+    values: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -132,6 +148,7 @@ pub(super) fn read(file: &str, text: &str) -> (Option<Settings>, Vec<Diagnostic>
         failures: failures(&place, written.plugins.failures, &mut problems),
         roles: roles(&place, written.roles, &mut problems),
         declared_handles: handles(&place, &written.groups, &mut problems),
+        tags: written.tags.map(|tags| declared_tags(&place, tags, &mut problems)),
         schemas: written.schemas.into_iter().map(|schema| (schema.get_ref().clone(), place.at(schema.span(), ""))).collect(),
     };
     (Some(settings), problems)
@@ -251,6 +268,34 @@ fn roles(place: &Place<'_>, written: Vec<Spanned<Role>>, problems: &mut Vec<Diag
         }
     }
     roles
+}
+
+fn declared_tags(
+    place: &Place<'_>,
+    written: BTreeMap<Spanned<String>, Spanned<WrittenTag>>,
+    problems: &mut Vec<Diagnostic>,
+) -> DeclaredTags {
+    let mut declared = DeclaredTags::new();
+    if let Some((beyond, _)) = written.iter().nth(TAGS_LIMIT) {
+        problems.push(place.at(beyond.span(), format!("more than {TAGS_LIMIT} tags are declared: no account has as many")));
+    }
+    for (name, tag) in written.into_iter().take(TAGS_LIMIT) {
+        let sound = |text: &str| !text.is_empty() && text.len() <= TEXT_BYTES_LIMIT && !text.chars().any(char::is_control);
+        let (at, inner) = (tag.span(), tag.into_inner());
+        if !sound(name.get_ref()) || !inner.values.iter().all(|value| sound(value)) {
+            problems
+                .push(place.at(name.span(), format!("a tag and its values have 1 to {TEXT_BYTES_LIMIT} bytes and no control characters")));
+        }
+        if inner.values.len() > TAG_VALUES_LIMIT {
+            problems
+                .push(place.at(at.clone(), format!("the tag has {} values: at most {TAG_VALUES_LIMIT} are allowed", inner.values.len())));
+        }
+        if inner.description.chars().count() > DESCRIPTION_CHARS_LIMIT {
+            problems.push(place.at(at, format!("the description has more than {DESCRIPTION_CHARS_LIMIT} characters")));
+        }
+        declared.insert(name.into_inner(), inner.values);
+    }
+    declared
 }
 
 fn check_role(role: &Role) -> Result<(), String> {

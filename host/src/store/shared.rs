@@ -92,7 +92,7 @@ use super::{
 };
 use crate::model::{
     Account, AccountId, AccountState, Actor, ConnectionId, ConnectionState, Event, GroupMembership, Handle, Instant, ResourceId,
-    RevisionHash, TenantId,
+    RevisionHash, RoleId, TenantId,
 };
 use crate::store::failure::LOST_TO_OTHERS;
 use crate::store::keys::{Keys, secret_purpose, unsealable};
@@ -524,6 +524,10 @@ impl Store for Backend {
             return Ok(None);
         }
         people::account(&mut *self.read(tenant).await?, tenant, id_or_name).await
+    }
+
+    async fn roles_held(&self, tenant: &TenantId, most: i64) -> Result<Option<BTreeSet<RoleId>>> {
+        read_once!(self.read_one(tenant), conn => people::roles_held(conn, tenant, most))
     }
 
     async fn count_pending(&self, tenant: &TenantId) -> Result<i64> {

@@ -145,6 +145,10 @@ async fn grants_are_put_changed_and_dropped(fixture: Fixture) {
     let put = PersonOutcome { effect: Effect { put_grants: vec![grant("dev"), grant("admin")], ..Effect::default() }, ..outcome(&id, 0) };
     here.commit(Change { persons: vec![put], ..here.change() }).await.unwrap();
     assert_eq!(here.person(&id).await.grants, [grant("admin"), grant("dev")]);
+    let held = async |most| fixture.store.roles_held(&fixture.tenant, most).await.unwrap();
+    assert_eq!((held(2).await, held(1).await), (Some(["admin".into(), "dev".into()].into()), None), "as far as is asked for");
+    let elsewhere = fixture.store.roles_held(&"nobody".into(), 2).await.unwrap();
+    assert_eq!(elsewhere, Some([].into()), "another tenant's are its own");
     // What was decided at the same version is a difference to grants that stand no more.
     let late = PersonOutcome { effect: Effect { put_grants: vec![grant("late")], ..Effect::default() }, ..outcome(&id, 0) };
     let late = here.commit(Change { persons: vec![late], ..here.change() }).await;

@@ -49,3 +49,35 @@ pub fn measure(report: &mut Report) {
         );
     }
 }
+
+/// As many permits as policies, all of them about one role and everybody, so that each has to be asked before nobody is given it.
+fn all_about_one_role(count: usize) -> Policies {
+    let mut text = String::new();
+    for number in 0..count {
+        writeln!(
+            text,
+            "@id(\"give-{number}\")\n@reason(\"the department works with it\")\npermit (principal, action == Rolecall::Action::\"hold\", \
+             resource == Rolecall::Role::\"role\") when {{ principal has department && principal.department == \"Quay {number}\" }};\n"
+        )
+        .expect("writing to a string can't fail");
+    }
+    let roles = [Role { id: "role".into(), description: String::new(), risk: 1, privileged: false, app: None, families: Vec::new() }];
+    Policies::compile(&[("policies/one.cedar".into(), text)], &roles).unwrap_or_else(|problems| panic!("{problems:?}"))
+}
+
+/// Asks why somebody has not a role that 1,000 policies could give.
+pub fn measure_why_not(report: &mut Report) {
+    let shape = AccountShape { user_name: "mara@acme.example".into(), department: Some("Harbour".into()), ..AccountShape::default() };
+    let principal = Principal::of("00000000-0000-7000-8000-000000000001", "connection", &shape, &[]);
+    let as_of = rolecall::model::Instant(1_790_000_000_000_000).timestamp();
+    let policies = all_about_one_role(1_000);
+    let why_not = policies.explain(&principal, "role", false, as_of).expect("the catalogue has the role");
+    assert_eq!((why_not.decision.as_str(), why_not.nearest.len()), ("no_permit", 20));
+    assert_eq!(why_not.nearest[0].saw[0].value, "Harbour", "the value that was seen");
+    let proposed = BTreeSet::new();
+    report.calls(
+        "why not, 1,000 policies about the role",
+        ("explained", || policies.explain(&principal, "role", false, as_of)),
+        ("decided", || policies.decide(&principal, &proposed, as_of)),
+    );
+}

@@ -6,6 +6,7 @@ use super::{code, none, texts, without_tests};
 const OWNED_CRATES: &[(&str, &str)] = &[
     ("wasmtime", "plugins"),
     ("cedar_policy", "policies"),
+    ("cedar_policy_formatter", "policies"),
     ("sqlx", "store"),
     ("deadpool", "store"),
     ("prometheus_client", "metrics"),

@@ -84,6 +84,8 @@ pub struct AccountQuery {
 pub struct ExplainQuery {
     /// The role.
     role: String,
+    /// The stored revision whose policies are asked; the active one unless given.
+    revision: Option<RevisionHash>,
 }
 
 /// Which events.
@@ -140,14 +142,14 @@ pub async fn read(
 /// GET …/accounts/{account}/explain
 ///
 /// # Errors
-/// 404 for an unknown account or role.
+/// 404 for an unknown account, role or revision.
 pub async fn explain(
     who: TenantReader,
     State(app): State<Arc<App>>,
     At((_, account)): At<(String, String)>,
     ApiQuery(query): ApiQuery<ExplainQuery>,
 ) -> Result<Json<Explanation>> {
-    Ok(Json(tenancy::explain(&app, &who.tenant.id, &account, &query.role).await?))
+    Ok(Json(tenancy::explain(&app, &who.tenant.id, &account, &query.role, query.revision.as_ref()).await?))
 }
 
 /// GET …/events

@@ -1,13 +1,13 @@
 //! People as the write path sees them, accounts and their grants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rolecall_scim::filter::fold;
 use sqlx::Row as _;
 
 use super::rows::{self, Row};
 use super::{Conn, groups, rulings, text_list};
-use crate::model::{Account, AccountId, AccountState, ConnectionId, Grant, ResourceId, TenantId};
+use crate::model::{Account, AccountId, AccountState, ConnectionId, Grant, ResourceId, RoleId, TenantId};
 use crate::store::{AccountView, Person, Result};
 
 /// People with all that evaluation reads, in the order of their ids.
@@ -204,4 +204,16 @@ pub(super) const PENDING: &str = "WITH RECURSIVE below(connection, id, is_user) 
 /// How many people are pending.
 pub(super) async fn count_pending(conn: &mut Conn, tenant: &TenantId) -> Result<i64> {
     Ok(sqlx::query_scalar(PENDING).bind(tenant.as_str()).fetch_one(conn).await?)
+}
+
+/// The roles that are held; `None` where more than `most` grants would have to be read.
+pub(super) async fn roles_held(conn: &mut Conn, tenant: &TenantId, most: i64) -> Result<Option<BTreeSet<RoleId>>> {
+    let counted: Vec<(String, i64)> =
+        sqlx::query_as("SELECT role, count(*) FROM (SELECT role FROM grants WHERE tenant = $1 LIMIT $2) AS some_grants GROUP BY role")
+            .bind(tenant.as_str())
+            .bind(most.saturating_add(1))
+            .fetch_all(conn)
+            .await?;
+    let read: i64 = counted.iter().map(|(_, count)| count).sum();
+    Ok((read <= most).then(|| counted.into_iter().map(|(role, _)| RoleId(role)).collect()))
 }

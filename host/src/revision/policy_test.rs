@@ -1,0 +1,241 @@
+//! Policy tests, beside the policies (`policies/x.test.json`): a person as the mapping would have shaped them, a role, and what the policies
+//! must say of both, by which of them. No plugin is asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rolecall_scim::filter::fold;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::golden::{self, DEFAULT_AS_OF, GoldenResult};
+use super::json_problem;
+use crate::diagnostic::Diagnostic;
+use crate::mapping::AccountShape;
+use crate::model::{GroupMembership, Instant, Tags};
+use crate::policies::{DeclaredTags, Explanation, Policies, Principal};
+
+/// The most cases of one file: people read them.
+const CASES_LIMIT: usize = 1_000;
+
+/// A person as the mapping would have shaped them, with the groups and nominations that go with it.
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Person {
+    /// The account's attributes; `user_name` may be left out.
+    #[serde(default)]
+    subject: Subject,
+    /// The handles of the groups, or for each the handles from the person's own group to it.
+    #[serde(default)]
+    groups: Vec<Group>,
+    /// The roles that the tenant's plugin would nominate.
+    #[serde(default)]
+    nominated: BTreeSet<String>,
+    /// The instant of the decision in RFC 3339; 2026-01-01T00:00:00Z unless given.
+    #[serde(default, deserialize_with = "golden::instant")]
+    #[schemars(with = "Option<String>")]
+    as_of: Option<Instant>,
+}
+
+/// A group that the person is in.
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
+#[serde(untagged, expecting = "a handle, or a list of the handles from the person's own group to this one")]
+enum Group {
+    Handle(String),
+    Chain(Vec<String>),
+}
+
+/// An account as a test writes it.
+#[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Subject {
+    /// The SCIM id.
+    id: Option<String>,
+    /// The connection's id.
+    connection: Option<String>,
+    user_name: Option<String>,
+    email: Option<String>,
+    user_type: Option<String>,
+    title: Option<String>,
+    department: Option<String>,
+    division: Option<String>,
+    organization: Option<String>,
+    cost_center: Option<String>,
+    employee_number: Option<String>,
+    /// The manager's SCIM id.
+    manager: Option<String>,
+    /// Sets of text by name.
+    tags: Tags,
+}
+
+impl Person {
+    /// Why or why not; `None` for a role that the catalogue does not have.
+    #[must_use]
+    pub fn explain(&self, policies: &Policies, role: &str) -> Option<Explanation> {
+        let subject = &self.subject;
+        let shape = AccountShape {
+            user_name: subject.user_name.clone().unwrap_or_else(|| "somebody".into()),
+            email: subject.email.clone(),
+            user_type: subject.user_type.clone(),
+            title: subject.title.clone(),
+            department: subject.department.clone(),
+            division: subject.division.clone(),
+            organization: subject.organization.clone(),
+            cost_center: subject.cost_center.clone(),
+            employee_number: subject.employee_number.clone(),
+            manager: subject.manager.clone(),
+            tags: subject.tags.clone(),
+            ..AccountShape::default()
+        };
+        let groups: Vec<GroupMembership> = self.groups.iter().filter_map(Group::membership).collect();
+        let (user, connection) = (subject.id.as_deref().unwrap_or("somebody"), subject.connection.as_deref().unwrap_or("a-connection"));
+        let principal = Principal::of(user, connection, &shape, &groups);
+        policies.explain(&principal, role, self.nominated.contains(role), self.as_of.unwrap_or(DEFAULT_AS_OF).timestamp())
+    }
+}
+
+impl Group {
+    fn membership(&self) -> Option<GroupMembership> {
+        let chain = match self {
+            Self::Handle(handle) => vec![handle.clone()],
+            Self::Chain(chain) => chain.clone(),
+        };
+        Some(GroupMembership { handle: chain.last()?.clone(), chain })
+    }
+}
+
+/// One case.
+#[derive(Clone, Debug)]
+pub(super) struct PolicyCase {
+    file: String,
+    description: String,
+    person: Person,
+    role: String,
+    decision: Verdict,
+    reasons: Option<BTreeSet<String>>,
+}
+
+/// What the policies must say, in the words of explanations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Allow,
+    Deny,
+    NoPermit,
+    Error,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    description: String,
+    #[serde(default)]
+    subject: Subject,
+    #[serde(default)]
+    groups: Vec<Group>,
+    #[serde(default)]
+    nominated: BTreeSet<String>,
+    #[serde(default, deserialize_with = "golden::instant")]
+    as_of: Option<Instant>,
+    role: String,
+    decision: Verdict,
+    /// The `@id`s of the permits that give the role, or of the forbids that deny it.
+    reasons: Option<BTreeSet<String>>,
+}
+
+/// What a file of tests may name.
+pub(super) struct Known<'a> {
+    /// The roles of the catalogue.
+    pub catalogue: &'a BTreeSet<&'a str>,
+    /// The `@id`s.
+    pub policies: &'a BTreeMap<String, String>,
+    /// The declared tags.
+    pub tags: Option<&'a DeclaredTags>,
+}
+
+/// Reads a file of cases; without a catalogue all is checked but the names.
+pub(super) fn read(file: &str, text: &str, known: Option<&Known<'_>>) -> Result<Vec<PolicyCase>, Vec<Diagnostic>> {
+    let written: Vec<Written> = serde_json::from_str(text).map_err(|error| vec![json_problem(file, text, &error)])?;
+    let mut problems = Vec::new();
+    let at = |needle: &str, message: String| match text.find(&format!("\"{needle}\"")) {
+        Some(start) => Diagnostic::at(file, text, start..start + needle.len() + 2, message),
+        None => Diagnostic::of_file(file, message),
+    };
+    if written.len() > CASES_LIMIT {
+        problems.push(Diagnostic::of_file(file, format!("the file has {} cases: at most {CASES_LIMIT} are allowed", written.len())));
+    }
+    let mut descriptions = BTreeSet::new();
+    for case in &written {
+        if case.description.trim().is_empty() || !descriptions.insert(fold(&case.description)) {
+            problems.push(at(&case.description, "each case has a description of its own".into()));
+        }
+        let Some(known) = known else { continue };
+        for role in case.nominated.iter().chain([&case.role]).filter(|role| !known.catalogue.contains(role.as_str())) {
+            problems.push(at(role, format!("the catalogue has no role `{role}`")));
+        }
+        for policy in case.reasons.iter().flatten().filter(|policy| !known.policies.contains_key(*policy)) {
+            problems.push(at(policy, format!("no policy has the `@id` `{policy}`")));
+        }
+        for (tag, values) in known.tags.iter().flat_map(|_| &case.subject.tags) {
+            match known.tags.and_then(|tags| tags.get(tag)) {
+                None => problems.push(at(tag, format!("the tag `{tag}` is not declared in tenant.toml"))),
+                Some(declared) if declared.is_empty() => {}
+                Some(declared) => {
+                    let strange = values.iter().find(|value| !declared.contains(*value));
+                    problems.extend(strange.map(|value| at(value, format!("the tag `{tag}` is not declared to have the value `{value}`"))));
+                }
+            }
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let case = |written: Written| PolicyCase {
+        file: file.to_owned(),
+        description: written.description,
+        person: Person { subject: written.subject, groups: written.groups, nominated: written.nominated, as_of: written.as_of },
+        role: written.role,
+        decision: written.decision,
+        reasons: written.reasons,
+    };
+    Ok(written.into_iter().map(case).collect())
+}
+
+impl PolicyCase {
+    /// Runs the case.
+    pub(super) fn run(&self, policies: &Policies) -> GoldenResult {
+        let explained = self.person.explain(policies, &self.role);
+        let (expected, actual) = (self.expected(), explained.as_ref().map_or(Value::Null, |explained| self.said(explained)));
+        let mut diff = golden::difference(&expected, &actual);
+        // Whoever reads the difference asks why next.
+        if let (Some(diff), Some(explained)) = (&mut diff, explained) {
+            for miss in explained.nearest {
+                diff.push_str(&format!(" # `{}`: {}\n", miss.policy, miss.unmet));
+            }
+        }
+        GoldenResult { file: self.file.clone(), name: self.description.clone(), diff }
+    }
+
+    fn expected(&self) -> Value {
+        let decision = match self.decision {
+            Verdict::Allow => "allow",
+            Verdict::Deny => "deny",
+            Verdict::NoPermit => "no_permit",
+            Verdict::Error => "error",
+        };
+        match &self.reasons {
+            Some(reasons) => json!({"role": self.role, "decision": decision, "reasons": reasons}),
+            None => json!({"role": self.role, "decision": decision}),
+        }
+    }
+
+    /// What was said of that which is expected; of another decision always by which policies.
+    fn said(&self, explained: &Explanation) -> Value {
+        let decided = if explained.decision == "deny" { &explained.forbids } else { &explained.reasons };
+        let reasons: BTreeSet<&str> = decided.iter().map(|reason| reason.policy.as_str()).collect();
+        let same = self.expected()["decision"] == explained.decision;
+        if self.reasons.is_none() && same {
+            return json!({"role": self.role, "decision": explained.decision});
+        }
+        json!({"role": self.role, "decision": explained.decision, "reasons": reasons})
+    }
+}

@@ -1,0 +1,123 @@
+//! A tenant folder's policies without its plugins: the settings, the policies and their tests, checked, formatted, linted, tested and asked
+//! in a moment, on an author's machine as on a server.
+
+use std::collections::BTreeSet;
+
+use super::folder::Kind;
+use super::golden::GoldenResult;
+use super::policy_test::{Person, PolicyCase};
+use super::settings::Settings;
+use super::{Check, Files, folder};
+use crate::diagnostic::Diagnostic;
+use crate::policies::{self, Explanation, Facts, Policies, PolicyDifference};
+
+/// What a folder says about roles.
+pub struct Rulebook {
+    settings: Settings,
+    sources: Vec<(String, String)>,
+    policies: Policies,
+    cases: Vec<PolicyCase>,
+}
+
+/// A policy file that is laid out differently than `rolecall policy fmt` would.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+pub struct Formatted {
+    /// Its path.
+    pub path: String,
+    /// Its text in the one layout.
+    pub text: String,
+    /// A unified diff from what it is to that.
+    pub diff: String,
+}
+
+impl Rulebook {
+    /// Reads settings, policies and policy tests, and leaves the rest alone.
+    ///
+    /// # Errors
+    /// Every problem that was found.
+    pub fn read(files: &Files) -> Result<Self, Vec<Diagnostic>> {
+        let concerned: Files =
+            files.iter().filter(|(path, _)| is_rule(path)).map(|(path, contents)| (path.clone(), contents.clone())).collect();
+        let mut check = Check { files: &concerned, problems: folder::check(&concerned) };
+        let settings = check.settings();
+        let sources = check.sources();
+        let policies = check.policies(&sources, settings.as_ref());
+        let cases = check.policy_tests(&sources, settings.as_ref());
+        match (settings, policies) {
+            (Some(settings), Some(policies)) if check.problems.is_empty() => Ok(Self { settings, sources, policies, cases }),
+            _ => Err(check.report()),
+        }
+    }
+
+    /// Runs the policy tests.
+    #[must_use]
+    pub fn test(&self) -> Vec<GoldenResult> {
+        self.cases.iter().map(|case| case.run(&self.policies)).collect()
+    }
+
+    /// The policies.
+    #[must_use]
+    pub fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
+    /// What the policies say that nobody can have meant. Without `facts.handles` those that the folder declares are all there are,
+    /// if it declares any.
+    ///
+    /// # Errors
+    /// A policy that can't be taken apart.
+    pub fn lint(&self, facts: Facts) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+        let declared: BTreeSet<String> = self.settings.declared_handles.values().map(|handle| handle.0.clone()).collect();
+        let handles = match facts.handles {
+            Some(known) => Some(&known | &declared),
+            None => (!declared.is_empty()).then_some(declared),
+        };
+        policies::lint_policies(&self.sources, &self.settings.roles, &Facts { handles, ..facts })
+    }
+
+    /// Why a person has a role or has not; `None` for a role that the catalogue does not have.
+    #[must_use]
+    pub fn explain(&self, person: &Person, role: &str) -> Option<Explanation> {
+        person.explain(&self.policies, role)
+    }
+}
+
+/// Whether a file has a say in a rulebook.
+#[must_use]
+pub fn is_rule(path: &str) -> bool {
+    matches!(Kind::of(path), Some(Kind::Settings | Kind::Policy | Kind::PolicyTest))
+}
+
+/// The policy files that are laid out differently than they would be.
+///
+/// # Errors
+/// What keeps files from being parsed.
+pub fn format(files: &Files) -> Result<Vec<Formatted>, Vec<Diagnostic>> {
+    let mut check = Check { files, problems: Vec::new() };
+    let (mut problems, mut found) = (Vec::new(), Vec::new());
+    for (path, text) in check.sources() {
+        match policies::format(&path, &text) {
+            Ok(after) => found.extend(laid_out(&path, &text, after)),
+            Err(wrong) => problems.extend(wrong),
+        }
+    }
+    check.problems.extend(problems);
+    if check.problems.is_empty() { Ok(found) } else { Err(check.report()) }
+}
+
+/// A file that is laid out differently.
+#[must_use]
+pub fn laid_out(path: &str, before: &str, after: String) -> Option<Formatted> {
+    let diff = similar::TextDiff::from_lines(before, &after).unified_diff().header(&format!("a/{path}"), &format!("b/{path}")).to_string();
+    (before != after).then(|| Formatted { path: path.to_owned(), text: after, diff })
+}
+
+/// What differs between the policies of two folders.
+#[must_use]
+pub fn policy_diff(a: &Files, b: &Files) -> PolicyDifference {
+    let sources = |files: &Files| Check { files, problems: Vec::new() }.sources();
+    policies::diff(&sources(a), &sources(b))
+}
+
+#[cfg(test)]
+mod tests;
