@@ -15,12 +15,14 @@ pub(super) const SQLITE: &[Script] = &[
     (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
     (2, "plugin records", include_str!("../../migrations/sqlite/0002_plugin_records.sql")),
     (3, "trials", include_str!("../../migrations/sqlite/0003_trials.sql")),
+    (4, "history", include_str!("../../migrations/sqlite/0004_history.sql")),
 ];
 /// PostgreSQL's.
 pub(super) const POSTGRES: &[Script] = &[
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
     (2, "plugin records", include_str!("../../migrations/postgres/0002_plugin_records.sql")),
     (3, "trials", include_str!("../../migrations/postgres/0003_trials.sql")),
+    (4, "history", include_str!("../../migrations/postgres/0004_history.sql")),
 ];
 
 /// Applies what is missing. Hosts that start at once wait for one another.
