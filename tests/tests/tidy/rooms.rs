@@ -29,6 +29,7 @@ const ROOMS: &[&str] = &[
     "journal",
     "watch",
     "issuer",
+    "history",
     "lifecycle",
     "evaluation",
     "revision",
