@@ -78,6 +78,12 @@ pub struct Verified {
 }
 
 impl Verified {
+    /// Adds what was found elsewhere.
+    pub fn add(&mut self, findings: Vec<Finding>) {
+        self.found += findings.len();
+        self.findings.extend(findings.into_iter().take(FINDINGS_LIMIT.saturating_sub(self.findings.len())));
+    }
+
     fn finds(&mut self, what: Wrong, seq: Option<i64>, batch: Option<i64>, message: String) {
         self.found += 1;
         if self.findings.len() < FINDINGS_LIMIT {

@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod connections;
 pub mod credentials;
 pub mod handles;
+pub mod history;
 pub mod journal;
 pub mod plugins;
 pub mod revisions;

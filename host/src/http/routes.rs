@@ -9,12 +9,13 @@ use axum::http::{Method, StatusCode};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::api::{accounts, connections, credentials, handles, journal, plugins, revisions, targets, tenants, tokens, trials};
+use super::api::{accounts, connections, credentials, handles, history, journal, plugins, revisions, targets, tenants, tokens, trials};
 use super::guards::{Access, Guarded};
 use super::openapi::{ScimBulk, ScimErrorBody, ScimList, ScimPatch, ScimResource, ScimSearch};
 use super::scim::{self, Groups, Users, bulk, discovery, listing};
 use super::{api, oauth, operations};
 use crate::app::App;
+use crate::history::verify::Verified;
 use crate::model::{Issuer, Trial};
 use crate::policies::Explanation;
 use crate::store::records::PluginKey;
@@ -135,10 +136,21 @@ fn delete<H: Handler<T, Arc<App>>, T: Guarded + 'static>(
 /// Every route.
 #[must_use]
 pub fn all() -> Vec<Route> {
-    [of_operations(), of_scim(), of_discovery(), of_tenants(), of_connections(), of_revisions(), of_trials(), of_plugins(), of_accounts()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        of_operations(),
+        of_scim(),
+        of_discovery(),
+        of_tenants(),
+        of_connections(),
+        of_revisions(),
+        of_trials(),
+        of_plugins(),
+        of_accounts(),
+        of_history(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn of_operations() -> Vec<Route> {
@@ -468,6 +480,42 @@ fn of_accounts() -> Vec<Route> {
         )
         .body::<targets::TargetWrite>()
         .answers::<targets::TargetAnswer>(ok),
+    ]
+}
+
+fn of_history() -> Vec<Route> {
+    use history as h;
+    let ok = StatusCode::OK;
+    vec![
+        get("/api/v1/tenants/{tenant}/history/batches", "list_history_batches", "The sealed batches of the tenant's history", h::batches)
+            .query::<h::BatchQuery>()
+            .answers::<h::BatchPage>(ok),
+        get("/api/v1/tenants/{tenant}/history/head", "read_history_head", "The signed head of the tenant's history, to be kept elsewhere", h::head)
+            .answers::<h::HeadAnswer>(ok),
+        post(
+            "/api/v1/tenants/{tenant}/history/verify",
+            "verify_history",
+            "Verifies a part of the tenant's history; `next` says where to go on",
+            h::verify,
+        )
+        .body::<h::VerifyRequest>()
+        .answers::<Verified>(ok),
+        get(
+            "/api/v1/tenants/{tenant}/history/roles/{role}",
+            "list_role_holders",
+            "Who had a role at some time, and why",
+            h::holders,
+        )
+        .query::<h::HeldQuery>()
+        .answers::<h::HeldList>(ok),
+        get(
+            "/api/v1/tenants/{tenant}/accounts/{account}/roles",
+            "list_roles_held",
+            "Which roles an account had at some time, what state it was in, and why",
+            h::roles,
+        )
+        .query::<h::HeldQuery>()
+        .answers::<h::HeldList>(ok),
     ]
 }
 

@@ -31,6 +31,7 @@ mod postgres_only;
 mod races;
 mod records;
 mod removal;
+mod sealed;
 mod sqlite_only;
 mod tenancy;
 mod trials;
