@@ -135,11 +135,7 @@ pub async fn verify(
 }
 
 /// What stood when the range began, and the events outside of it that ended what began in it.
-async fn around(
-    store: &dyn Store,
-    tenant: &TenantId,
-    evidence: &Evidence,
-) -> Result<(Vec<Standing>, Vec<StoredEvent>), StoreError> {
+async fn around(store: &dyn Store, tenant: &TenantId, evidence: &Evidence) -> Result<(Vec<Standing>, Vec<StoredEvent>), StoreError> {
     let Some(first) = evidence.events.first().map(|event| event.seq) else { return Ok((Vec::new(), Vec::new())) };
     let last = evidence.events.last().map_or(first, |event| event.seq);
     let mut keys: BTreeSet<(AccountId, String)> = standing::keys(&evidence.events).into_iter().collect();

@@ -54,5 +54,3 @@ GRANT UPDATE (until_at, until_seq) ON standings TO rolecall_app;
 -- What finds events to be sealed across tenants.
 CREATE POLICY platform ON history_batches FOR SELECT TO rolecall_platform USING (true);
 GRANT SELECT (tenant, last_seq) ON history_batches TO rolecall_platform;
-CREATE POLICY platform ON event_heads FOR SELECT TO rolecall_platform USING (true);
-GRANT SELECT (tenant, last_seq) ON event_heads TO rolecall_platform;

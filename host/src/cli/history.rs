@@ -24,9 +24,11 @@ const ANCHOR_BYTES: u64 = 16 * 1024;
 #[derive(clap::Subcommand)]
 pub enum History {
     /// Look for events that were altered, removed or reordered
-    #[command(after_help = "Examples:\n  rolecall history verify --tenant acme\n  rolecall history verify --tenant acme --anchor head.json\n\n\
+    #[command(
+        after_help = "Examples:\n  rolecall history verify --tenant acme\n  rolecall history verify --tenant acme --anchor head.json\n\n\
         Without a head that was kept elsewhere, an end that was cut off and sealed anew can't be told from one that never was.\n\
-        Exit code 1 when something is wrong.")]
+        Exit code 1 when something is wrong."
+    )]
     Verify {
         /// A head that `rolecall history head` wrote
         #[arg(long, value_name = "FILE")]
@@ -147,7 +149,9 @@ async fn head(out: Option<&Path>, at: At, output: Output) -> anyhow::Result<()> 
     let shown = path.display();
     let written = std::fs::File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
     written.with_context(|| format!("the head can't be written to `{shown}`"))?;
-    output.show(head, |_| Ok(format!("the head up to event {} is in `{shown}`; signed with {}\n", word(&head["last"]), word(&head["public_key"]))))
+    output.show(head, |_| {
+        Ok(format!("the head up to event {} is in `{shown}`; signed with {}\n", word(&head["last"]), word(&head["public_key"])))
+    })
 }
 
 fn check(path: &Path, public_key: Option<&str>, output: Output) -> anyhow::Result<()> {

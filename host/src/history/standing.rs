@@ -191,8 +191,12 @@ mod tests {
             event(5, 50, "ana", "grant.added", &granted),
         ];
         let all = project(Vec::new(), &events);
-        let expected =
-            [(1, "effective", 10, Some(20), 10), (2, "retained", 20, Some(30), 10), (3, "effective", 30, Some(40), 10), (5, "effective", 50, None, 50)];
+        let expected = [
+            (1, "effective", 10, Some(20), 10),
+            (2, "retained", 20, Some(30), 10),
+            (3, "effective", 30, Some(40), 10),
+            (5, "effective", 50, None, 50),
+        ];
         assert_eq!(spans(&all.began), expected);
         assert_eq!(all.began[1].reasons, reasons.to_string(), "what is retained is retained for the reasons that it had");
         assert_eq!((all.began[1].revision.clone(), all.began[1].deadline), (Some("r1".into()), Some(Instant(1_790_000_000_000_000))));

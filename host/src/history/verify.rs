@@ -225,7 +225,9 @@ fn agree(made: &Standing, kept: &Standing, last: i64, ending: &[StoredEvent]) ->
         }
         (same.until, same.until_seq) = (None, None);
     }
-    same == Standing { reasons: String::new(), ..made.clone() } && json(&made.reasons).is_some() && json(&made.reasons) == json(&kept.reasons)
+    same == Standing { reasons: String::new(), ..made.clone() }
+        && json(&made.reasons).is_some()
+        && json(&made.reasons) == json(&kept.reasons)
 }
 
 fn check_tail(verified: &mut Verified, last: i64, tail: &Tail) {
@@ -235,7 +237,12 @@ fn check_tail(verified: &mut Verified, last: i64, tail: &Tail) {
     }
     for (seq, expected) in unsealed.iter().zip(last.saturating_add(1)..) {
         if *seq != expected {
-            return verified.finds(Wrong::EventMissing, Some(expected), None, format!("event {expected} is missing, which is not sealed yet"));
+            return verified.finds(
+                Wrong::EventMissing,
+                Some(expected),
+                None,
+                format!("event {expected} is missing, which is not sealed yet"),
+            );
         }
     }
     let highest = highest.unwrap_or_default();
@@ -267,11 +274,15 @@ pub fn compare(key: &VerifyingKey, tenant: &TenantId, anchor: &Anchor, stored: O
     }
     match stored {
         None => {
-            let message = format!("batch {} is missing, which the anchor names: history up to event {} was cut off", anchor.batch, anchor.last);
+            let message =
+                format!("batch {} is missing, which the anchor names: history up to event {} was cut off", anchor.batch, anchor.last);
             finding(Wrong::AnchorDiffers, message)
         }
         Some(stored) if hex(&stored.hash) != anchor.hash || (stored.first, stored.last) != (anchor.first, anchor.last) => {
-            let message = format!("batch {} is another than the one that the anchor was taken of: history up to event {} was rewritten", anchor.batch, anchor.last);
+            let message = format!(
+                "batch {} is another than the one that the anchor was taken of: history up to event {} was rewritten",
+                anchor.batch, anchor.last
+            );
             finding(Wrong::AnchorDiffers, message)
         }
         Some(_) => Vec::new(),

@@ -490,8 +490,13 @@ fn of_history() -> Vec<Route> {
         get("/api/v1/tenants/{tenant}/history/batches", "list_history_batches", "The sealed batches of the tenant's history", h::batches)
             .query::<h::BatchQuery>()
             .answers::<h::BatchPage>(ok),
-        get("/api/v1/tenants/{tenant}/history/head", "read_history_head", "The signed head of the tenant's history, to be kept elsewhere", h::head)
-            .answers::<h::HeadAnswer>(ok),
+        get(
+            "/api/v1/tenants/{tenant}/history/head",
+            "read_history_head",
+            "The signed head of the tenant's history, to be kept elsewhere",
+            h::head,
+        )
+        .answers::<h::HeadAnswer>(ok),
         post(
             "/api/v1/tenants/{tenant}/history/verify",
             "verify_history",
@@ -500,14 +505,9 @@ fn of_history() -> Vec<Route> {
         )
         .body::<h::VerifyRequest>()
         .answers::<Verified>(ok),
-        get(
-            "/api/v1/tenants/{tenant}/history/roles/{role}",
-            "list_role_holders",
-            "Who had a role at some time, and why",
-            h::holders,
-        )
-        .query::<h::HeldQuery>()
-        .answers::<h::HeldList>(ok),
+        get("/api/v1/tenants/{tenant}/history/roles/{role}", "list_role_holders", "Who had a role at some time, and why", h::holders)
+            .query::<h::HeldQuery>()
+            .answers::<h::HeldList>(ok),
         get(
             "/api/v1/tenants/{tenant}/accounts/{account}/roles",
             "list_roles_held",

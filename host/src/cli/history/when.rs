@@ -26,7 +26,8 @@ pub fn read(at: &str, zone: Option<&str>) -> Result<When, ConfigError> {
     if let Ok(instant) = at.parse::<Timestamp>() {
         return Ok(When { at: instant, to: None, words: format!("at {instant}") });
     }
-    let date: Date = at.parse().map_err(|_| {
+    // A time without an offset would be read as its date alone.
+    let date = at.parse::<Date>().ok().filter(|date| date.to_string() == at).ok_or_else(|| {
         invalid("at", format!("is `{at}`: give a date (`2026-09-21`), or an instant with its offset (`2026-09-21T14:00:00Z`)"))
     })?;
     let name = zone.unwrap_or("UTC");

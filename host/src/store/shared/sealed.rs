@@ -35,11 +35,12 @@ macro_rules! standing_columns {
 }
 
 /// Tenants with numbered events behind their last batch.
-pub(super) const UNSEALED: &str = "SELECT h.tenant FROM event_heads h WHERE h.last_seq > COALESCE(
-         (SELECT max(b.last_seq) FROM history_batches b WHERE b.tenant = h.tenant), 0) ORDER BY h.tenant";
+pub(super) const UNSEALED: &str = "SELECT t.tenant FROM tenants t
+     WHERE (SELECT max(e.seq) FROM events e WHERE e.tenant = t.tenant AND e.seq IS NOT NULL) > COALESCE(
+         (SELECT max(b.last_seq) FROM history_batches b WHERE b.tenant = t.tenant), 0)
+     ORDER BY t.tenant";
 /// The last batch.
-pub(super) const LAST: &str =
-    concat!("SELECT ", batch_columns!(), " FROM history_batches WHERE tenant = $1 ORDER BY number DESC LIMIT 1");
+pub(super) const LAST: &str = concat!("SELECT ", batch_columns!(), " FROM history_batches WHERE tenant = $1 ORDER BY number DESC LIMIT 1");
 /// Batches behind a number.
 pub(super) const BATCHES: &str =
     concat!("SELECT ", batch_columns!(), " FROM history_batches WHERE tenant = $1 AND number > $2 ORDER BY number LIMIT $3");
@@ -51,17 +52,13 @@ pub(super) const BATCH_OF: &str = "SELECT number FROM history_batches WHERE tena
 /// The first batch behind a number.
 pub(super) const BATCH_BEHIND: &str = "SELECT number FROM history_batches WHERE tenant = $1 AND number > $2 ORDER BY number LIMIT 1";
 /// The digests of batches.
-pub(super) const DIGESTS: &str =
-    "SELECT digests FROM history_batches WHERE tenant = $1 AND number >= $2 AND number <= $3 ORDER BY number";
+pub(super) const DIGESTS: &str = "SELECT digests FROM history_batches WHERE tenant = $1 AND number >= $2 AND number <= $3 ORDER BY number";
 /// Events behind a number.
 pub(super) const EVENTS: &str =
     concat!("SELECT ", event_columns!(), " FROM events WHERE tenant = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4");
 /// Standings that began in a range.
-pub(super) const BEGAN: &str = concat!(
-    "SELECT ",
-    standing_columns!(),
-    " FROM standings s WHERE s.tenant = $1 AND s.seq >= $2 AND s.seq <= $3 ORDER BY s.seq"
-);
+pub(super) const BEGAN: &str =
+    concat!("SELECT ", standing_columns!(), " FROM standings s WHERE s.tenant = $1 AND s.seq >= $2 AND s.seq <= $3 ORDER BY s.seq");
 /// The newest standing of each of several accounts and roles before a number.
 pub(super) const LATEST: &str = concat!(
     "SELECT ",
