@@ -34,6 +34,7 @@ mod doubts;
 mod folders;
 #[path = "all/handles.rs"]
 mod handles;
+#[path = "all/history.rs"]
 mod history;
 #[path = "all/hostile.rs"]
 mod hostile;

@@ -255,8 +255,11 @@ mod tests {
         made.collect()
     }
 
+    /// What an account and role came to with each event that changed it, and when that took effect: state and reasons.
+    type Changes = Vec<(i64, Option<(String, String)>)>;
+
     /// What each account and role came to with each event that changed it, and when that took effect.
-    fn replayed(events: &[StoredEvent]) -> BTreeMap<Key, Vec<(i64, Option<(String, String)>)>> {
+    fn replayed(events: &[StoredEvent]) -> BTreeMap<Key, Changes> {
         let mut replayed = BTreeMap::<Key, Vec<(i64, Option<(String, String)>)>>::new();
         for event in events {
             let data: Value = serde_json::from_str(&event.data).unwrap();
@@ -279,7 +282,7 @@ mod tests {
     }
 
     /// Who held what at an instant: account, role and state, reasons.
-    fn held_at(replayed: &BTreeMap<Key, Vec<(i64, Option<(String, String)>)>>, at: i64) -> Vec<(String, String, String)> {
+    fn held_at(replayed: &BTreeMap<Key, Changes>, at: i64) -> Vec<(String, String, String)> {
         let held = replayed.iter().filter_map(|((account, role), changes)| {
             let (state, reasons) = changes.iter().rfind(|(since, _)| *since <= at)?.1.clone()?;
             Some((account.0.clone(), format!("{role} {state}"), reasons))

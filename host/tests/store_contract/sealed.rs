@@ -304,7 +304,7 @@ async fn two_hosts_seal_the_same_history(fixture: Fixture) {
 async fn what_was_numbered_before_a_crash_is_sealed_after_it(fixture: Fixture) {
     append(&fixture.here(), START, vec![granted("grant.added", "ana", "dev", "p")]).await;
     while fixture.store.number_events().await.unwrap() > 0 {}
-    assert_eq!(fixture.store.unsealed().await.unwrap(), [fixture.tenant.clone()]);
+    assert_eq!(fixture.store.unsealed().await.unwrap(), std::slice::from_ref(&fixture.tenant));
     let host = fixture.another_host().await;
     while history::seal_all(&*host, &keyring(), START).await.unwrap() {}
     assert_eq!((host.unsealed().await.unwrap(), findings(&*host, &fixture.tenant).await), (vec![], vec![]));

@@ -14,7 +14,7 @@ on_both_databases! {
         let ada = text(&scim.post("/Users", user("ada@acme.example", json!({}))).await.expect(201)["id"]);
         scim.post("/Groups", group("Engineering", &[&ada])).await.expect(201);
         server.settle().await;
-        assert!(acme.roles("ada@acme.example").await.contains(&"developer".to_owned()));
+        assert!(acme.roles("ada@acme.example").await.contains("developer"));
         let held = acme.api.get("/history/roles/developer").await.expect(200);
         let one = &held["held"][0];
         assert_eq!((&one["user_name"], &one["state"], &one["until"]), (&json!("ada@acme.example"), &json!("effective"), &Value::Null), "{held}");
