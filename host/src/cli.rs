@@ -12,6 +12,7 @@ pub mod dev;
 mod event;
 mod exception;
 mod handle;
+mod history;
 mod hold;
 mod logging;
 mod plugin;
@@ -59,7 +60,7 @@ their right from ROLECALL_TOKEN, --token-file or --token.
 
 Exit codes:
   0  done
-  1  found wrong: a broken folder, a failing golden case, a difference, a server that ended
+  1  found wrong: a broken folder, a failing golden case, a difference, an altered history, a server that ended
   2  the command line or the settings make no sense
   3  the server refused, or can't be reached"
 )]
@@ -88,6 +89,8 @@ enum Command {
     Account(account::Account),
     Explain(account::Explain),
     Events(event::Events),
+    #[command(subcommand)]
+    History(history::History),
     #[command(subcommand)]
     Handle(handle::Handle),
     #[command(subcommand)]
@@ -144,6 +147,7 @@ async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
         Command::Account(account) => account.run(output).await,
         Command::Explain(explain) => explain.run(output).await,
         Command::Events(events) => events.run(output).await,
+        Command::History(history) => history.run(output).await,
         Command::Handle(handle) => handle.run(output).await,
         Command::Hold(hold) => hold.run(output).await,
         Command::Approval(approval) => approval.run(output).await,

@@ -144,6 +144,7 @@ pub struct Keyring {
     access_tokens: SecretKey,
     cursors: SecretKey,
     artefacts: SecretKey,
+    history: SecretKey,
 }
 
 impl Keyring {
@@ -154,7 +155,8 @@ impl Keyring {
         let (token_hash, cursors) = (derived(b"rolecall token hash v1"), derived(b"rolecall cursors v1"));
         let access_tokens = derived(b"rolecall access tokens v1");
         let artefacts = derived(b"rolecall compiled plugins v1");
-        Self { master, token_hash, access_tokens, cursors, artefacts }
+        let history = derived(b"rolecall history heads v1");
+        Self { master, token_hash, access_tokens, cursors, artefacts, history }
     }
 
     /// Reads the master key file, or makes it (readable by its owner only) when there is none.
@@ -201,6 +203,14 @@ impl Keyring {
     #[must_use]
     pub fn artefacts(&self) -> &SecretKey {
         &self.artefacts
+    }
+
+    /// The key that signs the heads of histories: the same in every process of an installation.
+    ///
+    /// # Errors
+    /// Never: a derived key is always one that signs.
+    pub fn history(&self) -> Result<signature::SigningKey, signature::SignatureError> {
+        signature::SigningKey::from_seed(&self.history.0)
     }
 
     /// The keyed hash under which a token is stored and found, in hexadecimal.
@@ -269,7 +279,13 @@ pub fn same(a: &str, b: &str) -> bool {
 /// SHA-256 in lower-case hexadecimal.
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+    hex(&sha256(bytes))
+}
+
+/// SHA-256.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
 }
 
 /// HMAC-SHA-256 (RFC 2104).

@@ -1,4 +1,4 @@
-//! What runs without a request: fan-outs, pending evaluations, numbering of events, deliveries. All of it is data in the
+//! What runs without a request: fan-outs, pending evaluations, numbering and sealing of events, deliveries. All of it is data in the
 //! database, so that several processes can share it and a crash loses nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,12 +9,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::App;
+use crate::history::HistoryError;
 use crate::journal::LOG_DAYS_LIMIT;
 use crate::model::{Actor, Cause, ConnectionId, Instant, ResourceId, TenantId};
 use crate::provisioning::people;
 use crate::store::{DeliveryResult, DueDelivery, DuePerson, StoreError};
 use crate::watch::LINES_DAYS_LIMIT;
-use crate::{tenancy, trial};
+use crate::{history, tenancy, trial};
 
 /// How many due people one round claims.
 const PEOPLE_PER_ROUND: i64 = 200;
@@ -38,6 +39,8 @@ const FORGOTTEN_AT_ONCE: i64 = 1_000;
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// How many requests for approvals one round reminds of.
 const REMINDERS_PER_ROUND: i64 = 200;
+/// How often numbered events are sealed: what is not sealed can be altered unseen, and each time makes a batch of a tenant in use.
+const SEAL_PAUSE: Duration = Duration::from_secs(5);
 /// The pause after the database could not be reached.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -47,6 +50,7 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let journal = tokio::spawn(write_journal_until(Arc::clone(&app), stop.clone()));
     let simulations = tokio::spawn(simulate_until(Arc::clone(&app), stop.clone()));
     let revisions = tokio::spawn(look_after_revisions_until(Arc::clone(&app), stop.clone()));
+    let history = tokio::spawn(seal_until(Arc::clone(&app), stop.clone()));
     bind_handles(&app).await;
     let mut work = Work::default();
     while !*stop.borrow() {
@@ -81,6 +85,9 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     if let Err(error) = revisions.await {
         tracing::error!(%error, "the job that looks after fresh revisions ended abruptly");
     }
+    if let Err(error) = history.await {
+        tracing::error!(%error, "the job that seals history ended abruptly");
+    }
 }
 
 /// Does everything that is due now, until nothing is: for tests, the demo and draining.
@@ -96,6 +103,7 @@ pub async fn run_until_idle(app: &Arc<App>) -> Result<(), StoreError> {
         if !worked && !evaluated && !trial::simulate_next(app).await? && !deliver_round(app).await? {
             app.journal.flush(&*app.store).await?;
             look_after_revisions(app).await?;
+            while seal_history(app).await? {}
             return app.watch.flush(&*app.store, app.clock.now()).await;
         }
     }
@@ -244,6 +252,37 @@ async fn remind(app: &Arc<App>) -> Result<bool, StoreError> {
         app.store.remind(tenant, REMINDERS_PER_ROUND, &actor, now).await?;
     }
     Ok(!due.is_empty())
+}
+
+/// Seals numbered events every now and then, and once more at the end.
+async fn seal_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let stopping = *stop.borrow();
+        let pause = match seal_history(&app).await {
+            Ok(true) if !stopping => continue,
+            Ok(_) => SEAL_PAUSE,
+            Err(error) => {
+                log_failure("the sealing of history", &error);
+                AFTER_FAILURE
+            }
+        };
+        if stopping {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+async fn seal_history(app: &App) -> Result<bool, StoreError> {
+    match history::seal_all(&*app.store, &app.keyring, app.clock.now()).await {
+        Ok(more) => Ok(more),
+        Err(HistoryError::Store(error)) => Err(error),
+        // Neither comes here: gaps are said in the log, and the key is one that signs.
+        Err(error @ (HistoryError::Gap { .. } | HistoryError::Key(_))) => Err(StoreError::Corrupt(error.to_string())),
+    }
 }
 
 /// Removes entries of the provisioning log and results of trials that are too old, in bounded batches.

@@ -46,7 +46,7 @@ pub const POLICIES_LIMIT: usize = 1_000;
 pub const SCHEMA: &str = include_str!("../../policies/rolecall.cedarschema");
 
 /// A role of the tenant's catalogue.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Role {
     /// Its id.

@@ -12,6 +12,7 @@
 mod condition;
 mod connection;
 mod failure;
+pub mod history;
 mod keys;
 mod migrations;
 mod nesting;
@@ -643,7 +644,7 @@ pub trait Platform: Send + Sync {
 
 /// Everything that is asked for one tenant.
 #[async_trait]
-pub trait Store: Platform + Connections + Trials + Rulings + records::PluginRecords {
+pub trait Store: Platform + Connections + Trials + Rulings + records::PluginRecords + history::History {
     /// Creates the tenant if it does not exist; `managed_by` of an existing one is left as it is.
     async fn ensure_tenant(&self, tenant: &TenantId, name: &str, managed_by: &str, at: Instant) -> Result<Tenant>;
     /// The tenant, or `None`.

@@ -73,6 +73,24 @@ impl Database {
         self.folder.path().join("rolecall.db")
     }
 
+    /// Runs a statement behind the server's back, as somebody does who can write to the database.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn alter(&self, statement: &'static str) {
+        let altered = match self.kind {
+            Kind::Sqlite => {
+                let mut conn = sqlx::SqliteConnection::connect(&self.url).await.expect("the file can be opened");
+                conn.execute(statement).await.map(|done| done.rows_affected())
+            }
+            Kind::Postgres => {
+                let mut conn = PgConnection::connect(&self.url).await.expect("the database answers");
+                conn.execute(statement).await.map(|done| done.rows_affected())
+            }
+        };
+        assert!(altered.expect("the statement runs") > 0, "`{statement}` altered nothing");
+    }
+
     /// Removes the database, whoever is still connected.
     async fn remove(self) {
         if let Some(name) = self.name {

@@ -36,6 +36,8 @@ mod folders;
 mod governance;
 #[path = "all/handles.rs"]
 mod handles;
+#[path = "all/history.rs"]
+mod history;
 #[path = "all/hostile.rs"]
 mod hostile;
 #[path = "all/jwt.rs"]

@@ -10,13 +10,15 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::api::{
-    accounts, connections, credentials, governance, handles, journal, plugins, policies, revisions, targets, tenants, tokens, trials,
+    accounts, connections, credentials, governance, handles, history, journal, plugins, policies, revisions, targets, tenants, tokens,
+    trials,
 };
 use super::guards::{Access, Guarded};
 use super::openapi::{ScimBulk, ScimErrorBody, ScimList, ScimPatch, ScimResource, ScimSearch};
 use super::scim::{self, Groups, Users, bulk, discovery, listing};
 use super::{api, oauth, operations};
 use crate::app::App;
+use crate::history::verify::Verified;
 use crate::model::{Hold, Issuer, Ruling, Trial};
 use crate::policies::{Explanation, PolicyDifference};
 use crate::store::records::PluginKey;
@@ -149,6 +151,7 @@ pub fn all() -> Vec<Route> {
         of_policies(),
         of_accounts(),
         of_governance(),
+        of_history(),
     ]
     .into_iter()
     .flatten()
@@ -566,6 +569,42 @@ fn of_governance() -> Vec<Route> {
         .body::<g::NewException>()
         .answers::<Ruling>(created),
         delete("/api/v1/tenants/{tenant}/exceptions/{exception}", "end_exception", "Ends an exception before its time", g::end_exception),
+    ]
+}
+
+fn of_history() -> Vec<Route> {
+    use history as h;
+    let ok = StatusCode::OK;
+    vec![
+        get("/api/v1/tenants/{tenant}/history/batches", "list_history_batches", "The sealed batches of the tenant's history", h::batches)
+            .query::<h::BatchQuery>()
+            .answers::<h::BatchPage>(ok),
+        get(
+            "/api/v1/tenants/{tenant}/history/head",
+            "read_history_head",
+            "The signed head of the tenant's history, to be kept elsewhere",
+            h::head,
+        )
+        .answers::<h::HeadAnswer>(ok),
+        post(
+            "/api/v1/tenants/{tenant}/history/verify",
+            "verify_history",
+            "Verifies a part of the tenant's history; `next` says where to go on",
+            h::verify,
+        )
+        .body::<h::VerifyRequest>()
+        .answers::<Verified>(ok),
+        get("/api/v1/tenants/{tenant}/history/roles/{role}", "list_role_holders", "Who had a role at some time, and why", h::holders)
+            .query::<h::HeldQuery>()
+            .answers::<h::HeldList>(ok),
+        get(
+            "/api/v1/tenants/{tenant}/accounts/{account}/roles",
+            "list_roles_held",
+            "Which roles an account had at some time, what state it was in, and why",
+            h::roles,
+        )
+        .query::<h::HeldQuery>()
+        .answers::<h::HeldList>(ok),
     ]
 }
 

@@ -50,6 +50,16 @@ macro_rules! items_of {
         concat!("(SELECT unnest(CAST(", $parameter, " AS TEXT[])) COLLATE \"C\" AS item)")
     };
 }
+/// Pairs of texts, bound as a JSON array of arrays, as a table with the columns `one` and `two`.
+macro_rules! pairs_of {
+    ($parameter:literal) => {
+        concat!(
+            "(SELECT (pair ->> 0) COLLATE \"C\" AS one, (pair ->> 1) COLLATE \"C\" AS two FROM json_array_elements(CAST(",
+            $parameter,
+            " AS JSON)) AS pair)"
+        )
+    };
+}
 /// Rows of a subquery as one JSON array of arrays: NULL or an empty one for none.
 macro_rules! json_rows {
     ($first:expr, $($column:expr),+) => {

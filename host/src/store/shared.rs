@@ -2,7 +2,7 @@
 //!
 //! This file and `shared/` are compiled twice, as a child of `sqlite.rs` and as a child of `postgres.rs`. What differs comes
 //! from the parent: the types [`Db`], [`Conn`], [`Backend`] and [`TextList`], the locks, and the macros `any_of!`, `items_of!`,
-//! `json_rows!`, `for_update!` and `skip_locked!` for the words in which the SQL differs. A method here opens a transaction and calls one
+//! `pairs_of!`, `json_rows!`, `for_update!` and `skip_locked!` for the words in which the SQL differs. A method here opens a transaction and calls one
 //! function of `shared/`, which knows nothing of how transactions begin and end.
 
 /// A read on a connection for one statement; on another one where it turns out that the server has closed this one meanwhile.
@@ -66,6 +66,8 @@ mod revisions;
 mod ruling_methods;
 #[path = "shared/rulings.rs"]
 mod rulings;
+#[path = "shared/sealed.rs"]
+mod sealed;
 #[path = "shared/signing.rs"]
 mod signing;
 #[path = "shared/tenancy.rs"]

@@ -35,6 +35,12 @@ macro_rules! items_of {
         concat!("(SELECT value AS item FROM json_each(", $parameter, "))")
     };
 }
+/// Pairs of texts, bound as a JSON array of arrays, as a table with the columns `one` and `two`.
+macro_rules! pairs_of {
+    ($parameter:literal) => {
+        concat!("(SELECT json_extract(value, '$[0]') AS one, json_extract(value, '$[1]') AS two FROM json_each(", $parameter, "))")
+    };
+}
 /// Rows of a subquery as one JSON array of arrays: NULL or an empty one for none.
 macro_rules! json_rows {
     ($first:expr, $($column:expr),+) => {

@@ -32,6 +32,7 @@ mod races;
 mod records;
 mod removal;
 mod rulings;
+mod sealed;
 mod sqlite_only;
 mod tenancy;
 mod trials;

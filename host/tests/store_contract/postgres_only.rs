@@ -48,7 +48,9 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
         revision: revision.clone(),
         ..crate::fixture::outcome(&ana, version)
     };
-    let events = vec![crate::fixture::personal_event("account.changed", &"account-ana".into(), "ana")];
+    let data = serde_json::json!({"state": "active"});
+    let stated = rolecall::model::NewEvent { data, ..crate::fixture::personal_event("account.changed", &"account-ana".into(), "ana") };
+    let events = vec![crate::fixture::personal_event("account.changed", &"account-ana".into(), "ana"), stated];
     here.commit(store::Change { bind_handle, persons: vec![granted], revision, events, ..here.change() }).await.unwrap();
     here.delete_user(&bob).await;
     crate::rulings::past_the_limit(&here, &ana).await;
@@ -78,6 +80,8 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
     fixture.store.start_trial(&fixture.tenant, &shadow).await.unwrap();
     let found = [crate::trials::difference(&fixture, "ana", rolecall::model::DifferenceKind::Gains, None)];
     fixture.store.add_to_trial(&fixture.tenant, "t", &shadow.summary, &found).await.unwrap();
+    while fixture.store.number_events().await.unwrap() > 0 {}
+    while rolecall::history::seal_all(&*fixture.store, &keyring(), START).await.unwrap() {}
     let owner = PgConnection::connect(&fixture.url).await.unwrap();
     (fixture, owner)
 }

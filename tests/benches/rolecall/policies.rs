@@ -22,7 +22,7 @@ pub fn many(count: usize) -> (String, Vec<Role>) {
         )
         .expect("writing to a string can't fail");
         let id = format!("role-{number}");
-        roles.push(Role { id, description: String::new(), risk: 1, privileged: false, app: None, families: Vec::new() });
+        roles.push(Role { id, risk: 1, ..Role::default() });
     }
     (text, roles)
 }
@@ -61,7 +61,7 @@ fn all_about_one_role(count: usize) -> Policies {
         )
         .expect("writing to a string can't fail");
     }
-    let roles = [Role { id: "role".into(), description: String::new(), risk: 1, privileged: false, app: None, families: Vec::new() }];
+    let roles = [Role { id: "role".into(), risk: 1, ..Role::default() }];
     Policies::compile(&[("policies/one.cedar".into(), text)], &roles).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 

@@ -30,6 +30,7 @@ const ROOMS: &[&str] = &[
     "journal",
     "watch",
     "issuer",
+    "history",
     "lifecycle",
     "evaluation",
     "revision",

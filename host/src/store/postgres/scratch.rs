@@ -16,7 +16,8 @@ pub(in super::super) const SETTLE: &[&str] = &["ANALYZE"];
 
 /// Whether a line of a plan goes through a whole table of people, events or deliveries.
 pub(in super::super) fn is_scan(line: &str) -> bool {
-    let walks_over = ["resources", "evaluations", "members", "events", "deliveries", "delivery_lanes", "emails"];
+    let walks_over =
+        ["resources", "evaluations", "members", "events", "deliveries", "delivery_lanes", "emails", "standings", "history_batches"];
     line.split_once("Seq Scan on ").is_some_and(|(_, rest)| walks_over.contains(&rest.split(' ').next().unwrap_or_default()))
 }
 

@@ -7,7 +7,9 @@ use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 use super::super::scratch::{PLAN, SETTLE, is_scan, open};
 use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
-use super::{Conn, Db, credentials, groups, guard, history, journal, outbox, people, revisions, rulings, tenancy, text_list, trials, work};
+use super::{
+    Conn, Db, credentials, groups, guard, history, journal, outbox, people, revisions, rulings, sealed, tenancy, text_list, trials, work,
+};
 use crate::model::{Instant, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
 use crate::store::{Store as _, Target};
@@ -75,6 +77,12 @@ const SEED: &[&str] = &[
      SELECT tenant, 'losses/role/r' || created, 0, 5 FROM resources WHERE kind = 'user'",
     "INSERT INTO guard_people (tenant, guard, account, at)
      SELECT tenant, 'losses/role/r' || (created % 500), 'a' || id, created FROM resources WHERE kind = 'user'",
+    "INSERT INTO history_batches (tenant, number, first_seq, last_seq, sealed, digests, hash, signature)
+     SELECT tenant, created, created * 10 - 9, created * 10, 0, document_key, document_key, document_key
+     FROM resources JOIN (SELECT tenant AS whose, sealed_key AS document_key FROM tenants) AS keys ON whose = tenant WHERE kind = 'user'",
+    "INSERT INTO standings (tenant, seq, account, role, state, reasons, since_at, until_at, held_since, held_seq)
+     SELECT tenant, created, 'a' || id, 'role' || (created % 20), 'effective', '[]', created, created + 500, created, created
+     FROM resources WHERE kind = 'user'",
     "INSERT INTO deliveries (tenant, target, event, lane, position, leaver, state, attempts)
      SELECT tenant, 'hook', id, id, position, seq IS NULL, CASE WHEN seq > 1500 THEN 'waiting' ELSE 'acknowledged' END, 0 FROM events",
     "INSERT INTO delivery_lanes (tenant, target, lane, leaver, next_at)
@@ -145,6 +153,31 @@ const CASES: &[Case] = &[
     (work::NEXT_DUE, As::Platform, &[], &["evaluations_due", "delivery_lanes_due"]),
     (history::UNNUMBERED, As::Platform, &[], &["events_unnumbered"]),
     (history::AFTER, As::Tenant, &[Text("t3"), Number(1_900), Number(10)], &["events_seq"]),
+    (sealed::UNSEALED, As::Platform, &[], &["history_batches", "events_seq"]),
+    (sealed::LAST, As::Tenant, &[Text("t3")], &["history_batches"]),
+    (sealed::BATCHES, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["history_batches"]),
+    (sealed::BEFORE, As::Tenant, &[Text("t3"), Number(100)], &["history_batches"]),
+    (sealed::BATCH_OF, As::Tenant, &[Text("t3"), Number(100)], &["history_batches_last"]),
+    (sealed::BATCH_BEHIND, As::Tenant, &[Text("t3"), Number(100)], &["history_batches"]),
+    (sealed::DIGESTS, As::Tenant, &[Text("t3"), Number(100), Number(110)], &[]),
+    (sealed::EVENTS, As::Tenant, &[Text("t3"), Number(1_900), Number(1_950), Number(10)], &["events_seq"]),
+    (sealed::EVENTS_AT, As::Tenant, &[Text("t3"), List(&["1900", "1950"])], &["events_seq"]),
+    (sealed::ENDS, As::Tenant, &[Text("t3")], &["events_seq"]),
+    (sealed::BEGAN, As::Tenant, &[Text("t3"), Number(100), Number(110)], &[]),
+    (sealed::LATEST, As::Tenant, &[Text("t3"), Text("[[\"au7\",\"role7\"]]"), Number(100)], &["standings_account"]),
+    (
+        sealed::HELD_ROLE,
+        As::Tenant,
+        &[Text("t3"), Text("role7"), Number(0), Number(5_000), Number(400), Number(300), Number(10)],
+        &["standings_role"],
+    ),
+    (
+        sealed::HELD_BY,
+        As::Tenant,
+        &[Text("t3"), Text("au7"), Number(0), Number(5_000), Number(400), Number(300), Number(10)],
+        &["standings_account"],
+    ),
+    (sealed::ROLE_END, As::Tenant, &[Text("t3"), Text("role7"), Number(0), Number(9)], &["standings_role"]),
     (outbox::DUE_TENANTS, As::Platform, &[Number(100), Truth(true), Number(10)], &["delivery_lanes_due"]),
     (outbox::DUE_LANES, As::Tenant, &[Text("t3"), Truth(true), Number(100), Number(10)], &["delivery_lanes_due", "deliveries_waiting"]),
     (outbox::HEAD, As::Tenant, &[Text("t3"), Text("hook"), Text("u1900")], &["deliveries_waiting"]),

@@ -16,7 +16,24 @@ pub(in super::super) const SETTLE: &[&str] = &[];
 
 /// Whether a line of a plan goes through a whole table of people, events or deliveries.
 pub(in super::super) fn is_scan(line: &str) -> bool {
-    let walks_over = ["resources", "r", "evaluations", "e", "members", "m", "events", "deliveries", "delivery_lanes", "l", "emails", "x"];
+    let walks_over = [
+        "resources",
+        "r",
+        "evaluations",
+        "e",
+        "members",
+        "m",
+        "events",
+        "deliveries",
+        "delivery_lanes",
+        "l",
+        "emails",
+        "x",
+        "standings",
+        "s",
+        "history_batches",
+        "b",
+    ];
     line.strip_prefix("SCAN ").is_some_and(|rest| walks_over.contains(&rest.split(' ').next().unwrap_or_default()))
 }
 
