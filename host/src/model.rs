@@ -182,7 +182,9 @@ pub use trial::{
     TrialKind, TrialState, TurnedAway, Watch,
 };
 mod failure;
+mod urgency;
 pub use failure::{CallInput, Failing, FailureDetail, FailureKind, Frame, LEVELS, LimitMet, LogLine, Spent};
+pub use urgency::{LIVE_IN_A_ROW, Urgency};
 
 word_enum!(
     /// Whether a connection takes part in provisioning.

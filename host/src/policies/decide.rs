@@ -189,13 +189,7 @@ impl Policies {
     }
 
     /// A decision with its reasons.
-    fn in_words(
-        &self,
-        decided: &Decided,
-        errors: Vec<PolicyFailure>,
-        principal: &Principal<'_>,
-        proposed: &BTreeSet<String>,
-    ) -> Decision {
+    fn in_words(&self, decided: &Decided, errors: Vec<PolicyFailure>, principal: &Principal<'_>, proposed: &BTreeSet<String>) -> Decision {
         let grant = |(role, permits): &(usize, Vec<usize>)| {
             let id = &self.roles[*role].id;
             RoleDecision { role: id.clone(), reasons: self.reasons(permits, principal, proposed.contains(id)) }

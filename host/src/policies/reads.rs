@@ -180,7 +180,10 @@ mod tests {
         check("principal.department like \"Sales*\" && principal has title", "title department");
         check("principal.hasTag(\"grade\") && principal.getTag(\"grade\").containsAny([\"a\", \"b\"])", "grade");
         check("if context.proposed then principal.userName == \"a\" else {\"x\": principal.costCenter}.x == \"b\"", "userName costCenter");
-        check("[principal.emailDomain, \"x\"].contains(\"y\") || principal.connection == Rolecall::Connection::\"c\"", "connection emailDomain");
+        check(
+            "[principal.emailDomain, \"x\"].contains(\"y\") || principal.connection == Rolecall::Connection::\"c\"",
+            "connection emailDomain",
+        );
         check("decimal(\"1.5\").lessThan(decimal(\"2.0\")) && resource.risk > 3 && context.asOf < datetime(\"2026-01-01\")", "");
         check("principal.manager == Rolecall::User::\"m\"", "manager m");
         check("principal in Rolecall::Group::\"g\" || principal in [Rolecall::Group::\"h\", Rolecall::Group::\"i\"]", "?");

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::people::{self, Case};
 use super::{Applied, Caller, Failure, Report, check_version, new_resource_id, resource_event};
 use crate::app::App;
-use crate::model::{Cause, GroupMembership, Instant, NewEvent, ResourceId};
+use crate::model::{Cause, GroupMembership, Instant, NewEvent, ResourceId, Urgency};
 use crate::store::{Change, Committed, HandleBinding, INLINE_PEOPLE_LIMIT, Person, ResourceWrite, Stale, StoreError, StoredResource};
 use crate::tenancy::{self, Active, handles};
 
@@ -401,7 +401,7 @@ async fn commit(
     event: NewEvent,
     now: Instant,
 ) -> Result<Committed, Failure> {
-    let decided = people::decide(app, &caller.tenant, active, cases, caller.paused(), now).await;
+    let decided = people::decide(app, &caller.tenant, active, cases, caller.paused(), Urgency::Live, now).await;
     let mut change = Change { stale: Stale::MarkPending(Cause::GroupChange), bind_handle, ..caller.change(active, write, event, now) };
     for person in decided {
         let (outcome, happened) = person.into_outcome(active);

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::evaluation::{self, Evaluation, Fault, Outcome, Subject};
 use crate::lifecycle::{self, Rules, Settled, Standing};
 pub use crate::lifecycle::{Case, as_of};
-use crate::model::{AccountId, AccountState, Actor, Cause, DecisionSettings, Instant, NewEvent, Note, TenantId, collision_key};
+use crate::model::{AccountId, AccountState, Actor, Cause, DecisionSettings, Instant, NewEvent, Note, TenantId, Urgency, collision_key};
 use crate::store::{Change, Person, PersonOutcome, Stale, StoreError};
 use crate::tenancy::fresh::{self, Verdict};
 use crate::tenancy::{self, Active};
@@ -17,6 +17,10 @@ use crate::watch::Whose;
 
 /// How many people one turn on an evaluation thread takes: a turn stays short, so that tenants alternate.
 const PEOPLE_PER_TURN: usize = 32;
+/// How many people of a crowd one turn takes: what is live waits for one at most.
+const CROWD_PER_TURN: usize = 8;
+/// How many people of a crowd are committed in one transaction: what is live waits for one at most.
+pub const CROWD_PER_COMMIT: usize = 64;
 
 /// A person whose change is decided, not yet committed.
 #[derive(Clone, Debug)]
@@ -54,21 +58,34 @@ impl Decided {
 
 /// Evaluates and settles people of one tenant. A tenant whose threads are busy beyond its share gets no verdict now:
 /// its people are parked and tried again, which is safer than refusing the identity provider's word.
-pub async fn decide(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: Vec<Case>, paused: bool, now: Instant) -> Vec<Decided> {
+pub async fn decide(
+    app: &Arc<App>,
+    tenant: &TenantId,
+    active: &Active,
+    cases: Vec<Case>,
+    paused: bool,
+    urgency: Urgency,
+    now: Instant,
+) -> Vec<Decided> {
+    let people_per_turn = if urgency == Urgency::Crowd { CROWD_PER_TURN } else { PEOPLE_PER_TURN };
     let mut turns = Vec::new();
     let mut rest = cases;
     while !rest.is_empty() {
-        let later = rest.split_off(rest.len().min(PEOPLE_PER_TURN));
-        turns.push(decide_turn(app, tenant, active, std::mem::replace(&mut rest, later), paused, now));
+        let later = rest.split_off(rest.len().min(people_per_turn));
+        turns.push(decide_turn(app, tenant, active, std::mem::replace(&mut rest, later), paused, urgency, now));
     }
-    let mut decided = Vec::new();
-    for turn in turns {
-        decided.extend(turn.await);
-    }
-    decided
+    futures_util::future::join_all(turns).await.into_iter().flatten().collect()
 }
 
-async fn decide_turn(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: Vec<Case>, paused: bool, now: Instant) -> Vec<Decided> {
+async fn decide_turn(
+    app: &Arc<App>,
+    tenant: &TenantId,
+    active: &Active,
+    cases: Vec<Case>,
+    paused: bool,
+    urgency: Urgency,
+    now: Instant,
+) -> Vec<Decided> {
     // Tenant code runs on its own threads; people without any need none.
     let needs_threads = cases.iter().any(|case| evaluation::is_active(&case.subject.document));
     let evaluations: Vec<(Evaluation, TurnsAway)> = match &active.built {
@@ -82,7 +99,7 @@ async fn decide_turn(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: 
                 let turns_away = fresh.as_ref().is_some_and(|fresh| fresh.turns_away(subject, *at, &evaluation));
                 (evaluation, turns_away)
             };
-            match app.compute.run(tenant, move || asked.iter().map(ask).collect()).await {
+            match app.compute.run(tenant, urgency, move || asked.iter().map(ask).collect()).await {
                 Ok(evaluations) => evaluations,
                 Err(overloaded) => vec![(parked(&overloaded), false); count],
             }
@@ -205,8 +222,8 @@ pub async fn name_holder(app: &App, tenant: &TenantId, decided: &Decided) -> Res
     }
 }
 
-/// Evaluates pending people of one connection and commits each result whose inputs are still the same. A lost race
-/// means that the person is pending again, or was decided by somebody else: both are fine.
+/// Evaluates pending people of one connection, behind what is live, and commits each result whose inputs are still the same, many to a
+/// transaction. A lost race means that the person is pending again, or was decided by somebody else: both are fine.
 ///
 /// # Errors
 /// The store's.
@@ -219,12 +236,36 @@ pub async fn evaluate_pending(
 ) -> Result<(), StoreError> {
     let active = tenancy::active(app, tenant).await?;
     let now = app.clock.now();
-    let mut cases: Vec<Case> = people.into_iter().map(Case::unchanged).collect();
-    // A name that is taken is found by the commit; the second round is told of the holder.
-    for _ in 0..2 {
-        let decided = decide(app, tenant, &active, std::mem::take(&mut cases), paused, now).await;
-        // Together, so that the store can commit them as one group.
-        let commits = decided.iter().map(|decided| commit_pending(app, tenant, &active, decided, cause, now));
+    let cases: Vec<Case> = people.into_iter().map(Case::unchanged).collect();
+    let mut decided = decide(app, tenant, &active, cases, paused, Urgency::Crowd, now).await;
+    let mut refused = Vec::new();
+    while !decided.is_empty() {
+        let later = decided.split_off(decided.len().min(CROWD_PER_COMMIT));
+        let together = std::mem::replace(&mut decided, later);
+        match commit_pending(app, tenant, &active, &together, cause, now).await {
+            Ok(()) => {}
+            // Somebody's name is taken; whose is not said.
+            Err(StoreError::Conflict { what: "account_name" }) => refused.extend(together),
+            Err(StoreError::Conflict { what }) => lost_a_race(app, tenant, what),
+            Err(other) => return Err(other),
+        }
+    }
+    commit_one_by_one(app, tenant, &active, refused, (paused, cause), now).await
+}
+
+/// Commits each result by itself. A name that is taken is found by that; the second round is told of the holder.
+async fn commit_one_by_one(
+    app: &Arc<App>,
+    tenant: &TenantId,
+    active: &Active,
+    refused: Vec<Decided>,
+    (paused, cause): (bool, Cause),
+    now: Instant,
+) -> Result<(), StoreError> {
+    let mut decided = refused;
+    for round in 0..2 {
+        let mut cases = Vec::new();
+        let commits = decided.iter().map(|decided| commit_pending(app, tenant, active, std::slice::from_ref(decided), cause, now));
         let results = futures_util::future::join_all(commits).await;
         for (decided, result) in decided.into_iter().zip(results) {
             match result {
@@ -235,32 +276,36 @@ pub async fn evaluate_pending(
                     case.subject.collision = holder;
                     cases.push(case);
                 }
-                Err(StoreError::Conflict { what }) => {
-                    tracing::debug!(what, "a pending evaluation lost a race");
-                    if what == "revision" {
-                        app.revisions.forget(tenant);
-                    }
-                }
+                Err(StoreError::Conflict { what }) => lost_a_race(app, tenant, what),
                 Err(other) => return Err(other),
             }
         }
-        if cases.is_empty() {
+        if round > 0 || cases.is_empty() {
             break;
         }
+        decided = decide(app, tenant, active, cases, paused, Urgency::Crowd, now).await;
     }
     Ok(())
 }
 
+fn lost_a_race(app: &App, tenant: &TenantId, what: &str) {
+    tracing::debug!(what, "a pending evaluation lost a race");
+    if what == "revision" {
+        app.revisions.forget(tenant);
+    }
+}
+
+/// Commits people of one connection together. Whoever's inputs have moved on is left out, and pending.
 async fn commit_pending(
     app: &Arc<App>,
     tenant: &TenantId,
     active: &Active,
-    decided: &Decided,
+    decided: &[Decided],
     cause: Cause,
     now: Instant,
 ) -> Result<(), StoreError> {
-    let connection = decided.case.subject.connection.clone();
-    let (outcome, events) = decided.clone().into_outcome(active);
+    let Some(connection) = decided.first().map(|decided| decided.case.subject.connection.clone()) else { return Ok(()) };
+    let (persons, events): (Vec<_>, Vec<_>) = decided.iter().map(|decided| decided.clone().into_outcome(active)).unzip();
     let change = Change {
         connection,
         at: now,
@@ -268,11 +313,12 @@ async fn commit_pending(
         request_id: None,
         revision: active.hash.clone(),
         write: None,
-        persons: vec![outcome],
-        stale: Stale::Conflict,
+        persons,
+        stale: Stale::MarkPending(cause),
+        urgency: Urgency::Crowd,
         fan_out: Vec::new(),
         bind_handle: None,
-        events,
+        events: events.into_iter().flatten().collect(),
     };
     app.store.commit(tenant, change).await.map(|_| ())
 }

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::crypto;
 use crate::evaluation::{self, Evaluation, Outcome};
 use crate::journal::Trail;
-use crate::model::{AccountId, Instant, NewEvent, OnReject, ResourceId};
+use crate::model::{AccountId, Instant, NewEvent, OnReject, ResourceId, Urgency};
 use crate::store::{Change, Person, ResourceWrite, StoreError, StoredResource};
 use crate::tenancy::{self, Active};
 
@@ -216,7 +216,7 @@ async fn commit_decided(
     let document = case.subject.document.clone();
     let mut told_of_holder = false;
     loop {
-        let mut verdicts = people::decide(app, &caller.tenant, active, vec![case.clone()], caller.paused(), now).await;
+        let mut verdicts = people::decide(app, &caller.tenant, active, vec![case.clone()], caller.paused(), Urgency::Live, now).await;
         let decided = verdicts.pop().ok_or_else(|| StoreError::Corrupt("a person was not decided".into()))?;
         refuse_if_asked(active, &decided.evaluation)?;
         let change = change_of(caller, active, decided.clone(), write.clone(), event.clone(), now);

@@ -216,9 +216,7 @@ fn what_failed_and_what_is_opaque_is_never_shared() {
     let failing = compile(&format!(r#"@id("p") @reason("r") permit(principal, action, resource) when {{ {FAILING} }};"#));
     assert_eq!(decide(&failing, &shape(), &[], &[], NOW).errors.len(), 4);
     assert!(!is_known(&failing, &shape(), "u1", &[], &[], NOW));
-    let opaque = compile(
-        r#"@id("p") @reason("r") permit(principal, action, resource) when { {"p": principal}.p.userName == "nadia" };"#,
-    );
+    let opaque = compile(r#"@id("p") @reason("r") permit(principal, action, resource) when { {"p": principal}.p.userName == "nadia" };"#);
     assert_eq!(granted(&decide(&opaque, &shape(), &[], &[], NOW)).len(), 4);
     let olga = AccountShape { user_name: "olga".into(), ..shape() };
     assert_eq!(granted(&decide(&opaque, &olga, &[], &[], NOW)).len(), 0);
