@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::oneshot;
 
-use crate::model::TenantId;
+use crate::model::{LIVE_IN_A_ROW, TenantId, Urgency};
 
 /// The pool is closed, or the tenant's queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,16 +22,30 @@ type Job = Box<dyn FnOnce() + Send>;
 /// One tenant's work.
 #[derive(Default)]
 struct Lane {
-    waiting: VecDeque<Job>,
+    live: VecDeque<Job>,
+    crowd: VecDeque<Job>,
     running: usize,
+}
+
+impl Lane {
+    fn waiting(&mut self, urgency: Urgency) -> &mut VecDeque<Job> {
+        match urgency {
+            Urgency::Live => &mut self.live,
+            Urgency::Crowd => &mut self.crowd,
+        }
+    }
 }
 
 #[derive(Default)]
 struct State {
     /// The tenants that have work, waiting or running.
     lanes: HashMap<TenantId, Lane>,
-    /// Whose turn is next: each tenant with waiting work stands here exactly once.
-    turns: VecDeque<TenantId>,
+    /// Whose turn is next: each tenant with waiting live work stands here exactly once.
+    live_turns: VecDeque<TenantId>,
+    /// The same for the crowds'.
+    crowd_turns: VecDeque<TenantId>,
+    /// How many live jobs have gone ahead of a crowd since it had its turn.
+    live_in_a_row: usize,
     closed: bool,
 }
 
@@ -40,18 +54,19 @@ struct Shared {
     changed: Condvar,
     /// How many jobs of one tenant run at once.
     running_limit: usize,
-    /// How many jobs of one tenant wait.
+    /// How many jobs of one tenant and urgency wait.
     waiting_limit: usize,
 }
 
-/// A fixed number of threads with a fair queue: one tenant's waiting work never delays another's by more than a turn.
+/// A fixed number of threads with a fair queue: one tenant's waiting work never delays another's by more than a turn, and what is live
+/// goes ahead of every tenant's crowd.
 pub struct Compute {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
 }
 
 impl Compute {
-    /// `threads` workers; each tenant may have `queue` jobs waiting and at most `threads - 1` (at least 1) running.
+    /// `threads` workers; each tenant may have `queue` jobs of each urgency waiting and at most `threads - 1` (at least 1) running.
     ///
     /// # Panics
     /// When the machine can't start a thread.
@@ -77,7 +92,12 @@ impl Compute {
     ///
     /// # Panics
     /// With what `work` panics with: the worker itself goes on.
-    pub async fn run<T: Send + 'static>(&self, tenant: &TenantId, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Overloaded> {
+    pub async fn run<T: Send + 'static>(
+        &self,
+        tenant: &TenantId,
+        urgency: Urgency,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Overloaded> {
         let (answer, answered) = oneshot::channel::<Result<T, Box<dyn Any + Send>>>();
         let job = Box::new(move || {
             if !answer.is_closed() {
@@ -85,7 +105,7 @@ impl Compute {
                 let _ = answer.send(catch_unwind(AssertUnwindSafe(work)));
             }
         });
-        self.shared.enqueue(tenant, job)?;
+        self.shared.enqueue(tenant, urgency, job)?;
         match answered.await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(panic)) => resume_unwind(panic),
@@ -115,18 +135,18 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enqueue(&self, tenant: &TenantId, job: Job) -> Result<(), Overloaded> {
+    fn enqueue(&self, tenant: &TenantId, urgency: Urgency, job: Job) -> Result<(), Overloaded> {
         let mut state = self.state();
         if state.closed {
             return Err(Overloaded);
         }
-        let lane = state.lanes.entry(tenant.clone()).or_default();
-        if lane.waiting.len() >= self.waiting_limit {
+        let waiting = state.lanes.entry(tenant.clone()).or_default().waiting(urgency);
+        if waiting.len() >= self.waiting_limit {
             return Err(Overloaded);
         }
-        lane.waiting.push_back(job);
-        if lane.waiting.len() == 1 {
-            state.turns.push_back(tenant.clone());
+        waiting.push_back(job);
+        if waiting.len() == 1 {
+            state.turns(urgency).push_back(tenant.clone());
         }
         drop(state);
         self.changed.notify_one();
@@ -137,7 +157,8 @@ impl Shared {
         let mut state = self.state();
         state.closed = true;
         state.lanes.clear();
-        state.turns.clear();
+        state.live_turns.clear();
+        state.crowd_turns.clear();
         drop(state);
         self.changed.notify_all();
     }
@@ -160,16 +181,38 @@ impl Shared {
 }
 
 impl State {
-    /// The next job of the first tenant in turn that is below its limit, which then goes to the end of the line.
-    fn next(&mut self, running_limit: usize) -> Option<(TenantId, Job)> {
-        let in_turn = self.turns.iter().position(|tenant| self.lanes.get(tenant).is_some_and(|lane| lane.running < running_limit))?;
-        let tenant = self.turns.remove(in_turn)?;
-        let lane = self.lanes.get_mut(&tenant)?;
-        let job = lane.waiting.pop_front()?;
-        lane.running += 1;
-        if !lane.waiting.is_empty() {
-            self.turns.push_back(tenant.clone());
+    fn turns(&mut self, urgency: Urgency) -> &mut VecDeque<TenantId> {
+        match urgency {
+            Urgency::Live => &mut self.live_turns,
+            Urgency::Crowd => &mut self.crowd_turns,
         }
+    }
+
+    /// The next job: a live one, unless so many have gone ahead that a crowd is in turn.
+    fn next(&mut self, running_limit: usize) -> Option<(TenantId, Job)> {
+        let in_turn = self.live_in_a_row >= LIVE_IN_A_ROW;
+        let order = if in_turn { [Urgency::Crowd, Urgency::Live] } else { [Urgency::Live, Urgency::Crowd] };
+        order.into_iter().find_map(|urgency| self.next_of(urgency, running_limit))
+    }
+
+    /// The next job of the first tenant in turn that is below its limit, which then goes to the end of the line.
+    fn next_of(&mut self, urgency: Urgency, running_limit: usize) -> Option<(TenantId, Job)> {
+        let lanes = &self.lanes;
+        let below = |tenant: &TenantId| lanes.get(tenant).is_some_and(|lane| lane.running < running_limit);
+        let turns = if urgency == Urgency::Live { &self.live_turns } else { &self.crowd_turns };
+        let in_turn = turns.iter().position(below)?;
+        let tenant = self.turns(urgency).remove(in_turn)?;
+        let lane = self.lanes.get_mut(&tenant)?;
+        let job = lane.waiting(urgency).pop_front()?;
+        lane.running += 1;
+        let more = !lane.waiting(urgency).is_empty();
+        if more {
+            self.turns(urgency).push_back(tenant.clone());
+        }
+        self.live_in_a_row = match urgency {
+            Urgency::Live if !self.crowd_turns.is_empty() => self.live_in_a_row + 1,
+            Urgency::Live | Urgency::Crowd => 0,
+        };
         Some((tenant, job))
     }
 
@@ -177,7 +220,7 @@ impl State {
         // Absent when the pool was closed meanwhile.
         let Some(lane) = self.lanes.get_mut(tenant) else { return };
         lane.running -= 1;
-        if lane.running == 0 && lane.waiting.is_empty() {
+        if lane.running == 0 && lane.live.is_empty() && lane.crowd.is_empty() {
             self.lanes.remove(tenant);
         }
     }

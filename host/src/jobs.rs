@@ -18,7 +18,7 @@ use crate::watch::LINES_DAYS_LIMIT;
 use crate::{history, tenancy, trial};
 
 /// How many due people one round claims.
-const PEOPLE_PER_ROUND: i64 = 200;
+const PEOPLE_PER_ROUND: i64 = 512;
 /// How many deliveries one round claims; they are made at the same time.
 const DELIVERIES_PER_ROUND: i64 = 32;
 /// For how long a claim keeps other processes away: longer than a round takes at its slowest.

@@ -187,7 +187,9 @@ pub use ruling::{
     SecondPerson,
 };
 mod failure;
+mod urgency;
 pub use failure::{CallInput, Failing, FailureDetail, FailureKind, Frame, LEVELS, LimitMet, LogLine, Spent};
+pub use urgency::{LIVE_IN_A_ROW, Urgency};
 
 word_enum!(
     /// Whether a connection takes part in provisioning.

@@ -2,9 +2,10 @@
 //!
 //! A tenant's Cedar policies are parsed, validated strictly, taken apart and indexed once, at
 //! activation. A decision then asks only the policies whose scope can concern the person and the
-//! role, each by itself, and a policy that reads nothing of the role is asked once for all roles.
+//! role, each by itself, and a policy that reads nothing of the role is asked once for all roles. An answer is remembered by
+//! all that it depends on, so that people who are alike in that are decided once.
 //! [`Unsliced`] asks everything through Cedar's own authorizer: a property test
-//! holds that both give the same.
+//! holds that all give the same.
 //!
 //! Knows nothing of SCIM, plugins, accounts at rest or grants at present.
 
@@ -16,7 +17,9 @@ mod explain;
 mod format;
 mod index;
 mod lint;
+mod memo;
 mod privilege;
+mod reads;
 mod rule;
 mod scan;
 mod source;
@@ -36,6 +39,7 @@ use crate::mapping::AccountShape;
 use crate::model::{ApprovalSettings, GroupMembership, Reason};
 
 use index::Index;
+use memo::Memo;
 use rule::Rule;
 
 /// The most roles in a catalogue: every role is asked about by each policy without a resource scope.
@@ -207,6 +211,7 @@ pub struct Policies {
     roles: Vec<Role>,
     rules: Vec<Rule>,
     index: Index,
+    memo: Memo,
     authorizer: Authorizer,
     privileged: BTreeSet<String>,
     privileged_handles: BTreeSet<String>,
@@ -241,8 +246,9 @@ impl Policies {
                 privileged_by_proposal |= rule.reads_proposed && rule.who == rule::Who::Anyone;
             }
         }
+        let memo = Memo::of(&rules, roles, |rule| index.concerns_any(rule));
         let roles = roles.to_vec();
-        Ok(Self { roles, rules, index, authorizer, privileged, privileged_handles, privileged_by_proposal })
+        Ok(Self { roles, rules, index, memo, authorizer, privileged, privileged_handles, privileged_by_proposal })
     }
 
     /// The catalogue.

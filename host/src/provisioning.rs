@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::journal::{Trail, example};
-use crate::model::{Actor, ConnectionId, ConnectionState, Instant, NewEvent, ResourceId, TenantId};
+use crate::model::{Actor, ConnectionId, ConnectionState, Instant, NewEvent, ResourceId, TenantId, Urgency};
 use crate::store::{Change, ResourceWrite, Stale, StoreError, StoredResource};
 use crate::tenancy::Active;
 
@@ -231,6 +231,7 @@ impl Caller {
             write: Some(write),
             persons: Vec::new(),
             stale: Stale::Conflict,
+            urgency: Urgency::Live,
             fan_out: Vec::new(),
             bind_handle: None,
             events: vec![event],

@@ -43,7 +43,7 @@ pub use trial::{Advance, DIFFERENCES_LIMIT, NewActivation, NewDifference, Place,
 
 use crate::model::{
     Account, AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, EvaluationState, Event, Grant, GroupMembership, Handle,
-    Instant, NewEvent, Note, ResourceId, RevisionHash, RoleId, Ruling, TenantId,
+    Instant, NewEvent, Note, ResourceId, RevisionHash, RoleId, Ruling, TenantId, Urgency,
 };
 
 /// The most people that are evaluated with the write that affects them; more are marked and left to the worker.
@@ -346,12 +346,23 @@ pub struct Change {
     pub persons: Vec<PersonOutcome>,
     /// What becomes of stale people.
     pub stale: Stale,
+    /// Whether it goes behind others' changes, where changes wait for each other.
+    pub urgency: Urgency,
     /// People (by group) too many to evaluate here: every user below the group is marked pending in the background.
     pub fan_out: Vec<(ResourceId, Cause)>,
     /// A handle to bind to the group that this change writes; `Conflict{handle}` when another group has it by now.
     pub bind_handle: Option<HandleBinding>,
     /// History, in order, before that of `persons`. The store seals `personal`, numbers events after commit, and queues deliveries to targets in the same transaction.
     pub events: Vec<NewEvent>,
+}
+
+/// How many people have been decided under the active revision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// The people of the tenant.
+    pub people: i64,
+    /// Those whose last verdict is the active revision's.
+    pub decided: i64,
 }
 
 /// What a commit found and did.
@@ -810,6 +821,8 @@ pub trait Store: Platform + Connections + Trials + Rulings + records::PluginReco
     async fn roles_held(&self, tenant: &TenantId, most: i64) -> Result<Option<BTreeSet<RoleId>>>;
     /// How many people are pending in the tenant.
     async fn count_pending(&self, tenant: &TenantId) -> Result<i64>;
+    /// How far everybody has been decided under the active revision.
+    async fn coverage(&self, tenant: &TenantId) -> Result<Coverage>;
     /// Numbered events after `after`, at most `limit`, ascending.
     async fn events(&self, tenant: &TenantId, after: i64, limit: i64) -> Result<Vec<Event>>;
 

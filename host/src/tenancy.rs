@@ -20,7 +20,7 @@ use crate::evaluation::{self, Outcome};
 use crate::lifecycle::{self, Case};
 use crate::model::{
     ActivationSettings, ActivationState, Actor, ConnectionId, ConnectionState, Instant, RevisionHash, SecondPerson, TenantId, TrialKind,
-    TrialState, Watch,
+    TrialState, Urgency, Watch,
 };
 use crate::policies::Explanation;
 use crate::revision::{self, Files, GoldenResult, Revision};
@@ -365,7 +365,7 @@ async fn checked(app: &Arc<App>, tenant: &TenantId, files: Files) -> Result<(Arc
     let built = build(app, &mut *app.revisions.building.lock().await, &files).await.map_err(TenancyError::Broken)?;
     let (hash, tested) = (built.hash.clone(), Arc::clone(&built));
     // Golden cases are tenant code: on the tenant's threads, within its share.
-    let results = app.compute.run(tenant, move || tested.run_tests(&files)).await?.map_err(TenancyError::Broken)?;
+    let results = app.compute.run(tenant, Urgency::Live, move || tested.run_tests(&files)).await?.map_err(TenancyError::Broken)?;
     if results.iter().any(|case| case.diff.is_some()) {
         return Err(TenancyError::Golden(results));
     }
@@ -755,7 +755,7 @@ pub async fn explain(
     let person = people.into_iter().next().ok_or(StoreError::Missing("account"))?;
     let as_of = lifecycle::as_of(app.clock.now(), None);
     let (role, case) = (role.to_owned(), Case::unchanged(person));
-    Ok(app.compute.run(tenant, move || explain_case(&revision, &case, &role, as_of)).await?)
+    Ok(app.compute.run(tenant, Urgency::Live, move || explain_case(&revision, &case, &role, as_of)).await?)
 }
 
 fn explain_case(revision: &Revision, case: &Case, role: &str, as_of: Instant) -> Explanation {

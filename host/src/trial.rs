@@ -14,7 +14,7 @@ use crate::evaluation::{self, Evaluation, HookCall, Outcome};
 use crate::lifecycle::{self, Case, Rules, as_of};
 use crate::model::{
     AccountState, Actor, ConnectionId, ConnectionState, Instant, Note, PersonDifference, ResourceId, RevisionHash, Summary, TenantId,
-    Trial, TrialKind, TrialState, collision_key,
+    Trial, TrialKind, TrialState, Urgency, collision_key,
 };
 use crate::revision::{self, Files, Revision};
 use crate::store::{Advance, NewActivation, NewDifference, Place, Progress, StoreError};
@@ -220,7 +220,7 @@ async fn step(
                 let found: Vec<NewDifference> = found.collect();
                 (part, found)
             };
-            let Ok((part, found)) = app.compute.run(tenant, work).await else { return Ok(None) };
+            let Ok((part, found)) = app.compute.run(tenant, Urgency::Crowd, work).await else { return Ok(None) };
             summary.merge(&part);
             differences.extend(found);
         }

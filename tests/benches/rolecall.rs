@@ -3,6 +3,8 @@
 //! A harness of its own and not a framework's: what matters here is two sides measured against each other while the
 //! machine does whatever it does, and whole requests as well as single calls. `docs/performance.md` says what each figure means.
 
+#[path = "rolecall/activation.rs"]
+mod activation;
 #[path = "rolecall/commits.rs"]
 mod commits;
 #[path = "rolecall/extism.rs"]
@@ -23,6 +25,8 @@ mod population;
 mod protocol;
 #[path = "rolecall/provisioning.rs"]
 mod provisioning;
+#[path = "rolecall/reevaluate.rs"]
+mod reevaluate;
 #[path = "rolecall/report.rs"]
 mod report;
 #[path = "rolecall/tenants.rs"]
@@ -44,6 +48,9 @@ fn main() {
     if asked("policies") {
         policies::measure(&mut report);
         policies::measure_why_not(&mut report);
+    }
+    if asked("reevaluate") {
+        reevaluate::measure(&mut report);
     }
     if asked("plugins") {
         plugins::measure(&mut report);
@@ -73,6 +80,9 @@ fn main() {
             }
             if asked("protocol") {
                 protocol::get_by_id(&mut report, kind).await;
+            }
+            if asked("activation") {
+                activation::measure(&mut report, kind).await;
             }
             if asked("population") {
                 population::measure(&mut report, kind).await;

@@ -70,6 +70,8 @@ mod provisioning_log;
 mod races;
 #[path = "all/rate_limits.rs"]
 mod rate_limits;
+#[path = "all/reevaluation.rs"]
+mod reevaluation;
 #[path = "all/reload.rs"]
 mod reload;
 #[path = "all/routes.rs"]

@@ -62,6 +62,9 @@ pub enum Tenant {
     Rollback(At),
     /// Show what was activated, newest first, and what became of it
     History(At),
+    /// Show how far everybody has been decided under the active revision
+    #[command(after_help = "Example:\n  rolecall tenant progress --tenant acme --server https://rolecall.example")]
+    Progress(At),
     /// List the tenants
     List(Listing),
 }
@@ -133,6 +136,7 @@ impl Tenant {
             Self::Activate(wanted) => activate(wanted, output).await,
             Self::Rollback(at) => rollback(at, output).await,
             Self::History(at) => history(at, output).await,
+            Self::Progress(at) => progress(at, output).await,
             Self::List(listing) => list(listing, output).await,
         }
     }
@@ -373,6 +377,19 @@ async fn make_tenant(api: &Api, tenant: &str, files: &Files) -> Result<(), ApiEr
         Ok(_) | Err(ApiError::Refused { status: 403, .. }) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+async fn progress(at: At, output: Output) -> anyhow::Result<ExitCode> {
+    let answer = at.remote.connect()?.get(&["tenants", &at.tenant, "progress"], &[]).await?;
+    output.show(&answer, |_| {
+        let (done, total, pending) = (word(&answer["done"]), word(&answer["total"]), word(&answer["pending"]));
+        let mut text = format!("{done} of {total} people are decided under {}", short(&answer["revision"]));
+        if let (Some(rate), Some(seconds)) = (answer["per_second"].as_f64(), answer["remaining_seconds"].as_i64()) {
+            text.push_str(&format!(", {rate} a second; about {seconds} s remain"));
+        }
+        Ok(format!("{text}\n{pending} evaluations are due\n"))
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn list(listing: Listing, output: Output) -> anyhow::Result<ExitCode> {

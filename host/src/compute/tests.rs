@@ -51,6 +51,10 @@ impl Bench {
 
     /// Queues a job that reports its name and then waits for the gate. Returns when it is queued (or refused).
     fn start(&self, tenant: &str, name: &str, gate: Option<&Gate>) -> Task<Result<(), Overloaded>> {
+        self.start_as(Urgency::Live, tenant, name, gate)
+    }
+
+    fn start_as(&self, urgency: Urgency, tenant: &str, name: &str, gate: Option<&Gate>) -> Task<Result<(), Overloaded>> {
         let (compute, tenant, name) = (Arc::clone(&self.compute), TenantId::from(tenant), name.to_owned());
         let (reports, gate) = (self.reports.clone(), gate.cloned());
         let mut run = Box::pin(async move {
@@ -60,7 +64,7 @@ impl Bench {
                     gate.wait();
                 }
             };
-            compute.run(&tenant, work).await
+            compute.run(&tenant, urgency, work).await
         });
         // One poll queues the job; the rest waits for the answer elsewhere.
         let polled =
@@ -155,7 +159,8 @@ fn work_whose_caller_went_away_is_not_run() {
 fn a_panic_goes_to_its_caller_and_the_worker_goes_on() {
     let bench = Bench::new(1, 10);
     let compute = Arc::clone(&bench.compute);
-    let panicking = bench.runtime.spawn(async move { compute.run(&TenantId::from("a"), || std::panic::panic_any(7_u8)).await });
+    let panicking =
+        bench.runtime.spawn(async move { compute.run(&TenantId::from("a"), Urgency::Live, || std::panic::panic_any(7_u8)).await });
     let panic = bench.runtime.block_on(panicking).unwrap_err().into_panic();
     assert_eq!(panic.downcast_ref::<u8>(), Some(&7));
     assert_eq!(bench.finish(bench.start("a", "after", None)), Ok(()));
@@ -178,4 +183,24 @@ fn closing_tells_those_who_wait_and_leaves_nothing_behind() {
     let shared = Arc::downgrade(&compute.shared);
     drop(compute);
     assert!(shared.upgrade().is_none(), "the workers have ended");
+}
+
+#[test]
+fn what_is_live_goes_ahead_of_the_crowd_which_is_not_starved() {
+    let bench = Bench::new(1, 100);
+    let gate = Gate::default();
+    let _open = OpenAtEnd(gate.clone());
+    let first = bench.start("a", "first", Some(&gate));
+    assert_eq!(bench.next_report(), "first");
+    let mut tasks: Vec<_> = (0..2).map(|_| bench.start_as(Urgency::Crowd, "a", "crowd", None)).collect();
+    tasks.extend((0..LIVE_IN_A_ROW + 2).map(|n| bench.start(if n % 2 == 0 { "a" } else { "b" }, "live", None)));
+    gate.open();
+    bench.finish(first).unwrap();
+    let order: Vec<String> = (0..LIVE_IN_A_ROW + 4).map(|_| bench.next_report()).collect();
+    let mut expected = vec!["live"; LIVE_IN_A_ROW];
+    expected.extend(["crowd", "live", "live", "crowd"]);
+    assert_eq!(order, expected);
+    for task in tasks {
+        bench.finish(task).unwrap();
+    }
 }

@@ -280,6 +280,13 @@ fn of_tenants() -> Vec<Route> {
             .answers::<Tenant>(created),
         get("/api/v1/tenants/{tenant}", "read_tenant", "A tenant and how many people are pending", tenants::read)
             .answers::<tenants::TenantAnswer>(ok),
+        get(
+            "/api/v1/tenants/{tenant}/progress",
+            "read_progress",
+            "How far everybody has been decided under the active revision",
+            tenants::progress,
+        )
+        .answers::<tenants::Progress>(ok),
         get(CONNECTIONS, "list_connections", "The tenant's connections", c::list).answers::<c::ConnectionList>(ok),
         post(CONNECTIONS, "create_connection", "A new connection with its first token", c::create)
             .body::<c::NewConnection>()

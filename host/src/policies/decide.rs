@@ -2,9 +2,11 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cedar_policy::{Context, Decision as Word, Entities, Entity, EntityUid, PolicySet, Request};
 
+use super::memo::{Decided, Memo};
 use super::rule::{Conjunct, Rest, Rule, Who};
 use super::{Decision, Policies, PolicyFailure, Principal, Role, RoleDecision, entity};
 use crate::model::{GroupMembership, Reason};
@@ -22,6 +24,8 @@ pub(super) struct Asking<'a> {
     policies: &'a Policies,
     principal: &'a Principal<'a>,
     as_of: jiff::Timestamp,
+    /// Where answers of single policies are remembered.
+    memo: Option<&'a Memo>,
     user: EntityUid,
     /// The person alone.
     person: OnceCell<Result<Entities, String>>,
@@ -39,6 +43,7 @@ impl<'a> Asking<'a> {
             policies,
             principal,
             as_of,
+            memo: None,
             user: entity::uid("User", principal.user),
             person: OnceCell::new(),
             with_role: BTreeMap::new(),
@@ -69,8 +74,24 @@ impl<'a> Asking<'a> {
         if let Some(verdict) = self.answers.get(&key) {
             return verdict.clone();
         }
-        let verdict = self.condition(rest, role, nominated);
+        let verdict = self.remembered(rule, rest, role, nominated);
         self.answers.insert(key, verdict.clone());
+        verdict
+    }
+
+    /// What the condition says, as it was said before of somebody alike.
+    fn remembered(&mut self, number: usize, rest: &Rest, role: usize, nominated: bool) -> Verdict {
+        let memo = self.memo.filter(|_| rest.set.is_some());
+        let question = (number, &self.policies.rules[number], rest);
+        let key = memo.and_then(|_| Memo::question(question, (role, nominated), self.principal, self.as_of));
+        let (Some(memo), Some(key)) = (memo, key) else { return self.condition(rest, role, nominated) };
+        if let Some(satisfied) = memo.satisfied(&key) {
+            return if satisfied { Verdict::Satisfied } else { Verdict::Unsatisfied };
+        }
+        let verdict = self.condition(rest, role, nominated);
+        if let Verdict::Satisfied | Verdict::Unsatisfied = verdict {
+            memo.keep_satisfied(key, verdict == Verdict::Satisfied);
+        }
         verdict
     }
 
@@ -126,14 +147,41 @@ impl Who {
 }
 
 impl Policies {
-    /// Decides all roles, sliced. Proposals of roles that the catalogue doesn't have are ignored.
+    /// Decides all roles, sliced, and as somebody alike was decided before. Proposals of roles that the catalogue doesn't have are ignored.
     #[must_use]
     pub fn decide(&self, principal: &Principal<'_>, proposed: &BTreeSet<String>, as_of: jiff::Timestamp) -> Decision {
-        let candidates = self.index.candidates(principal, proposed);
-        let next_change = self.next_change(principal, as_of);
-        let mut asking = Asking::about(self, principal, as_of);
-        let mut decision = Decision { next_change, ..Decision::default() };
-        for (role, permits) in candidates {
+        let Some(key) = self.memo.key(principal, proposed, as_of) else {
+            let (decided, errors) = self.ask(principal, proposed, as_of, Some(&self.memo));
+            return self.in_words(&decided, errors, principal, proposed);
+        };
+        if let Some(decided) = self.memo.decided(&key) {
+            return self.in_words(&decided, Vec::new(), principal, proposed);
+        }
+        let (decided, errors) = self.ask(principal, proposed, as_of, Some(&self.memo));
+        let decided = Arc::new(decided);
+        if errors.is_empty() {
+            self.memo.keep_decided(key, &decided);
+        }
+        self.in_words(&decided, errors, principal, proposed)
+    }
+
+    /// The same without what is remembered: for tests and benchmarks that hold [`Policies::decide`] to account.
+    #[must_use]
+    pub fn decide_afresh(&self, principal: &Principal<'_>, proposed: &BTreeSet<String>, as_of: jiff::Timestamp) -> Decision {
+        let (decided, errors) = self.ask(principal, proposed, as_of, None);
+        self.in_words(&decided, errors, principal, proposed)
+    }
+
+    fn ask<'a>(
+        &'a self,
+        principal: &'a Principal<'a>,
+        proposed: &BTreeSet<String>,
+        as_of: jiff::Timestamp,
+        memo: Option<&'a Memo>,
+    ) -> (Decided, Vec<PolicyFailure>) {
+        let mut asking = Asking { memo, ..Asking::about(self, principal, as_of) };
+        let (mut grants, mut errors) = (Vec::new(), Vec::new());
+        for (role, permits) in self.index.candidates(principal, proposed) {
             let nominated = proposed.contains(&self.roles[role].id);
             let mut found = Found::default();
             for rule in permits {
@@ -146,9 +194,22 @@ impl Policies {
             for &rule in forbids {
                 found.add(rule, &self.rules[rule], asking.verdict(rule, role, nominated));
             }
-            self.settle(role, found, principal, nominated, &mut decision);
+            match found.outcome() {
+                Outcome::Deny | Outcome::NoPermit => {}
+                Outcome::Undecided => errors.extend(found.into_failures(&self.roles[role].id)),
+                Outcome::Allow => grants.push((role, found.permits)),
+            }
         }
-        decision.sorted()
+        (Decided { grants, next_change: self.next_change(principal, as_of) }, errors)
+    }
+
+    /// A decision with its reasons.
+    fn in_words(&self, decided: &Decided, errors: Vec<PolicyFailure>, principal: &Principal<'_>, proposed: &BTreeSet<String>) -> Decision {
+        let grant = |(role, permits): &(usize, Vec<usize>)| {
+            let id = &self.roles[*role].id;
+            RoleDecision { role: id.clone(), reasons: self.reasons(permits, principal, proposed.contains(id)) }
+        };
+        Decision { grants: decided.grants.iter().map(grant).collect(), errors, next_change: decided.next_change }.sorted()
     }
 
     fn request(&self, user: &EntityUid, role: usize, context: Context) -> Result<Request, String> {
@@ -161,10 +222,7 @@ impl Policies {
         let id = &self.roles[role].id;
         match found.outcome() {
             Outcome::Deny | Outcome::NoPermit => {}
-            Outcome::Undecided => {
-                let failed = found.failures.into_iter().map(|(policy, message)| PolicyFailure { role: id.clone(), policy, message });
-                decision.errors.extend(failed);
-            }
+            Outcome::Undecided => decision.errors.extend(found.into_failures(id)),
             Outcome::Allow => {
                 let reasons = self.reasons(&found.permits, principal, nominated);
                 decision.grants.push(RoleDecision { role: id.clone(), reasons });
@@ -306,6 +364,10 @@ impl Found {
                 self.failures.push((rule.id.clone(), message));
             }
         }
+    }
+
+    fn into_failures(self, role: &str) -> impl Iterator<Item = PolicyFailure> {
+        self.failures.into_iter().map(move |(policy, message)| PolicyFailure { role: role.to_owned(), policy, message })
     }
 
     fn could_allow(&self) -> bool {

@@ -1,5 +1,6 @@
 //! People and roles as Cedar entities, and the question that is asked about them.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use cedar_policy::{Context, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
@@ -48,30 +49,59 @@ pub(super) fn email_domain(shape: &AccountShape) -> Option<String> {
     shape.email.as_deref().and_then(|email| email.rsplit_once('@')).map(|(_, domain)| domain.to_ascii_lowercase())
 }
 
+/// The attributes of a person.
+pub(super) const ATTRIBUTES: [&str; 12] = [
+    "active",
+    "connection",
+    "userName",
+    "emailDomain",
+    "userType",
+    "title",
+    "department",
+    "division",
+    "organization",
+    "costCenter",
+    "employeeNumber",
+    "manager",
+];
+
+/// The value of one of [`ATTRIBUTES`] as text: for an entity its id.
+pub(super) fn attribute<'p>(principal: &Principal<'p>, number: usize) -> Option<Cow<'p, str>> {
+    let shape = principal.shape;
+    let text = match ATTRIBUTES[number] {
+        // Whoever is not active is never asked about.
+        "active" => Some("true"),
+        "connection" => Some(principal.connection),
+        "userName" => Some(shape.user_name.as_str()),
+        "emailDomain" => {
+            return email_domain(shape).map(Cow::Owned);
+        }
+        "userType" => shape.user_type.as_deref(),
+        "title" => shape.title.as_deref(),
+        "department" => shape.department.as_deref(),
+        "division" => shape.division.as_deref(),
+        "organization" => shape.organization.as_deref(),
+        "costCenter" => shape.cost_center.as_deref(),
+        "employeeNumber" => shape.employee_number.as_deref(),
+        "manager" => shape.manager.as_deref(),
+        _ => None,
+    };
+    text.map(Cow::Borrowed)
+}
+
 /// A person. The parents are the flattened groups, so that no group has to be an entity.
 pub(super) fn person(principal: &Principal<'_>) -> Result<Entity, String> {
     let shape = principal.shape;
-    let email_domain = email_domain(shape);
-    let mut attributes = vec![
-        // Whoever is not active is never asked about.
-        ("active".to_owned(), RestrictedExpression::new_bool(true)),
-        ("connection".to_owned(), RestrictedExpression::new_entity_uid(uid("Connection", principal.connection))),
-        ("userName".to_owned(), text(&shape.user_name)),
-    ];
-    let optional = [
-        ("emailDomain", email_domain.as_ref()),
-        ("userType", shape.user_type.as_ref()),
-        ("title", shape.title.as_ref()),
-        ("department", shape.department.as_ref()),
-        ("division", shape.division.as_ref()),
-        ("organization", shape.organization.as_ref()),
-        ("costCenter", shape.cost_center.as_ref()),
-        ("employeeNumber", shape.employee_number.as_ref()),
-    ];
-    attributes.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), text(value?)))));
-    if let Some(manager) = &shape.manager {
-        attributes.push(("manager".to_owned(), RestrictedExpression::new_entity_uid(uid("User", manager))));
-    }
+    let attributes = ATTRIBUTES.iter().enumerate().filter_map(|(number, &name)| {
+        let value = attribute(principal, number)?;
+        let value = match name {
+            "active" => RestrictedExpression::new_bool(true),
+            "connection" => RestrictedExpression::new_entity_uid(uid("Connection", &value)),
+            "manager" => RestrictedExpression::new_entity_uid(uid("User", &value)),
+            _ => text(&value),
+        };
+        Some((name.to_owned(), value))
+    });
     let groups = principal.groups.iter().map(|group| uid("Group", &group.handle));
     let tags =
         shape.tags.iter().map(|(name, values)| (name.clone(), RestrictedExpression::new_set(values.iter().map(|value| text(value)))));

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::Role;
 use super::entity;
+use super::reads::Reads;
 
 /// Whom a policy's scope can match.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub(super) struct Rule {
     pub handles: BTreeSet<String>,
     /// Whether its condition reads `context.proposed`.
     pub reads_proposed: bool,
+    /// What its condition reads of the person.
+    pub reads: Reads,
     /// The instants at which its answer may turn, sorted.
     pub turns: Vec<jiff::Timestamp>,
 }
@@ -101,7 +104,9 @@ impl Rule {
         let conjuncts = conjuncts(&json).map_err(|error| unreadable(&error))?;
         let source = policy.to_cedar().ok_or_else(|| unreadable("it has no text"))?;
         let handles = policy.entity_literals().iter().filter(|uid| is(uid, "Group")).map(|uid| uid.id().unescaped().to_owned()).collect();
+        let reads = Reads::of(&json, &policy.entity_literals());
         let rule = Self {
+            reads,
             source: source.into(),
             reason: policy.annotation("reason").map(str::to_owned),
             permits: policy.effect() == Effect::Permit,
@@ -214,11 +219,11 @@ fn split(body: &Value, parts: &mut Vec<Value>) {
 
 /// An expression of Cedar's JSON form is an object with one key, its operator; what it is applied to are the expressions below that.
 /// (A record's own keys are names, never operators: a record may well have a field called `Var`.)
-fn operator(expression: &Value) -> Option<(&str, &Value)> {
+pub(super) fn operator(expression: &Value) -> Option<(&str, &Value)> {
     expression.as_object().and_then(|fields| fields.iter().next()).map(|(operator, operands)| (operator.as_str(), operands))
 }
 
-fn operands(operands: &Value) -> Vec<&Value> {
+pub(super) fn operands(operands: &Value) -> Vec<&Value> {
     match operands {
         Value::Array(items) => items.iter().collect(),
         Value::Object(fields) => fields.values().collect(),

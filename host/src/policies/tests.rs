@@ -1,5 +1,7 @@
 //! Compiled policies: what they decide, what they explain, and that slicing changes nothing.
 
+mod memo;
+
 use std::collections::BTreeSet;
 
 use cedar_policy::Entities;

@@ -10,7 +10,7 @@ use crate::lifecycle::{self, Rules, Settled, Standing};
 pub use crate::lifecycle::{Case, as_of};
 use crate::model::{
     AccountId, AccountState, Actor, ApprovalSettings, Cause, ConnectionState, DecisionSettings, Grant, GuardSettings, Instant, Note,
-    TenantId, collision_key,
+    TenantId, Urgency, collision_key,
 };
 use crate::store::{Change, Person, PersonOutcome, Stale, StoreError};
 use crate::tenancy::fresh::{self, Verdict};
@@ -20,6 +20,10 @@ use crate::watch::Whose;
 
 /// How many people one turn on an evaluation thread takes: a turn stays short, so that tenants alternate.
 const PEOPLE_PER_TURN: usize = 32;
+/// How many people of a crowd one turn takes: what is live waits for one at most.
+const CROWD_PER_TURN: usize = 8;
+/// How many people of a crowd are committed in one transaction: what is live waits for one at most.
+pub const CROWD_PER_COMMIT: usize = 64;
 
 /// A person whose change is decided, not yet committed.
 #[derive(Clone, Debug)]
@@ -59,30 +63,29 @@ pub struct Terms {
     pub connection: ConnectionState,
     /// Whether the activation of the revision is what causes it.
     pub activated: bool,
+    /// Whether somebody waits for it.
+    pub urgency: Urgency,
 }
 
 impl Terms {
     /// Those of a connection, where no activation is the cause.
     #[must_use]
     pub fn of(connection: ConnectionState) -> Self {
-        Self { connection, activated: false }
+        Self { connection, activated: false, urgency: Urgency::Live }
     }
 }
 
 /// Evaluates and settles people of one tenant. A tenant whose threads are busy beyond its share gets no verdict now:
 /// its people are parked and tried again, which is safer than refusing the identity provider's word.
 pub async fn decide(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: Vec<Case>, terms: Terms, now: Instant) -> Vec<Decided> {
+    let people_per_turn = if terms.urgency == Urgency::Crowd { CROWD_PER_TURN } else { PEOPLE_PER_TURN };
     let mut turns = Vec::new();
     let mut rest = cases;
     while !rest.is_empty() {
-        let later = rest.split_off(rest.len().min(PEOPLE_PER_TURN));
+        let later = rest.split_off(rest.len().min(people_per_turn));
         turns.push(decide_turn(app, tenant, active, std::mem::replace(&mut rest, later), terms, now));
     }
-    let mut decided = Vec::new();
-    for turn in turns {
-        decided.extend(turn.await);
-    }
-    decided
+    futures_util::future::join_all(turns).await.into_iter().flatten().collect()
 }
 
 async fn decide_turn(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: Vec<Case>, terms: Terms, now: Instant) -> Vec<Decided> {
@@ -100,7 +103,7 @@ async fn decide_turn(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: 
                 let turns_away = fresh.as_ref().is_some_and(|fresh| fresh.turns_away(subject, *at, &evaluation));
                 (evaluation, turns_away)
             };
-            match app.compute.run(tenant, move || asked.iter().map(ask).collect()).await {
+            match app.compute.run(tenant, terms.urgency, move || asked.iter().map(ask).collect()).await {
                 Ok(evaluations) => evaluations,
                 Err(overloaded) => vec![(parked(&overloaded), false); count],
             }
@@ -234,8 +237,8 @@ pub async fn name_holder(app: &App, tenant: &TenantId, decided: &Decided) -> Res
     }
 }
 
-/// Evaluates pending people of one connection and commits each result whose inputs are still the same. A lost race
-/// means that the person is pending again, or was decided by somebody else: both are fine.
+/// Evaluates pending people of one connection, behind what is live, and commits each result whose inputs are still the same, many to a
+/// transaction. A lost race means that the person is pending again, or was decided by somebody else: both are fine.
 ///
 /// # Errors
 /// The store's.
@@ -248,13 +251,37 @@ pub async fn evaluate_pending(
 ) -> Result<(), StoreError> {
     let active = tenancy::active(app, tenant).await?;
     let now = app.clock.now();
-    let terms = Terms { connection, activated: cause == Cause::Activation };
-    let mut cases: Vec<Case> = people.into_iter().map(Case::unchanged).collect();
-    // A name that is taken is found by the commit; the second round is told of the holder.
-    for _ in 0..2 {
-        let decided = decide(app, tenant, &active, std::mem::take(&mut cases), terms, now).await;
-        // Together, so that the store can commit them as one group.
-        let commits = decided.iter().map(|decided| commit_pending(app, tenant, &active, decided, cause, now));
+    let terms = Terms { connection, activated: cause == Cause::Activation, urgency: Urgency::Crowd };
+    let cases: Vec<Case> = people.into_iter().map(Case::unchanged).collect();
+    let mut decided = decide(app, tenant, &active, cases, terms, now).await;
+    let mut refused = Vec::new();
+    while !decided.is_empty() {
+        let later = decided.split_off(decided.len().min(CROWD_PER_COMMIT));
+        let together = std::mem::replace(&mut decided, later);
+        match commit_pending(app, tenant, &active, &together, cause, now).await {
+            Ok(()) => {}
+            // Somebody's name is taken; whose is not said.
+            Err(StoreError::Conflict { what: "account_name" }) => refused.extend(together),
+            Err(StoreError::Conflict { what }) => lost_a_race(app, tenant, what),
+            Err(other) => return Err(other),
+        }
+    }
+    commit_one_by_one(app, tenant, &active, refused, (terms, cause), now).await
+}
+
+/// Commits each result by itself. A name that is taken is found by that; the second round is told of the holder.
+async fn commit_one_by_one(
+    app: &Arc<App>,
+    tenant: &TenantId,
+    active: &Active,
+    refused: Vec<Decided>,
+    (terms, cause): (Terms, Cause),
+    now: Instant,
+) -> Result<(), StoreError> {
+    let mut decided = refused;
+    for round in 0..2 {
+        let mut cases = Vec::new();
+        let commits = decided.iter().map(|decided| commit_pending(app, tenant, active, std::slice::from_ref(decided), cause, now));
         let results = futures_util::future::join_all(commits).await;
         for (decided, result) in decided.into_iter().zip(results) {
             match result {
@@ -265,32 +292,36 @@ pub async fn evaluate_pending(
                     case.subject.collision = holder;
                     cases.push(case);
                 }
-                Err(StoreError::Conflict { what }) => {
-                    tracing::debug!(what, "a pending evaluation lost a race");
-                    if what == "revision" {
-                        app.revisions.forget(tenant);
-                    }
-                }
+                Err(StoreError::Conflict { what }) => lost_a_race(app, tenant, what),
                 Err(other) => return Err(other),
             }
         }
-        if cases.is_empty() {
+        if round > 0 || cases.is_empty() {
             break;
         }
+        decided = decide(app, tenant, active, cases, terms, now).await;
     }
     Ok(())
 }
 
+fn lost_a_race(app: &App, tenant: &TenantId, what: &str) {
+    tracing::debug!(what, "a pending evaluation lost a race");
+    if what == "revision" {
+        app.revisions.forget(tenant);
+    }
+}
+
+/// Commits people of one connection together. Whoever's inputs have moved on is left out, and pending.
 async fn commit_pending(
     app: &Arc<App>,
     tenant: &TenantId,
     active: &Active,
-    decided: &Decided,
+    decided: &[Decided],
     cause: Cause,
     now: Instant,
 ) -> Result<(), StoreError> {
-    let connection = decided.case.subject.connection.clone();
-    let outcome = decided.clone().into_outcome(active);
+    let Some(connection) = decided.first().map(|decided| decided.case.subject.connection.clone()) else { return Ok(()) };
+    let persons = decided.iter().map(|decided| decided.clone().into_outcome(active)).collect();
     let change = Change {
         connection,
         at: now,
@@ -298,8 +329,9 @@ async fn commit_pending(
         request_id: None,
         revision: active.hash.clone(),
         write: None,
-        persons: vec![outcome],
-        stale: Stale::Conflict,
+        persons,
+        stale: Stale::MarkPending(cause),
+        urgency: Urgency::Crowd,
         fan_out: Vec::new(),
         bind_handle: None,
         events: Vec::new(),

@@ -193,6 +193,11 @@ impl PostgresStore {
         Ok(done)
     }
 
+    /// One whole transaction, behind those that somebody waits for: here they are made beside each other.
+    pub(super) async fn write_behind<T: Send + 'static>(&self, tenant: &TenantId, work: impl Work<Conn, T>) -> Result<T> {
+        self.write(tenant, work).await
+    }
+
     /// One whole transaction that may write as much as there is: no different here.
     pub(super) async fn write_everything<T: Send + 'static>(&self, tenant: &TenantId, work: impl Work<Conn, T>) -> Result<T> {
         self.write(tenant, work).await

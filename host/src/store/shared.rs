@@ -94,14 +94,14 @@ use super::{
 };
 use crate::model::{
     Account, AccountId, AccountState, Actor, ConnectionId, ConnectionState, Event, GroupMembership, Handle, Instant, ResourceId,
-    RevisionHash, RoleId, TenantId,
+    RevisionHash, RoleId, TenantId, Urgency,
 };
 use crate::store::failure::LOST_TO_OTHERS;
 use crate::store::keys::{Keys, secret_purpose, unsealable};
 use crate::store::{
-    AccountView, ApiCredential, ApiScope, Change, Committed, Connection, ConnectionCredential, CredentialKind, DeliveryResult, DueDelivery,
-    DuePerson, HandleBinding, ListQuery, Listing, LockedDecision, NewPlugin, NewToken, Person, Platform, ResourceWrite, Result, Store,
-    StoreError, StoredIssuer, StoredMember, StoredPlugin, StoredResource, StoredRevision, Target, Tenant, UserGroup,
+    AccountView, ApiCredential, ApiScope, Change, Committed, Connection, ConnectionCredential, Coverage, CredentialKind, DeliveryResult,
+    DueDelivery, DuePerson, HandleBinding, ListQuery, Listing, LockedDecision, NewPlugin, NewToken, Person, Platform, ResourceWrite,
+    Result, Store, StoreError, StoredIssuer, StoredMember, StoredPlugin, StoredResource, StoredRevision, Target, Tenant, UserGroup,
 };
 
 /// How often a change is tried again that the database gave up in favour of others (a deadlock).
@@ -170,8 +170,9 @@ impl Platform for Backend {
         let next = async || read_once!(self.read_platform(), conn => work::next_fan_out(conn));
         let Some(tenant) = next().await? else { return Ok(false) };
         let scope = self.scope(&tenant);
-        self.write(&tenant, move |conn: &mut Conn| Box::pin(async move { work::expand(conn, &scope, now).await })).await?;
-        Ok(next().await?.is_some())
+        let stepped =
+            self.write_behind(&tenant, move |conn: &mut Conn| Box::pin(async move { work::expand(conn, &scope, now).await })).await?;
+        Ok(stepped && next().await?.is_some())
     }
 
     async fn claim_due(&self, now: Instant, lease_until: Instant, limit: i64, busy: &BTreeSet<TenantId>) -> Result<Vec<DuePerson>> {
@@ -180,7 +181,9 @@ impl Platform for Backend {
         for (tenant, share) in shares {
             let scope = self.scope(&tenant);
             let claimed = self
-                .write(&tenant, move |conn: &mut Conn| Box::pin(async move { work::claim(conn, &scope, now, lease_until, share).await }))
+                .write_behind(&tenant, move |conn: &mut Conn| {
+                    Box::pin(async move { work::claim(conn, &scope, now, lease_until, share).await })
+                })
                 .await?;
             due.extend(claimed);
         }
@@ -465,11 +468,20 @@ impl Store for Backend {
         let mut attempt = 1;
         loop {
             let (scope, change) = (self.scope(tenant), change.clone());
-            let committed = self
-                .write(tenant, move |conn: &mut Conn| {
-                    Box::pin(async move { commit::commit(conn, &scope, change, RevisionCheck::Refuse).await })
-                })
-                .await;
+            let committed = match change.urgency {
+                Urgency::Live => {
+                    self.write(tenant, move |conn: &mut Conn| {
+                        Box::pin(async move { commit::commit(conn, &scope, change, RevisionCheck::Refuse).await })
+                    })
+                    .await
+                }
+                Urgency::Crowd => {
+                    self.write_behind(tenant, move |conn: &mut Conn| {
+                        Box::pin(async move { commit::commit(conn, &scope, change, RevisionCheck::Refuse).await })
+                    })
+                    .await
+                }
+            };
             match committed {
                 Err(StoreError::Conflict { what: LOST_TO_OTHERS }) if attempt < ATTEMPTS => attempt += 1,
                 answer => return answer,
@@ -534,6 +546,10 @@ impl Store for Backend {
 
     async fn count_pending(&self, tenant: &TenantId) -> Result<i64> {
         read_once!(self.read_one(tenant), conn => people::count_pending(conn, tenant))
+    }
+
+    async fn coverage(&self, tenant: &TenantId) -> Result<Coverage> {
+        read_once!(self.read_one(tenant), conn => people::coverage(conn, tenant))
     }
 
     async fn events(&self, tenant: &TenantId, after: i64, limit: i64) -> Result<Vec<Event>> {

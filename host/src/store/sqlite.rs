@@ -147,6 +147,11 @@ impl SqliteStore {
         self.writer.submit(Extent::Bounded, work).await
     }
 
+    /// One whole transaction, behind those that somebody waits for.
+    pub(super) async fn write_behind<T: Send + 'static>(&self, _tenant: &TenantId, work: impl Work<Conn, T>) -> Result<T> {
+        self.writer.submit(Extent::Crowd, work).await
+    }
+
     /// One whole transaction that may write as much as there is.
     pub(super) async fn write_everything<T: Send + 'static>(&self, _tenant: &TenantId, work: impl Work<Conn, T>) -> Result<T> {
         self.writer.submit(Extent::Everything, work).await

@@ -7,7 +7,7 @@ use super::TenancyError;
 use crate::app::App;
 use crate::diagnostic::Diagnostic;
 use crate::lifecycle;
-use crate::model::{RevisionHash, TenantId};
+use crate::model::{RevisionHash, TenantId, Urgency};
 use crate::policies::{Explanation, Facts, PolicyDifference};
 use crate::revision::{self, Files, Formatted, GoldenResult, Person, Rulebook, SETTINGS};
 use crate::store::StoreError;
@@ -70,7 +70,7 @@ async fn with_rules<T: Send + 'static>(
     files: Files,
     work: impl FnOnce(Rulebook) -> Result<T, Vec<Diagnostic>> + Send + 'static,
 ) -> Result<T, TenancyError> {
-    let done = app.compute.run(tenant, move || Rulebook::read(&files).and_then(work)).await?;
+    let done = app.compute.run(tenant, Urgency::Live, move || Rulebook::read(&files).and_then(work)).await?;
     done.map_err(TenancyError::Broken)
 }
 
@@ -89,7 +89,7 @@ pub async fn check(app: &Arc<App>, tenant: &TenantId, wanted: Wanted) -> Result<
 /// `Broken` for what can't be parsed.
 pub async fn format(app: &Arc<App>, tenant: &TenantId, wanted: Wanted) -> Result<Vec<Formatted>, TenancyError> {
     let files = files(app, tenant, wanted).await?;
-    app.compute.run(tenant, move || revision::format(&files)).await?.map_err(TenancyError::Broken)
+    app.compute.run(tenant, Urgency::Live, move || revision::format(&files)).await?.map_err(TenancyError::Broken)
 }
 
 /// What the policies say that nobody can have meant, by what the tenant has.
@@ -139,5 +139,5 @@ pub async fn diff(
 ) -> Result<PolicyDifference, TenancyError> {
     let of = async |revision| files(app, tenant, Wanted { texts: None, revision }).await;
     let (from, to) = (of(from).await?, of(to).await?);
-    Ok(app.compute.run(tenant, move || revision::policy_diff(&from, &to)).await?)
+    Ok(app.compute.run(tenant, Urgency::Live, move || revision::policy_diff(&from, &to)).await?)
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::mapping::AccountShape;
-use crate::model::{Actor, Cause, ConnectionId, Handle, Instant, NewEvent, TenantId};
+use crate::model::{Actor, Cause, ConnectionId, Handle, Instant, NewEvent, TenantId, Urgency};
 use crate::plugins::Call;
 use crate::revision::Revision;
 use crate::store::{Change, HandleBinding, Result, Stale, StoreError, StoredResource};
@@ -78,6 +78,7 @@ async fn bind(app: &Arc<App>, tenant: &TenantId, revision: &Revision, binding: H
         revision: Some(revision.hash.clone()),
         write: None,
         persons: Vec::new(),
+        urgency: Urgency::Live,
         stale: Stale::Conflict,
         fan_out: vec![(binding.group.clone(), Cause::HandleChange)],
         bind_handle: Some(binding),
@@ -106,7 +107,7 @@ async fn is_privileged(
         return false;
     }
     let (revision_, connection, handle) = (Arc::clone(revision), connection.clone(), handle.clone());
-    let nominated = app.compute.run(tenant, move || nominated(&revision_, &connection, &handle, now)).await;
+    let nominated = app.compute.run(tenant, Urgency::Live, move || nominated(&revision_, &connection, &handle, now)).await;
     match nominated {
         Ok(Some(roles)) => roles.iter().any(|role| revision.policies.privileged().contains(role)),
         // On a doubt a person is asked.

@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::crypto::sha256_hex;
 use crate::crypto::signature::{Signature, SignatureError, VerifyingKey};
 use crate::diagnostic::Diagnostic;
-use crate::model::{Actor, TenantId};
+use crate::model::{Actor, TenantId, Urgency};
 use crate::plugins::{Inspection, Plugin, PluginFault, inspect};
 use crate::revision::{Files, SIGNATURE_ENDING, is_plugin};
 use crate::store::StoreError;
@@ -146,7 +146,7 @@ pub async fn examine(app: &Arc<App>, tenant: &TenantId, candidate: Candidate) ->
     let (plugin, file) = loaded.map_err(|error| broken(Diagnostic::of_file(UPLOADED, error.to_string()).with_code(error.code())))?;
     if let Some(settings) = settings {
         let asked = Arc::clone(&plugin);
-        let said = app.compute.run(tenant, move || asked.validate_settings(&settings)).await?;
+        let said = app.compute.run(tenant, Urgency::Live, move || asked.validate_settings(&settings)).await?;
         settings_problem(said).map_or(Ok(()), |problem| Err(broken(problem)))?;
     }
     Ok(Examined { plugin, file, signed_by })

@@ -10,7 +10,7 @@ use super::{Picture, compare};
 use crate::app::App;
 use crate::evaluation;
 use crate::lifecycle::{Case, Settled};
-use crate::model::{ConnectionState, Instant, Summary, TenantId, TrialState};
+use crate::model::{ConnectionState, Instant, Summary, TenantId, TrialState, Urgency};
 use crate::store::{NewDifference, Place, RunningShadow, StoreError};
 use crate::tenancy::{self, TenancyError};
 
@@ -184,7 +184,7 @@ async fn ask(
         let found = compare(&candidate, &case, &before, connection, at, &mut part);
         (part, found)
     };
-    app.compute.run(tenant, work).await.ok()
+    app.compute.run(tenant, Urgency::Crowd, work).await.ok()
 }
 
 /// Whether the person is among those whom the shadow asks about: always the same ones, in every process.

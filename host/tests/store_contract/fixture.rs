@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rolecall::crypto::{Keyring, SecretKey};
 use rolecall::model::{
     AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, Grant, GrantState, GroupMembership, Instant, NewEvent, Note,
-    Reason, ResourceId, RevisionHash, RoleId, TenantId, collision_key,
+    Reason, ResourceId, RevisionHash, RoleId, TenantId, Urgency, collision_key,
 };
 use rolecall::store::{
     self, AccountWrite, Change, Committed, Connection, Effect, NewActivation, NewToken, Person, PersonOutcome, ResourceWrite, Stale, Store,
@@ -185,6 +185,7 @@ impl Through<'_> {
             write: None,
             persons: Vec::new(),
             stale: Stale::Conflict,
+            urgency: Urgency::Live,
             fan_out: Vec::new(),
             bind_handle: None,
             events: Vec::new(),

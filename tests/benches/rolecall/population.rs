@@ -35,13 +35,15 @@ fn large() -> u32 {
 }
 
 /// A server with so many people.
-struct Population {
+pub struct Population {
     /// Goes with the last of these.
     _database: Database,
-    server: Server,
+    /// The server.
+    pub server: Server,
     connection: Connection,
     router: Router,
-    people: u32,
+    /// How many.
+    pub people: u32,
     /// A group of each size, and somebody who is in neither.
     groups: [String; 2],
     outsider: String,
@@ -49,7 +51,8 @@ struct Population {
 }
 
 impl Population {
-    async fn new(kind: Kind, people: u32) -> Self {
+    /// Seeds it.
+    pub async fn new(kind: Kind, people: u32) -> Self {
         let database = Database::create(kind).await;
         let server = Server::start(&database).await;
         let tenant = server.tenant("population").create_empty().await;
@@ -92,7 +95,7 @@ impl Population {
     }
 
     /// Sends a request, reads its answer in pieces; how many bytes it had.
-    async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> usize {
+    pub async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> usize {
         let answer = self.router.clone().oneshot(self.request(method, path, body)).await.expect("the router answers");
         let status = answer.status();
         let mut pieces = answer.into_body().into_data_stream();
@@ -233,14 +236,14 @@ async fn seed(database: &Database, kind: Kind, first: &str, people: u32, groups:
 }
 
 /// The most memory that this process has had since [`forget_peak`], in MiB.
-fn peak() -> f64 {
+pub fn peak() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or_default() / 1024.0
 }
 
 /// Makes the present memory the peak (Linux).
-fn forget_peak() {
+pub fn forget_peak() {
     // Elsewhere the figure says the peak of the whole run, on both sides alike.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }

@@ -28,6 +28,9 @@ on_both_databases! {
         let (url, token) = (server.url(), server.operator.token.clone().unwrap_or_default());
         let run = async |arguments: &[&str]| run(&url, &token, arguments).await;
         let made = run(&["connection", "create", "--tenant", "acme", "entra-id"]).await;
+        assert_eq!((&made["state"], &made["guarded"]), (&json!("staging"), &json!(true)));
+        run(&["connection", "live", "--tenant", "acme", "entra-id"]).await;
+        run(&["connection", "guard", "--tenant", "acme", "entra-id", "off"]).await;
         let (id, base) = (text(&made["id"]), text(&made["base_url"]));
         let scim = Client::scim(base, text(&made["token"]));
         let ada = text(&scim.post("/Users", user("ada@acme.example", json!({}))).await.expect(201)["id"]);

@@ -14,7 +14,7 @@ use crate::http::body::ApiBody;
 use crate::http::error::Result;
 use crate::http::guards::{ApiCaller, PlatformWriter, TenantReader};
 use crate::http::query::ApiQuery;
-use crate::model::TenantId;
+use crate::model::{ActivationState, Instant, RevisionHash, TenantId};
 use crate::store::Tenant;
 use crate::tenancy;
 
@@ -109,4 +109,66 @@ pub async fn create(
 pub async fn read(who: TenantReader, State(app): State<Arc<App>>, _: ApiQuery<NoQuery>) -> Result<Json<TenantAnswer>> {
     let pending = app.store.count_pending(&who.tenant.id).await?;
     Ok(Json(TenantAnswer { tenant: who.tenant, pending }))
+}
+
+/// Activations that are looked at for the active one: what is held stands in front of it.
+const ACTIVATIONS_LOOKED_AT: i64 = 10;
+
+/// How far a tenant's people have been decided under its active revision. Any host gives the same answer, whoever works at it.
+#[derive(Serialize, JsonSchema)]
+pub struct Progress {
+    /// The active revision; `null` for none.
+    revision: Option<RevisionHash>,
+    /// When it was activated; `null` where that is not known any more.
+    activated: Option<Instant>,
+    /// How many people there are.
+    total: i64,
+    /// How many of them were decided under it.
+    done: i64,
+    /// How many are not yet. Somebody whose evaluation fails and is tried again is among them.
+    remaining: i64,
+    /// How many people's evaluations are due, for whatever reason.
+    pending: i64,
+    /// How many were decided a second, on average since it was activated; `null` when none remain.
+    per_second: Option<f64>,
+    /// How long the rest takes at that rate; `null` when none remain, or none is done.
+    remaining_seconds: Option<i64>,
+}
+
+impl Progress {
+    fn at_that_rate(&mut self, activated: Option<Instant>, now: Instant) {
+        let Some(activated) = activated.filter(|_| self.remaining > 0 && self.done > 0) else { return };
+        #[expect(clippy::cast_precision_loss, reason = "a rate")]
+        let (done, remaining, ms) = (self.done as f64, self.remaining as f64, now.millis_since(activated).max(1) as f64);
+        let rate = done * 1_000.0 / ms;
+        self.per_second = Some((rate * 10.0).round() / 10.0);
+        #[expect(clippy::cast_possible_truncation, reason = "at most the age of an activation times the number of people")]
+        let seconds = (remaining / rate).ceil() as i64;
+        self.remaining_seconds = Some(seconds);
+    }
+}
+
+/// GET /api/v1/tenants/{tenant}/progress
+///
+/// # Errors
+/// 404.
+pub async fn progress(who: TenantReader, State(app): State<Arc<App>>, _: ApiQuery<NoQuery>) -> Result<Json<Progress>> {
+    let tenant = &who.tenant.id;
+    let covered = app.store.coverage(tenant).await?;
+    let pending = app.store.count_pending(tenant).await?;
+    let newest = app.store.activations(tenant, ACTIVATIONS_LOOKED_AT).await?;
+    let active = newest.into_iter().find(|activation| activation.state == ActivationState::Active);
+    let activated = active.filter(|active| who.tenant.active_revision.as_ref() == Some(&active.revision)).map(|active| active.at);
+    let mut progress = Progress {
+        revision: who.tenant.active_revision,
+        activated,
+        total: covered.people,
+        done: covered.decided,
+        remaining: covered.people - covered.decided,
+        pending,
+        per_second: None,
+        remaining_seconds: None,
+    };
+    progress.at_that_rate(activated, app.clock.now());
+    Ok(Json(progress))
 }

@@ -15,6 +15,9 @@ use crate::store::{
     Change, Committed, HandleBinding, INLINE_PEOPLE_LIMIT, LockedDecision, PersonOutcome, ResourceWrite, Result, Stale, StoreError,
 };
 
+/// People whose evaluations one statement writes: far below both databases' limits on parameters.
+const STAMPED_AT_ONCE: usize = 500;
+
 /// Whether another active revision than the change was computed under refuses the change.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum RevisionCheck {
@@ -142,6 +145,17 @@ struct Evaluated {
     cause: Option<Cause>,
     due: Option<Instant>,
     is_verdict: bool,
+}
+
+/// What is written alike of several people's evaluations.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Stamped {
+    next: Option<Instant>,
+    cause: Option<Cause>,
+    attempts: i64,
+    due: Option<Instant>,
+    /// The revision and the instant of a verdict.
+    verdict: Option<(Option<RevisionHash>, Instant)>,
 }
 
 /// A change on its way through its steps.
@@ -473,6 +487,7 @@ impl<'a> Committing<'a> {
         }
         let writes: Vec<_> = standing.iter().filter_map(|outcome| outcome.effect.account.as_ref()).collect();
         self.freed = accounts::write(self.conn, &mut self.batch, self.tenant, &writes, at).await?;
+        let mut stamps = BTreeMap::new();
         for (outcome, kept) in outcomes.into_iter().zip(kept) {
             let account = match (&outcome.effect.account, self.locked.get(&outcome.user)) {
                 (_, Some((_, account))) => account.clone(),
@@ -488,12 +503,12 @@ impl<'a> Committing<'a> {
             if self.created.as_ref() == Some(&outcome.user) {
                 self.begin_evaluation(&outcome, &account).await?;
             } else if self.deleted.as_ref() != Some(&outcome.user) {
-                self.stamp(&outcome).await?;
+                self.stamp_later(&outcome, &mut stamps);
             }
             self.to_mark.remove(&outcome.user);
             self.change.events.extend(outcome.effect.events);
         }
-        Ok(())
+        self.stamp(stamps).await
     }
 
     /// Joins a new user to its account and writes what it was evaluated at.
@@ -526,24 +541,45 @@ impl<'a> Committing<'a> {
         Ok(())
     }
 
-    /// Writes what the person was evaluated at.
-    async fn stamp(&mut self, outcome: &PersonOutcome) -> Result<()> {
+    /// Of a population most are evaluated at the same: written together.
+    fn stamp_later(&mut self, outcome: &PersonOutcome, stamps: &mut BTreeMap<Stamped, Vec<ResourceId>>) {
         let evaluated = self.evaluated(outcome);
-        let sql = self.batch.next(self.conn, 1).await?;
-        sql.push("UPDATE evaluations SET input_version = ").push_bind(evaluated.input_version);
-        sql.push(", next_evaluation_at = ").push_bind(outcome.effect.next_evaluation_at.map(|at| at.0));
-        sql.push(", cause = ").push_bind(evaluated.cause.map(Cause::word));
-        sql.push(", attempts = ").push_bind(outcome.attempts);
-        sql.push(", due_at = ").push_bind(evaluated.due.map(|at| at.0));
-        if evaluated.is_verdict {
-            sql.push(", evaluated_version = ").push_bind(evaluated.input_version);
-            sql.push(", evaluated_revision = ").push_bind(outcome.revision.as_ref().map(RevisionHash::as_str));
-            sql.push(", as_of = ").push_bind(outcome.as_of.0);
-        }
-        sql.push(" WHERE tenant = ").push_bind(self.tenant.as_str());
-        sql.push(" AND connection = ").push_bind(self.connection.as_str());
-        sql.push(" AND resource = ").push_bind(outcome.user.as_str());
         self.note_pending(&evaluated, outcome);
+        let stamp = Stamped {
+            next: outcome.effect.next_evaluation_at,
+            cause: evaluated.cause,
+            attempts: outcome.attempts,
+            due: evaluated.due,
+            verdict: evaluated.is_verdict.then(|| (outcome.revision.clone(), outcome.as_of)),
+        };
+        stamps.entry(stamp).or_default().push(outcome.user.clone());
+    }
+
+    /// Writes what people were evaluated at. Each was read at the `input_version` that is there: the others are stale, and left out before.
+    async fn stamp(&mut self, stamps: BTreeMap<Stamped, Vec<ResourceId>>) -> Result<()> {
+        for (stamp, users) in stamps {
+            for users in users.chunks(STAMPED_AT_ONCE) {
+                let sql = self.batch.next(self.conn, users.len()).await?;
+                sql.push("UPDATE evaluations SET input_version = input_version + 1, next_evaluation_at = ");
+                sql.push_bind(stamp.next.map(|at| at.0));
+                sql.push(", cause = ").push_bind(stamp.cause.map(Cause::word));
+                sql.push(", attempts = ").push_bind(stamp.attempts);
+                sql.push(", due_at = ").push_bind(stamp.due.map(|at| at.0));
+                if let Some((revision, as_of)) = &stamp.verdict {
+                    sql.push(", evaluated_version = input_version + 1, evaluated_revision = ");
+                    sql.push_bind(revision.as_ref().map(RevisionHash::as_str).map(str::to_owned));
+                    sql.push(", as_of = ").push_bind(as_of.0);
+                }
+                sql.push(" WHERE tenant = ").push_bind(self.tenant.as_str().to_owned());
+                sql.push(" AND connection = ").push_bind(self.connection.as_str().to_owned());
+                sql.push(" AND resource IN (");
+                let mut list = sql.separated(", ");
+                for user in users {
+                    list.push_bind(user.as_str().to_owned());
+                }
+                sql.push(")");
+            }
+        }
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use sqlx::Row as _;
 use super::rows::{self, Row};
 use super::{Conn, groups, rulings, text_list};
 use crate::model::{Account, AccountId, AccountState, ConnectionId, Grant, ResourceId, RoleId, TenantId};
-use crate::store::{AccountView, Person, Result};
+use crate::store::{AccountView, Coverage, Person, Result};
 
 /// People with all that evaluation reads, in the order of their ids.
 pub(super) async fn read(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, users: &[ResourceId]) -> Result<Vec<Person>> {
@@ -200,6 +200,16 @@ pub(super) const PENDING: &str = "WITH RECURSIVE below(connection, id, is_user) 
          SELECT e.connection, e.resource FROM fan_outs f JOIN tenants t ON t.tenant = f.tenant JOIN evaluations e ON e.tenant = f.tenant
          WHERE f.tenant = $1 AND f.connection IS NULL AND e.evaluated_revision IS DISTINCT FROM t.active_revision
      ) AS pending";
+
+/// [`coverage`].
+pub(super) const COVERAGE: &str = "SELECT count(e.resource), count(CASE WHEN e.evaluated_revision = t.active_revision THEN 1 END)
+     FROM tenants t LEFT JOIN evaluations e ON e.tenant = t.tenant WHERE t.tenant = $1";
+
+/// How far the tenant's people have been decided under its active revision.
+pub(super) async fn coverage(conn: &mut Conn, tenant: &TenantId) -> Result<Coverage> {
+    let (people, decided) = sqlx::query_as(COVERAGE).bind(tenant.as_str()).fetch_one(conn).await?;
+    Ok(Coverage { people, decided })
+}
 
 /// How many people are pending.
 pub(super) async fn count_pending(conn: &mut Conn, tenant: &TenantId) -> Result<i64> {

@@ -10,6 +10,9 @@ use crate::store::{DuePerson, Result};
 
 /// People (or members) that one step of a fan-out looks at: bounds its transaction.
 const FAN_OUT_BATCH: i64 = 1_000;
+/// Due people beyond whom nobody else is made due by another revision: whoever becomes due for a reason of their own stands behind
+/// so many of the crowd and no more.
+const CROWD_LIMIT: i64 = 2_000;
 
 /// Whose evaluation a fan-out makes due.
 pub(super) enum Below<'a> {
@@ -117,8 +120,12 @@ pub(super) async fn next_fan_out(conn: &mut Conn) -> Result<Option<TenantId>> {
 /// A fan-out as stored: id, connection, group, cause, purge, and how far it has come.
 type FanOut = (String, Option<String>, Option<String>, String, bool, String, String);
 
-/// Takes the tenant's least recently touched fan-out one bounded step further.
-pub(super) async fn expand(conn: &mut Conn, scope: &Scope, now: Instant) -> Result<()> {
+/// How many of the tenant's people are due, as far as that is counted.
+pub(super) const DUE_COUNT: &str =
+    "SELECT count(*) FROM (SELECT 1 AS due FROM evaluations WHERE tenant = $1 AND due_at <= $2 LIMIT $3) AS due_people";
+
+/// Takes the tenant's least recently touched fan-out one bounded step further. `false`: it waits until fewer people are due.
+pub(super) async fn expand(conn: &mut Conn, scope: &Scope, now: Instant) -> Result<bool> {
     let tenant = &scope.tenant;
     let next: Option<FanOut> = sqlx::query_as(concat!(
         "SELECT id, connection, group_id, cause, purge, cursor_connection, cursor_resource FROM fan_outs
@@ -128,8 +135,21 @@ pub(super) async fn expand(conn: &mut Conn, scope: &Scope, now: Instant) -> Resu
     .bind(tenant.as_str())
     .fetch_optional(&mut *conn)
     .await?;
-    let Some((id, connection, group, cause, purge, cursor_connection, cursor_resource)) = next else { return Ok(()) };
+    let Some((id, connection, group, cause, purge, cursor_connection, cursor_resource)) = next else { return Ok(true) };
     let cause = word(&cause, Cause::from_word)?;
+    if connection.is_none() {
+        let due: i64 = sqlx::query_scalar(DUE_COUNT).bind(tenant.as_str()).bind(now.0).bind(CROWD_LIMIT).fetch_one(&mut *conn).await?;
+        if due >= CROWD_LIMIT {
+            // The tenant's others have their turn first.
+            sqlx::query("UPDATE fan_outs SET touched = $3 WHERE tenant = $1 AND id = $2")
+                .bind(tenant.as_str())
+                .bind(id)
+                .bind(now.0)
+                .execute(conn)
+                .await?;
+            return Ok(false);
+        }
+    }
     let cursor = (cursor_connection, cursor_resource);
     let reached = match (connection.map(ConnectionId), group.map(ResourceId)) {
         (Some(connection), Some(group)) => step_below_group(conn, tenant, (&connection, &group), purge, cause, cursor, now).await?,
@@ -149,7 +169,7 @@ pub(super) async fn expand(conn: &mut Conn, scope: &Scope, now: Instant) -> Resu
         }
         None => sqlx::query("DELETE FROM fan_outs WHERE tenant = $1 AND id = $2").bind(tenant.as_str()).bind(id).execute(conn).await?,
     };
-    Ok(())
+    Ok(true)
 }
 
 /// How far a fan-out has come: connection and resource of the last one looked at. `None`: to the end.

@@ -16,6 +16,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::model::LIVE_IN_A_ROW;
 use crate::store::{ACQUIRE_TIMEOUT, Pending, Result, StoreError, Work, migrations};
 
 /// The most changes that share a transaction: past this the fsync is noise, and the first would wait for too long.
@@ -30,6 +31,8 @@ const REOPEN_PAUSE: Duration = Duration::from_millis(100);
 pub(super) enum Extent {
     /// So much at most that what is needed to undo it may be in memory.
     Bounded,
+    /// As much at most for many people, and it is nobody's request: it has a transaction to itself, behind the others.
+    Crowd,
     /// Perhaps everything: it has a transaction to itself, and what is needed to undo it is in a temporary file.
     Everything,
 }
@@ -37,7 +40,39 @@ pub(super) enum Extent {
 /// The way to the writer's task; the task ends when this is dropped and the queue is empty.
 pub(super) struct Writer {
     queue: mpsc::Sender<Box<dyn Job>>,
+    crowd: mpsc::Sender<Box<dyn Job>>,
     epoch: Arc<AtomicU64>,
+}
+
+/// What waits for the writer. A change waits for one piece of a crowd at most: that which is being written.
+struct Queues {
+    live: mpsc::Receiver<Box<dyn Job>>,
+    crowd: mpsc::Receiver<Box<dyn Job>>,
+    /// How many groups have gone ahead of the crowd since it had its turn.
+    live_in_a_row: usize,
+}
+
+impl Queues {
+    /// The next job; `None` when nobody can ask any more.
+    async fn next(&mut self) -> Option<Box<dyn Job>> {
+        let in_turn = if self.live_in_a_row >= LIVE_IN_A_ROW { self.crowd.try_recv().ok() } else { None };
+        if in_turn.is_some() {
+            self.live_in_a_row = 0;
+            return in_turn;
+        }
+        tokio::select! {
+            biased;
+            Some(job) = self.live.recv() => {
+                self.live_in_a_row += 1;
+                Some(job)
+            }
+            Some(job) = self.crowd.recv() => {
+                self.live_in_a_row = 0;
+                Some(job)
+            }
+            else => None,
+        }
+    }
 }
 
 impl Writer {
@@ -46,7 +81,9 @@ impl Writer {
     pub(super) async fn start(options: SqliteConnectOptions, count: &'static str) -> Result<Self> {
         let mut conn = SqliteConnection::connect_with(&options).await?;
         migrations::run(&mut conn, migrations::SQLITE).await?;
-        let (queue, waiting) = mpsc::channel(QUEUE_LIMIT);
+        let (queue, live) = mpsc::channel(QUEUE_LIMIT);
+        let (crowd, crowds) = mpsc::channel(QUEUE_LIMIT);
+        let waiting = Queues { live, crowd: crowds, live_in_a_row: 0 };
         // A thread of its own: each statement is a trip to the connection's thread and back, and among the tasks of a busy
         // server every one of them would wait for its turn. Without I/O, which would make each wake a word to the system's poll.
         let runtime =
@@ -57,7 +94,7 @@ impl Writer {
             .name("sqlite-writer".into())
             .spawn(move || runtime.block_on(write(options, conn, waiting, watch)))
             .map_err(|error| unavailable_because(error.into()))?;
-        Ok(Self { queue, epoch })
+        Ok(Self { queue, crowd, epoch })
     }
 
     /// Goes up with each group of changes after which the count is another, or may be, and before anybody in the group is answered. So
@@ -70,7 +107,8 @@ impl Writer {
     pub(super) async fn submit<T: Send + 'static>(&self, extent: Extent, work: impl Work<SqliteConnection, T>) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Task { extent, work: Some(work), result: None, reply: Some(reply) });
-        self.queue.send_timeout(job, ACQUIRE_TIMEOUT).await.map_err(|_| unavailable("the writer has too much to do"))?;
+        let queue = if extent == Extent::Crowd { &self.crowd } else { &self.queue };
+        queue.send_timeout(job, ACQUIRE_TIMEOUT).await.map_err(|_| unavailable("the writer has too much to do"))?;
         answer.await.map_err(|_| unavailable("the writer stopped"))?
     }
 }
@@ -143,13 +181,13 @@ impl<W: Work<SqliteConnection, T>, T: Send> Job for Task<W, T> {
 }
 
 /// Works off the queue, a group at a time, until nobody can ask any more.
-async fn write(options: SqliteConnectOptions, conn: SqliteConnection, mut waiting: mpsc::Receiver<Box<dyn Job>>, mut watch: Watch) {
+async fn write(options: SqliteConnectOptions, conn: SqliteConnection, mut waiting: Queues, mut watch: Watch) {
     let mut open = Some(conn);
     let mut carried = None;
     loop {
         let next = match carried.take() {
             Some(job) => Some(job),
-            None => waiting.recv().await,
+            None => waiting.next().await,
         };
         let Some(first) = next else { return };
         let conn = match open.take() {
@@ -159,7 +197,7 @@ async fn write(options: SqliteConnectOptions, conn: SqliteConnection, mut waitin
         let mut group = vec![first];
         let committed = match conn {
             Ok(mut conn) => {
-                let done = commit_group(&mut conn, &mut group, &mut waiting, &mut carried, watch.count).await;
+                let done = commit_group(&mut conn, &mut group, &mut waiting.live, &mut carried, watch.count).await;
                 watch.see(done.as_ref().ok().copied());
                 match &done {
                     Ok(_) => open = Some(conn),
@@ -193,8 +231,9 @@ async fn commit_group(
 ) -> std::result::Result<i64, sqlx::Error> {
     // Plain statements, not sqlx's transactions: those count depth on their own and would not notice a rollback by SQLite.
     // What ends one job and begins the next goes in one trip.
-    let alone = group.iter().any(|job| job.extent() == Extent::Everything);
-    if alone {
+    let everything = group.iter().any(|job| job.extent() == Extent::Everything);
+    let alone = group.iter().any(|job| job.extent() != Extent::Bounded);
+    if everything {
         execute(conn, "PRAGMA temp_store = FILE").await?;
     }
     execute(conn, "BEGIN IMMEDIATE; SAVEPOINT job").await?;
@@ -218,7 +257,7 @@ async fn commit_group(
         group.push(another);
     };
     let counted = sqlx::query_scalar(AssertSqlSafe(format!("{end}; COMMIT; {count}"))).fetch_one(&mut *conn).await?;
-    if alone {
+    if everything {
         execute(conn, "PRAGMA temp_store = MEMORY").await?;
     }
     Ok(counted)
@@ -384,6 +423,46 @@ mod tests {
         let (memory, file) = (2_i64, 1);
         // The file was opened without a word about it: only afterwards it is known to be memory.
         assert_eq!(kinds, [0, 0, file, memory]);
+    }
+
+    #[tokio::test]
+    async fn a_crowd_goes_behind_what_waits_and_is_not_starved() {
+        let bench = bench().await;
+        sqlx::query("CREATE TABLE steps (step INTEGER PRIMARY KEY, kind TEXT NOT NULL)")
+            .execute(&mut SqliteConnection::connect_with(&bench.options).await.unwrap())
+            .await
+            .unwrap();
+        let (release, held) = bench.hold().await;
+        let mut waiting = Vec::new();
+        let (crowd, live) = ("INSERT INTO steps (kind) VALUES ('crowd')", "INSERT INTO steps (kind) VALUES ('live')");
+        for (extent, statement) in [(Extent::Crowd, crowd), (Extent::Crowd, crowd), (Extent::Bounded, live), (Extent::Bounded, live)] {
+            let room = |writer: &Writer| writer.queue.capacity() + writer.crowd.capacity();
+            let (before, writer) = (room(&bench.writer), bench.writer.clone());
+            waiting.push(tokio::spawn(async move { writer.submit(extent, run(statement)).await }));
+            while room(&bench.writer) == before {
+                tokio::task::yield_now().await;
+            }
+        }
+        release.send(()).unwrap();
+        held.await.unwrap().unwrap();
+        for answer in waiting {
+            answer.await.unwrap().unwrap();
+        }
+        let mut conn = SqliteConnection::connect_with(&bench.options).await.unwrap();
+        let kinds: Vec<String> = sqlx::query_scalar("SELECT kind FROM steps ORDER BY step").fetch_all(&mut conn).await.unwrap();
+        assert_eq!(kinds, ["live", "live", "crowd", "crowd"]);
+        let (live, crowd) = (mpsc::channel(64), mpsc::channel(64));
+        let job = |extent| -> Box<dyn Job> { Box::new(Task { extent, work: Some(run("SELECT 1")), result: None, reply: None }) };
+        for _ in 0..LIVE_IN_A_ROW + 2 {
+            live.0.try_send(job(Extent::Bounded)).ok().unwrap();
+        }
+        crowd.0.try_send(job(Extent::Crowd)).ok().unwrap();
+        let mut queues = Queues { live: live.1, crowd: crowd.1, live_in_a_row: 0 };
+        let mut taken = Vec::new();
+        for _ in 0..LIVE_IN_A_ROW + 3 {
+            taken.push(queues.next().await.unwrap().extent());
+        }
+        assert_eq!(taken.iter().position(|extent| *extent == Extent::Crowd), Some(LIVE_IN_A_ROW));
     }
 
     #[tokio::test]
