@@ -34,6 +34,8 @@ mod doubts;
 mod folders;
 #[path = "all/governance.rs"]
 mod governance;
+#[path = "all/governed_traffic.rs"]
+mod governed_traffic;
 #[path = "all/handles.rs"]
 mod handles;
 #[path = "all/history.rs"]
