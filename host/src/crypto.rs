@@ -144,6 +144,7 @@ pub struct Keyring {
     access_tokens: SecretKey,
     cursors: SecretKey,
     artefacts: SecretKey,
+    reviews: SecretKey,
 }
 
 impl Keyring {
@@ -154,7 +155,8 @@ impl Keyring {
         let (token_hash, cursors) = (derived(b"rolecall token hash v1"), derived(b"rolecall cursors v1"));
         let access_tokens = derived(b"rolecall access tokens v1");
         let artefacts = derived(b"rolecall compiled plugins v1");
-        Self { master, token_hash, access_tokens, cursors, artefacts }
+        let reviews = derived(b"rolecall review exports v1");
+        Self { master, token_hash, access_tokens, cursors, artefacts, reviews }
     }
 
     /// Reads the master key file, or makes it (readable by its owner only) when there is none.
@@ -201,6 +203,14 @@ impl Keyring {
     #[must_use]
     pub fn artefacts(&self) -> &SecretKey {
         &self.artefacts
+    }
+
+    /// The key that signs what is exported of access reviews: the same in every process of an installation.
+    ///
+    /// # Errors
+    /// Never: a derived key is always one that signs.
+    pub fn reviews(&self) -> Result<signature::SigningKey, signature::SignatureError> {
+        signature::SigningKey::from_seed(&self.reviews.0)
     }
 
     /// The keyed hash under which a token is stored and found, in hexadecimal.

@@ -185,6 +185,11 @@ mod ruling;
 pub use ruling::{
     ApprovalSettings, Concerned, GuardDirection, GuardScope, GuardSettings, Hold, HoldState, NewRuling, Ruling, RulingKind, RulingState,
 };
+mod review;
+pub use review::{
+    Evidence, OnSilence, Review, ReviewCounts, ReviewDecision, ReviewLine, ReviewOutcome, ReviewPlan, ReviewScope, ReviewState, ReviewerSource,
+    Reviewers,
+};
 mod failure;
 pub use failure::{CallInput, Failing, FailureDetail, FailureKind, Frame, LEVELS, LimitMet, LogLine, Spent};
 
@@ -410,7 +415,7 @@ pub struct EvaluationState {
 /// Who or what did something: part of every event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Actor {
-    /// `connection`, `api_token`, `worker`, `startup`, `folder`, `guard`.
+    /// `connection`, `api_token`, `worker`, `startup`, `folder`, `guard`, `review`.
     pub kind: String,
     /// The connection, token or host concerned.
     pub id: String,

@@ -1,6 +1,6 @@
-//! Detached Ed25519 signatures on plugins: what is signed, keys and signatures as text. Knows no tenants and no files.
+//! Ed25519 signatures, on plugins and on what is exported of access reviews: keys and signatures as text. Knows no tenants and no files.
 //!
-//! What is signed is one line of text that names the plugin's digest, and not its bytes: key services and smart cards take only a few
+//! What is signed of a plugin is one line of text that names its digest, and not its bytes: key services and smart cards take only a few
 //! kilobytes, the line says what the signature is for, and any tool can make it:
 //! `printf 'rolecall plugin sha256:%s\n' DIGEST > text; openssl pkeyutl -sign -rawin -inkey KEY -in text | base64`.
 
@@ -76,7 +76,13 @@ impl VerifyingKey {
     /// Whether the signature is this key's on the plugin with the digest.
     #[must_use]
     pub fn verifies(&self, digest: &str, signature: &Signature) -> bool {
-        UnparsedPublicKey::new(&ED25519, self.0).verify(signed_text(digest).as_bytes(), &signature.0).is_ok()
+        self.verifies_text(&signed_text(digest), signature)
+    }
+
+    /// Whether the signature is this key's on the text.
+    #[must_use]
+    pub fn verifies_text(&self, text: &str, signature: &Signature) -> bool {
+        UnparsedPublicKey::new(&ED25519, self.0).verify(text.as_bytes(), &signature.0).is_ok()
     }
 }
 
@@ -121,6 +127,14 @@ impl SigningKey {
         Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).map(Self).map_err(|_| SignatureError::PrivateKey)
     }
 
+    /// The key that a secret of 32 bytes stands for (RFC 8032 §5.1.5).
+    ///
+    /// # Errors
+    /// Never for that many bytes.
+    pub fn from_seed(seed: &[u8; 32]) -> Result<Self, SignatureError> {
+        Ed25519KeyPair::from_seed_unchecked(seed).map(Self).map_err(|_| SignatureError::PrivateKey)
+    }
+
     /// The key that verifies what this one signs.
     ///
     /// # Errors
@@ -134,7 +148,15 @@ impl SigningKey {
     /// # Errors
     /// Never for a key that could be read.
     pub fn sign(&self, digest: &str) -> Result<Signature, SignatureError> {
-        let signature = self.0.sign(signed_text(digest).as_bytes());
+        self.sign_text(&signed_text(digest))
+    }
+
+    /// Signs a text.
+    ///
+    /// # Errors
+    /// Never for a key that could be read.
+    pub fn sign_text(&self, text: &str) -> Result<Signature, SignatureError> {
+        let signature = self.0.sign(text.as_bytes());
         signature.as_ref().try_into().map(Signature).map_err(|_| SignatureError::Signature)
     }
 }
