@@ -187,8 +187,8 @@ pub use ruling::{
 };
 mod review;
 pub use review::{
-    Evidence, OnSilence, Review, ReviewCounts, ReviewDecision, ReviewLine, ReviewOutcome, ReviewPlan, ReviewScope, ReviewState, ReviewerSource,
-    Reviewers,
+    Evidence, OnSilence, Review, ReviewCounts, ReviewDecision, ReviewLine, ReviewOutcome, ReviewPlan, ReviewScope, ReviewState,
+    ReviewerSource, Reviewers,
 };
 mod failure;
 pub use failure::{CallInput, Failing, FailureDetail, FailureKind, Frame, LEVELS, LimitMet, LogLine, Spent};

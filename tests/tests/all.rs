@@ -68,6 +68,8 @@ mod races;
 mod rate_limits;
 #[path = "all/reload.rs"]
 mod reload;
+#[path = "all/reviews.rs"]
+mod reviews;
 #[path = "all/routes.rs"]
 mod routes;
 #[path = "all/search.rs"]

@@ -272,9 +272,13 @@ fn check_role(role: &Role) -> Result<(), String> {
     if role.description.chars().count() > DESCRIPTION_CHARS_LIMIT {
         return Err(format!("the description of role `{}` has more than {DESCRIPTION_CHARS_LIMIT} characters", role.id));
     }
-    let sound = |owner: &String| !owner.trim().is_empty() && owner.chars().count() <= ROLE_OWNER_CHARS_LIMIT && !owner.contains(char::is_control);
+    let sound =
+        |owner: &String| !owner.trim().is_empty() && owner.chars().count() <= ROLE_OWNER_CHARS_LIMIT && !owner.contains(char::is_control);
     if role.owner.as_ref().is_some_and(|owner| !sound(owner)) {
-        return Err(format!("the owner of role `{}` must have 1 to {ROLE_OWNER_CHARS_LIMIT} characters: a login name or an address", role.id));
+        return Err(format!(
+            "the owner of role `{}` must have 1 to {ROLE_OWNER_CHARS_LIMIT} characters: a login name or an address",
+            role.id
+        ));
     }
     Ok(())
 }

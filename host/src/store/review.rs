@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::Result;
-use crate::model::{
-    AccountId, Actor, ConnectionId, Evidence, Grant, Instant, Review, ReviewDecision, ReviewLine, RoleId, TenantId,
-};
+use crate::model::{AccountId, Actor, ConnectionId, Evidence, Grant, Instant, Review, ReviewDecision, ReviewLine, RoleId, TenantId};
 
 /// The most lines that one request decides or hands to somebody else.
 pub const LINES_AT_ONCE_LIMIT: usize = 500;
@@ -93,8 +91,8 @@ pub struct LinesDecided {
     pub instead: Option<String>,
     /// Who says so, as the token names them.
     pub by: String,
-    /// What that person goes by, folded: lines of other reviewers are refused.
-    pub keys: Vec<String>,
+    /// The same, folded: lines of other reviewers are refused.
+    pub key: String,
     /// The lines that go to somebody else with it, or to nobody.
     pub handed: BTreeMap<i64, Option<String>>,
     /// The token.

@@ -16,7 +16,8 @@ const INSERT_BATCH: usize = 500;
 const LATE_SECONDS: i64 = 3_600;
 
 /// Who holds a role, behind an account.
-pub(super) const HOLDERS: &str = "SELECT account, account FROM grants WHERE tenant = $1 AND role = $2 AND account > $3 ORDER BY account LIMIT $4";
+pub(super) const HOLDERS: &str =
+    "SELECT account, account FROM grants WHERE tenant = $1 AND role = $2 AND account > $3 ORDER BY account LIMIT $4";
 /// The people of a connection, behind a user.
 pub(super) const PEOPLE: &str =
     "SELECT resource, account FROM links WHERE tenant = $1 AND connection = $2 AND resource > $3 ORDER BY resource LIMIT $4";
@@ -181,7 +182,10 @@ async fn managers(
         for (connection, name, first, last) in found {
             let account = (first == last).then_some(first);
             // A name that stands for two people stands for nobody.
-            stands_for.entry((connection, name)).and_modify(|known| *known = known.take().filter(|known| Some(known) == account.as_ref())).or_insert(account);
+            stands_for
+                .entry((connection, name))
+                .and_modify(|known| *known = known.take().filter(|known| Some(known) == account.as_ref()))
+                .or_insert(account);
         }
     }
     let ids: BTreeSet<&str> = stands_for.values().flatten().map(String::as_str).collect();

@@ -214,9 +214,7 @@ struct Found {
 
 /// All of the lines, by number.
 async fn found(conn: &mut Conn, tenant: &TenantId, review: &str, lines: &BTreeSet<i64>) -> Result<Vec<Found>> {
-    let mut sql = QueryBuilder::<Db>::new(
-        "SELECT line, account, role, decision, reviewer, reviewer_key FROM review_lines WHERE tenant = ",
-    );
+    let mut sql = QueryBuilder::<Db>::new("SELECT line, account, role, decision, reviewer, reviewer_key FROM review_lines WHERE tenant = ");
     sql.push_bind(tenant.as_str()).push(" AND review = ").push_bind(review);
     these(&mut sql, lines);
     sql.push(" ORDER BY line");
@@ -253,7 +251,7 @@ pub(super) async fn decide(conn: &mut Conn, scope: &Scope, id: &str, said: &Line
     let mut review = open(conn, tenant, id, said.at).await?;
     let lines: BTreeSet<i64> = said.lines.iter().copied().collect();
     let found = found(conn, tenant, id, &lines).await?;
-    if found.iter().any(|line| !said.keys.contains(&line.reviewer_key)) {
+    if found.iter().any(|line| line.reviewer_key != said.key) {
         return Err(StoreError::Conflict { what: "reviewer" });
     }
     let mut sql = QueryBuilder::<Db>::new("UPDATE review_lines SET decision = ");
@@ -446,9 +444,12 @@ async fn carry_out(
             outcomes.entry(ReviewOutcome::Gone).or_default().insert(line.0);
             continue;
         }
-        let is_exception = |ruling: &&Ruling| matches!(ruling.kind, RulingKind::Grant | RulingKind::Forbid) && ruling.role.as_ref() == Some(&role);
+        let is_exception =
+            |ruling: &&Ruling| matches!(ruling.kind, RulingKind::Grant | RulingKind::Forbid) && ruling.role.as_ref() == Some(&role);
         let before: Vec<&Ruling> = standing.get(&account).into_iter().flatten().filter(is_exception).collect();
-        let longer = |ruling: &&Ruling| ruling.kind == RulingKind::Forbid && ruling.holds_at(stamp.at) && ruling.ends.is_none_or(|other| other >= ends);
+        let longer = |ruling: &&Ruling| {
+            ruling.kind == RulingKind::Forbid && ruling.holds_at(stamp.at) && ruling.ends.is_none_or(|other| other >= ends)
+        };
         if before.iter().copied().any(|ruling| longer(&ruling)) {
             outcomes.entry(ReviewOutcome::RevokedBefore).or_default().insert(line.0);
             continue;

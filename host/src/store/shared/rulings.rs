@@ -201,13 +201,7 @@ async fn insert_exceptions(conn: &mut Conn, tenant: &TenantId, made: &[Ruling]) 
 }
 
 /// Ends exceptions and makes others, a bounded number at once, whose people are locked and marked.
-pub(super) async fn replace_exceptions(
-    conn: &mut Conn,
-    scope: &Scope,
-    ended: &[Ruling],
-    made: &[Ruling],
-    stamp: Stamp<'_>,
-) -> Result<()> {
+pub(super) async fn replace_exceptions(conn: &mut Conn, scope: &Scope, ended: &[Ruling], made: &[Ruling], stamp: Stamp<'_>) -> Result<()> {
     if !ended.is_empty() {
         sqlx::query(concat!("UPDATE rulings SET state = 'ended' WHERE tenant = $1 AND ", any_of!("ruling", "$2")))
             .bind(scope.tenant.as_str())
