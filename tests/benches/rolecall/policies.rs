@@ -22,7 +22,16 @@ pub fn many(count: usize) -> (String, Vec<Role>) {
         )
         .expect("writing to a string can't fail");
         let id = format!("role-{number}");
-        roles.push(Role { id, description: String::new(), risk: 1, privileged: false, app: None, families: Vec::new() });
+        roles.push(Role {
+            id,
+            description: String::new(),
+            risk: 1,
+            privileged: false,
+            approval: None,
+            owner: None,
+            app: None,
+            families: Vec::new(),
+        });
     }
     (text, roles)
 }

@@ -72,7 +72,7 @@ on_both_databases! {
         let server = Server::start(&database).await;
         let acme = server.tenant("acme").create().await;
         let entra = acme.connection(&server, "Entra ID").await;
-        let grace = entra.create("grace@acme.example").await;
+        let grace = entra.create_with("grace@acme.example", json!({"emails": [{"value": "hopper@acme.example", "primary": true}]})).await;
         let ada = entra.create_with("ada@acme.example", json!({ENTERPRISE: {"manager": {"value": grace}}})).await;
         let by_external_id = json!({ENTERPRISE: {"manager": {"value": "ext-grace@acme.example"}}});
         let bob = entra.create_with("bob@acme.example", by_external_id).await;
@@ -104,8 +104,13 @@ on_both_databases! {
         manager.post(&decide, said(&found["ada admin"], "keep")).await.expect(403);
         manager.post(&decide, json!({"lines": [found["bob developer"]["line"]], "decision": "revoke"})).await.expect(422);
         // Her own line is not hers, and nobody can make it so.
-        let own = json!({"lines": [found["grace developer"]["line"]], "reviewer": "grace@acme.example", "reason": "why not"});
-        acme.api.post(&format!("{path}/reassign"), own).await.expect(403);
+        for name in ["grace@acme.example", "Hopper@acme.example", &text(&found["grace developer"]["account"])] {
+            let own = json!({"lines": [found["grace developer"]["line"]], "reviewer": name, "reason": "why not"});
+            acme.api.post(&format!("{path}/reassign"), own).await.expect(403);
+        }
+        let by_address = person(&server, &acme, "hopper@acme.example").await;
+        let refused = by_address.post(&decide, said(&found["grace developer"], "keep")).await.expect(403);
+        assert!(text(&refused["detail"]).contains("nobody reviews"), "{refused}");
         let audit = person(&server, &acme, "audit@acme.example").await;
         audit.post(&decide, said(&found["bob developer"], "keep")).await.expect(403);
         // What she does not know goes to the fallback reviewer, who may think again until it closes.

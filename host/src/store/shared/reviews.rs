@@ -362,7 +362,7 @@ pub(super) async fn begin_closing(
 }
 
 /// The next lines of a review.
-const NEXT_LINES: &str = "SELECT line, account, role, decision, reason, instead FROM review_lines
+pub(super) const NEXT_LINES: &str = "SELECT line, account, role, decision, reason, instead FROM review_lines
      WHERE tenant = $1 AND review = $2 AND line > $3 ORDER BY line LIMIT $4";
 
 type Decided = (i64, String, String, String, Option<String>, Option<String>);
