@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::auth::ApiPrincipal;
 use crate::crypto;
 use crate::model::{
     AccountId, Actor, Evidence, Instant, Review, ReviewCounts, ReviewDecision, ReviewPlan, ReviewState, ReviewerSource, Reviewers,
@@ -192,12 +191,18 @@ fn is_about(name: &str, view: &LineView) -> bool {
     is_person(name, &view.line.account, view.line.user_name.as_deref(), view.email.as_deref())
 }
 
-/// Says something about lines; what was said before is replaced.
+/// Says something about lines, as the person whom a token names; what was said before is replaced.
 ///
 /// # Errors
 /// `Forbidden` by the floor, and for lines of another reviewer; `Refused`; `Store(Missing)`; `Store(Conflict{review})` when it is not open.
-pub async fn decide(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal, review: &str, said: Said) -> Result<Review, TenancyError> {
-    let Some(person) = &who.scope.person else {
+pub async fn decide(
+    app: &Arc<App>,
+    tenant: &TenantId,
+    (person, actor): (Option<&str>, &Actor),
+    review: &str,
+    said: Said,
+) -> Result<Review, TenancyError> {
+    let Some(person) = person else {
         let how = "a review is decided by a person: use a token that names one (`rolecall token create --person NAME`)";
         return Err(TenancyError::Forbidden(how.into()));
     };
@@ -222,9 +227,9 @@ pub async fn decide(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal, revie
         decision: said.decision,
         reason: said.reason,
         instead: said.instead,
-        by: person.clone(),
+        by: person.to_owned(),
         key,
-        actor: who.actor(),
+        actor: actor.clone(),
         at: app.clock.now(),
     };
     app.store.decide_lines(tenant, &review.id, &decided).await?;

@@ -265,7 +265,7 @@ pub async fn decide(
 ) -> Result<Json<Review>> {
     let Decision { lines, decision, reason, instead } = said;
     let said = Said { lines, decision, reason, instead };
-    Ok(Json(reviews::decide(&app, &who.tenant.id, &who.principal, &review, said).await?))
+    Ok(Json(reviews::decide(&app, &who.tenant.id, (who.principal.scope.person.as_deref(), &who.actor), &review, said).await?))
 }
 
 /// POST …/reviews/{review}/reassign
