@@ -211,7 +211,7 @@ async fn lines_of_reviews_are_found_by_their_indexes() {
     ];
     for (query, index) in cases {
         let explain = reviews::select_lines(EXPLAIN, &tenant, "reviewg7", &query);
-        let plan = plan(&mut *store.read_one(&tenant).await.unwrap(), explain, &[]).await;
+        let plan = plan(&mut store.read_one(&tenant).await.unwrap(), explain, &[]).await;
         check(&format!("{query:?}"), &plan, &[index]);
     }
 }
