@@ -18,6 +18,7 @@ mod logging;
 mod plugin;
 mod policy;
 mod render;
+mod review;
 mod sandbox;
 pub mod serve;
 mod tenant;
@@ -100,6 +101,8 @@ enum Command {
     #[command(subcommand)]
     Exception(exception::Exception),
     #[command(subcommand)]
+    Review(review::Review),
+    #[command(subcommand)]
     Token(token::Token),
 }
 
@@ -152,6 +155,7 @@ async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
         Command::Hold(hold) => hold.run(output).await,
         Command::Approval(approval) => approval.run(output).await,
         Command::Exception(exception) => exception.run(output).await,
+        Command::Review(review) => review.run(output).await,
         Command::Token(token) => token.run(output).await,
     }
 }

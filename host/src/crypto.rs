@@ -145,6 +145,7 @@ pub struct Keyring {
     cursors: SecretKey,
     artefacts: SecretKey,
     history: SecretKey,
+    reviews: SecretKey,
 }
 
 impl Keyring {
@@ -156,7 +157,8 @@ impl Keyring {
         let access_tokens = derived(b"rolecall access tokens v1");
         let artefacts = derived(b"rolecall compiled plugins v1");
         let history = derived(b"rolecall history heads v1");
-        Self { master, token_hash, access_tokens, cursors, artefacts, history }
+        let reviews = derived(b"rolecall review exports v1");
+        Self { master, token_hash, access_tokens, cursors, artefacts, history, reviews }
     }
 
     /// Reads the master key file, or makes it (readable by its owner only) when there is none.
@@ -211,6 +213,14 @@ impl Keyring {
     /// Never: a derived key is always one that signs.
     pub fn history(&self) -> Result<signature::SigningKey, signature::SignatureError> {
         signature::SigningKey::from_seed(&self.history.0)
+    }
+
+    /// The key that signs what is exported of access reviews: the same in every process of an installation.
+    ///
+    /// # Errors
+    /// Never: a derived key is always one that signs.
+    pub fn reviews(&self) -> Result<signature::SigningKey, signature::SignatureError> {
+        signature::SigningKey::from_seed(&self.reviews.0)
     }
 
     /// The keyed hash under which a token is stored and found, in hexadecimal.
@@ -286,6 +296,23 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
+}
+
+/// SHA-256 over what comes in parts.
+#[derive(Clone, Debug, Default)]
+pub struct Hasher(Sha256);
+
+impl Hasher {
+    /// Takes the next part.
+    pub fn update(&mut self, part: &[u8]) {
+        self.0.update(part);
+    }
+
+    /// The hash of all parts, in lower-case hexadecimal.
+    #[must_use]
+    pub fn finish(self) -> String {
+        hex(&self.0.finalize())
+    }
 }
 
 /// HMAC-SHA-256 (RFC 2104).

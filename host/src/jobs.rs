@@ -51,6 +51,7 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let simulations = tokio::spawn(simulate_until(Arc::clone(&app), stop.clone()));
     let revisions = tokio::spawn(look_after_revisions_until(Arc::clone(&app), stop.clone()));
     let history = tokio::spawn(seal_until(Arc::clone(&app), stop.clone()));
+    let reviews = tokio::spawn(review_until(Arc::clone(&app), stop.clone()));
     bind_handles(&app).await;
     let mut work = Work::default();
     while !*stop.borrow() {
@@ -88,6 +89,9 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     if let Err(error) = history.await {
         tracing::error!(%error, "the job that seals history ended abruptly");
     }
+    if let Err(error) = reviews.await {
+        tracing::error!(%error, "the job that works at access reviews ended abruptly");
+    }
 }
 
 /// Does everything that is due now, until nothing is: for tests, the demo and draining.
@@ -100,7 +104,12 @@ pub async fn run_until_idle(app: &Arc<App>) -> Result<(), StoreError> {
         let worked = round(app, &mut work).await?;
         let evaluated = !work.tenants.is_empty();
         work.finish().await;
-        if !worked && !evaluated && !trial::simulate_next(app).await? && !deliver_round(app).await? {
+        if !worked
+            && !evaluated
+            && !trial::simulate_next(app).await?
+            && !tenancy::reviews::work_next(app).await?
+            && !deliver_round(app).await?
+        {
             app.journal.flush(&*app.store).await?;
             look_after_revisions(app).await?;
             while seal_history(app).await? {}
@@ -212,6 +221,24 @@ async fn simulate_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         };
         tokio::select! {
             () = app.trials.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+/// Opens, reminds of and closes access reviews, one step after the other.
+async fn review_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        let pause = match tenancy::reviews::work_next(&app).await {
+            Ok(true) => continue,
+            Ok(false) => IDLE,
+            Err(error) => {
+                log_failure("an access review", &error);
+                AFTER_FAILURE
+            }
+        };
+        tokio::select! {
             () = tokio::time::sleep(pause) => {}
             _ = stop.changed() => {}
         }

@@ -186,6 +186,11 @@ pub use ruling::{
     ApprovalSettings, Concerned, GuardDirection, GuardScope, GuardSettings, Hold, HoldState, NewRuling, Ruling, RulingKind, RulingState,
     SecondPerson,
 };
+mod review;
+pub use review::{
+    Evidence, OnSilence, Review, ReviewCounts, ReviewDecision, ReviewLine, ReviewOutcome, ReviewPlan, ReviewScope, ReviewState,
+    ReviewerSource, Reviewers,
+};
 mod failure;
 mod urgency;
 pub use failure::{CallInput, Failing, FailureDetail, FailureKind, Frame, LEVELS, LimitMet, LogLine, Spent};
@@ -413,7 +418,7 @@ pub struct EvaluationState {
 /// Who or what did something: part of every event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Actor {
-    /// `connection`, `person`, `api_token`, `worker`, `startup`, `folder`, `guard`.
+    /// `connection`, `person`, `api_token`, `worker`, `startup`, `folder`, `guard`, `review`.
     pub kind: String,
     /// The connection, person, token or host concerned.
     pub id: String,

@@ -67,6 +67,9 @@ pub struct Role {
     /// Whether nobody holds it without a person's yes; as `[approvals]` says where there is none.
     #[serde(default)]
     pub approval: Option<bool>,
+    /// Who answers for the role, by login name or address: reviews it where a review says so.
+    #[serde(default)]
+    pub owner: Option<String>,
     /// The application.
     #[serde(default)]
     pub app: Option<String>,

@@ -19,6 +19,7 @@ mod nesting;
 mod pool;
 mod postgres;
 pub mod records;
+mod review;
 mod ruling;
 mod sqlite;
 mod trial;
@@ -38,6 +39,10 @@ use rolecall_scim::sort::Sort;
 use serde::{Deserialize, Serialize};
 
 pub use connection::{Connections, CredentialKind, Dialect, LogEntry, StoredIssuer};
+pub use review::{
+    Candidate, EarlyClose, Filling, LINES_AT_ONCE_LIMIT, LineQuery, LineView, LinesDecided, LinesReassigned, NewReviewLine, OpeningPage,
+    PEERS_LIMIT, ReviewPlace, Reviews,
+};
 pub use ruling::{ANSWERED_AT_ONCE, Answer, Answered, Effect, Guarded, RulingQuery, Rulings};
 pub use trial::{Advance, DIFFERENCES_LIMIT, NewActivation, NewDifference, Place, Progress, RunningShadow, Trials};
 
@@ -655,7 +660,7 @@ pub trait Platform: Send + Sync {
 
 /// Everything that is asked for one tenant.
 #[async_trait]
-pub trait Store: Platform + Connections + Trials + Rulings + records::PluginRecords + history::History {
+pub trait Store: Platform + Connections + Trials + Rulings + Reviews + records::PluginRecords + history::History {
     /// Creates the tenant if it does not exist; `managed_by` of an existing one is left as it is.
     async fn ensure_tenant(&self, tenant: &TenantId, name: &str, managed_by: &str, at: Instant) -> Result<Tenant>;
     /// The tenant, or `None`.

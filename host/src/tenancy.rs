@@ -6,6 +6,7 @@ pub mod fresh;
 pub mod governance;
 pub mod handles;
 pub mod plugins;
+pub mod reviews;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -76,6 +76,8 @@ mod rate_limits;
 mod reevaluation;
 #[path = "all/reload.rs"]
 mod reload;
+#[path = "all/reviews.rs"]
+mod reviews;
 #[path = "all/routes.rs"]
 mod routes;
 #[path = "all/search.rs"]

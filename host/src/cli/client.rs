@@ -151,6 +151,23 @@ impl Api {
         self.send(Method::GET, segments, query, None).await
     }
 
+    /// GET of the path, written as it comes.
+    ///
+    /// # Errors
+    /// [`ApiError`], and what can't be written. What was written before a failure is cut off.
+    pub async fn download(&self, segments: &[&str], query: &[(&str, &str)], to: &mut impl std::io::Write) -> anyhow::Result<()> {
+        let mut answer = self.answer(Method::GET, segments, query, None).await?;
+        let status = answer.status();
+        if !status.is_success() {
+            let problem = serde_json::from_slice(&answer.bytes().await.unwrap_or_default()).unwrap_or(Value::Null);
+            return Err(ApiError::Refused { status: status.as_u16(), problem }.into());
+        }
+        while let Some(part) = answer.chunk().await.map_err(|source| self.unreachable(source))? {
+            to.write_all(&part)?;
+        }
+        Ok(())
+    }
+
     /// POST of a body to the path.
     ///
     /// # Errors
@@ -176,7 +193,24 @@ impl Api {
     }
 
     async fn send(&self, method: Method, segments: &[&str], query: &[(&str, &str)], body: Option<&Value>) -> Result<Value, ApiError> {
-        let unreachable = |source: reqwest::Error| ApiError::Unreachable { server: self.server.clone(), source: source.without_url() };
+        let answer = self.answer(method, segments, query, body).await?;
+        let status = answer.status();
+        let bytes = answer.bytes().await.map_err(|source| self.unreachable(source))?;
+        let value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        if status.is_success() { Ok(value) } else { Err(ApiError::Refused { status: status.as_u16(), problem: value }) }
+    }
+
+    fn unreachable(&self, source: reqwest::Error) -> ApiError {
+        ApiError::Unreachable { server: self.server.clone(), source: source.without_url() }
+    }
+
+    async fn answer(
+        &self,
+        method: Method,
+        segments: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<reqwest::Response, ApiError> {
         let mut request = self.http.request(method, self.url(segments, query)).bearer_auth(&*self.token);
         if let Some(body) = body {
             let text = body.to_string();
@@ -186,11 +220,7 @@ impl Api {
                 None => request.body(text),
             };
         }
-        let answer = request.send().await.map_err(unreachable)?;
-        let status = answer.status();
-        let bytes = answer.bytes().await.map_err(unreachable)?;
-        let value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        if status.is_success() { Ok(value) } else { Err(ApiError::Refused { status: status.as_u16(), problem: value }) }
+        request.send().await.map_err(|source| self.unreachable(source))
     }
 
     fn url(&self, segments: &[&str], query: &[(&str, &str)]) -> Url {

@@ -1,4 +1,5 @@
-//! Ed25519 signatures, on plugins and on the heads of histories: keys and signatures as text. Knows no tenants and no files.
+//! Ed25519 signatures, on plugins, on the heads of histories and on what is exported of access reviews: keys and signatures as text. Knows
+//! no tenants and no files.
 //!
 //! What is signed of a plugin is one line of text that names its digest, and not its bytes: key services and smart cards take only a few
 //! kilobytes, the line says what the signature is for, and any tool can make it:

@@ -493,6 +493,13 @@ impl From<TenancyError> for Error {
             TenancyError::Store(StoreError::Conflict { what: "ruling" }) => {
                 Self::new(StatusCode::CONFLICT, "the account has an exception for this role: end that one first (`rolecall exception end`)")
             }
+            TenancyError::Store(StoreError::Conflict { what: "review" }) => {
+                Self::new(StatusCode::CONFLICT, "the review is not open: nothing can be decided in it any more, or not yet")
+            }
+            TenancyError::Store(StoreError::Conflict { what: "undecided" }) => Self::new(
+                StatusCode::CONFLICT,
+                "nobody has said anything that counts about some lines: send `with_silence: true` if they are to follow `on_silence` now",
+            ),
             TenancyError::Store(StoreError::Conflict { what }) => {
                 Self::new(StatusCode::CONFLICT, format!("the {what} was changed meanwhile: read it again and repeat the request"))
             }

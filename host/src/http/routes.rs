@@ -10,8 +10,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::api::{
-    accounts, connections, credentials, governance, handles, history, journal, plugins, policies, revisions, targets, tenants, tokens,
-    trials,
+    accounts, connections, credentials, governance, handles, history, journal, plugins, policies, reviews, revisions, targets, tenants,
+    tokens, trials,
 };
 use super::guards::{Access, Guarded};
 use super::openapi::{ScimBulk, ScimErrorBody, ScimList, ScimPatch, ScimResource, ScimSearch};
@@ -19,7 +19,7 @@ use super::scim::{self, Groups, Users, bulk, discovery, listing};
 use super::{api, oauth, operations};
 use crate::app::App;
 use crate::history::verify::Verified;
-use crate::model::{Hold, Issuer, Ruling, Trial};
+use crate::model::{Hold, Issuer, Review, Ruling, Trial};
 use crate::policies::{Explanation, PolicyDifference};
 use crate::store::records::PluginKey;
 use crate::store::{HandleBinding, Tenant};
@@ -152,6 +152,7 @@ pub fn all() -> Vec<Route> {
         of_accounts(),
         of_governance(),
         of_history(),
+        of_reviews(),
     ]
     .into_iter()
     .flatten()
@@ -530,6 +531,57 @@ fn of_accounts() -> Vec<Route> {
         )
         .body::<targets::TargetWrite>()
         .answers::<targets::TargetAnswer>(ok),
+    ]
+}
+
+fn of_reviews() -> Vec<Route> {
+    use reviews as r;
+    let (ok, created) = (StatusCode::OK, StatusCode::CREATED);
+    vec![
+        get("/api/v1/tenants/{tenant}/reviews", "list_reviews", "Access reviews, newest first", r::list)
+            .query::<r::ListQuery>()
+            .answers::<r::ReviewList>(ok),
+        post("/api/v1/tenants/{tenant}/reviews", "create_review", "Sets an access review up", r::create)
+            .body::<r::NewReview>()
+            .answers::<Review>(created),
+        get("/api/v1/tenants/{tenant}/reviews/key", "read_review_key", "The key that signs exports of reviews", r::key)
+            .answers::<r::ExportKey>(ok),
+        get("/api/v1/tenants/{tenant}/reviews/{review}", "read_review", "How far a review is, in counts", r::read).answers::<Review>(ok),
+        get(
+            "/api/v1/tenants/{tenant}/reviews/{review}/lines",
+            "list_review_lines",
+            "The roles under review with what is known of each, and what was said",
+            r::lines,
+        )
+        .query::<r::LinesQuery>()
+        .answers::<r::LineList>(ok),
+        post(
+            "/api/v1/tenants/{tenant}/reviews/{review}/decide",
+            "decide_review_lines",
+            "Says whether roles stay; again, until the review closes",
+            r::decide,
+        )
+        .body::<r::Decision>()
+        .answers::<Review>(ok),
+        post("/api/v1/tenants/{tenant}/reviews/{review}/reassign", "reassign_review_lines", "Hands lines to somebody else", r::reassign)
+            .body::<r::Reassignment>()
+            .answers::<Review>(ok),
+        post(
+            "/api/v1/tenants/{tenant}/reviews/{review}/close",
+            "close_review",
+            "Closes a review before its time, or calls one off that is not open yet",
+            r::close,
+        )
+        .body::<r::Closing>()
+        .answers::<Review>(ok),
+        get(
+            "/api/v1/tenants/{tenant}/reviews/{review}/export",
+            "export_review",
+            "A review for auditors as signed JSON Lines or CSV",
+            r::export,
+        )
+        .query::<r::ExportQuery>()
+        .answers::<String>(ok),
     ]
 }
 

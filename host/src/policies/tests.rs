@@ -11,7 +11,16 @@ use super::*;
 use crate::model::Tags;
 
 fn role(id: &str) -> Role {
-    Role { id: id.into(), description: String::new(), risk: 10, privileged: false, approval: None, app: None, families: Vec::new() }
+    Role {
+        id: id.into(),
+        description: String::new(),
+        risk: 10,
+        privileged: false,
+        approval: None,
+        owner: None,
+        app: None,
+        families: Vec::new(),
+    }
 }
 
 fn catalogue() -> Vec<Role> {

@@ -19,6 +19,8 @@ const NAME_CHARS_LIMIT: usize = 200;
 const ID_CHARS_LIMIT: usize = 128;
 /// The longest description of a role, in characters.
 const DESCRIPTION_CHARS_LIMIT: usize = 1_000;
+/// The longest name of a role's owner, in characters: as long as an owner of anything else.
+const ROLE_OWNER_CHARS_LIMIT: usize = 200;
 /// The most families of a role: each is a parent to Cedar.
 const FAMILIES_LIMIT: usize = 16;
 /// The most declared handles: every group's name is looked up in them.
@@ -314,6 +316,14 @@ fn check_role(role: &Role) -> Result<(), String> {
     }
     if role.description.chars().count() > DESCRIPTION_CHARS_LIMIT {
         return Err(format!("the description of role `{}` has more than {DESCRIPTION_CHARS_LIMIT} characters", role.id));
+    }
+    let sound =
+        |owner: &String| !owner.trim().is_empty() && owner.chars().count() <= ROLE_OWNER_CHARS_LIMIT && !owner.contains(char::is_control);
+    if role.owner.as_ref().is_some_and(|owner| !sound(owner)) {
+        return Err(format!(
+            "the owner of role `{}` must have 1 to {ROLE_OWNER_CHARS_LIMIT} characters: a login name or an address",
+            role.id
+        ));
     }
     Ok(())
 }

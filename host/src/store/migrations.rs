@@ -17,6 +17,7 @@ pub(super) const SQLITE: &[Script] = &[
     (3, "trials", include_str!("../../migrations/sqlite/0003_trials.sql")),
     (4, "governance", include_str!("../../migrations/sqlite/0004_governance.sql")),
     (5, "history", include_str!("../../migrations/sqlite/0005_history.sql")),
+    (6, "reviews", include_str!("../../migrations/sqlite/0006_reviews.sql")),
 ];
 /// PostgreSQL's.
 pub(super) const POSTGRES: &[Script] = &[
@@ -25,6 +26,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (3, "trials", include_str!("../../migrations/postgres/0003_trials.sql")),
     (4, "governance", include_str!("../../migrations/postgres/0004_governance.sql")),
     (5, "history", include_str!("../../migrations/postgres/0005_history.sql")),
+    (6, "reviews", include_str!("../../migrations/postgres/0006_reviews.sql")),
 ];
 
 /// Applies what is missing. Hosts that start at once wait for one another.

@@ -60,6 +60,12 @@ mod records;
 mod removal;
 #[path = "shared/resources.rs"]
 mod resources;
+#[path = "shared/review_methods.rs"]
+mod review_methods;
+#[path = "shared/review_opening.rs"]
+mod review_opening;
+#[path = "shared/reviews.rs"]
+mod reviews;
 #[path = "shared/revisions.rs"]
 mod revisions;
 #[path = "shared/ruling_methods.rs"]

@@ -232,13 +232,17 @@ async fn of(app: &Arc<App>, tenant: &TenantId, ruling: &Ruling) -> Result<Accoun
 /// The floor: a token that names a person gives that person nothing.
 fn not_for_oneself(who: &ApiPrincipal, view: &AccountView, does: &str) -> Result<(), TenancyError> {
     let Some(person) = &who.scope.person else { return Ok(()) };
-    let same = |name: &str| crate::model::collision_key(name) == crate::model::collision_key(person);
-    let emails = view.account.profile["emails"].as_array().into_iter().flatten().filter_map(|email| email["value"].as_str());
-    let names = view.account.user_name.as_deref().into_iter().chain([view.account.id.as_str()]);
-    if names.chain(emails).any(same) {
+    let account = &view.account;
+    if is_person(person, &account.id, account.user_name.as_deref(), account.profile["email"].as_str()) {
         return Err(TenancyError::Forbidden(format!("nobody {does}: ask somebody else")));
     }
     Ok(())
+}
+
+/// Whether a name that somebody goes by is that of an account: its id, its login name or its address.
+pub(super) fn is_person(name: &str, account: &AccountId, user_name: Option<&str>, email: Option<&str>) -> bool {
+    let key = crate::model::collision_key(name);
+    user_name.into_iter().chain(email).chain([account.as_str()]).any(|own| crate::model::collision_key(own) == key)
 }
 
 fn check_words(reason: &str, owner: Option<&str>) -> Result<(), TenancyError> {

@@ -334,13 +334,15 @@ when { principal has userType && principal.userType == "contractor" };
 "#;
         let acme = server.tenant("acme").and_policies(forbid).create().await;
         let entra = acme.connection(&server, "Entra ID").await;
-        let ada = entra.create("ada@acme.example").await;
+        let ada = entra.create_with("ada@acme.example", json!({"emails": [{"value": "lovelace@acme.example"}]})).await;
         let make = |effect: &str, role: &str, starts: Option<String>, days: i64| {
             json!({"role": role, "effect": effect, "starts": starts, "ends": in_days(&server, days), "reason": "stands in", "owner": "iam"})
         };
         let path = "/accounts/ada@acme.example/exceptions";
         let own = person(&server, &acme, "ada@acme.example").await;
         own.post(path, make("grant", "reader", None, 5)).await.expect(403);
+        let by_address = person(&server, &acme, "lovelace@acme.example").await;
+        by_address.post(path, make("grant", "reader", None, 5)).await.expect(403);
         acme.api.post(path, make("grant", "nothing", None, 5)).await.expect(404);
         acme.api.post(path, make("grant", "reader", None, 500)).await.expect(422);
         let made = acme.api.post(path, make("grant", "reader", None, 5)).await.expect(201);

@@ -8,11 +8,12 @@ use super::super::scratch::{PLAN, SETTLE, is_scan, open};
 use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
 use super::{
-    Conn, Db, credentials, groups, guard, history, journal, outbox, people, revisions, rulings, sealed, tenancy, text_list, trials, work,
+    Conn, Db, credentials, groups, guard, history, journal, outbox, people, review_opening, reviews, revisions, rulings, sealed, tenancy,
+    text_list, trials, work,
 };
-use crate::model::{Instant, TenantId};
+use crate::model::{Instant, ReviewDecision, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
-use crate::store::{Store as _, Target};
+use crate::store::{LineQuery, Store as _, Target};
 
 /// Tenants, each with users and groups: enough that going through a table costs more than an index.
 const SEED: &[&str] = &[
@@ -83,6 +84,15 @@ const SEED: &[&str] = &[
     "INSERT INTO standings (tenant, seq, account, role, state, reasons, since_at, until_at, held_since, held_seq)
      SELECT tenant, created, 'a' || id, 'role' || (created % 20), 'effective', '[]', created, created + 500, created, created
      FROM resources WHERE kind = 'user'",
+    "INSERT INTO grants (tenant, account, role, state, reasons, since, revision)
+     SELECT tenant, 'a' || id, 'role' || (created % 20), 'effective', '[]', 0, 'r' FROM resources WHERE kind = 'user'",
+    "INSERT INTO reviews (tenant, review, name, state, plan, opens, closes, created, created_kind, created_id, counts, reminded, cursor_part,
+                          cursor_after, due_at)
+     SELECT tenant, 'review' || id, 'x', 'closed', '{}', 0, 0, created, 'x', 'x', '{}', 0, 0, '', CASE WHEN created % 100 = 0 THEN created END
+     FROM resources WHERE kind = 'group'",
+    "INSERT INTO review_lines (tenant, review, line, account, role, reviewer, reviewer_key, decision, evidence)
+     SELECT tenant, 'reviewg7', created, 'a' || id, 'role1', 'boss', 'boss' || (created % 50),
+            CASE WHEN created % 100 = 0 THEN 'revoke' ELSE 'keep' END, '{}' FROM resources WHERE kind = 'user'",
     "INSERT INTO deliveries (tenant, target, event, lane, position, leaver, state, attempts)
      SELECT tenant, 'hook', id, id, position, seq IS NULL, CASE WHEN seq > 1500 THEN 'waiting' ELSE 'acknowledged' END, 0 FROM events",
     "INSERT INTO delivery_lanes (tenant, target, lane, leaver, next_at)
@@ -149,6 +159,16 @@ const CASES: &[Case] = &[
     ),
     (trials::DUE_SIMULATION, As::Platform, &[Number(100)], &["trials_running"]),
     (trials::RUNNING_SHADOWS, As::Platform, &[], &["trials_running"]),
+    (review_opening::HOLDERS, As::Tenant, &[Text("t3"), Text("role7"), Text("au7"), Number(100)], &["grants_role"]),
+    (review_opening::PEOPLE, As::Tenant, &[Text("t3"), Text("t3c"), Text("u7"), Number(100)], &[]),
+    (review_opening::HELD, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["links_account"]),
+    (review_opening::HELD_OF_ROLES, As::Tenant, &[Text("t3"), List(&["au7", "au8"]), List(&["role7"])], &["links_account"]),
+    (review_opening::BY_ID, As::Tenant, &[Text("t3"), List(&["t3c"]), List(&["u7", "u8"])], &[]),
+    (review_opening::BY_EXTERNAL_ID, As::Tenant, &[Text("t3"), List(&["t3c"]), List(&["x7", "x8"])], &["resources_external_id"]),
+    (reviews::DUE, As::Platform, &[Number(100)], &["reviews_due"]),
+    (reviews::NEWEST, As::Tenant, &[Text("t3"), Number(10)], &["reviews_newest"]),
+    (reviews::NEWEST_BEHIND, As::Tenant, &[Text("t3"), Number(10), Text("reviewg7")], &["reviews_newest"]),
+    (reviews::NEXT_LINES, As::Tenant, &[Text("t3"), Text("reviewg7"), Number(7), Number(100)], &[]),
     (work::DUE_TENANTS, As::Platform, &[Number(100), Number(10)], &["evaluations_due"]),
     (work::DUE_PEOPLE, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["evaluations_due"]),
     (work::DUE_COUNT, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["evaluations_due"]),
@@ -230,6 +250,25 @@ async fn look_ups_and_claims_use_their_indexes() {
         };
         let explain = sqlx::QueryBuilder::new(format!("{EXPLAIN}{statement}"));
         check(statement, &plan(&mut tx, explain, values).await, indexes);
+    }
+}
+
+#[tokio::test]
+async fn lines_of_reviews_are_found_by_their_indexes() {
+    let (store, _scratch) = seeded().await;
+    let tenant = TenantId::from("t3");
+    let query =
+        |reviewer: Option<&str>, decision| LineQuery { reviewer: reviewer.map(str::to_owned), decision, lines: None, after: 7, limit: 100 };
+    let cases = [
+        (query(None, None), ""),
+        (query(Some("boss7"), None), "review_lines_reviewer"),
+        (query(None, Some(ReviewDecision::Revoke)), "review_lines_decision"),
+        (LineQuery { lines: Some(vec![1, 2, 3]), limit: 3, ..LineQuery::default() }, ""),
+    ];
+    for (query, index) in cases {
+        let explain = reviews::select_lines(EXPLAIN, &tenant, "reviewg7", &query);
+        let plan = plan(&mut store.read_one(&tenant).await.unwrap(), explain, &[]).await;
+        check(&format!("{query:?}"), &plan, &[index]);
     }
 }
 

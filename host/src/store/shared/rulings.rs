@@ -173,28 +173,50 @@ pub(super) async fn make_exception(conn: &mut Conn, scope: &Scope, made: &Ruling
     if standing.is_some() {
         return Err(StoreError::Conflict { what: "ruling" });
     }
-    sqlx::query(
-        "INSERT INTO rulings (tenant, ruling, account, role, kind, state, starts, ends, created, created_kind, created_id, reason, owner)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-    )
-    .bind(tenant.as_str())
-    .bind(&made.id)
-    .bind(made.account.as_str())
-    .bind(role)
-    .bind(made.kind.word())
-    .bind(made.state.word())
-    .bind(made.starts.map(|at| at.0))
-    .bind(made.ends.map(|at| at.0))
-    .bind(made.created.0)
-    .bind(&made.created_by.kind)
-    .bind(&made.created_by.id)
-    .bind(&made.reason)
-    .bind(&made.owner)
-    .execute(&mut *conn)
-    .await?;
+    insert_exceptions(conn, tenant, std::slice::from_ref(made)).await?;
     mark_accounts(conn, tenant, &[made.account.as_str()], made.created).await?;
     let stamp = Stamp { at: made.created, actor: &made.created_by, request_id: None };
     tell(conn, scope, stamp, "exception.made", std::slice::from_ref(made)).await
+}
+
+async fn insert_exceptions(conn: &mut Conn, tenant: &TenantId, made: &[Ruling]) -> Result<()> {
+    let mut sql = QueryBuilder::<Db>::new(
+        "INSERT INTO rulings (tenant, ruling, account, role, kind, state, starts, ends, created, created_kind, created_id, reason, owner) ",
+    );
+    sql.push_values(made, |mut row, made| {
+        row.push_bind(tenant.as_str())
+            .push_bind(&made.id)
+            .push_bind(made.account.as_str())
+            .push_bind(made.role.as_ref().map_or("", RoleId::as_str))
+            .push_bind(made.kind.word())
+            .push_bind(made.state.word())
+            .push_bind(made.starts.map(|at| at.0))
+            .push_bind(made.ends.map(|at| at.0))
+            .push_bind(made.created.0)
+            .push_bind(&made.created_by.kind)
+            .push_bind(&made.created_by.id)
+            .push_bind(&made.reason)
+            .push_bind(&made.owner);
+    });
+    sql.build().execute(conn).await?;
+    Ok(())
+}
+
+/// Ends exceptions and makes others, a bounded number at once, whose people are locked and marked.
+pub(super) async fn replace_exceptions(conn: &mut Conn, scope: &Scope, ended: &[Ruling], made: &[Ruling], stamp: Stamp<'_>) -> Result<()> {
+    if !ended.is_empty() {
+        sqlx::query(concat!("UPDATE rulings SET state = 'ended' WHERE tenant = $1 AND ", any_of!("ruling", "$2")))
+            .bind(scope.tenant.as_str())
+            .bind(text_list(ended.iter().map(|ruling| ruling.id.as_str())))
+            .execute(&mut *conn)
+            .await?;
+        tell(conn, scope, stamp, "ruling.ended", ended).await?;
+    }
+    if made.is_empty() {
+        return Ok(());
+    }
+    insert_exceptions(conn, &scope.tenant, made).await?;
+    tell(conn, scope, stamp, "exception.made", made).await
 }
 
 /// Ends a ruling before its time.
@@ -300,7 +322,7 @@ async fn close_if_empty(conn: &mut Conn, scope: &Scope, hold: &str, stamp: Stamp
 }
 
 /// Marks the people of accounts: what was said about them has changed.
-async fn mark_accounts(conn: &mut Conn, tenant: &TenantId, accounts: &[&str], at: Instant) -> Result<()> {
+pub(super) async fn mark_accounts(conn: &mut Conn, tenant: &TenantId, accounts: &[&str], at: Instant) -> Result<()> {
     let found: Vec<(String, String)> =
         sqlx::query_as(concat!("SELECT connection, resource FROM links WHERE tenant = $1 AND ", any_of!("account", "$2")))
             .bind(tenant.as_str())
