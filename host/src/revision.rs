@@ -20,7 +20,8 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::crypto::sha256_hex;
 use crate::diagnostic::Diagnostic;
-use crate::model::{ActivationSettings, ApprovalSettings, DecisionSettings, GuardSettings, Handle, RevisionHash};
+use crate::mapping::Calendar;
+use crate::model::{ActivationSettings, ApprovalSettings, DecisionSettings, GuardSettings, Handle, ProcessSettings, RevisionHash};
 use crate::plugins::{Plugin, PluginError, Sandbox, Tables};
 use crate::policies::{self, Policies};
 
@@ -74,6 +75,10 @@ pub struct Revision {
     pub approvals: ApprovalSettings,
     /// The roles that nobody holds without a person's yes.
     pub approved: BTreeSet<String>,
+    /// How people begin, move and leave.
+    pub processes: ProcessSettings,
+    /// Where their dates are.
+    pub calendar: Calendar,
     /// What is kept of plugin calls that fail.
     pub failures: FailureRules,
     /// The standard schemas and the tenant's extensions.
@@ -115,6 +120,7 @@ impl Revision {
         let settings = check.settings();
         let tables = check.tables();
         let schemas = check.schemas(settings.as_ref());
+        let calendar = check.calendar(settings.as_ref(), &schemas);
         let policies = check.policies(settings.as_ref());
         let transform = check.plugin(settings.as_ref().and_then(|settings| settings.transform.as_ref()), "transform-user", load);
         let propose = check.plugin(settings.as_ref().and_then(|settings| settings.propose.as_ref()), "propose-roles", load);
@@ -138,6 +144,8 @@ impl Revision {
                     .map(|role| role.id.clone())
                     .collect(),
                 approvals: settings.approvals,
+                processes: settings.processes,
+                calendar,
                 failures: settings.failures,
                 schemas: if schemas == *Schemas::standard() { Schemas::standard() } else { Arc::new(schemas) },
                 golden_cases: tests.len(),
@@ -270,6 +278,15 @@ impl<'a> Check<'a> {
             }
         }
         schemas
+    }
+
+    /// Where people's dates are; nowhere where that is wrong.
+    fn calendar(&mut self, settings: Option<&Settings>, schemas: &Schemas) -> Calendar {
+        let Some(settings) = settings else { return Calendar::default() };
+        Calendar::of(&settings.processes, schemas).unwrap_or_else(|problems| {
+            self.problems.extend(problems.into_iter().map(|message| Diagnostic { message, ..settings.processes_at.clone() }));
+            Calendar::default()
+        })
     }
 
     fn policies(&mut self, settings: Option<&Settings>) -> Option<Policies> {

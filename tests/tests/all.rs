@@ -61,6 +61,7 @@ mod plugin_projects;
 #[path = "all/plugin_uploads.rs"]
 mod plugin_uploads;
 #[path = "all/provisioning_log.rs"]
+mod processes;
 mod provisioning_log;
 #[path = "all/races.rs"]
 mod races;

@@ -8,6 +8,7 @@ pub mod governance;
 pub mod handles;
 pub mod journal;
 pub mod plugins;
+pub mod processes;
 pub mod revisions;
 pub mod targets;
 pub mod tenants;

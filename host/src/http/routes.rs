@@ -1,6 +1,8 @@
 //! The one route table: the router, the OpenAPI document, the documentation and the tests that walk every route are made
 //! from it. Who may call a route is taken from its handler's guard and can't be written down wrongly here.
 
+mod processes;
+
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
@@ -146,6 +148,7 @@ pub fn all() -> Vec<Route> {
         of_plugins(),
         of_accounts(),
         of_governance(),
+        processes::all(),
     ]
     .into_iter()
     .flatten()
