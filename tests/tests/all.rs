@@ -60,8 +60,9 @@ mod plugin_logs;
 mod plugin_projects;
 #[path = "all/plugin_uploads.rs"]
 mod plugin_uploads;
-#[path = "all/provisioning_log.rs"]
+#[path = "all/processes.rs"]
 mod processes;
+#[path = "all/provisioning_log.rs"]
 mod provisioning_log;
 #[path = "all/races.rs"]
 mod races;
