@@ -15,6 +15,7 @@ mod handle;
 mod hold;
 mod logging;
 mod plugin;
+mod process;
 mod render;
 mod sandbox;
 pub mod serve;

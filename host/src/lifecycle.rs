@@ -7,6 +7,7 @@
 
 mod case;
 mod moving;
+pub mod receipt;
 mod settling;
 #[cfg(test)]
 mod tests;

@@ -189,6 +189,12 @@ impl Revision {
     }
 }
 
+/// How many days removed accounts are kept by what a `tenant.toml` says: read alone, so that nobody builds a revision to know it.
+#[must_use]
+pub fn retain_days(settings: &[u8]) -> Option<u32> {
+    std::str::from_utf8(settings).ok().and_then(|text| settings::retain_days(text.strip_prefix('\u{feff}').unwrap_or(text)))
+}
+
 /// A group's display name as it is compared: trimmed, case and compatibility folded.
 fn folded_name(display_name: &str) -> String {
     rolecall_scim::filter::fold(display_name.trim()).nfkc().collect()

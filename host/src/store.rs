@@ -17,6 +17,7 @@ mod migrations;
 mod nesting;
 mod pool;
 mod postgres;
+mod process;
 pub mod records;
 mod ruling;
 mod sqlite;
@@ -37,6 +38,7 @@ use rolecall_scim::sort::Sort;
 use serde::{Deserialize, Serialize};
 
 pub use connection::{Connections, CredentialKind, Dialect, LogEntry, StoredIssuer};
+pub use process::{DEPARTURE_EVENTS_LIMIT, DepartureDelivery, DepartureEvent, Departures, ERASED_AT_ONCE, Erasure, Processes};
 pub use ruling::{ANSWERED_AT_ONCE, Answer, Answered, Effect, Guarded, RulingQuery, Rulings};
 pub use trial::{Advance, DIFFERENCES_LIMIT, NewActivation, NewDifference, Place, Progress, RunningShadow, Trials};
 
@@ -643,7 +645,7 @@ pub trait Platform: Send + Sync {
 
 /// Everything that is asked for one tenant.
 #[async_trait]
-pub trait Store: Platform + Connections + Trials + Rulings + records::PluginRecords {
+pub trait Store: Platform + Connections + Trials + Rulings + Processes + records::PluginRecords {
     /// Creates the tenant if it does not exist; `managed_by` of an existing one is left as it is.
     async fn ensure_tenant(&self, tenant: &TenantId, name: &str, managed_by: &str, at: Instant) -> Result<Tenant>;
     /// The tenant, or `None`.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What a tenant says of people who join, move and leave.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProcessSettings {
     /// The IANA name of the time zone in which dates without one are read: `Europe/Berlin`.
@@ -20,4 +20,24 @@ pub struct ProcessSettings {
     pub remind_days: u32,
     /// For how many days somebody who moves keeps plain roles that nothing gives any more; 0 for none.
     pub overlap_days: u32,
+    /// Within how many hours targets are to acknowledge a departure, for its receipt.
+    pub target_hours: u32,
+    /// How many days after a removal what is personal is erased; never unless given.
+    pub retain_days: Option<u32>,
+}
+
+impl Default for ProcessSettings {
+    fn default() -> Self {
+        Self {
+            time_zone: None,
+            start_date_attribute: None,
+            start_date_tag: None,
+            end_date_attribute: None,
+            end_date_tag: None,
+            remind_days: 0,
+            overlap_days: 0,
+            target_hours: 24,
+            retain_days: None,
+        }
+    }
 }

@@ -34,6 +34,10 @@ const GUARD_PEOPLE_LIMIT: u32 = 10_000;
 const APPROVAL_HOURS_LIMIT: u32 = 2_160;
 /// The longest time that somebody who moved keeps old roles, in days: a quarter, beyond which nobody is handing anything over.
 const OVERLAP_DAYS_LIMIT: u32 = 90;
+/// The longest retention of removed accounts, in days: ten years.
+const RETAIN_DAYS_LIMIT: u32 = 3_660;
+/// The longest time that a target may be given to acknowledge a departure, in hours: 30 days.
+const TARGET_HOURS_LIMIT: u32 = 720;
 /// The earliest reminder of somebody's end, in days before it.
 const REMIND_DAYS_LIMIT: u32 = 90;
 /// The most people that a fresh revision may be allowed to turn away: each is remembered while it is watched.
@@ -246,7 +250,20 @@ fn processes(place: &Place<'_>, written: Option<Spanned<ProcessSettings>>, probl
     if settings.remind_days > REMIND_DAYS_LIMIT {
         problems.push(place.at(written.span(), format!("`remind_days` is at most {REMIND_DAYS_LIMIT}")));
     }
+    if settings.retain_days.is_some_and(|days| !(1..=RETAIN_DAYS_LIMIT).contains(&days)) {
+        problems
+            .push(place.at(written.span(), format!("`retain_days` must be from 1 to {RETAIN_DAYS_LIMIT}, or left out to erase nobody")));
+    }
+    if settings.target_hours > TARGET_HOURS_LIMIT {
+        problems.push(place.at(written.span(), format!("`target_hours` is at most {TARGET_HOURS_LIMIT}")));
+    }
     written.into_inner()
+}
+
+/// How long removed accounts are kept by what a `tenant.toml` says; `None` where they are kept for ever, or the file can't be read.
+pub(super) fn retain_days(text: &str) -> Option<u32> {
+    let written: Written = toml::from_str(text).ok()?;
+    written.processes?.into_inner().retain_days
 }
 
 fn failures(place: &Place<'_>, written: Option<Spanned<FailureRules>>, problems: &mut Vec<Diagnostic>) -> FailureRules {

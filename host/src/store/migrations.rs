@@ -16,6 +16,7 @@ pub(super) const SQLITE: &[Script] = &[
     (2, "plugin records", include_str!("../../migrations/sqlite/0002_plugin_records.sql")),
     (3, "trials", include_str!("../../migrations/sqlite/0003_trials.sql")),
     (4, "governance", include_str!("../../migrations/sqlite/0004_governance.sql")),
+    (7, "processes", include_str!("../../migrations/sqlite/0007_processes.sql")),
 ];
 /// PostgreSQL's.
 pub(super) const POSTGRES: &[Script] = &[
@@ -23,6 +24,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (2, "plugin records", include_str!("../../migrations/postgres/0002_plugin_records.sql")),
     (3, "trials", include_str!("../../migrations/postgres/0003_trials.sql")),
     (4, "governance", include_str!("../../migrations/postgres/0004_governance.sql")),
+    (7, "processes", include_str!("../../migrations/postgres/0007_processes.sql")),
 ];
 
 /// Applies what is missing. Hosts that start at once wait for one another.

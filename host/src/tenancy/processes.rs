@@ -1,4 +1,4 @@
-//! What people say of those who are away for a time.
+//! People who are away for a time, and people who have left: leaves, receipts, erasure.
 
 use std::sync::Arc;
 
@@ -7,8 +7,15 @@ use super::governance::{check_end, check_words, not_for_oneself};
 use crate::app::App;
 use crate::auth::ApiPrincipal;
 use crate::crypto;
-use crate::model::{Instant, Ruling, RulingKind, RulingState, TenantId};
-use crate::store::StoreError;
+use crate::lifecycle::receipt::{self, Receipt, Terms};
+use crate::model::{AccountState, Actor, Instant, Ruling, RulingKind, RulingState, TenantId};
+use crate::revision;
+use crate::store::{ERASED_AT_ONCE, Erasure, StoreError};
+
+/// The longest reference of an erasure, in characters.
+const REFERENCE_CHARS_LIMIT: usize = 200;
+/// The largest `tenant.toml` that is read for its retention, in bytes: what a revision may have.
+const SETTINGS_BYTES_LIMIT: usize = 1 << 20;
 
 /// A leave of absence that is wanted.
 #[derive(Clone, Debug)]
@@ -68,4 +75,84 @@ pub async fn end_leave(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal, id
     let ended = app.store.end_ruling(tenant, id, None, &who.actor(), app.clock.now()).await?;
     app.wake.notify_one();
     Ok(ended)
+}
+
+/// The receipt of somebody's last departure.
+///
+/// # Errors
+/// `Store(Missing)` when there is no such account, or when it has never left.
+pub async fn receipt(app: &Arc<App>, tenant: &TenantId, account: &str) -> Result<Receipt, TenancyError> {
+    let view = app.store.account(tenant, account).await?.ok_or(StoreError::Missing("account"))?;
+    let departures = app.store.departures(tenant, &view.account.id).await?;
+    let terms = super::active_revision(app, tenant).await?.map_or_else(Terms::default, |revision| Terms {
+        target_hours: revision.processes.target_hours,
+        retain_days: revision.processes.retain_days,
+    });
+    Ok(receipt::receipt(&view, &departures, terms).ok_or(StoreError::Missing("departure of the account: it has never left"))?)
+}
+
+/// Erases what is personal of a removed account, at once.
+///
+/// # Errors
+/// `Refused` for somebody whom the identity provider has not deleted, who was erased, or who may be given back by an answer to a hold, and
+/// for a reference that is personal itself.
+pub async fn erase(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal, account: &str, reference: String) -> Result<(), TenancyError> {
+    let view = app.store.account(tenant, account).await?.ok_or(StoreError::Missing("account"))?;
+    check_reference(&reference, view.account.user_name.as_deref())?;
+    if view.account.state != AccountState::Removed {
+        let why = "only removed accounts are erased: delete the person at the identity provider first";
+        return Err(TenancyError::Refused(why.into()));
+    }
+    let erasure = Erasure { why: "request", reference: Some(reference), actor: who.actor(), at: app.clock.now() };
+    if app.store.erase(tenant, std::slice::from_ref(&view.account.id), &erasure).await? == 0 {
+        let why = "the account is erased already, or an answer to a hold may give it back: answer the hold first (`rolecall hold list`)";
+        return Err(TenancyError::Refused(why.into()));
+    }
+    app.wake.notify_one();
+    Ok(())
+}
+
+/// The reference stays in the record that keeps no personal data.
+fn check_reference(reference: &str, user_name: Option<&str>) -> Result<(), TenancyError> {
+    let length = reference.trim().chars().count();
+    if !(1..=REFERENCE_CHARS_LIMIT).contains(&length) || reference.chars().any(char::is_control) {
+        return Err(TenancyError::Refused(format!("`reason` is a reference in 1 to {REFERENCE_CHARS_LIMIT} characters")));
+    }
+    let folded = crate::model::collision_key(reference);
+    let names = user_name.map(crate::model::collision_key).is_some_and(|name| !name.is_empty() && folded.contains(&name));
+    if names || reference.contains('@') {
+        return Err(TenancyError::Refused("`reason` stays in the record: name a ticket, not a person".into()));
+    }
+    Ok(())
+}
+
+/// Erases removed accounts whose retention is over, in bounded batches.
+///
+/// # Errors
+/// The store's.
+pub async fn erase_retained(app: &Arc<App>, tenant: &TenantId) -> Result<(), StoreError> {
+    let now = app.clock.now();
+    // The shortest retention is a day: most tenants have nobody to look after, and their settings need not be read.
+    let day = |days: u32| now.plus_seconds(-i64::from(days) * 86_400);
+    if app.store.erasable(tenant, day(1), 1).await?.is_empty() {
+        return Ok(());
+    }
+    let Some(days) = retain_days(app, tenant).await? else { return Ok(()) };
+    let actor = Actor { kind: "worker".into(), id: "retention".into() };
+    let erasure = Erasure { why: "retention", reference: None, actor, at: now };
+    loop {
+        let accounts = app.store.erasable(tenant, day(days), ERASED_AT_ONCE).await?;
+        if accounts.is_empty() || app.store.erase(tenant, &accounts, &erasure).await? == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// How long the active revision keeps removed accounts: its `tenant.toml` alone is read.
+async fn retain_days(app: &App, tenant: &TenantId) -> Result<Option<u32>, StoreError> {
+    let Some(hash) = app.store.tenant(tenant).await?.and_then(|tenant| tenant.active_revision) else { return Ok(None) };
+    let digests = app.store.revision_digests(tenant, &hash).await?.unwrap_or_default();
+    let Some(digest) = digests.get(revision::SETTINGS) else { return Ok(None) };
+    let contents = app.store.contents(tenant, std::slice::from_ref(digest), SETTINGS_BYTES_LIMIT).await?.unwrap_or_default();
+    Ok(contents.get(digest).and_then(|settings| revision::retain_days(settings)))
 }

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use rolecall_tests::receiver::Receiver;
 use rolecall_tests::tenant::text;
 use rolecall_tests::{Connection, Database, Server, Tenant, on_both_databases};
 use serde_json::{Value, json};
+
+use crate::leavers::confirm;
 
 const EXTENSION: &str = "urn:example:params:scim:schemas:extension:work:2.0:User";
 
@@ -76,6 +79,11 @@ async fn standing(acme: &Tenant, name: &str) -> (String, String, Vec<(String, St
 
 fn stands(state: &str, note: &str, roles: &[(&str, &str)]) -> (String, String, Vec<(String, String)>) {
     (state.to_owned(), note.to_owned(), roles.iter().map(|(role, state)| ((*role).to_owned(), (*state).to_owned())).collect())
+}
+
+/// A step of a receipt.
+fn step(receipt: &Value, name: &str) -> Value {
+    receipt["steps"].as_array().expect("a list").iter().find(|step| step["name"] == name).expect("the step is there").clone()
 }
 
 async fn kinds(acme: &Tenant, server: &Server) -> Vec<String> {
@@ -201,6 +209,115 @@ on_both_databases! {
         entra.deactivate(&ada).await;
         advance(&server, 80).await;
         assert_eq!(standing(&acme, "ada@acme.example").await, stands("suspended", "", &[]));
+        server.stop().await;
+    }
+
+    /// The receipt of a leaver: the request, the roles, and each target's acknowledgement as it comes.
+    async fn a_leaver_has_a_receipt(database: Database) {
+        let server = Server::start(&database).await;
+        let (acme, entra) = acme_with_dates(&server).await;
+        let receiver = Receiver::start([]).await;
+        acme.api.put("/targets/crm", json!({"url": receiver.url()})).await.expect(200);
+        let bob = entra.create("bob@acme.example").await;
+        entra.group("Engineering", &[&bob]).await;
+        server.settle().await;
+        acme.api.get("/accounts/bob@acme.example/receipt").await.expect(404);
+        receiver.set_failing(true);
+        entra.deactivate(&bob).await;
+        server.settle().await;
+        let receipt = acme.api.get("/accounts/bob@acme.example/receipt").await.expect(200);
+        assert_eq!((&receipt["complete"], &receipt["state"]), (&json!(false), &json!("suspended")), "{receipt}");
+        assert_eq!((&receipt["request"]["why"], &receipt["request"]["actor"]["kind"]), (&json!("inactive"), &json!("connection")));
+        let suspended = acme.events(&server).await.into_iter().find(|event| event["kind"] == "account.suspended").expect("an event");
+        assert_eq!((&receipt["request"]["request_id"], &receipt["request"]["at"]), (&suspended["request_id"], &suspended["at"]));
+        assert_eq!(receipt["roles"][0]["role"], "developer");
+        let target = step(&receipt, "target");
+        assert_eq!((&target["owner"], &target["state"], &target["at"]), (&json!("crm"), &json!("waiting"), &json!(null)), "{receipt}");
+        receiver.set_failing(false);
+        for _ in 0..4 {
+            server.clock.advance_hours(1);
+            server.settle().await;
+        }
+        let receipt = acme.api.get("/accounts/bob@acme.example/receipt").await.expect(200);
+        assert_eq!((&receipt["complete"], &step(&receipt, "target")["state"]), (&json!(true), &json!("done")), "{receipt}");
+        assert!(step(&receipt, "target")["at"].is_string());
+        // Back again: what is in effect again is not gone.
+        entra.set(&bob, "active", json!(true)).await;
+        let receipt = acme.api.get("/accounts/bob@acme.example/receipt").await.expect(200);
+        assert_eq!((&receipt["complete"], &step(&receipt, "roles")["state"]), (&json!(false), &json!("waiting")), "{receipt}");
+        server.stop().await;
+    }
+
+    /// Whoever comes back under the same external id is decided afresh, also about approvals; another external id is another person.
+    async fn a_rehire_is_asked_about_again(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").asking().create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        let ada = entra.create("ada@acme.example").await;
+        let operations = entra.group("Operations", &[&ada]).await;
+        confirm(&acme, "operations").await;
+        server.settle().await;
+        let made = server.operator.post("/tokens", json!({"tenant": "acme", "write": true, "person": "grace@acme.example"})).await.expect(201);
+        let boss = acme.api.with_token(made["token"].as_str());
+        let open = acme.api.get("/approvals?state=open").await.expect(200);
+        boss.post(&format!("/approvals/{}/approve", text(&open["rulings"][0]["id"])), json!({"reason": "on call"})).await.expect(200);
+        server.settle().await;
+        assert_eq!(acme.roles("ada@acme.example").await, BTreeSet::from(["admin".into()]));
+        let account = text(&acme.account("ada@acme.example").await["id"]);
+        entra.scim.delete(&format!("/Users/{ada}")).await.expect(204);
+        let again = entra.create("ada@acme.example").await;
+        entra.add(&operations, &again).await;
+        server.settle().await;
+        let revived = acme.account("ada@acme.example").await;
+        assert_eq!((text(&revived["id"]), text(&revived["grants"][0]["state"])), (account.clone(), "pending".to_owned()), "{revived}");
+        entra.scim.delete(&format!("/Users/{again}")).await.expect(204);
+        entra.create_with("ada@acme.example", json!({"externalId": "another"})).await;
+        assert_ne!(text(&acme.account("ada@acme.example").await["id"]), account);
+        server.stop().await;
+    }
+
+    /// When the retention is over nothing personal is left, and a record says so; nobody who can be given back is erased.
+    async fn what_is_personal_is_erased_when_the_retention_is_over(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").and_settings("[processes]\nretain_days = 30\n").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        let bob = entra.create_with("bob@acme.example", json!({"title": "Gaffer", "name": {"familyName": "Builder"}})).await;
+        let eve = entra.create("eve@acme.example").await;
+        entra.group("Engineering", &[&bob]).await;
+        server.settle().await;
+        let (account, other) = (text(&acme.account("bob@acme.example").await["id"]), text(&acme.account("eve@acme.example").await["id"]));
+        acme.api.post(&format!("/accounts/{account}/erase"), json!({"reason": "ticket 1"})).await.expect(422);
+        entra.scim.delete(&format!("/Users/{bob}")).await.expect(204);
+        let erase = || rolecall::jobs::erase_retained(server.app());
+        server.clock.advance_hours(29 * 24);
+        erase().await.expect("the store answers");
+        assert_eq!(acme.account(&account).await["user_name"], "bob@acme.example", "not yet");
+        server.clock.advance_hours(2 * 24);
+        erase().await.expect("the store answers");
+        erase().await.expect("the store answers");
+        server.settle().await;
+        let erased = acme.account(&account).await;
+        assert_eq!((&erased["user_name"], &erased["profile"], &erased["state"]), (&json!(null), &json!(null), &json!("removed")));
+        let events = acme.events(&server).await;
+        let written = json!(events).to_string();
+        assert!(!written.contains("Builder") && !written.contains("bob@acme.example"), "{written}");
+        let records: Vec<&Value> = events.iter().filter(|event| event["kind"] == "account.erased").collect();
+        assert_eq!((records.len(), text(&records[0]["account"]), &records[0]["data"]["why"]), (1, account.clone(), &json!("retention")));
+        let receipt = acme.api.get(&format!("/accounts/{account}/receipt")).await.expect(200);
+        assert_eq!((&step(&receipt, "erasure")["state"], &receipt["roles"][0]["role"]), (&json!("done"), &json!("developer")));
+        let log = acme.api.get(&format!("/connections/{}/log", entra.id)).await.expect(200).to_string();
+        assert!(!log.contains(&bob), "{log}");
+
+        entra.scim.delete(&format!("/Users/{eve}")).await.expect(204);
+        for personal in ["eve@acme.example left", "for somebody@acme.example", ""] {
+            acme.api.post(&format!("/accounts/{other}/erase"), json!({"reason": personal})).await.expect(422);
+        }
+        acme.api.post(&format!("/accounts/{other}/erase"), json!({"reason": "ticket 4711"})).await.expect(204);
+        acme.api.post(&format!("/accounts/{other}/erase"), json!({"reason": "ticket 4711"})).await.expect(422);
+        assert_eq!(acme.account(&other).await["user_name"], json!(null));
+        // The same external id is somebody new: nothing tells who was erased.
+        entra.create("eve@acme.example").await;
+        assert_ne!(text(&acme.account("eve@acme.example").await["id"]), other);
         server.stop().await;
     }
 }

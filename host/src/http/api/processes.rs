@@ -1,4 +1,4 @@
-//! Leaves of absence.
+//! Leaves of absence, receipts of departures, erasure.
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
 use crate::http::guards::{TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At};
+use crate::lifecycle::receipt::Receipt;
 use crate::model::{Instant, Ruling, RulingKind};
 use crate::tenancy::processes::{self, WantedLeave};
 
@@ -70,5 +71,40 @@ pub async fn end_leave(
     _: ApiQuery<NoQuery>,
 ) -> Result<StatusCode> {
     processes::end_leave(&app, &who.tenant.id, &who.principal, &leave).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Why somebody is erased.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ErasureReason {
+    /// A reference that stays in the record: a ticket, and nothing personal.
+    reason: String,
+}
+
+/// GET …/accounts/{account}/receipt
+///
+/// # Errors
+/// 404, also for somebody who has never left.
+pub async fn receipt(
+    who: TenantReader,
+    State(app): State<Arc<App>>,
+    At((_, account)): At<(String, String)>,
+    _: ApiQuery<NoQuery>,
+) -> Result<Json<Receipt>> {
+    Ok(Json(processes::receipt(&app, &who.tenant.id, &account).await?))
+}
+
+/// POST …/accounts/{account}/erase
+///
+/// # Errors
+/// 404; 422 for somebody who is not removed, or may be given back.
+pub async fn erase(
+    who: TenantWriter,
+    State(app): State<Arc<App>>,
+    At((_, account)): At<(String, String)>,
+    ApiBody(said): ApiBody<ErasureReason>,
+) -> Result<StatusCode> {
+    processes::erase(&app, &who.tenant.id, &who.principal, &account, said.reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 
 use super::{Route, delete, get, post};
 use crate::http::api::{governance as g, processes as p};
+use crate::lifecycle::receipt::Receipt;
 use crate::model::Ruling;
 
 pub(super) fn all() -> Vec<Route> {
@@ -21,5 +22,19 @@ pub(super) fn all() -> Vec<Route> {
         .body::<p::NewLeave>()
         .answers::<Ruling>(created),
         delete("/api/v1/tenants/{tenant}/leaves/{leave}", "end_leave", "Ends a leave before its time", p::end_leave),
+        get(
+            "/api/v1/tenants/{tenant}/accounts/{account}/receipt",
+            "read_receipt",
+            "The last departure: what was asked, what went, and which targets have acknowledged",
+            p::receipt,
+        )
+        .answers::<Receipt>(ok),
+        post(
+            "/api/v1/tenants/{tenant}/accounts/{account}/erase",
+            "erase_account",
+            "Erases what is personal of a removed account, at once",
+            p::erase,
+        )
+        .body::<p::ErasureReason>(),
     ]
 }

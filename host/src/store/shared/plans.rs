@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 use super::super::scratch::{PLAN, SETTLE, is_scan, open};
 use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
-use super::{Conn, Db, credentials, groups, history, journal, outbox, people, revisions, tenancy, text_list, trials, work};
+use super::{Conn, Db, credentials, departures, groups, history, journal, outbox, people, revisions, tenancy, text_list, trials, work};
 use crate::model::{Instant, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
 use crate::store::{Store as _, Target};
@@ -104,6 +104,9 @@ const CASES: &[Case] = &[
     (groups::UNBOUND_GROUP, As::Tenant, &[Text("t3"), Text(""), Number(1), Text("g7")], &[]),
     (people::ACCOUNT_BY_NAME, As::Tenant, &[Text("t3"), Text("name7")], &["accounts_user_name"]),
     (people::ACCOUNTS_IN_STATE, As::Tenant, &[Text("t3"), Text(""), Number(10), Text("held")], &["accounts_state"]),
+    (departures::DEPARTURES, As::Tenant, &[Text("t3"), Text("au7"), Number(10)], &["events_departures"]),
+    (departures::DELIVERIES, As::Tenant, &[Text("t3"), List(&["u7", "u8"])], &[]),
+    (departures::ERASABLE, As::Tenant, &[Text("t3"), Number(10), Number(10)], &["accounts_retained"]),
     (people::PENDING, As::Tenant, &[Text("t3")], &["evaluations_pending"]),
     (revisions::FILES, As::Tenant, &[Text("t3"), Text("r7")], &[]),
     (revisions::CONTENTS, As::Tenant, &[Text("t3"), List(&["c7", "c8"])], &[]),
