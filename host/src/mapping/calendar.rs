@@ -91,7 +91,9 @@ impl Calendar {
         };
         let starts = source("start_date", &settings.start_date_attribute, &settings.start_date_tag);
         let ends = source("end_date", &settings.end_date_attribute, &settings.end_date_tag);
-        if settings.time_zone.is_none() && (starts.is_some() || ends.is_some()) {
+        let (starting, ending) = (&settings.start_date_attribute, &settings.end_date_attribute);
+        let named = [starting, &settings.start_date_tag, ending, &settings.end_date_tag];
+        if settings.time_zone.is_none() && named.into_iter().any(Option::is_some) {
             problems.push("dates need a `time_zone`: a day begins at another instant in each".into());
         }
         if problems.is_empty() { Ok(Self { zone, starts, ends }) } else { Err(problems) }

@@ -103,6 +103,9 @@ pub async fn erase(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal, accoun
         let why = "only removed accounts are erased: delete the person at the identity provider first";
         return Err(TenancyError::Refused(why.into()));
     }
+    // What is on its way to the database would come after the erasure.
+    app.journal.flush(&*app.store).await?;
+    app.watch.flush(&*app.store, app.clock.now()).await?;
     let erasure = Erasure { why: "request", reference: Some(reference), actor: who.actor(), at: app.clock.now() };
     if app.store.erase(tenant, std::slice::from_ref(&view.account.id), &erasure).await? == 0 {
         let why = "the account is erased already, or an answer to a hold may give it back: answer the hold first (`rolecall hold list`)";

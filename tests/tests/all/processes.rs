@@ -288,6 +288,7 @@ on_both_databases! {
         let (account, other) = (text(&acme.account("bob@acme.example").await["id"]), text(&acme.account("eve@acme.example").await["id"]));
         acme.api.post(&format!("/accounts/{account}/erase"), json!({"reason": "ticket 1"})).await.expect(422);
         entra.scim.delete(&format!("/Users/{bob}")).await.expect(204);
+        server.settle().await;
         let erase = || rolecall::jobs::erase_retained(server.app());
         server.clock.advance_hours(29 * 24);
         erase().await.expect("the store answers");
