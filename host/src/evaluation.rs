@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rolecall_scim::resource::Document;
 
-use crate::mapping::{AccountShape, Mapping};
+use crate::mapping::{AccountShape, Dates, Mapping};
 use crate::model::{
     AccountId, CallInput, ConnectionId, Failing, FailureDetail, FailureKind, Grant, GroupMembership, Instant, LogLine, Note, Reason,
     ResourceId,
@@ -32,7 +32,8 @@ pub struct Subject {
     /// The other account of the tenant that has the name which the mapping gives this one, if there is one.
     /// A collision is a fact of the tenant, not of one subject, so it is told and not looked up.
     pub collision: Option<AccountId>,
-    /// Roles that the person may hold by an exception: the policies are asked whether they forbid them.
+    /// Roles that the person holds, or may hold by an exception: where the policies don't give them, they are asked whether they forbid
+    /// them.
     pub excepted: Vec<String>,
 }
 
@@ -41,6 +42,8 @@ pub struct Subject {
 pub enum Outcome {
     /// The identity provider says that the person is inactive: nothing is mapped and nothing is granted.
     Inactive,
+    /// The identity provider's end date has come: nothing is granted, whatever else it says.
+    Ended,
     /// The mapping made an account.
     Account(Box<AccountShape>),
     /// The mapping made an account whose name another account has.
@@ -91,6 +94,8 @@ pub struct Evaluation {
     pub forbidden: BTreeSet<String>,
     /// Of the roles that were held before, why they are given no more.
     pub lost: Vec<Loss>,
+    /// When the person begins and ends, as far as that is known.
+    pub dates: Dates,
     /// The next instant at which the same inputs may give another result.
     pub next_change: Option<Instant>,
     /// The plugins' calls, in their order.
@@ -132,6 +137,7 @@ impl Evaluation {
             undecided: Vec::new(),
             forbidden: BTreeSet::new(),
             lost: Vec::new(),
+            dates: Dates::default(),
             next_change: None,
             calls: Vec::new(),
         }
@@ -176,27 +182,41 @@ pub fn evaluate_standing(revision: &Revision, subject: &Subject, held: &[Grant],
     if !is_active(&subject.document) {
         return Evaluation::outcome(Outcome::Inactive);
     }
+    let dates = match revision.calendar.in_document(&subject.document) {
+        Ok(dates) => dates,
+        Err(note) => return Evaluation::outcome(Outcome::Refused(note)),
+    };
+    if dates.ended_at(as_of) {
+        return Evaluation { dates, ..Evaluation::outcome(Outcome::Ended) };
+    }
     let asking = Asking::about(revision, subject, as_of);
     let mut calls = Vec::new();
     let mapping = match asking.map(&mut calls) {
         Ok(mapping) => mapping,
-        Err(fault) => return Evaluation { calls, ..Evaluation::outcome(Outcome::Fault(fault_of(&fault))) },
+        Err(fault) => return Evaluation { calls, dates, ..Evaluation::outcome(Outcome::Fault(fault_of(&fault))) },
     };
     let (shape, provenance) = match mapping {
         Mapping::Account { shape, provenance } => (shape, provenance),
-        Mapping::OutOfScope { reason } => return Evaluation { calls, ..Evaluation::outcome(Outcome::OutOfScope(reason)) },
+        Mapping::OutOfScope { reason } => return Evaluation { calls, dates, ..Evaluation::outcome(Outcome::OutOfScope(reason)) },
         Mapping::Refused { code, path, message } => {
             let note = Note { code, path, message };
-            return Evaluation { calls, ..Evaluation::outcome(Outcome::Refused(note)) };
+            return Evaluation { calls, dates, ..Evaluation::outcome(Outcome::Refused(note)) };
         }
     };
+    let dates = match revision.calendar.with_tags(dates, &shape) {
+        Ok(dates) => dates,
+        Err(note) => return Evaluation { calls, dates, ..Evaluation::outcome(Outcome::Refused(note)) },
+    };
+    if dates.ended_at(as_of) {
+        return Evaluation { calls, dates, ..Evaluation::outcome(Outcome::Ended) };
+    }
     if let Some(holder) = &subject.collision {
         let outcome = Outcome::Collision(Box::new(shape), holder.clone());
-        return Evaluation { calls, provenance, ..Evaluation::outcome(outcome) };
+        return Evaluation { calls, dates, provenance, ..Evaluation::outcome(outcome) };
     }
     let proposed = match asking.propose(&shape, &mut calls) {
         Ok(proposed) => proposed,
-        Err(fault) => return Evaluation { calls, ..Evaluation::outcome(Outcome::Fault(fault_of(&fault))) },
+        Err(fault) => return Evaluation { calls, dates, ..Evaluation::outcome(Outcome::Fault(fault_of(&fault))) },
     };
     let principal = principal(subject, &shape);
     let roles = proposed.keys().cloned().collect();
@@ -204,9 +224,11 @@ pub fn evaluate_standing(revision: &Revision, subject: &Subject, held: &[Grant],
     for granted in &mut decision.grants {
         name_nomination(&mut granted.reasons, proposed.get(&granted.role));
     }
-    let forbidden = revision.policies.forbidden(&principal, &subject.excepted, &roles, as_of.timestamp());
     let given =
         |role: &str| decision.grants.iter().any(|grant| grant.role == role) || decision.errors.iter().any(|error| error.role == role);
+    let not_given: Vec<String> =
+        subject.excepted.iter().filter(|role| !decision.grants.iter().any(|granted| granted.role == **role)).cloned().collect();
+    let forbidden = revision.policies.forbidden(&principal, &not_given, &roles, as_of.timestamp());
     let lost = held.iter().filter(|grant| !given(&grant.role.0)).map(|grant| {
         let role = grant.role.0.as_str();
         revision.policies.loss(&principal, role, &grant.reasons, proposed.contains_key(role), as_of.timestamp())
@@ -231,6 +253,7 @@ pub fn evaluate_standing(revision: &Revision, subject: &Subject, held: &[Grant],
         undecided,
         forbidden,
         lost,
+        dates,
         next_change: decision.next_change.map(Instant::from),
         calls,
     }
@@ -255,6 +278,12 @@ pub fn name_nomination(reasons: &mut [Reason], because: Option<&Option<String>>)
     for reason in reasons.iter_mut().filter(|reason| reason.proposed) {
         reason.nomination = because.cloned().flatten();
     }
+}
+
+/// Whether nothing of the tenant's has to be asked about a subject, because it is clear that nothing is given.
+#[must_use]
+pub fn is_plain(revision: &Revision, subject: &Subject, as_of: Instant) -> bool {
+    !is_active(&subject.document) || revision.calendar.in_document(&subject.document).is_ok_and(|dates| dates.ended_at(as_of))
 }
 
 /// `active` absent is not false: clients that leave it out have disabled accounts elsewhere by accident.

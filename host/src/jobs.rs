@@ -197,6 +197,9 @@ async fn write_journal_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             if let Err(error) = forget_log(&app).await {
                 log_failure("the end of old entries in the provisioning log", &error);
             }
+            if let Err(error) = erase_retained(&app).await {
+                log_failure("the erasure of removed accounts", &error);
+            }
             if let Err(error) = forget_records(&app).await {
                 log_failure("the end of what is kept of plugins", &error);
             }
@@ -321,6 +324,17 @@ pub async fn forget_log(app: &App) -> Result<(), StoreError> {
     for tenant in app.store.tenants().await? {
         while app.store.forget_log(&tenant.id, before, FORGOTTEN_AT_ONCE).await? == FORGOTTEN_AT_ONCE.unsigned_abs() {}
         trial::forget(app, &tenant.id, FORGOTTEN_AT_ONCE).await?;
+    }
+    Ok(())
+}
+
+/// Erases removed accounts whose retention is over, in bounded batches.
+///
+/// # Errors
+/// The store's.
+pub async fn erase_retained(app: &Arc<App>) -> Result<(), StoreError> {
+    for tenant in app.store.tenants().await? {
+        tenancy::processes::erase_retained(app, &tenant.id).await?;
     }
     Ok(())
 }

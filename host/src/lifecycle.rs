@@ -6,6 +6,8 @@
 //! Knows nothing of HTTP, SQL, Wasm or Cedar.
 
 mod case;
+mod moving;
+pub mod receipt;
 mod settling;
 #[cfg(test)]
 mod tests;
@@ -13,9 +15,10 @@ mod tests;
 use std::collections::BTreeSet;
 
 use crate::evaluation::{Evaluation, Outcome};
+use crate::mapping::{Calendar, Dates};
 use crate::model::{
     Account, AccountState, ApprovalSettings, Cause, Concerned, ConnectionId, ConnectionState, DecisionSettings, Grant, GroupMembership,
-    GuardSettings, Instant, Note, RevisionHash, Ruling, RulingKind,
+    GuardSettings, Instant, Note, ProcessSettings, RevisionHash, Ruling, RulingKind,
 };
 use crate::revision::Revision;
 use crate::store::{Effect, Guarded};
@@ -58,6 +61,10 @@ pub struct Rules<'a> {
     pub approvals: &'a ApprovalSettings,
     /// How many people may be concerned before a person is asked.
     pub guard: &'a GuardSettings,
+    /// How people begin, move and leave.
+    pub processes: &'a ProcessSettings,
+    /// Where their dates are.
+    pub calendar: &'a Calendar,
     /// How the connection stands: while it is paused removals take effect and nothing new is granted, while it is staged nothing has effect.
     pub connection: ConnectionState,
 }
@@ -73,6 +80,8 @@ impl<'a> Rules<'a> {
             approved: &revision.approved,
             approvals: &revision.approvals,
             guard: &revision.guard,
+            processes: &revision.processes,
+            calendar: &revision.calendar,
             connection,
         }
     }
@@ -110,7 +119,7 @@ pub fn settle(
     (rules, connection, activated): (&Rules<'_>, &ConnectionId, bool),
     now: Instant,
 ) -> Settled {
-    let with = |holding| settle_holding(standing, evaluation, groups, (rules, holding), now);
+    let with = |holding| settle_holding(standing, evaluation, groups, (rules, holding, activated), now);
     let Part { effect, still_pending, attempts, concerns } = with(Holding::default());
     let asks = rules.guard.enabled && concerns.any() && rules.connection == ConnectionState::Active;
     let guarded = asks.then(|| {
@@ -194,25 +203,41 @@ fn settle_holding(
     standing: &Standing<'_>,
     evaluation: &Evaluation,
     groups: &[GroupMembership],
-    (rules, holding): (&Rules<'_>, Holding),
+    (rules, holding, activated): (&Rules<'_>, Holding, bool),
     now: Instant,
 ) -> Part {
     let mut change = Settling::new(standing, rules, holding, now);
     let mut next = evaluation.next_change;
     let mut attempts = 0;
     let mut still_pending = None;
+    let dates = dates_of(standing, evaluation, rules);
+    for date in [dates.starts, dates.ends].into_iter().flatten().filter(|date| *date > now) {
+        next = Some(earlier(next, date));
+    }
     match &evaluation.outcome {
-        Outcome::Inactive => change.inactive(&mut next),
+        Outcome::Inactive => {
+            next = evaluation.next_change;
+            change.inactive(&mut next);
+        }
+        Outcome::Ended => change.ended(dates, &mut next),
+        _ if dates.ended_at(now) => change.ended(dates, &mut next),
         Outcome::OutOfScope(reason) => {
             let note = Note { code: "out_of_scope".into(), path: None, message: reason.clone() };
             change.turn_away("out_of_scope", AccountState::OutOfScope, None, note, &mut next);
+        }
+        Outcome::Account(_) | Outcome::Refused(_) | Outcome::Fault(_) if change.absence().is_some() => {
+            change.absent(evaluation, &mut next);
+        }
+        Outcome::Account(shape) if dates.before_start_at(now) && rules.connection != ConnectionState::Staging => {
+            change.not_before(shape, evaluation, dates, &mut next);
         }
         Outcome::Account(shape) if rules.connection != ConnectionState::Active && !change.is_in_use() => {
             change.not_yet(shape, evaluation);
         }
         Outcome::Account(shape) => {
-            change.decide(evaluation, groups, &mut next);
-            let note = evaluation.undecided.first().map(|undecided| undecided.note.clone());
+            change.decide(evaluation, groups, activated, &mut next);
+            let undecided = evaluation.undecided.first().map(|undecided| undecided.note.clone());
+            let note = undecided.or_else(|| change.remind(dates, &mut next));
             change.account(AccountState::Active, Some((shape, evaluation)), note);
         }
         Outcome::Collision(shape, holder) => {
@@ -242,11 +267,23 @@ fn settle_holding(
     Part { effect, still_pending, attempts, concerns }
 }
 
-/// The roles that exceptions in force, or to come, are about: the policies are asked whether they forbid them.
+/// Somebody's dates; where the mapping gave no answer, those that it made last.
+fn dates_of(standing: &Standing<'_>, evaluation: &Evaluation, rules: &Rules<'_>) -> Dates {
+    match evaluation.outcome {
+        Outcome::Refused(_) | Outcome::Fault(_) => {
+            let kept = rules.calendar.in_profile(&standing.account.profile);
+            Dates { starts: evaluation.dates.starts.or(kept.starts), ends: evaluation.dates.ends.or(kept.ends) }
+        }
+        _ => evaluation.dates,
+    }
+}
+
+/// The roles that are held, and those that exceptions in force, or to come, are about: the policies are asked whether they forbid them.
 #[must_use]
-pub fn excepted(rulings: &[Ruling]) -> Vec<String> {
+pub fn excepted(rulings: &[Ruling], grants: &[Grant]) -> Vec<String> {
+    let held = grants.iter().filter(|grant| grant.state.in_effect()).map(|grant| &grant.role);
     let roles = rulings.iter().filter(|ruling| ruling.kind == RulingKind::Grant).filter_map(|ruling| ruling.role.as_ref());
-    let roles: BTreeSet<String> = roles.map(|role| role.0.clone()).collect();
+    let roles: BTreeSet<String> = roles.chain(held).map(|role| role.0.clone()).collect();
     roles.into_iter().collect()
 }
 

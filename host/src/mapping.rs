@@ -1,6 +1,8 @@
 //! What a mapping makes of a SCIM User: the account's shape, its bounds, and the mapping that applies without a plugin.
 //! Pure; knows nothing of Wasm.
 
+mod calendar;
+
 use std::collections::BTreeMap;
 
 use rolecall_scim::schema::{ENTERPRISE, GROUP, USER};
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::model::Tags;
+
+pub use calendar::{Calendar, Dates};
 
 /// The longest text in a shape, in bytes: what it is stored, shown and compared with in columns and policies.
 pub const TEXT_BYTES_LIMIT: usize = 1_024;

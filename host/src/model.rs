@@ -191,6 +191,8 @@ pub use review::{
     Evidence, OnSilence, Review, ReviewCounts, ReviewDecision, ReviewLine, ReviewOutcome, ReviewPlan, ReviewScope, ReviewState,
     ReviewerSource, Reviewers,
 };
+mod processes;
+pub use processes::ProcessSettings;
 mod failure;
 mod urgency;
 pub use failure::{CallInput, Failing, FailureDetail, FailureKind, Frame, LEVELS, LimitMet, LogLine, Spent};
@@ -234,7 +236,7 @@ word_enum!(
         Effective = "effective",
         /// Not in effect: waits for a person's yes.
         Pending = "pending",
-        /// In effect until `deadline`: it could not be decided again because of a fault.
+        /// In effect until `deadline`: it could not be decided again because of a fault, or somebody who moved keeps it for a while.
         Retained = "retained",
         /// Not in effect: its account was suspended with more others than the guard lets go at once, and may be restored.
         Dormant = "dormant",
@@ -258,6 +260,10 @@ word_enum!(
         Hold = "hold",
         /// The connection, to go live.
         Staging = "staging",
+        /// The person's start date.
+        Start = "start",
+        /// The end of the time that somebody who moved keeps it.
+        Overlap = "overlap",
     }
 );
 
@@ -371,6 +377,10 @@ impl Note {
     pub const STAGING: &'static str = "staging";
     /// The code of somebody about whom a plugin gave no verdict.
     pub const PLUGIN_FAULT: &'static str = "plugin_fault";
+    /// The code of somebody whose end date has come.
+    pub const ENDED: &'static str = "ended";
+    /// The code of somebody whose end date is near.
+    pub const ENDING: &'static str = "ending";
 }
 
 /// What a person's account is made of: the mapping's answer, kept as JSON text beside the resource.

@@ -22,7 +22,8 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::crypto::sha256_hex;
 use crate::diagnostic::Diagnostic;
-use crate::model::{ActivationSettings, ApprovalSettings, DecisionSettings, GuardSettings, Handle, RevisionHash};
+use crate::mapping::Calendar;
+use crate::model::{ActivationSettings, ApprovalSettings, DecisionSettings, GuardSettings, Handle, ProcessSettings, RevisionHash};
 use crate::plugins::{Plugin, PluginError, Sandbox, Tables};
 use crate::policies::{self, Policies};
 
@@ -81,6 +82,10 @@ pub struct Revision {
     pub approved: BTreeSet<String>,
     /// SHA-256 over what decides who holds privileged roles: another one needs a second person's eyes.
     pub privilege: String,
+    /// How people begin, move and leave.
+    pub processes: ProcessSettings,
+    /// Where their dates are.
+    pub calendar: Calendar,
     /// What is kept of plugin calls that fail.
     pub failures: FailureRules,
     /// The standard schemas and the tenant's extensions.
@@ -136,6 +141,7 @@ impl Revision {
         let settings = check.settings();
         let tables = check.tables();
         let schemas = check.schemas(settings.as_ref());
+        let calendar = check.calendar(settings.as_ref(), &schemas);
         let sources = check.sources();
         let policies = check.policies(&sources, settings.as_ref());
         let transform = check.plugin(settings.as_ref().and_then(|settings| settings.transform.as_ref()), "transform-user", load);
@@ -162,6 +168,8 @@ impl Revision {
                     .map(|role| role.id.clone())
                     .collect(),
                 approvals: settings.approvals,
+                processes: settings.processes,
+                calendar,
                 failures: settings.failures,
                 schemas: if schemas == *Schemas::standard() { Schemas::standard() } else { Arc::new(schemas) },
                 golden_cases: tests.len() + policy_tests.len(),
@@ -209,6 +217,12 @@ impl Revision {
         let free = !slug.is_empty() && slug.len() <= HANDLE_CHARS_LIMIT && self.declared_handles.values().all(|handle| handle.0 != slug);
         free.then(|| slug.into())
     }
+}
+
+/// How many days removed accounts are kept by what a `tenant.toml` says: read alone, so that nobody builds a revision to know it.
+#[must_use]
+pub fn retain_days(settings: &[u8]) -> Option<u32> {
+    std::str::from_utf8(settings).ok().and_then(|text| settings::retain_days(text.strip_prefix('\u{feff}').unwrap_or(text)))
 }
 
 /// A group's display name as it is compared: trimmed, case and compatibility folded.
@@ -300,6 +314,15 @@ impl<'a> Check<'a> {
             }
         }
         schemas
+    }
+
+    /// Where people's dates are; nowhere where that is wrong.
+    fn calendar(&mut self, settings: Option<&Settings>, schemas: &Schemas) -> Calendar {
+        let Some(settings) = settings else { return Calendar::default() };
+        Calendar::of(&settings.processes, schemas).unwrap_or_else(|problems| {
+            self.problems.extend(problems.into_iter().map(|message| Diagnostic { message, ..settings.processes_at.clone() }));
+            Calendar::default()
+        })
     }
 
     /// The policy files with their texts.

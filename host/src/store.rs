@@ -18,6 +18,7 @@ mod migrations;
 mod nesting;
 mod pool;
 mod postgres;
+mod process;
 pub mod records;
 mod review;
 mod ruling;
@@ -39,6 +40,7 @@ use rolecall_scim::sort::Sort;
 use serde::{Deserialize, Serialize};
 
 pub use connection::{Connections, CredentialKind, Dialect, LogEntry, StoredIssuer};
+pub use process::{DEPARTURE_EVENTS_LIMIT, DepartureDelivery, DepartureEvent, Departures, ERASED_AT_ONCE, Erasure, Processes};
 pub use review::{
     Candidate, EarlyClose, Filling, LINES_AT_ONCE_LIMIT, LineQuery, LineView, LinesDecided, LinesReassigned, NewReviewLine, OpeningPage,
     PEERS_LIMIT, ReviewPlace, Reviews,
@@ -660,7 +662,7 @@ pub trait Platform: Send + Sync {
 
 /// Everything that is asked for one tenant.
 #[async_trait]
-pub trait Store: Platform + Connections + Trials + Rulings + Reviews + records::PluginRecords + history::History {
+pub trait Store: Platform + Connections + Trials + Rulings + Reviews + Processes + records::PluginRecords + history::History {
     /// Creates the tenant if it does not exist; `managed_by` of an existing one is left as it is.
     async fn ensure_tenant(&self, tenant: &TenantId, name: &str, managed_by: &str, at: Instant) -> Result<Tenant>;
     /// The tenant, or `None`.

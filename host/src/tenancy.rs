@@ -6,6 +6,7 @@ pub mod fresh;
 pub mod governance;
 pub mod handles;
 pub mod plugins;
+pub mod processes;
 pub mod reviews;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -766,6 +767,7 @@ fn explain_case(revision: &Revision, case: &Case, role: &str, as_of: Instant) ->
         Outcome::Inactive => {
             return Explanation::without_policies(role, "inactive", "the identity provider says that the person is inactive");
         }
+        Outcome::Ended => return Explanation::without_policies(role, "ended", "the person's end date has come"),
         Outcome::OutOfScope(reason) => return Explanation::without_policies(role, "out_of_scope", reason),
         Outcome::Refused(note) => return Explanation::without_policies(role, "refused", &note.message),
         Outcome::Fault(fault) => return Explanation::without_policies(role, "fault", &fault.note.message),

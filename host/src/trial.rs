@@ -106,7 +106,7 @@ pub fn compare(
     candidate: &Revision,
     case: &Case,
     before: &Picture,
-    connection: ConnectionState,
+    (connection, activated): (ConnectionState, bool),
     (now, at): (Instant, Instant),
     summary: &mut Summary,
 ) -> Option<NewDifference> {
@@ -118,7 +118,7 @@ pub fn compare(
     let evaluation = evaluate(candidate, case, at, summary);
     let rules = Rules::of(candidate, connection);
     let standing = case.standing();
-    let settled = lifecycle::settle(&standing, &evaluation, &case.subject.groups, (&rules, &case.subject.connection, false), now);
+    let settled = lifecycle::settle(&standing, &evaluation, &case.subject.groups, (&rules, &case.subject.connection, activated), now);
     let after = Picture::after(&standing, &settled);
     let difference = before.difference(&after, &evaluation.outcome)?;
     summary.count(&difference);
@@ -215,7 +215,7 @@ async fn step(
                 let mut part = Summary::default();
                 let found = turn.iter().filter_map(|case| {
                     let before = Picture::standing(&case.standing());
-                    compare(&candidate, case, &before, state, (now, as_of(now, case.due)), &mut part)
+                    compare(&candidate, case, &before, (state, true), (now, as_of(now, case.due)), &mut part)
                 });
                 let found: Vec<NewDifference> = found.collect();
                 (part, found)

@@ -66,6 +66,8 @@ mod plugin_projects;
 mod plugin_uploads;
 #[path = "all/policy_authoring.rs"]
 mod policy_authoring;
+#[path = "all/processes.rs"]
+mod processes;
 #[path = "all/provisioning_log.rs"]
 mod provisioning_log;
 #[path = "all/races.rs"]

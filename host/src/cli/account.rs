@@ -37,6 +37,8 @@ pub enum Account {
         #[command(flatten)]
         at: At,
     },
+    #[command(flatten)]
+    Process(super::process::Process),
 }
 
 /// Say why an account holds a role, or why not.
@@ -63,6 +65,7 @@ impl Account {
                 let answer = at.remote.connect()?.get(&["tenants", &at.tenant, "accounts", &account], &[]).await?;
                 output.show(&answer, |paint| Ok(shown(&answer, paint)))?;
             }
+            Self::Process(process) => process.run(output).await?,
         }
         Ok(ExitCode::SUCCESS)
     }

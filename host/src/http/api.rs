@@ -10,6 +10,7 @@ pub mod history;
 pub mod journal;
 pub mod plugins;
 pub mod policies;
+pub mod processes;
 pub mod reviews;
 pub mod revisions;
 pub mod targets;

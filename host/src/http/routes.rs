@@ -1,6 +1,8 @@
 //! The one route table: the router, the OpenAPI document, the documentation and the tests that walk every route are made
 //! from it. Who may call a route is taken from its handler's guard and can't be written down wrongly here.
 
+mod processes;
+
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
@@ -153,6 +155,7 @@ pub fn all() -> Vec<Route> {
         of_governance(),
         of_history(),
         of_reviews(),
+        processes::all(),
     ]
     .into_iter()
     .flatten()

@@ -35,7 +35,7 @@ impl Case {
     /// The case of a stored person with other inputs.
     #[must_use]
     pub fn of(person: Person, document: Document, groups: Vec<GroupMembership>) -> Self {
-        let excepted = super::excepted(&person.rulings);
+        let excepted = super::excepted(&person.rulings, &person.grants);
         let fresh = person.account.user_name.is_none() && person.evaluation.evaluated_version.is_none();
         Self {
             subject: Subject { user: person.resource.id, connection: person.connection, document, groups, collision: None, excepted },

@@ -17,17 +17,17 @@ const CONDITION_CHARS_LIMIT: usize = 300;
 
 /// A change in the making.
 pub(super) struct Settling<'a> {
-    standing: &'a Standing<'a>,
-    rules: &'a Rules<'a>,
+    pub(super) standing: &'a Standing<'a>,
+    pub(super) rules: &'a Rules<'a>,
     holding: Holding,
-    now: Instant,
+    pub(super) now: Instant,
     /// The code of the fault that left no verdict.
     pub(super) fault: Option<&'static str>,
     account: Option<AccountWrite>,
-    put: Vec<Grant>,
+    pub(super) put: Vec<Grant>,
     drop: Vec<RoleId>,
     rule: Vec<NewRuling>,
-    end: Vec<String>,
+    pub(super) end: Vec<String>,
     events: Vec<NewEvent>,
     concerns: Concerns,
     /// Why policies give roles no more that were held.
@@ -80,7 +80,7 @@ impl<'a> Settling<'a> {
         !self.standing.fresh && self.standing.account.state == AccountState::Active
     }
 
-    fn event(&mut self, kind: &'static str, data: Value, personal: Option<Value>, leaver: bool) {
+    pub(super) fn event(&mut self, kind: &'static str, data: Value, personal: Option<Value>, leaver: bool) {
         let account = Some(self.id());
         self.events.push(NewEvent { kind, account, data, personal, leaver });
     }
@@ -135,7 +135,8 @@ impl<'a> Settling<'a> {
             (false, false, AccountState::Scheduled) => "account.scheduled",
             (false, false, AccountState::Removed) => "account.removed",
         };
-        let leaver = matches!(state, AccountState::Suspended | AccountState::Removed | AccountState::OutOfScope);
+        let postponed = state == AccountState::Scheduled && before.state == AccountState::Active && !self.standing.fresh;
+        let leaver = postponed || matches!(state, AccountState::Suspended | AccountState::Removed | AccountState::OutOfScope);
         let personal = json!({"user_name": user_name, "profile": profile, "note": note.map(|note| &note.message),
                               "path": note.and_then(|note| note.path.as_ref())});
         self.event(kind, data, Some(personal), leaver);
@@ -158,19 +159,24 @@ impl<'a> Settling<'a> {
         }
     }
 
-    /// The identity provider says that the person is inactive. Beyond the guard's limit somebody may have said otherwise, for a while.
+    /// The identity provider says that the person is inactive.
     pub(super) fn inactive(&mut self, next: &mut Option<Instant>) {
+        self.gone("inactive", None, "the identity provider says that the person is inactive", next);
+    }
+
+    /// The person is gone. Beyond the guard's limit somebody may have said otherwise, for a while.
+    pub(super) fn gone(&mut self, why: &str, note: Option<Note>, says: &str, next: &mut Option<Instant>) {
         let restored = self.standing.rulings.iter().find(|ruling| ruling.kind == RulingKind::Restored && ruling.holds_at(self.now));
         let Some(restored) = restored else {
-            self.leave("inactive");
-            return self.account(AccountState::Suspended, None, None);
+            self.leave(why);
+            return self.account(AccountState::Suspended, None, note);
         };
         *next = restored.ends.map_or(*next, |ends| Some(earlier(*next, ends)));
         for grant in self.standing.grants.iter().filter(|grant| grant.state == GrantState::Dormant) {
             self.wake(grant, grant.reasons.clone());
         }
-        let message = "in use by an exception: the identity provider says that the person is inactive";
-        self.account(AccountState::Active, None, Some(Note { code: "restored".into(), path: None, message: message.into() }));
+        let message = format!("in use by an exception: {says}");
+        self.account(AccountState::Active, None, Some(Note { code: "restored".into(), path: None, message }));
     }
 
     /// Takes every role from somebody who goes; beyond the guard's limit so that it can be given back.
@@ -200,7 +206,7 @@ impl<'a> Settling<'a> {
     }
 
     /// Takes a role out of effect so that it can be given back.
-    fn suspend(&mut self, grant: &Grant, why: &str) {
+    pub(super) fn suspend(&mut self, grant: &Grant, why: &str) {
         let data = json!({"role": grant.role, "was": grant.state, "why": why, "reasons": grant.reasons, "revision": self.rules.revision});
         self.event("grant.dormant", data, None, true);
         self.put.push(Grant { state: GrantState::Dormant, deadline: None, waits_for: None, ..grant.clone() });
@@ -238,7 +244,10 @@ impl<'a> Settling<'a> {
             }
         }
         self.end_all(RulingKind::Loss, None);
-        self.drop_all(why);
+        match mapped {
+            Some((_, evaluation)) if state == AccountState::Scheduled => self.schedule(evaluation),
+            _ => self.drop_all(why),
+        }
         self.account(state, mapped, Some(note));
     }
 
@@ -284,7 +293,7 @@ impl<'a> Settling<'a> {
     }
 
     /// Takes a role away; an approval goes with it, so that whoever comes back is asked about again.
-    fn drop_grant(&mut self, grant: &Grant, why: &str) {
+    pub(super) fn drop_grant(&mut self, grant: &Grant, why: &str) {
         self.drop.push(grant.role.clone());
         for kind in [RulingKind::Approval, RulingKind::Gain, RulingKind::Loss] {
             self.end_all(kind, Some(&grant.role));
@@ -309,7 +318,7 @@ impl<'a> Settling<'a> {
     }
 
     /// Grants what the policies and exceptions give, drops what nothing gives any more, retains what could not be decided.
-    pub(super) fn decide(&mut self, evaluation: &'a Evaluation, groups: &[GroupMembership], next: &mut Option<Instant>) {
+    pub(super) fn decide(&mut self, evaluation: &'a Evaluation, groups: &[GroupMembership], activated: bool, next: &mut Option<Instant>) {
         self.lost = &evaluation.lost;
         self.end_all(RulingKind::Restored, None);
         self.end_all(RulingKind::Loss, None);
@@ -339,6 +348,7 @@ impl<'a> Settling<'a> {
         for (role, reasons, by_exception) in &wanted {
             self.give(role, reasons, *by_exception, next);
         }
+        let moves = !activated && self.moves(&wanted);
         for grant in self.standing.grants {
             let undecided = evaluation.undecided.iter().any(|undecided| undecided.role == grant.role.0);
             if wanted.iter().any(|(role, ..)| *role == grant.role) {
@@ -351,7 +361,7 @@ impl<'a> Settling<'a> {
             } else if grant.reasons.iter().all(Reason::is_exception) {
                 self.drop_grant(grant, "exception_ended");
             } else {
-                self.lose(grant, "policy", next);
+                self.lose_by_moving(grant, moves, evaluation, next);
             }
         }
     }
@@ -359,7 +369,7 @@ impl<'a> Settling<'a> {
     /// Exceptions whose time is over end; those that begin or end later name a date.
     fn end_what_is_over(&mut self, next: &mut Option<Instant>) {
         for ruling in self.standing.rulings {
-            if !matches!(ruling.kind, RulingKind::Grant | RulingKind::Forbid) {
+            if !matches!(ruling.kind, RulingKind::Grant | RulingKind::Forbid | RulingKind::Absence) {
                 continue;
             }
             if ruling.is_over(self.now) {
@@ -374,7 +384,7 @@ impl<'a> Settling<'a> {
         }
     }
 
-    fn in_force(&self, kind: RulingKind, role: &str) -> Option<&'a Ruling> {
+    pub(super) fn in_force(&self, kind: RulingKind, role: &str) -> Option<&'a Ruling> {
         self.said(kind, Some(role)).filter(|ruling| ruling.holds_at(self.now))
     }
 
@@ -383,7 +393,7 @@ impl<'a> Settling<'a> {
         self.standing.rulings.iter().filter(about).find(|ruling| !self.end.contains(&ruling.id))
     }
 
-    fn end_all(&mut self, kind: RulingKind, role: Option<&RoleId>) {
+    pub(super) fn end_all(&mut self, kind: RulingKind, role: Option<&RoleId>) {
         let about = |ruling: &&Ruling| ruling.kind == kind && ruling.role.as_ref() == role;
         let ended: Vec<String> = self.standing.rulings.iter().filter(about).map(|ruling| ruling.id.clone()).collect();
         self.end.extend(ended);
@@ -405,7 +415,18 @@ impl<'a> Settling<'a> {
                 }
                 return self.keep(before, reasons);
             }
-            Some(before) if before.state == GrantState::Dormant => return self.wake(before, reasons.to_vec()),
+            Some(before) if before.state == GrantState::Dormant => {
+                let approval = self.said(RulingKind::Approval, Some(role.as_str())).filter(|_| self.rules.approved.contains(role.as_str()));
+                return match approval {
+                    // What was approved for a time that is over does not come back.
+                    Some(approval) if !approval.holds_at(self.now) => self.stop_waiting(Some(before), "not_approved"),
+                    Some(Ruling { ends: Some(ends), .. }) => {
+                        *next = Some(earlier(*next, *ends));
+                        self.wake(before, reasons.to_vec())
+                    }
+                    _ => self.wake(before, reasons.to_vec()),
+                };
+            }
             // What waits goes on waiting while the connection is paused.
             _ if self.rules.connection == ConnectionState::Paused => return,
             _ => {}
@@ -473,7 +494,7 @@ impl<'a> Settling<'a> {
     }
 
     /// A role that is not in effect before somebody says yes.
-    fn pend(&mut self, role: RoleId, reasons: Vec<Reason>, before: Option<&Grant>, waits_for: Waiting) {
+    pub(super) fn pend(&mut self, role: RoleId, reasons: Vec<Reason>, before: Option<&Grant>, waits_for: Waiting) {
         let Some(revision) = self.rules.revision.cloned() else { return };
         if before
             .is_some_and(|before| before.state == GrantState::Pending && before.reasons == reasons && before.waits_for == Some(waits_for))
@@ -495,7 +516,7 @@ impl<'a> Settling<'a> {
     }
 
     /// A role that nothing gives any more: lost, unless the guard keeps it for now.
-    fn lose(&mut self, grant: &Grant, why: &str, next: &mut Option<Instant>) {
+    pub(super) fn lose(&mut self, grant: &Grant, why: &str, next: &mut Option<Instant>) {
         if !grant.state.in_effect() {
             return self.drop_grant(grant, why);
         }
@@ -535,7 +556,10 @@ impl<'a> Settling<'a> {
         }
         let data = json!({"role": grant.role, "why": why, "reasons": grant.reasons, "revision": self.rules.revision});
         self.event("grant.loss_held", data, None, false);
-        self.put.push(Grant { waits_for: Some(Waiting::Hold), ..grant.clone() });
+        // The time for which somebody who moved keeps it is over: now it is a loss like any other.
+        let overlapped = grant.waits_for == Some(Waiting::Overlap);
+        let (state, deadline) = if overlapped { (GrantState::Effective, None) } else { (grant.state, grant.deadline) };
+        self.put.push(Grant { waits_for: Some(Waiting::Hold), state, deadline, ..grant.clone() });
     }
 
     pub(super) fn retain_all(&mut self, groups: &[GroupMembership], next: &mut Option<Instant>) {
@@ -549,7 +573,8 @@ impl<'a> Settling<'a> {
         if !grant.state.in_effect() {
             return;
         }
-        if !rests_on(grant, groups) {
+        // Somebody who moved keeps it until its deadline although the group is left.
+        if grant.waits_for != Some(Waiting::Overlap) && !rests_on(grant, groups) {
             return self.lose(grant, "group_left", next);
         }
         let deadline = grant.deadline.filter(|_| grant.state == GrantState::Retained).unwrap_or_else(|| self.deadline(grant));

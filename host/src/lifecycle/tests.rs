@@ -1,5 +1,7 @@
 //! What changes for a person, case by case.
 
+mod moving;
+
 use serde_json::json;
 
 use super::*;
@@ -62,16 +64,27 @@ struct Say<'a> {
     connection: ConnectionState,
     approved: &'a [&'a str],
     guard: bool,
+    overlap: bool,
 }
 
-const LIVE: Say<'static> = Say { connection: ConnectionState::Active, approved: &[], guard: true };
+const LIVE: Say<'static> = Say { connection: ConnectionState::Active, approved: &[], guard: true, overlap: false };
 const PAUSED: Say<'static> = Say { connection: ConnectionState::Paused, ..LIVE };
 
 fn settled_with(standing: Standing<'_>, evaluation: &Evaluation, groups: &[&str], say: Say<'_>, now: Instant) -> Settled {
     let (decisions, privileged, revision) = (DecisionSettings::default(), BTreeSet::from(["root".to_owned()]), RevisionHash::from("r1"));
     let approved = say.approved.iter().map(|role| (*role).to_owned()).collect();
     let (approvals, guard) = (ApprovalSettings::default(), GuardSettings { enabled: say.guard, ..GuardSettings::default() });
+    let processes = ProcessSettings { overlap_days: 14, remind_days: 7, ..ProcessSettings::default() };
+    let tags = ProcessSettings {
+        time_zone: Some("UTC".into()),
+        end_date_tag: Some("last-day".into()),
+        start_date_tag: Some("first-day".into()),
+        ..ProcessSettings::default()
+    };
+    let calendar = Calendar::of(&tags, &rolecall_scim::schema::Schemas::default()).unwrap();
     let rules = Rules {
+        processes: if say.overlap { &processes } else { &tags },
+        calendar: &calendar,
         decisions: &decisions,
         revision: Some(&revision),
         privileged: &privileged,

@@ -23,6 +23,8 @@ word_enum!(
         Gain = "gain",
         /// An exception: the account is in use although the identity provider says that the person is inactive.
         Restored = "restored",
+        /// A leave of absence: the account is out of use although the identity provider says that the person is active.
+        Absence = "absence",
     }
 );
 

@@ -8,9 +8,10 @@ use crate::app::App;
 use crate::evaluation::{self, Evaluation, Fault, Outcome, Subject};
 use crate::lifecycle::{self, Rules, Settled, Standing};
 pub use crate::lifecycle::{Case, as_of};
+use crate::mapping::Calendar;
 use crate::model::{
     AccountId, AccountState, Actor, ApprovalSettings, Cause, ConnectionState, DecisionSettings, Grant, GuardSettings, Instant, Note,
-    TenantId, Urgency, collision_key,
+    ProcessSettings, TenantId, Urgency, collision_key,
 };
 use crate::store::{Change, Person, PersonOutcome, Stale, StoreError};
 use crate::tenancy::fresh::{self, Verdict};
@@ -90,14 +91,17 @@ pub async fn decide(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: V
 
 async fn decide_turn(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: Vec<Case>, terms: Terms, now: Instant) -> Vec<Decided> {
     // Tenant code runs on its own threads; people without any need none.
-    let needs_threads = cases.iter().any(|case| evaluation::is_active(&case.subject.document));
+    let needs_thread = |case: &Case| match &active.built {
+        Some(revision) => !evaluation::is_plain(revision, &case.subject, as_of(now, case.due)),
+        None => false,
+    };
+    let needs_threads = cases.iter().any(needs_thread);
     let evaluations: Vec<(Evaluation, TurnsAway)> = match &active.built {
         Some(revision) if needs_threads => {
             let revision = Arc::clone(revision);
             let fresh = active.fresh.clone().filter(|fresh| fresh.is_watched(now));
             let asked: Vec<(Subject, Vec<Grant>, Instant)> =
                 cases.iter().map(|case| (case.subject.clone(), case.grants.clone(), as_of(now, case.due))).collect();
-            let count = asked.len();
             let ask = move |(subject, held, at): &(Subject, Vec<Grant>, Instant)| {
                 let evaluation = evaluation::evaluate_standing(&revision, subject, held, *at);
                 let turns_away = fresh.as_ref().is_some_and(|fresh| fresh.turns_away(subject, *at, &evaluation));
@@ -105,7 +109,12 @@ async fn decide_turn(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: 
             };
             match app.compute.run(tenant, terms.urgency, move || asked.iter().map(ask).collect()).await {
                 Ok(evaluations) => evaluations,
-                Err(overloaded) => vec![(parked(&overloaded), false); count],
+                // Whoever leaves leaves, however busy the threads are.
+                Err(overloaded) => {
+                    let plain = |case: &Case| inline(active, case, as_of(now, case.due));
+                    let parked = |case| if needs_thread(case) { parked(&overloaded) } else { plain(case) };
+                    cases.iter().map(|case| (parked(case), false)).collect()
+                }
             }
         }
         _ => cases.iter().map(|case| (inline(active, case, as_of(now, case.due)), false)).collect(),
@@ -182,6 +191,7 @@ fn with_rules<T>(active: &Active, connection: ConnectionState, use_rules: impl F
         None => {
             let (decisions, approvals, guard, nothing) =
                 (DecisionSettings::default(), ApprovalSettings::default(), GuardSettings::default(), BTreeSet::new());
+            let (processes, calendar) = (ProcessSettings::default(), Calendar::default());
             use_rules(&Rules {
                 decisions: &decisions,
                 revision: active.hash.as_ref(),
@@ -189,6 +199,8 @@ fn with_rules<T>(active: &Active, connection: ConnectionState, use_rules: impl F
                 approved: &nothing,
                 approvals: &approvals,
                 guard: &guard,
+                processes: &processes,
+                calendar: &calendar,
                 connection,
             })
         }
@@ -203,6 +215,7 @@ fn parked(overloaded: &crate::compute::Overloaded) -> Evaluation {
 fn observe(app: &App, tenant: &TenantId, active: &Active, case: &Case, evaluation: &Evaluation, now: Instant) {
     let word = match &evaluation.outcome {
         Outcome::Inactive => "inactive",
+        Outcome::Ended => "ended",
         Outcome::Account(_) => "account",
         Outcome::Collision(..) => "collision",
         Outcome::OutOfScope(_) => "out_of_scope",

@@ -65,6 +65,8 @@ pub(super) fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
 #[derive(Clone, Debug)]
 enum Expected {
     Inactive,
+    /// The end date has come.
+    Ended,
     /// With this reason, if one is given.
     OutOfScope(Option<String>),
     /// With this code, if one is given.
@@ -90,15 +92,18 @@ impl<'de> Deserialize<'de> for Expected {
             type Value = Expected;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`inactive`, `out_of_scope`, `refused`, or an object with `account` and `roles`, `refused`, or `out_of_scope`")
+                f.write_str(
+                    "`inactive`, `ended`, `out_of_scope`, `refused`, or an object with `account` and `roles`, `refused`, or `out_of_scope`",
+                )
             }
 
             fn visit_str<E: Error>(self, word: &str) -> Result<Expected, E> {
                 match word {
                     "inactive" => Ok(Expected::Inactive),
+                    "ended" => Ok(Expected::Ended),
                     "out_of_scope" => Ok(Expected::OutOfScope(None)),
                     "refused" => Ok(Expected::Refused(None)),
-                    _ => Err(E::unknown_variant(word, &["inactive", "out_of_scope", "refused"])),
+                    _ => Err(E::unknown_variant(word, &["inactive", "ended", "out_of_scope", "refused"])),
                 }
             }
 
@@ -206,6 +211,7 @@ impl Expected {
     fn to_json(&self) -> Value {
         match self {
             Self::Inactive => json!("inactive"),
+            Self::Ended => json!("ended"),
             Self::OutOfScope(None) => json!("out_of_scope"),
             Self::OutOfScope(Some(reason)) => json!({"out_of_scope": reason}),
             Self::Refused(None) => json!("refused"),
@@ -224,6 +230,7 @@ impl Expected {
     fn of(&self, evaluation: &Evaluation) -> Value {
         match &evaluation.outcome {
             Outcome::Inactive => json!("inactive"),
+            Outcome::Ended => json!("ended"),
             Outcome::OutOfScope(_) if matches!(self, Self::OutOfScope(None)) => json!("out_of_scope"),
             Outcome::OutOfScope(reason) => json!({"out_of_scope": reason}),
             Outcome::Refused(_) if matches!(self, Self::Refused(None)) => json!("refused"),
@@ -243,7 +250,7 @@ impl Expected {
                         let value = |name: &String| (name.clone(), whole.get(name).cloned().unwrap_or_default());
                         (Some(named.keys().map(value).collect()), roles.is_some())
                     }
-                    Self::Inactive | Self::OutOfScope(_) | Self::Refused(_) => (Some(whole), true),
+                    Self::Inactive | Self::Ended | Self::OutOfScope(_) | Self::Refused(_) => (Some(whole), true),
                 };
                 actual.extend(account.iter().map(|account| ("account".to_owned(), sorted(account))));
                 actual.extend(with_roles.then(|| ("roles".to_owned(), json!(roles))));

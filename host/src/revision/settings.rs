@@ -10,7 +10,7 @@ use toml::Spanned;
 use super::{FailureRules, HANDLE_CHARS_LIMIT, folded_name};
 use crate::diagnostic::Diagnostic;
 use crate::mapping::{TAG_VALUES_LIMIT, TAGS_LIMIT, TEXT_BYTES_LIMIT};
-use crate::model::{ActivationSettings, ApprovalSettings, DecisionSettings, GuardSettings, Handle};
+use crate::model::{ActivationSettings, ApprovalSettings, DecisionSettings, GuardSettings, Handle, ProcessSettings};
 use crate::policies::{DeclaredTags, ROLES_LIMIT, Role};
 
 /// The longest name of a tenant, in characters.
@@ -35,6 +35,14 @@ const GUARD_HOURS_LIMIT: u32 = 720;
 const GUARD_PEOPLE_LIMIT: u32 = 10_000;
 /// The longest time that a request for an approval stands, in hours: 90 days.
 const APPROVAL_HOURS_LIMIT: u32 = 2_160;
+/// The longest time that somebody who moved keeps old roles, in days: a quarter, beyond which nobody is handing anything over.
+const OVERLAP_DAYS_LIMIT: u32 = 90;
+/// The longest retention of removed accounts, in days: ten years.
+const RETAIN_DAYS_LIMIT: u32 = 3_660;
+/// The longest time that a target may be given to acknowledge a departure, in hours: 30 days.
+const TARGET_HOURS_LIMIT: u32 = 720;
+/// The earliest reminder of somebody's end, in days before it.
+const REMIND_DAYS_LIMIT: u32 = 90;
 /// The most people that a fresh revision may be allowed to turn away: each is remembered while it is watched.
 const TURNED_AWAY_LIMIT: u32 = 10_000;
 
@@ -45,6 +53,9 @@ pub(super) struct Settings {
     pub activation: ActivationSettings,
     pub guard: GuardSettings,
     pub approvals: ApprovalSettings,
+    pub processes: ProcessSettings,
+    /// Where they stand, for what is found with them later.
+    pub processes_at: Diagnostic,
     pub transform: Option<Hook>,
     pub propose: Option<Hook>,
     pub failures: FailureRules,
@@ -82,6 +93,7 @@ struct Written {
     activation: Option<Spanned<ActivationSettings>>,
     guard: Option<Spanned<GuardSettings>>,
     approvals: Option<Spanned<ApprovalSettings>>,
+    processes: Option<Spanned<ProcessSettings>>,
     #[serde(default)]
     plugins: WrittenHooks,
     #[serde(default)]
@@ -145,6 +157,8 @@ pub(super) fn read(file: &str, text: &str) -> (Option<Settings>, Vec<Diagnostic>
         activation: activation(&place, written.activation, &mut problems),
         guard: guard(&place, written.guard, &mut problems),
         approvals: approvals(&place, written.approvals, &mut problems),
+        processes_at: written.processes.as_ref().map_or_else(|| Diagnostic::of_file(file, ""), |written| place.at(written.span(), "")),
+        processes: processes(&place, written.processes, &mut problems),
         transform: written.plugins.transform.map(|hook| hook.read(&place)),
         propose: written.plugins.propose.map(|hook| hook.read(&place)),
         failures: failures(&place, written.plugins.failures, &mut problems),
@@ -244,6 +258,31 @@ fn approvals(place: &Place<'_>, written: Option<Spanned<ApprovalSettings>>, prob
         problems.push(place.at(written.span(), "`remind_hours` must be less than `expire_hours`, or 0 for no reminder"));
     }
     written.into_inner()
+}
+
+fn processes(place: &Place<'_>, written: Option<Spanned<ProcessSettings>>, problems: &mut Vec<Diagnostic>) -> ProcessSettings {
+    let Some(written) = written else { return ProcessSettings::default() };
+    let settings = written.get_ref();
+    if settings.overlap_days > OVERLAP_DAYS_LIMIT {
+        problems.push(place.at(written.span(), format!("`overlap_days` is at most {OVERLAP_DAYS_LIMIT}")));
+    }
+    if settings.remind_days > REMIND_DAYS_LIMIT {
+        problems.push(place.at(written.span(), format!("`remind_days` is at most {REMIND_DAYS_LIMIT}")));
+    }
+    if settings.retain_days.is_some_and(|days| !(1..=RETAIN_DAYS_LIMIT).contains(&days)) {
+        problems
+            .push(place.at(written.span(), format!("`retain_days` must be from 1 to {RETAIN_DAYS_LIMIT}, or left out to erase nobody")));
+    }
+    if settings.target_hours > TARGET_HOURS_LIMIT {
+        problems.push(place.at(written.span(), format!("`target_hours` is at most {TARGET_HOURS_LIMIT}")));
+    }
+    written.into_inner()
+}
+
+/// How long removed accounts are kept by what a `tenant.toml` says; `None` where they are kept for ever, or the file can't be read.
+pub(super) fn retain_days(text: &str) -> Option<u32> {
+    let written: Written = toml::from_str(text).ok()?;
+    written.processes?.into_inner().retain_days
 }
 
 fn failures(place: &Place<'_>, written: Option<Spanned<FailureRules>>, problems: &mut Vec<Diagnostic>) -> FailureRules {

@@ -18,6 +18,7 @@ pub(super) const SQLITE: &[Script] = &[
     (4, "governance", include_str!("../../migrations/sqlite/0004_governance.sql")),
     (5, "history", include_str!("../../migrations/sqlite/0005_history.sql")),
     (6, "reviews", include_str!("../../migrations/sqlite/0006_reviews.sql")),
+    (7, "processes", include_str!("../../migrations/sqlite/0007_processes.sql")),
 ];
 /// PostgreSQL's.
 pub(super) const POSTGRES: &[Script] = &[
@@ -27,6 +28,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (4, "governance", include_str!("../../migrations/postgres/0004_governance.sql")),
     (5, "history", include_str!("../../migrations/postgres/0005_history.sql")),
     (6, "reviews", include_str!("../../migrations/postgres/0006_reviews.sql")),
+    (7, "processes", include_str!("../../migrations/postgres/0007_processes.sql")),
 ];
 
 /// Applies what is missing. Hosts that start at once wait for one another.

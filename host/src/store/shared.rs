@@ -33,6 +33,8 @@ mod commit;
 mod connections;
 #[path = "shared/credentials.rs"]
 mod credentials;
+#[path = "shared/departures.rs"]
+mod departures;
 #[path = "shared/failures.rs"]
 mod failures;
 #[path = "shared/groups.rs"]
@@ -54,6 +56,8 @@ mod people;
 #[cfg(test)]
 #[path = "shared/plans.rs"]
 mod plans;
+#[path = "shared/process_methods.rs"]
+mod process_methods;
 #[path = "shared/records.rs"]
 mod records;
 #[path = "shared/removal.rs"]

@@ -64,7 +64,7 @@ impl Fresh {
     pub fn turns_away(&self, subject: &Subject, at: Instant, evaluation: &Evaluation) -> bool {
         let away = match &evaluation.outcome {
             Outcome::Fault(fault) => !fault.infrastructure,
-            Outcome::Refused(_) | Outcome::OutOfScope(_) => true,
+            Outcome::Refused(_) | Outcome::OutOfScope(_) | Outcome::Ended => true,
             Outcome::Inactive | Outcome::Account(_) | Outcome::Collision(..) => false,
         };
         away && matches!(evaluation::evaluate(&self.previous, subject, at).outcome, Outcome::Account(_) | Outcome::Collision(..))
@@ -83,7 +83,7 @@ impl Fresh {
         seen.people.insert(account.clone());
         match outcome {
             Outcome::Refused(_) => seen.unsaved.refused += 1,
-            Outcome::OutOfScope(_) => seen.unsaved.out_of_scope += 1,
+            Outcome::OutOfScope(_) | Outcome::Ended => seen.unsaved.out_of_scope += 1,
             _ => seen.unsaved.faults += 1,
         }
         Verdict::Within

@@ -107,7 +107,7 @@ pub async fn end_exception(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal
         RulingKind::Grant => {}
         // Its end gives the role back.
         RulingKind::Forbid => not_for_oneself(who, &of(app, tenant, &ruling).await?, "ends an exception that keeps a role from them")?,
-        RulingKind::Approval | RulingKind::Loss | RulingKind::Gain | RulingKind::Restored => {
+        RulingKind::Absence | RulingKind::Approval | RulingKind::Loss | RulingKind::Gain | RulingKind::Restored => {
             return Err(StoreError::Missing("exception").into());
         }
     }
@@ -230,7 +230,7 @@ async fn of(app: &Arc<App>, tenant: &TenantId, ruling: &Ruling) -> Result<Accoun
 }
 
 /// The floor: a token that names a person gives that person nothing.
-fn not_for_oneself(who: &ApiPrincipal, view: &AccountView, does: &str) -> Result<(), TenancyError> {
+pub(super) fn not_for_oneself(who: &ApiPrincipal, view: &AccountView, does: &str) -> Result<(), TenancyError> {
     let Some(person) = &who.scope.person else { return Ok(()) };
     let account = &view.account;
     if is_person(person, &account.id, account.user_name.as_deref(), account.profile["email"].as_str()) {
@@ -245,7 +245,7 @@ pub(super) fn is_person(name: &str, account: &AccountId, user_name: Option<&str>
     user_name.into_iter().chain(email).chain([account.as_str()]).any(|own| crate::model::collision_key(own) == key)
 }
 
-fn check_words(reason: &str, owner: Option<&str>) -> Result<(), TenancyError> {
+pub(super) fn check_words(reason: &str, owner: Option<&str>) -> Result<(), TenancyError> {
     let sound = |text: &str, most: usize| {
         !text.trim().is_empty() && text.chars().count() <= most && !text.chars().any(|c| c.is_control() && c != '\n')
     };
@@ -258,7 +258,7 @@ fn check_words(reason: &str, owner: Option<&str>) -> Result<(), TenancyError> {
     Ok(())
 }
 
-fn check_end(from: Instant, ends: Option<Instant>) -> Result<(), TenancyError> {
+pub(super) fn check_end(from: Instant, ends: Option<Instant>) -> Result<(), TenancyError> {
     let latest = from.plus_seconds(EXCEPTION_DAYS_LIMIT * 86_400);
     match ends {
         Some(ends) if ends > from && ends <= latest => Ok(()),

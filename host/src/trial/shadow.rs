@@ -181,7 +181,7 @@ async fn ask(
     };
     let work = move || {
         let mut part = Summary::default();
-        let found = compare(&candidate, &case, &before, connection, at, &mut part);
+        let found = compare(&candidate, &case, &before, (connection, false), at, &mut part);
         (part, found)
     };
     app.compute.run(tenant, Urgency::Crowd, work).await.ok()

@@ -183,7 +183,7 @@ async fn expect_the_same_decisions(server: &Server, acme: &Tenant, world: &World
             evaluated = evaluation::evaluate(&revision, &subject, as_of);
         }
         let expected_state = match &evaluated.outcome {
-            Outcome::Inactive => Some(AccountState::Suspended),
+            Outcome::Inactive | Outcome::Ended => Some(AccountState::Suspended),
             Outcome::Account(_) => Some(AccountState::Active),
             Outcome::Collision(..) => Some(AccountState::Held),
             Outcome::OutOfScope(_) => Some(AccountState::OutOfScope),

@@ -194,7 +194,7 @@ pub async fn people(
     listed(&who, &app, query, None, Some(hold.id)).await
 }
 
-async fn listed(
+pub(super) async fn listed(
     who: &TenantReader,
     app: &Arc<App>,
     query: ListQuery,

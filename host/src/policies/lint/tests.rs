@@ -27,7 +27,7 @@ fn cases() -> Vec<(String, String)> {
 
 fn role(id: &str, privileged: bool, risk: i64, families: &[&str]) -> Role {
     let families = families.iter().map(|&family| family.to_owned()).collect();
-    Role { id: id.into(), description: String::new(), risk, privileged, approval: None, app: None, families }
+    Role { id: id.into(), risk, privileged, families, ..Role::default() }
 }
 
 fn catalogue() -> Vec<Role> {

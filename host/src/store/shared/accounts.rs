@@ -106,7 +106,7 @@ async fn put(conn: &mut Conn, batch: &mut Batch, tenant: &TenantId, write: &Acco
         ") ON CONFLICT (tenant, account) DO UPDATE SET
              state = excluded.state, user_name = excluded.user_name, user_name_folded = excluded.user_name_folded,
              name_key = excluded.name_key, wanted_key = excluded.wanted_key, profile = excluded.profile,
-             provenance = excluded.provenance, note = excluded.note, modified = excluded.modified",
+             provenance = excluded.provenance, note = excluded.note, modified = excluded.modified, erased = NULL",
     );
     Ok(())
 }

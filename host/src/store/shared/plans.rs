@@ -8,8 +8,8 @@ use super::super::scratch::{PLAN, SETTLE, is_scan, open};
 use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
 use super::{
-    Conn, Db, credentials, groups, guard, history, journal, outbox, people, review_opening, reviews, revisions, rulings, sealed, tenancy,
-    text_list, trials, work,
+    Conn, Db, credentials, departures, groups, guard, history, journal, outbox, people, review_opening, reviews, revisions, rulings,
+    sealed, tenancy, text_list, trials, work,
 };
 use crate::model::{Instant, ReviewDecision, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
@@ -135,6 +135,9 @@ const CASES: &[Case] = &[
     (groups::UNBOUND_GROUP, As::Tenant, &[Text("t3"), Text(""), Number(1), Text("g7")], &[]),
     (people::ACCOUNT_BY_NAME, As::Tenant, &[Text("t3"), Text("name7")], &["accounts_user_name"]),
     (people::ACCOUNTS_IN_STATE, As::Tenant, &[Text("t3"), Text(""), Number(10), Text("held")], &["accounts_state"]),
+    (departures::DEPARTURES, As::Tenant, &[Text("t3"), Text("au7"), Number(10)], &["events_departures"]),
+    (departures::DELIVERIES, As::Tenant, &[Text("t3"), List(&["u7", "u8"])], &[]),
+    (departures::ERASABLE, As::Tenant, &[Text("t3"), Number(10), Number(10)], &["accounts_retained"]),
     (people::PENDING, As::Tenant, &[Text("t3")], &["evaluations_pending"]),
     (rulings::OF_ACCOUNTS, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["rulings_account"]),
     (rulings::DUE_REMINDERS, As::Platform, &[Number(100), Number(10)], &["rulings_remind"]),

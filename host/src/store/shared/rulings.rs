@@ -96,7 +96,7 @@ pub(super) async fn write(
             let hold = match ruling.kind {
                 RulingKind::Loss | RulingKind::Restored => kept.losses.as_deref(),
                 RulingKind::Gain => kept.gains.as_deref(),
-                RulingKind::Approval | RulingKind::Grant | RulingKind::Forbid => None,
+                RulingKind::Approval | RulingKind::Grant | RulingKind::Forbid | RulingKind::Absence => None,
             };
             row.push_bind(tenant.as_str())
                 .push_bind(random_id())
@@ -163,7 +163,7 @@ pub(super) async fn make_exception(conn: &mut Conn, scope: &Scope, made: &Ruling
             .await?;
     account.ok_or(StoreError::Missing("account"))?;
     let standing: Option<String> = sqlx::query_scalar(
-        "SELECT ruling FROM rulings WHERE tenant = $1 AND account = $2 AND state <> 'ended' AND role = $3 AND kind IN ('grant', 'forbid')",
+        "SELECT ruling FROM rulings WHERE tenant = $1 AND account = $2 AND state <> 'ended' AND role = $3 AND kind IN ('grant', 'forbid', 'absence')",
     )
     .bind(tenant.as_str())
     .bind(made.account.as_str())
