@@ -15,9 +15,10 @@ use zeroize::Zeroizing;
 use crate::app::App;
 use crate::crypto;
 use crate::crypto::jwt::Token;
-use crate::model::{Actor, ConnectionId, ConnectionState, Instant, TenantId};
+use crate::model::{ConnectionId, ConnectionState, Instant, TenantId};
 use crate::rate::TooMany;
-use crate::store::{ApiScope, ConnectionCredential, CredentialKind, StoreError};
+pub use crate::store::ApiPrincipal;
+use crate::store::{ConnectionCredential, CredentialKind, StoreError};
 
 /// The longest token that is looked up, in bytes: ours have 46, and hashing more is work for nothing.
 pub const TOKEN_BYTES_LIMIT: usize = 256;
@@ -47,26 +48,6 @@ pub enum Denied {
     /// The store could not be asked.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// What stands behind a good API token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiPrincipal {
-    /// The token's id.
-    pub token_id: String,
-    /// What it may do.
-    pub scope: ApiScope,
-}
-
-impl ApiPrincipal {
-    /// The token as the cause of events: the person whom it names, where it names one.
-    #[must_use]
-    pub fn actor(&self) -> Actor {
-        match &self.scope.person {
-            Some(person) => Actor { kind: Actor::PERSON.into(), id: person.clone() },
-            None => Actor { kind: "api_token".into(), id: self.token_id.clone() },
-        }
-    }
 }
 
 /// The token in the value of an `Authorization` header; `None` for another scheme or an empty token.

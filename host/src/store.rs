@@ -475,6 +475,26 @@ pub struct ApiScope {
     pub person: Option<String>,
 }
 
+/// What stands behind a good API token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiPrincipal {
+    /// The token's id.
+    pub token_id: String,
+    /// What it may do.
+    pub scope: ApiScope,
+}
+
+impl ApiPrincipal {
+    /// The token as the cause of events: the person whom it names, where it names one.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        match &self.scope.person {
+            Some(person) => Actor { kind: Actor::PERSON.into(), id: person.clone() },
+            None => Actor { kind: "api_token".into(), id: self.token_id.clone() },
+        }
+    }
+}
+
 /// What an API token stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiCredential {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::auth::ApiPrincipal;
 use crate::crypto;
 use crate::model::{AccountId, GuardDirection, Hold, Instant, RoleId, Ruling, RulingKind, RulingState, TenantId};
+use crate::store::ApiPrincipal;
 use crate::store::{AccountView, Answer, Answered, RulingQuery, StoreError};
 
 use super::TenancyError;

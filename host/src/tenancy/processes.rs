@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::TenancyError;
 use super::governance::{check_end, check_words, not_for_oneself};
 use crate::app::App;
-use crate::auth::ApiPrincipal;
 use crate::crypto;
 use crate::lifecycle::receipt::{self, Receipt, Terms};
 use crate::model::{AccountState, Actor, Instant, Ruling, RulingKind, RulingState, TenantId};
 use crate::revision;
+use crate::store::ApiPrincipal;
 use crate::store::{ERASED_AT_ONCE, Erasure, StoreError};
 
 /// The longest reference of an erasure, in characters.

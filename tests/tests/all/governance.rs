@@ -202,7 +202,7 @@ on_both_databases! {
         let hold = the_hold(&acme).await;
         assert_eq!((text(&hold["direction"]), hold["people"].as_i64()), ("gains".into(), Some(15)));
         let waiting = acme.account(&held_accounts(&acme, &hold).await[0]).await;
-        let grant = waiting["grants"].as_array().unwrap().iter().find(|grant| grant["role"] == "reader").unwrap().clone();
+        let grant = waiting["grants"].as_array().expect("a list").iter().find(|grant| grant["role"] == "reader").expect("it is listed").clone();
         assert_eq!((text(&grant["state"]), text(&grant["waits_for"])), ("pending".into(), "hold".into()));
         acme.api.post(&format!("/holds/{}/release", text(&hold["id"])), json!({"reason": "planned"})).await.expect(200);
         server.settle().await;

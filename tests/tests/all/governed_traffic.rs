@@ -201,7 +201,7 @@ async fn every_role_has_a_reason(world: &World<'_>, shown: &str) {
             document: stored.resource.document.clone(),
             groups: stored.groups.clone(),
             collision: None,
-            excepted: lifecycle::excepted(&stored.rulings),
+            excepted: lifecycle::excepted(&stored.rulings, &stored.grants),
         };
         let evaluated = evaluation::evaluate(&revision, &subject, lifecycle::as_of(now, None));
         let about = |kind, role: Option<&str>| {

@@ -94,7 +94,9 @@ pub(super) async fn weigh(
     }
     let ids: Vec<&str> = accounts.iter().flatten().map(AccountId::as_str).collect();
     let mut windows = open_windows(conn, &scope.tenant, &wanted, &ids, at).await?;
-    let (mut counted, mut past): (Vec<(String, String)>, Vec<(usize, bool, String)>) = (Vec::new(), Vec::new());
+    let mut counted: Vec<(String, String)> = Vec::new();
+    // Whose outcome it is, whether it is a loss, and the guard whose limit is reached.
+    let mut past: Vec<(usize, bool, String)> = Vec::new();
     for (number, (person, account)) in persons.iter().zip(&accounts).enumerate() {
         let (Some(guarded), Some(account)) = (&person.guarded, account) else { continue };
         for (losing, directions) in
