@@ -82,7 +82,16 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
     fixture.store.add_to_trial(&fixture.tenant, "t", &shadow.summary, &found).await.unwrap();
     while fixture.store.number_events().await.unwrap() > 0 {}
     while rolecall::history::seal_all(&*fixture.store, &keyring(), START).await.unwrap() {}
-    let owner = PgConnection::connect(&fixture.url).await.unwrap();
+    let mut owner = PgConnection::connect(&fixture.url).await.unwrap();
+    // A review takes jobs and a clock to come to its lines: its rows are enough here.
+    for statement in [
+        "INSERT INTO reviews (tenant, review, name, state, plan, opens, closes, created, created_kind, created_id, counts, reminded, cursor_part,
+                              cursor_after) VALUES ('acme', 'r', 'x', 'closed', '{}', 0, 0, 0, 'x', 'x', '{}', 0, 0, '')",
+        "INSERT INTO review_lines (tenant, review, line, account, role, reviewer, reviewer_key, decision, evidence)
+         VALUES ('acme', 'r', 1, 'account-ana', 'dev', 'boss', 'boss', 'keep', '{}')",
+    ] {
+        owner.execute(statement).await.unwrap();
+    }
     (fixture, owner)
 }
 
