@@ -79,11 +79,7 @@ impl Compute {
             .map(|number| {
                 let shared = Arc::clone(&shared);
                 let worker = thread::Builder::new().name(format!("evaluate-{number}"));
-                let start = move || {
-                    give_way();
-                    shared.work();
-                };
-                worker.spawn(start).expect("a process that can't start its threads can't serve")
+                worker.spawn(move || shared.work()).expect("a process that can't start its threads can't serve")
             })
             .collect();
         Self { shared, workers }
@@ -116,19 +112,6 @@ impl Compute {
             // The pool was closed with the job still waiting.
             Err(_) => Err(Overloaded),
         }
-    }
-}
-
-/// How much the threads of tenant code step back behind the server's own, in the system's steps of niceness: some, so that a request on its
-/// way gets a core that a spinning plugin has, and not so much that evaluation starves behind other processes.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 5;
-
-/// Lets the calling thread step back behind the server's own. Where the system has no priority for a thread, it stays as it is.
-fn give_way() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::debug!(%error, "a thread keeps its priority");
     }
 }
 
