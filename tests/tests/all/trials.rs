@@ -251,9 +251,9 @@ on_both_databases! {
         let events = acme.events(&server).await;
         let count = |kind: &str| events.iter().filter(|event| event["kind"] == kind).count();
         assert_eq!(count("revision.returned"), 1);
-        // Who was counted last may find the one before active again when it comes to be committed.
+        // Those who were counted are committed together, and may find the one before active again by then: nothing of theirs is carried out.
         let carried_out = count("account.out_of_scope");
-        assert!((1..=5).contains(&carried_out), "no more than the limit was ever carried out: {carried_out}");
+        assert!(carried_out <= 5, "no more than the limit was ever carried out: {carried_out}");
         server.stop().await;
     }
 
