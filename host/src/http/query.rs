@@ -57,6 +57,18 @@ pub fn page_limit(asked: Option<i64>) -> i64 {
     asked.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_LIMIT)
 }
 
+/// A page, where one more than `limit` was asked for: that one tells whether there is another page, and goes. Gives with it where the next
+/// page begins, `None` on the last one.
+#[must_use]
+pub fn page<T, P>(mut items: Vec<T>, limit: i64, place: impl FnOnce(&T) -> P) -> (Vec<T>, Option<P>) {
+    let more = i64::try_from(items.len()).unwrap_or(i64::MAX) > limit;
+    if more {
+        items.pop();
+    }
+    let next = items.last().filter(|_| more).map(place);
+    (items, next)
+}
+
 /// The query parameters of a SCIM request, as sent.
 #[derive(Clone, Debug, Default)]
 pub struct ScimQuery(Vec<(String, String)>);

@@ -325,7 +325,7 @@ fn of_tenants() -> Vec<Route> {
             "/api/v1/tenants/{tenant}/connections/{connection}/live",
             "connection_goes_live",
             "Ends staging: what was mapped and decided takes effect",
-            c::live,
+            c::resume,
         ),
         put(
             "/api/v1/tenants/{tenant}/connections/{connection}/guard",

@@ -12,7 +12,7 @@ use super::tenants::NoQuery;
 use crate::app::App;
 use crate::http::error::{Error, Result};
 use crate::http::guards::TenantReader;
-use crate::http::query::{ApiQuery, At, page_limit};
+use crate::http::query::{ApiQuery, At, page, page_limit};
 use crate::model::{AccountId, AccountState, Cause, ConnectionId, EvaluationState, Event, Grant, Instant, Note, ResourceId, RevisionHash};
 use crate::policies::Explanation;
 use crate::store::AccountView;
@@ -114,13 +114,8 @@ pub struct EventList {
 pub async fn list(who: TenantReader, State(app): State<Arc<App>>, ApiQuery(query): ApiQuery<AccountQuery>) -> Result<Json<AccountList>> {
     let limit = page_limit(query.limit);
     let after = query.after.filter(|after| !after.as_str().contains('\0'));
-    // One more than asked tells whether there is another page.
-    let mut views = app.store.accounts(&who.tenant.id, query.state, after.as_ref(), limit + 1).await?;
-    let more = i64::try_from(views.len()).unwrap_or(i64::MAX) > limit;
-    if more {
-        views.pop();
-    }
-    let next = views.last().filter(|_| more).map(|view| view.account.id.clone());
+    let found = app.store.accounts(&who.tenant.id, query.state, after.as_ref(), limit + 1).await?;
+    let (views, next) = page(found, limit, |view| view.account.id.clone());
     let active = who.tenant.active_revision.as_ref();
     Ok(Json(AccountList { accounts: views.into_iter().map(|view| seen(view, active)).collect(), next }))
 }

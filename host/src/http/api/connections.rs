@@ -156,20 +156,6 @@ pub async fn pause(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// POST …/connections/{connection}/live
-///
-/// # Errors
-/// 404.
-pub async fn live(
-    who: TenantWriter,
-    State(app): State<Arc<App>>,
-    At((_, connection)): At<(String, ConnectionId)>,
-    _: ApiBody<Nothing>,
-) -> Result<StatusCode> {
-    tenancy::set_connection_state(&app, &who.tenant.id, &connection, ConnectionState::Active, &who.actor).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
 /// PUT …/connections/{connection}/guard
 ///
 /// # Errors
@@ -184,7 +170,7 @@ pub async fn guard(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// POST …/connections/{connection}/resume
+/// POST …/connections/{connection}/resume and …/live: what was kept back, by a pause or in staging, takes effect.
 ///
 /// # Errors
 /// 404.

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
 use crate::http::guards::{TenantReader, TenantWriter};
-use crate::http::query::{ApiQuery, At, page_limit};
+use crate::http::query::{ApiQuery, At, page, page_limit};
 use crate::model::{AccountId, Hold, HoldState, Instant, RoleId, Ruling, RulingKind, RulingState};
 use crate::store::RulingQuery;
 use crate::tenancy::governance::{self, HoldAnswer, WantedException};
@@ -142,15 +142,6 @@ pub struct NewException {
     owner: String,
 }
 
-fn page<T>(mut items: Vec<T>, limit: i64, id: impl Fn(&T) -> &String) -> (Vec<T>, Option<String>) {
-    let more = i64::try_from(items.len()).unwrap_or(i64::MAX) > limit;
-    if more {
-        items.pop();
-    }
-    let next = items.last().filter(|_| more).map(|item| id(item).clone());
-    (items, next)
-}
-
 fn without_nul(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.contains('\0'))
 }
@@ -163,7 +154,7 @@ pub async fn holds(who: TenantReader, State(app): State<Arc<App>>, ApiQuery(quer
     let limit = page_limit(query.limit);
     let after = without_nul(query.after);
     let found = app.store.holds(&who.tenant.id, query.state, after.as_deref(), limit + 1).await?;
-    let (holds, next) = page(found, limit, |hold| &hold.id);
+    let (holds, next) = page(found, limit, |hold| hold.id.clone());
     Ok(Json(HoldList { holds, next }))
 }
 
@@ -204,7 +195,7 @@ pub(super) async fn listed(
     let limit = page_limit(query.limit);
     let account = query.account.filter(|account| !account.as_str().contains('\0'));
     let asked = RulingQuery { kind, state: query.state, account, hold, after: without_nul(query.after), limit: limit + 1 };
-    let (rulings, next) = page(app.store.rulings(&who.tenant.id, &asked).await?, limit, |ruling| &ruling.id);
+    let (rulings, next) = page(app.store.rulings(&who.tenant.id, &asked).await?, limit, |ruling| ruling.id.clone());
     Ok(Json(RulingList { rulings, next }))
 }
 
@@ -316,9 +307,6 @@ pub async fn make_exception(
     At((_, account)): At<(String, String)>,
     ApiBody(new): ApiBody<NewException>,
 ) -> Result<(StatusCode, Json<Ruling>)> {
-    if account.contains('\0') {
-        return Err(Error::not_found("such account"));
-    }
     let NewException { role, effect, starts, ends, reason, owner } = new;
     let wanted = WantedException { account, role, grants: matches!(effect, ExceptionEffect::Grant), starts, ends, reason, owner };
     let made = governance::make_exception(&app, &who.tenant.id, &who.principal, wanted).await?;

@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::http::body::{ApiBody, REVISION_BODY_BYTES_LIMIT};
 use crate::http::error::{Error, Result};
 use crate::http::guards::{TenantReader, TenantWriter};
-use crate::http::query::{ApiQuery, At, page_limit};
+use crate::http::query::{ApiQuery, At, page, page_limit};
 use crate::model::{AccountId, CallInput, ConnectionId, FailureDetail, FailureKind, Instant, ResourceId, RevisionHash};
 use crate::store::records::{Asked, Failure, FailureQuery, Line, LineQuery, PluginKey};
 use crate::store::{NewPlugin, StoredPlugin};
@@ -198,13 +198,7 @@ pub async fn failures(
     let limit = page_limit(query.limit);
     let FailuresQuery { before, limit: _, kind, code, hook, plugin, connection, user, account, since, until } = query;
     let query = FailureQuery { before, kind, code, hook, plugin, connection, user, account, since, until };
-    // One more than asked tells whether there is another page.
-    let mut found = app.store.failures(&who.tenant.id, &query, limit + 1).await?;
-    let more = i64::try_from(found.len()).unwrap_or(i64::MAX) > limit;
-    if more {
-        found.pop();
-    }
-    let next = found.last().map(|failure| failure.position).filter(|_| more);
+    let (found, next) = page(app.store.failures(&who.tenant.id, &query, limit + 1).await?, limit, |failure| failure.position);
     Ok(Json(FailureList { failures: found.into_iter().map(Into::into).collect(), next }))
 }
 

@@ -12,7 +12,7 @@ use super::governance::{ListQuery, RulingList, listed};
 use super::tenants::NoQuery;
 use crate::app::App;
 use crate::http::body::ApiBody;
-use crate::http::error::{Error, Result};
+use crate::http::error::Result;
 use crate::http::guards::{TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At};
 use crate::lifecycle::receipt::Receipt;
@@ -51,9 +51,6 @@ pub async fn begin_leave(
     At((_, account)): At<(String, String)>,
     ApiBody(new): ApiBody<NewLeave>,
 ) -> Result<(StatusCode, Json<Ruling>)> {
-    if account.contains('\0') {
-        return Err(Error::not_found("such account"));
-    }
     let NewLeave { starts, ends, reason, owner } = new;
     let wanted = WantedLeave { account, starts, ends, reason, owner };
     let made = processes::begin_leave(&app, &who.tenant.id, &who.principal, wanted).await?;

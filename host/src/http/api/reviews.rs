@@ -18,7 +18,7 @@ use crate::crypto::signature::SigningKey;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
 use crate::http::guards::{TenantReader, TenantWriter};
-use crate::http::query::{ApiQuery, At, page_limit};
+use crate::http::query::{ApiQuery, At, page, page_limit};
 use crate::model::{Instant, OnSilence, Review, ReviewDecision, ReviewLine, ReviewPlan, ReviewScope, Reviewers, TenantId, collision_key};
 use crate::store::{EarlyClose, LineQuery};
 use crate::tenancy::reviews::export::{Export, Format};
@@ -198,12 +198,8 @@ pub async fn create(
 pub async fn list(who: TenantReader, State(app): State<Arc<App>>, ApiQuery(query): ApiQuery<ListQuery>) -> Result<Json<ReviewList>> {
     let limit = page_limit(query.limit);
     let after = query.after.filter(|after| !after.contains('\0'));
-    let mut reviews = app.store.reviews(&who.tenant.id, after.as_deref(), limit + 1).await?;
-    let more = i64::try_from(reviews.len()).unwrap_or(i64::MAX) > limit;
-    if more {
-        reviews.pop();
-    }
-    let next = reviews.last().filter(|_| more).map(|review| review.id.clone());
+    let found = app.store.reviews(&who.tenant.id, after.as_deref(), limit + 1).await?;
+    let (reviews, next) = page(found, limit, |review| review.id.clone());
     Ok(Json(ReviewList { reviews, next }))
 }
 
@@ -243,13 +239,9 @@ pub async fn lines(
         after: query.after.unwrap_or(0),
         limit: limit + 1,
     };
-    let mut lines: Vec<ReviewLine> =
+    let found: Vec<ReviewLine> =
         app.store.review_lines(&who.tenant.id, &review.id, &asked).await?.into_iter().map(|view| view.line).collect();
-    let more = i64::try_from(lines.len()).unwrap_or(i64::MAX) > limit;
-    if more {
-        lines.pop();
-    }
-    let next = lines.last().filter(|_| more).map(|line| line.line);
+    let (lines, next) = page(found, limit, |line| line.line);
     Ok(Json(LineList { lines, next }))
 }
 
