@@ -26,6 +26,7 @@ pub mod provisioning;
 pub mod rate;
 pub mod reload;
 pub mod revision;
+pub mod spreadsheet;
 pub mod store;
 pub mod tenancy;
 pub mod trial;

@@ -39,6 +39,7 @@ const ROOMS: &[&str] = &[
     "store",
     "mapping",
     "diagnostic",
+    "spreadsheet",
     "metrics",
     "compute",
     "crypto",

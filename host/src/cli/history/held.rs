@@ -7,6 +7,7 @@ use super::when;
 use crate::cli::account::reasons;
 use crate::cli::connection::At;
 use crate::cli::{Output, items, render, word};
+use crate::spreadsheet::defused;
 
 /// What is asked for at once.
 const PAGE: u32 = 1_000;
@@ -135,11 +136,6 @@ fn csv_of(held: &[Value]) -> anyhow::Result<String> {
     }
     let bytes = writer.into_inner().context("the table can't be written")?;
     String::from_utf8(bytes).context("the table is no text")
-}
-
-/// A cell that no spreadsheet takes for a formula: names come from outside.
-fn defused(cell: &str) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::crypto::Hasher;
 use crate::crypto::signature::{Signature, SignatureError, SigningKey, VerifyingKey};
 use crate::model::{Instant, Reason, Review, ReviewLine, TenantId};
+use crate::spreadsheet::defused;
 
 /// What the last line of a CSV file begins with.
 const SIGNED: &str = "#signed";
@@ -201,13 +202,6 @@ fn why(reason: &Reason) -> String {
 fn row(cells: &[String]) -> String {
     let cells: Vec<String> = cells.iter().map(|cell| format!("\"{}\"", defused(cell).replace('"', "\"\""))).collect();
     format!("{}\r\n", cells.join(","))
-}
-
-/// A cell that spreadsheets take for a text: what begins like a formula gets an apostrophe in front, also behind blanks.
-fn defused(cell: &str) -> String {
-    let begins = |c: char| matches!(c, '=' | '+' | '-' | '@' | '\u{ff1d}' | '\u{ff0b}' | '\u{ff0d}' | '\u{ff20}');
-    let is_formula = cell.starts_with(['\t', '\r', '\n']) || cell.trim_start().starts_with(begins);
-    if is_formula { format!("'{cell}") } else { cell.to_owned() }
 }
 
 #[cfg(test)]
