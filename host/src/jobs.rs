@@ -46,12 +46,14 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Runs until `stop` is true, then finishes what it is doing.
 pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
-    let deliveries = tokio::spawn(deliver_until(Arc::clone(&app), stop.clone()));
-    let journal = tokio::spawn(write_journal_until(Arc::clone(&app), stop.clone()));
-    let simulations = tokio::spawn(simulate_until(Arc::clone(&app), stop.clone()));
-    let revisions = tokio::spawn(look_after_revisions_until(Arc::clone(&app), stop.clone()));
-    let history = tokio::spawn(seal_until(Arc::clone(&app), stop.clone()));
-    let reviews = tokio::spawn(review_until(Arc::clone(&app), stop.clone()));
+    let beside = [
+        ("the delivery job", tokio::spawn(deliver_until(Arc::clone(&app), stop.clone()))),
+        ("the job that writes the provisioning log", tokio::spawn(write_journal_until(Arc::clone(&app), stop.clone()))),
+        ("the job that works at simulations", tokio::spawn(simulate_until(Arc::clone(&app), stop.clone()))),
+        ("the job that looks after fresh revisions", tokio::spawn(look_after_revisions_until(Arc::clone(&app), stop.clone()))),
+        ("the job that seals history", tokio::spawn(seal_until(Arc::clone(&app), stop.clone()))),
+        ("the job that works at access reviews", tokio::spawn(review_until(Arc::clone(&app), stop.clone()))),
+    ];
     bind_handles(&app).await;
     let mut work = Work::default();
     while !*stop.borrow() {
@@ -74,23 +76,10 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         }
     }
     work.finish().await;
-    if let Err(error) = deliveries.await {
-        tracing::error!(%error, "the delivery job ended abruptly");
-    }
-    if let Err(error) = journal.await {
-        tracing::error!(%error, "the job that writes the provisioning log ended abruptly");
-    }
-    if let Err(error) = simulations.await {
-        tracing::error!(%error, "the job that works at simulations ended abruptly");
-    }
-    if let Err(error) = revisions.await {
-        tracing::error!(%error, "the job that looks after fresh revisions ended abruptly");
-    }
-    if let Err(error) = history.await {
-        tracing::error!(%error, "the job that seals history ended abruptly");
-    }
-    if let Err(error) = reviews.await {
-        tracing::error!(%error, "the job that works at access reviews ended abruptly");
+    for (job, ended) in beside {
+        if let Err(error) = ended.await {
+            tracing::error!(%error, "{job} ended abruptly");
+        }
     }
 }
 
