@@ -18,7 +18,7 @@ use crate::evaluation::{Evaluation, Outcome};
 use crate::mapping::{Calendar, Dates};
 use crate::model::{
     Account, AccountState, ApprovalSettings, Cause, Concerned, ConnectionId, ConnectionState, DecisionSettings, Grant, GroupMembership,
-    GuardSettings, Instant, Note, ProcessSettings, RevisionHash, Ruling, RulingKind,
+    GuardSettings, Instant, Note, ProcessSettings, RevisionHash, RoleId, Ruling, RulingKind,
 };
 use crate::revision::Revision;
 use crate::store::{Effect, Guarded};
@@ -121,26 +121,7 @@ pub fn settle(
 ) -> Settled {
     let with = |holding| settle_holding(standing, evaluation, groups, (rules, holding, activated), now);
     let Part { effect, still_pending, attempts, concerns } = with(Holding::default());
-    let asks = rules.guard.enabled && concerns.any() && rules.connection == ConnectionState::Active;
-    let guarded = asks.then(|| {
-        let variant = |losses, gains| with(Holding { losses, gains }).effect;
-        let privileged = |role: &&crate::model::RoleId| rules.privileged.contains(role.as_str());
-        Box::new(Guarded {
-            concerned: Concerned {
-                connection: connection.clone(),
-                activated: rules.revision.filter(|_| activated).cloned(),
-                settings: rules.guard.clone(),
-                loses: concerns.loses,
-                leaves: concerns.leaves,
-                gained_privileged: concerns.gained.iter().filter(privileged).cloned().collect(),
-                lost: concerns.lost,
-                gained: concerns.gained,
-            },
-            losses_held: variant(true, false),
-            gains_held: variant(false, true),
-            both_held: variant(true, true),
-        })
-    });
+    let guarded = guarded(rules, connection, activated, concerns, |holding| with(holding).effect);
     Settled { effect, guarded, still_pending, attempts }
 }
 
@@ -155,26 +136,40 @@ pub fn remove(standing: &Standing<'_>, (rules, connection): (&Rules<'_>, &Connec
         change.finish(None)
     };
     let (effect, concerns) = with(Holding::default());
-    let asks = rules.guard.enabled && concerns.any() && rules.connection == ConnectionState::Active;
-    let guarded = asks.then(|| {
-        let (dormant, _) = with(Holding { losses: true, gains: false });
-        Box::new(Guarded {
-            concerned: Concerned {
-                connection: connection.clone(),
-                activated: None,
-                settings: rules.guard.clone(),
-                loses: false,
-                leaves: concerns.leaves,
-                lost: concerns.lost,
-                gained: Vec::new(),
-                gained_privileged: Vec::new(),
-            },
-            losses_held: dormant.clone(),
-            gains_held: effect.clone(),
-            both_held: dormant,
-        })
-    });
+    let guarded = guarded(rules, connection, false, concerns, |holding| with(holding).0);
     Settled { effect, guarded, still_pending: None, attempts: 0 }
+}
+
+/// What the guard is asked with the commit, where it has to be: whom to count, and what takes effect with that kept back.
+fn guarded(
+    rules: &Rules<'_>,
+    connection: &ConnectionId,
+    activated: bool,
+    concerns: Concerns,
+    with: impl Fn(Holding) -> Effect,
+) -> Option<Box<Guarded>> {
+    let Concerns { loses, leaves, lost, gained } = concerns;
+    let (losing, gaining) = (loses || leaves, !gained.is_empty());
+    if !rules.guard.enabled || !(losing || gaining) || rules.connection != ConnectionState::Active {
+        return None;
+    }
+    let held = |losses, gains| with(Holding { losses, gains });
+    let privileged = |role: &&RoleId| rules.privileged.contains(role.as_str());
+    Some(Box::new(Guarded {
+        losses_held: losing.then(|| held(true, false)),
+        gains_held: gaining.then(|| held(false, true)),
+        both_held: (losing && gaining).then(|| held(true, true)),
+        concerned: Concerned {
+            connection: connection.clone(),
+            activated: rules.revision.filter(|_| activated).cloned(),
+            settings: rules.guard.clone(),
+            loses,
+            leaves,
+            gained_privileged: gained.iter().filter(privileged).cloned().collect(),
+            lost,
+            gained,
+        },
+    }))
 }
 
 /// Whom a change concerns, in the guard's eyes.
@@ -182,14 +177,8 @@ pub fn remove(standing: &Standing<'_>, (rules, connection): (&Rules<'_>, &Connec
 struct Concerns {
     loses: bool,
     leaves: bool,
-    lost: Vec<crate::model::RoleId>,
-    gained: Vec<crate::model::RoleId>,
-}
-
-impl Concerns {
-    fn any(&self) -> bool {
-        self.loses || self.leaves || !self.gained.is_empty()
-    }
+    lost: Vec<RoleId>,
+    gained: Vec<RoleId>,
 }
 
 struct Part {
@@ -212,7 +201,7 @@ fn settle_holding(
     let mut still_pending = None;
     let dates = dates_of(standing, evaluation, rules);
     for date in [dates.starts, dates.ends].into_iter().flatten().filter(|date| *date > now) {
-        next = Some(earlier(next, date));
+        sooner(&mut next, date);
     }
     match &evaluation.outcome {
         Outcome::Inactive => {
@@ -257,7 +246,7 @@ fn settle_holding(
             if fault.infrastructure {
                 attempts = standing.attempts + 1;
                 still_pending = Some(Cause::Retry);
-                next = Some(earlier(next, retry_at(now, attempts)));
+                sooner(&mut next, retry_at(now, attempts));
             }
             change.fault = Some(fault.code);
             change.doubt(fault.note.clone());
@@ -287,8 +276,9 @@ pub fn excepted(rulings: &[Ruling], grants: &[Grant]) -> Vec<String> {
     roles.into_iter().collect()
 }
 
-fn earlier(a: Option<Instant>, b: Instant) -> Instant {
-    a.map_or(b, |a| a.min(b))
+/// Makes a date the next one where it comes before.
+fn sooner(next: &mut Option<Instant>, date: impl Into<Option<Instant>>) {
+    *next = date.into().into_iter().chain(*next).min();
 }
 
 fn retry_at(now: Instant, attempts: i64) -> Instant {

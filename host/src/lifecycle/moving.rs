@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::earlier;
 use super::settling::Settling;
+use super::sooner;
 use crate::evaluation::{Evaluation, Outcome};
 use crate::mapping::{AccountShape, Dates};
 use crate::model::{AccountState, ConnectionState, Grant, GrantState, Instant, Note, Reason, RoleId, Ruling, RulingKind, Waiting};
@@ -53,11 +53,8 @@ impl<'a> Settling<'a> {
 
     /// Says that a role is held no longer which goes on being shown.
     fn take_for_now(&mut self, grant: &Grant, why: &str) {
-        for kind in [RulingKind::Approval, RulingKind::Gain, RulingKind::Loss] {
-            self.end_all(kind, Some(&grant.role));
-        }
-        let data = json!({"role": grant.role, "was": grant.state, "why": why, "reasons": grant.reasons, "revision": self.rules.revision});
-        self.event("grant.removed", data, None, true);
+        self.end_all_about(&grant.role);
+        self.event("grant.removed", self.taken(grant, why), None, true);
     }
 
     /// The leave of absence that is in force.
@@ -68,7 +65,7 @@ impl<'a> Settling<'a> {
     /// Somebody is away for a time: out of use, with roles that come back if the policies give them still.
     pub(super) fn absent(&mut self, evaluation: &Evaluation, next: &mut Option<Instant>) {
         let until = self.absence().and_then(|absence| absence.ends);
-        *next = until.map_or(*next, |until| Some(earlier(*next, until)));
+        sooner(next, until);
         for grant in self.standing.grants.iter().filter(|grant| grant.state.in_effect()) {
             self.suspend(grant, "absence");
         }
@@ -87,7 +84,7 @@ impl<'a> Settling<'a> {
         let ends = dates.ends.filter(|_| days > 0)?;
         let from = ends.plus_seconds(-days * DAY_SECONDS);
         if from > self.now {
-            *next = Some(earlier(*next, from));
+            sooner(next, from);
             return None;
         }
         let note =
@@ -111,11 +108,11 @@ impl<'a> Settling<'a> {
             && !self.rules.approved.contains(grant.role.as_str())
             && !evaluation.forbidden.contains(grant.role.as_str());
         match grant.deadline.filter(|_| grant.waits_for == Some(Waiting::Overlap)) {
-            Some(deadline) if may_stay && deadline > self.now => *next = Some(earlier(*next, deadline)),
+            Some(deadline) if may_stay && deadline > self.now => sooner(next, deadline),
             Some(deadline) => self.lose(grant, if deadline <= self.now { "overlap_ended" } else { "policy" }, next),
             None if moves && may_stay && grant.state == GrantState::Effective && grant.waits_for.is_none() => {
                 let deadline = self.now.plus_seconds(i64::from(self.rules.processes.overlap_days) * DAY_SECONDS);
-                *next = Some(earlier(*next, deadline));
+                sooner(next, deadline);
                 let data = json!({"role": grant.role, "why": "overlap", "deadline": deadline, "revision": self.rules.revision});
                 self.event("grant.retained", data, None, false);
                 let (state, waits_for) = (GrantState::Retained, Some(Waiting::Overlap));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Concerns, Holding, Rules, Standing, earlier, rests_on};
+use super::{Concerns, Holding, Rules, Standing, rests_on, sooner};
 use crate::evaluation::Evaluation;
 use crate::mapping::AccountShape;
 use crate::model::{
@@ -78,6 +78,11 @@ impl<'a> Settling<'a> {
     /// Whether the account is in use, so that something can be lost.
     pub(super) fn is_in_use(&self) -> bool {
         !self.standing.fresh && self.standing.account.state == AccountState::Active
+    }
+
+    /// What the history says of a role that somebody has no longer.
+    pub(super) fn taken(&self, grant: &Grant, why: &str) -> Value {
+        json!({"role": grant.role, "was": grant.state, "why": why, "reasons": grant.reasons, "revision": self.rules.revision})
     }
 
     pub(super) fn event(&mut self, kind: &'static str, data: Value, personal: Option<Value>, leaver: bool) {
@@ -171,7 +176,7 @@ impl<'a> Settling<'a> {
             self.leave(why);
             return self.account(AccountState::Suspended, None, note);
         };
-        *next = restored.ends.map_or(*next, |ends| Some(earlier(*next, ends)));
+        sooner(next, restored.ends);
         for grant in self.standing.grants.iter().filter(|grant| grant.state == GrantState::Dormant) {
             self.wake(grant, grant.reasons.clone());
         }
@@ -201,14 +206,13 @@ impl<'a> Settling<'a> {
             }
         }
         if reversible && !is_reversible {
-            self.rule.push(NewRuling { role: None, kind: RulingKind::Restored, ends: None, remind_at: None });
+            self.rule.push(NewRuling::open(None, RulingKind::Restored));
         }
     }
 
     /// Takes a role out of effect so that it can be given back.
     pub(super) fn suspend(&mut self, grant: &Grant, why: &str) {
-        let data = json!({"role": grant.role, "was": grant.state, "why": why, "reasons": grant.reasons, "revision": self.rules.revision});
-        self.event("grant.dormant", data, None, true);
+        self.event("grant.dormant", self.taken(grant, why), None, true);
         self.put.push(Grant { state: GrantState::Dormant, deadline: None, waits_for: None, ..grant.clone() });
     }
 
@@ -238,7 +242,7 @@ impl<'a> Settling<'a> {
                 let held = self.standing.grants.iter().filter(|grant| grant.state.in_effect());
                 self.concerns.lost.extend(held.map(|grant| grant.role.clone()));
                 if self.holding.losses {
-                    self.rule.push(NewRuling { role: None, kind: RulingKind::Loss, ends: None, remind_at: None });
+                    self.rule.push(NewRuling::open(None, RulingKind::Loss));
                     return self.keep_account(&note, None, next);
                 }
             }
@@ -252,7 +256,7 @@ impl<'a> Settling<'a> {
     }
 
     fn keep_account(&mut self, note: &Note, until: Option<Instant>, next: &mut Option<Instant>) {
-        *next = until.map_or(*next, |until| Some(earlier(*next, until)));
+        sooner(next, until);
         let message = format!("stays in use until somebody has looked at the hold: {}", note.message);
         self.account(AccountState::Active, None, Some(Note { code: "loss_held".into(), path: note.path.clone(), message }));
     }
@@ -292,14 +296,18 @@ impl<'a> Settling<'a> {
         }
     }
 
-    /// Takes a role away; an approval goes with it, so that whoever comes back is asked about again.
+    /// What was said of a role ends with it: whoever comes back is asked about again.
+    pub(super) fn end_all_about(&mut self, role: &RoleId) {
+        for kind in [RulingKind::Approval, RulingKind::Gain, RulingKind::Loss] {
+            self.end_all(kind, Some(role));
+        }
+    }
+
+    /// Takes a role away, and what was said of it.
     pub(super) fn drop_grant(&mut self, grant: &Grant, why: &str) {
         self.drop.push(grant.role.clone());
-        for kind in [RulingKind::Approval, RulingKind::Gain, RulingKind::Loss] {
-            self.end_all(kind, Some(&grant.role));
-        }
-        let mut data =
-            json!({"role": grant.role, "was": grant.state, "why": why, "reasons": grant.reasons, "revision": self.rules.revision});
+        self.end_all_about(&grant.role);
+        let mut data = self.taken(grant, why);
         let mut personal = None;
         // The values that conditions saw are personal, and what the conditions are is not.
         if let Some(loss) = self.lost.iter().find(|loss| loss.role == grant.role.0).filter(|_| why == "policy") {
@@ -350,14 +358,13 @@ impl<'a> Settling<'a> {
         }
         let moves = !activated && self.moves(&wanted);
         for grant in self.standing.grants {
-            let undecided = evaluation.undecided.iter().any(|undecided| undecided.role == grant.role.0);
             if wanted.iter().any(|(role, ..)| *role == grant.role) {
                 continue;
             }
-            if undecided && self.in_force(RulingKind::Forbid, grant.role.as_str()).is_none() {
-                self.retain(grant, groups, next);
-            } else if self.in_force(RulingKind::Forbid, grant.role.as_str()).is_some() {
+            if self.in_force(RulingKind::Forbid, grant.role.as_str()).is_some() {
                 self.drop_grant(grant, "exception");
+            } else if evaluation.undecided.iter().any(|undecided| undecided.role == grant.role.0) {
+                self.retain(grant, groups, next);
             } else if grant.reasons.iter().all(Reason::is_exception) {
                 self.drop_grant(grant, "exception_ended");
             } else {
@@ -379,7 +386,7 @@ impl<'a> Settling<'a> {
                 continue;
             }
             for date in [ruling.starts.filter(|starts| *starts > self.now), ruling.ends].into_iter().flatten() {
-                *next = Some(earlier(*next, date));
+                sooner(next, date);
             }
         }
     }
@@ -402,52 +409,45 @@ impl<'a> Settling<'a> {
     /// A role that the person is to have: kept, or gained as far as nobody has to be asked.
     fn give(&mut self, role: &RoleId, reasons: &[Reason], by_exception: bool, next: &mut Option<Instant>) {
         let before = self.standing.grants.iter().find(|grant| grant.role == *role);
+        let needs_yes = self.rules.approved.contains(role.as_str());
+        let approval = self.said(RulingKind::Approval, Some(role.as_str())).filter(|_| needs_yes);
         match before {
-            Some(before) if before.state.in_effect() => {
-                self.end_all(RulingKind::Loss, Some(role));
-                // Whoever held it before it needed a yes goes on holding it.
-                let approval = self.said(RulingKind::Approval, Some(role.as_str())).filter(|_| self.rules.approved.contains(role.as_str()));
+            Some(before) if before.state != GrantState::Pending => {
+                let dormant = before.state == GrantState::Dormant;
+                if !dormant {
+                    self.end_all(RulingKind::Loss, Some(role));
+                }
+                // Whoever held it before it needed a yes goes on holding it; what was approved for a time that is over does not come back.
                 if let Some(approval) = approval {
                     if !approval.holds_at(self.now) {
-                        return self.stop_waiting(Some(before), not_approved(approval));
+                        let why = if dormant { "not_approved" } else { not_approved(approval) };
+                        return self.stop_waiting(Some(before), why);
                     }
-                    *next = approval.ends.map_or(*next, |ends| Some(earlier(*next, ends)));
+                    sooner(next, approval.ends);
                 }
-                return self.keep(before, reasons);
-            }
-            Some(before) if before.state == GrantState::Dormant => {
-                let approval = self.said(RulingKind::Approval, Some(role.as_str())).filter(|_| self.rules.approved.contains(role.as_str()));
-                return match approval {
-                    // What was approved for a time that is over does not come back.
-                    Some(approval) if !approval.holds_at(self.now) => self.stop_waiting(Some(before), "not_approved"),
-                    Some(Ruling { ends: Some(ends), .. }) => {
-                        *next = Some(earlier(*next, *ends));
-                        self.wake(before, reasons.to_vec())
-                    }
-                    _ => self.wake(before, reasons.to_vec()),
-                };
+                return if dormant { self.wake(before, reasons.to_vec()) } else { self.keep(before, reasons) };
             }
             // What waits goes on waiting while the connection is paused.
             _ if self.rules.connection == ConnectionState::Paused => return,
             _ => {}
         }
         let mut asked = by_exception || self.standing.account.note.as_ref().is_some_and(|note| note.code == Note::STAGING);
-        if self.rules.approved.contains(role.as_str()) {
-            match self.said(RulingKind::Approval, Some(role.as_str())) {
+        if needs_yes {
+            match approval {
                 None => {
                     let ends = self.now.plus_seconds(i64::from(self.rules.approvals.expire_hours) * 3_600);
                     let hours = i64::from(self.rules.approvals.remind_hours);
                     let remind_at = Some(ends.plus_seconds(-hours * 3_600)).filter(|_| hours > 0);
                     self.rule.push(NewRuling { role: Some(role.clone()), kind: RulingKind::Approval, ends: Some(ends), remind_at });
-                    *next = Some(earlier(*next, ends));
+                    sooner(next, ends);
                     return self.pend(role.clone(), reasons.to_vec(), before, Waiting::Approval);
                 }
                 Some(ruling) if ruling.state == RulingState::Open && !ruling.is_over(self.now) => {
-                    *next = ruling.ends.map_or(*next, |ends| Some(earlier(*next, ends)));
+                    sooner(next, ruling.ends);
                     return self.pend(role.clone(), reasons.to_vec(), before, Waiting::Approval);
                 }
                 Some(ruling) if ruling.holds_at(self.now) => {
-                    *next = ruling.ends.map_or(*next, |ends| Some(earlier(*next, ends)));
+                    sooner(next, ruling.ends);
                     asked = true;
                 }
                 // Rejected, or nobody answered in time: not before somebody says yes after all.
@@ -457,7 +457,7 @@ impl<'a> Settling<'a> {
         match self.said(RulingKind::Gain, Some(role.as_str())) {
             Some(ruling) if ruling.state == RulingState::Open => return self.pend(role.clone(), reasons.to_vec(), before, Waiting::Hold),
             Some(ruling) if ruling.state == RulingState::No && !ruling.is_over(self.now) => {
-                *next = ruling.ends.map_or(*next, |ends| Some(earlier(*next, ends)));
+                sooner(next, ruling.ends);
                 return self.stop_waiting(before, "rejected");
             }
             Some(ruling) => {
@@ -469,7 +469,7 @@ impl<'a> Settling<'a> {
         if !asked {
             self.concerns.gained.push(role.clone());
             if self.holding.gains {
-                self.rule.push(NewRuling { role: Some(role.clone()), kind: RulingKind::Gain, ends: None, remind_at: None });
+                self.rule.push(NewRuling::open(Some(role.clone()), RulingKind::Gain));
                 return self.pend(role.clone(), reasons.to_vec(), before, Waiting::Hold);
             }
         }
@@ -511,8 +511,7 @@ impl<'a> Settling<'a> {
     fn stop_waiting(&mut self, before: Option<&Grant>, why: &str) {
         let Some(grant) = before else { return };
         self.drop.push(grant.role.clone());
-        let data = json!({"role": grant.role, "was": grant.state, "why": why, "reasons": grant.reasons, "revision": self.rules.revision});
-        self.event("grant.removed", data, None, true);
+        self.event("grant.removed", self.taken(grant, why), None, true);
     }
 
     /// A role that nothing gives any more: lost, unless the guard keeps it for now.
@@ -523,7 +522,7 @@ impl<'a> Settling<'a> {
         match self.said_of_loss(Some(grant.role.as_str())) {
             Said::Released => self.drop_grant(grant, why),
             Said::Keep(until) => {
-                *next = until.map_or(*next, |until| Some(earlier(*next, until)));
+                sooner(next, until);
                 self.hold_loss(grant, why);
             }
             Said::Nothing => {
@@ -531,7 +530,7 @@ impl<'a> Settling<'a> {
                 self.concerns.lost.push(grant.role.clone());
                 if self.holding.losses {
                     self.end_all(RulingKind::Loss, Some(&grant.role));
-                    self.rule.push(NewRuling { role: Some(grant.role.clone()), kind: RulingKind::Loss, ends: None, remind_at: None });
+                    self.rule.push(NewRuling::open(Some(grant.role.clone()), RulingKind::Loss));
                     self.hold_loss(grant, why);
                 } else {
                     self.drop_grant(grant, why);
@@ -581,7 +580,7 @@ impl<'a> Settling<'a> {
         if deadline <= self.now {
             return self.drop_grant(grant, "retention_ended");
         }
-        *next = Some(earlier(*next, deadline));
+        sooner(next, deadline);
         if grant.state != GrantState::Retained {
             let data = json!({"role": grant.role, "deadline": deadline, "revision": self.rules.revision});
             self.event("grant.retained", data, None, false);

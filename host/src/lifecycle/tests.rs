@@ -334,7 +334,7 @@ fn a_loss_that_is_held_stays_in_effect_until_somebody_answers() {
     assert_eq!(dropped(&lost), ["writer"]);
     let guarded = lost.guarded.unwrap();
     assert_eq!(guarded.concerned.scopes(GuardDirection::Losses).len(), 2);
-    let held = &guarded.losses_held;
+    let held = &guarded.losses_held.unwrap();
     assert_eq!((put(held), held.drop_grants.len()), (vec![("writer", GrantState::Effective, Some(Waiting::Hold))], 0));
     assert_eq!(asked(held), [(RulingKind::Loss, Some("writer"))]);
 
@@ -367,7 +367,7 @@ fn somebody_turned_away_stays_in_use_while_that_is_held() {
     let grants = [standing_grant("writer", "eng")];
     let gone = said(&grants, &[], &away, LIVE, NOW);
     assert_eq!((state(&gone), dropped(&gone)), (AccountState::OutOfScope, vec!["writer"]));
-    let held = gone.guarded.unwrap().losses_held;
+    let held = gone.guarded.unwrap().losses_held.unwrap();
     assert_eq!(
         (held.account.as_ref().unwrap().state, held.drop_grants.len(), asked(&held)),
         (AccountState::Active, 0, vec![(RulingKind::Loss, None)])
@@ -381,7 +381,7 @@ fn somebody_turned_away_stays_in_use_while_that_is_held() {
 #[test]
 fn a_gain_that_is_held_waits_and_one_that_is_rejected_does_not_come() {
     let gained = said(&[], &[], &mapped(&[("writer", "eng")]), LIVE, NOW);
-    let held = gained.guarded.unwrap().gains_held;
+    let held = gained.guarded.unwrap().gains_held.unwrap();
     assert_eq!(
         (put(&held), asked(&held)),
         (vec![("writer", GrantState::Pending, Some(Waiting::Hold))], vec![(RulingKind::Gain, Some("writer"))])
@@ -401,7 +401,7 @@ fn a_departure_is_never_held_and_beyond_the_limit_it_can_be_undone() {
     assert_eq!((state(&left), dropped(&left)), (AccountState::Suspended, vec!["writer"]));
     let guarded = left.guarded.unwrap();
     assert!(guarded.concerned.scopes(GuardDirection::Losses).is_empty() && !guarded.concerned.scopes(GuardDirection::Leavers).is_empty());
-    let dormant = guarded.losses_held;
+    let dormant = guarded.losses_held.unwrap();
     assert_eq!(dormant.account.as_ref().unwrap().state, AccountState::Suspended, "gone at once all the same");
     assert_eq!((put(&dormant), asked(&dormant)), (vec![("writer", GrantState::Dormant, None)], vec![(RulingKind::Restored, None)]));
     assert!(dormant.events.iter().all(|event| event.leaver));

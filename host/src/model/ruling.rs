@@ -86,6 +86,28 @@ pub struct Ruling {
 }
 
 impl Ruling {
+    /// What somebody says unasked: it counts from the beginning.
+    #[must_use]
+    pub fn said(id: String, account: AccountId, kind: RulingKind, created: Instant, created_by: Actor) -> Self {
+        Self {
+            id,
+            account,
+            user_name: None,
+            role: None,
+            kind,
+            state: RulingState::Yes,
+            hold: None,
+            starts: None,
+            ends: None,
+            created,
+            created_by,
+            decided: None,
+            decided_by: None,
+            reason: None,
+            owner: None,
+        }
+    }
+
     /// Whether it is in force at an instant: somebody said yes, it has begun and has not ended.
     #[must_use]
     pub fn holds_at(&self, at: Instant) -> bool {
@@ -110,6 +132,14 @@ pub struct NewRuling {
     pub ends: Option<Instant>,
     /// When somebody is to be reminded of it.
     pub remind_at: Option<Instant>,
+}
+
+impl NewRuling {
+    /// One that somebody has to answer, whenever that is.
+    #[must_use]
+    pub fn open(role: Option<RoleId>, kind: RulingKind) -> Self {
+        Self { role, kind, ends: None, remind_at: None }
+    }
 }
 
 word_enum!(

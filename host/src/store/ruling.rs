@@ -29,17 +29,18 @@ pub struct Effect {
     pub next_evaluation_at: Option<Instant>,
 }
 
-/// What takes effect instead where more people are concerned than may be: chosen with the commit, when they are counted.
+/// What takes effect instead where more people are concerned than may be: chosen with the commit, when they are counted. There is nothing
+/// where nobody is counted for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Guarded {
     /// Whom to count, where.
     pub concerned: Concerned,
     /// With losses kept back (of somebody who leaves: reversible).
-    pub losses_held: Effect,
+    pub losses_held: Option<Effect>,
     /// With gains kept back.
-    pub gains_held: Effect,
+    pub gains_held: Option<Effect>,
     /// With both kept back.
-    pub both_held: Effect,
+    pub both_held: Option<Effect>,
 }
 
 /// Which rulings are answered.

@@ -74,22 +74,15 @@ pub async fn make_exception(
     if !known.is_some_and(|revision| revision.policies.roles().iter().any(|role| role.id == wanted.role.0)) {
         return Err(StoreError::Missing("role in the tenant's catalogue").into());
     }
+    let kind = if wanted.grants { RulingKind::Grant } else { RulingKind::Forbid };
     let made = Ruling {
-        id: crypto::random_id(),
-        account: view.account.id,
         user_name: view.account.user_name,
         role: Some(wanted.role),
-        kind: if wanted.grants { RulingKind::Grant } else { RulingKind::Forbid },
-        state: RulingState::Yes,
-        hold: None,
         starts: wanted.starts,
         ends: Some(wanted.ends),
-        created: now,
-        created_by: who.actor(),
-        decided: None,
-        decided_by: None,
         reason: Some(wanted.reason),
         owner: Some(wanted.owner),
+        ..Ruling::said(crypto::random_id(), view.account.id, kind, now, who.actor())
     };
     app.store.make_exception(tenant, &made).await?;
     app.wake.notify_one();
@@ -106,7 +99,9 @@ pub async fn end_exception(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal
     match ruling.kind {
         RulingKind::Grant => {}
         // Its end gives the role back.
-        RulingKind::Forbid => not_for_oneself(who, &of(app, tenant, &ruling).await?, "ends an exception that keeps a role from them")?,
+        RulingKind::Forbid => {
+            not_for_oneself(who, &account_of(app, tenant, &ruling).await?, "ends an exception that keeps a role from them")?
+        }
         RulingKind::Absence | RulingKind::Approval | RulingKind::Loss | RulingKind::Gain | RulingKind::Restored => {
             return Err(StoreError::Missing("exception").into());
         }
@@ -140,7 +135,7 @@ pub async fn answer_approval(
             let how = "an approval is given by a person: use a token that names one (`rolecall token create --person NAME`)";
             return Err(TenancyError::Forbidden(how.into()));
         }
-        not_for_oneself(who, &of(app, tenant, &ruling).await?, "approves a role of their own")?;
+        not_for_oneself(who, &account_of(app, tenant, &ruling).await?, "approves a role of their own")?;
     }
     let answer = Answer { yes, ends, reason: Some(reason), owner: who.scope.person.clone(), actor: who.actor(), at };
     app.store.answer_rulings(tenant, &Answered::One(id.to_owned()), &answer).await?;
@@ -225,7 +220,8 @@ async fn refuse_if_in(
     ))
 }
 
-async fn of(app: &Arc<App>, tenant: &TenantId, ruling: &Ruling) -> Result<AccountView, StoreError> {
+/// The account that a ruling is about.
+pub(super) async fn account_of(app: &Arc<App>, tenant: &TenantId, ruling: &Ruling) -> Result<AccountView, StoreError> {
     app.store.account(tenant, ruling.account.as_str()).await?.ok_or(StoreError::Missing("account"))
 }
 

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use super::TenancyError;
-use super::governance::{check_end, check_words, not_for_oneself};
+use super::governance::{account_of, check_end, check_words, not_for_oneself};
 use crate::app::App;
 use crate::crypto;
 use crate::lifecycle::receipt::{self, Receipt, Terms};
 use crate::model::{AccountState, Actor, Instant, Ruling, RulingKind, RulingState, TenantId};
 use crate::revision;
-use crate::store::ApiPrincipal;
-use crate::store::{ERASED_AT_ONCE, Erasure, StoreError};
+use crate::store::{ApiPrincipal, ERASED_AT_ONCE, Erasure, StoreError};
 
 /// The longest reference of an erasure, in characters.
 const REFERENCE_CHARS_LIMIT: usize = 200;
@@ -42,21 +41,12 @@ pub async fn begin_leave(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal, 
     check_end(wanted.starts.unwrap_or(now).max(now), Some(wanted.ends))?;
     let view = app.store.account(tenant, &wanted.account).await?.ok_or(StoreError::Missing("account"))?;
     let leave = Ruling {
-        id: crypto::random_id(),
-        account: view.account.id,
         user_name: view.account.user_name,
-        role: None,
-        kind: RulingKind::Absence,
-        state: RulingState::Yes,
-        hold: None,
         starts: wanted.starts,
         ends: Some(wanted.ends),
-        created: now,
-        created_by: who.actor(),
-        decided: None,
-        decided_by: None,
         reason: Some(wanted.reason),
         owner: wanted.owner,
+        ..Ruling::said(crypto::random_id(), view.account.id, RulingKind::Absence, now, who.actor())
     };
     app.store.make_exception(tenant, &leave).await?;
     app.wake.notify_one();
@@ -70,8 +60,7 @@ pub async fn begin_leave(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal, 
 pub async fn end_leave(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal, id: &str) -> Result<Ruling, TenancyError> {
     let counts = |ruling: &Ruling| ruling.kind == RulingKind::Absence && ruling.state != RulingState::Ended;
     let leave = app.store.ruling(tenant, id).await?.filter(counts).ok_or(StoreError::Missing("leave"))?;
-    let view = app.store.account(tenant, leave.account.as_str()).await?.ok_or(StoreError::Missing("account"))?;
-    not_for_oneself(who, &view, "ends their own leave")?;
+    not_for_oneself(who, &account_of(app, tenant, &leave).await?, "ends their own leave")?;
     let ended = app.store.end_ruling(tenant, id, None, &who.actor(), app.clock.now()).await?;
     app.wake.notify_one();
     Ok(ended)

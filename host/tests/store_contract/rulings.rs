@@ -40,7 +40,7 @@ fn loss(user: &ResourceId, read_input_version: i64, settings: GuardSettings) -> 
         gained: Vec::new(),
         gained_privileged: Vec::new(),
     };
-    let guarded = Guarded { concerned, losses_held: held.clone(), gains_held: Effect::default(), both_held: held };
+    let guarded = Guarded { concerned, losses_held: Some(held), gains_held: None, both_held: None };
     PersonOutcome {
         effect: Effect { drop_grants: vec!["dev".into()], put_grants: vec![grant("passed")], ..Effect::default() },
         guarded: Some(Box::new(guarded)),

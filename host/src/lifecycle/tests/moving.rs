@@ -90,7 +90,7 @@ fn a_start_that_moves_into_the_future_is_a_loss_that_the_guard_counts() {
     assert_eq!((state(&moved), put(&moved.effect)), (AccountState::Scheduled, vec![("writer", GrantState::Pending, Some(Waiting::Start))]));
     let lost: Vec<_> = moved.effect.events.iter().filter(|event| event.leaver).map(|event| event.kind).collect();
     assert_eq!(lost, ["grant.removed", "account.scheduled"]);
-    let held = moved.guarded.unwrap().losses_held;
+    let held = moved.guarded.unwrap().losses_held.unwrap();
     assert_eq!((held.account.as_ref().unwrap().state, held.put_grants.len()), (AccountState::Active, 0));
 }
 

@@ -471,14 +471,14 @@ impl<'a> Committing<'a> {
     async fn apply_outcomes(&mut self) -> Result<()> {
         let mut outcomes = std::mem::take(&mut self.change.persons);
         let at = self.change.at;
-        let locked = &self.locked;
-        let account_of = |outcome: &PersonOutcome| match (&outcome.effect.account, locked.get(&outcome.user)) {
+        let account_of = |outcome: &PersonOutcome| match (&outcome.effect.account, self.locked.get(&outcome.user)) {
             (_, Some((_, account))) => Some(account.clone()),
             (Some(account), None) => Some(account.id.clone()),
             // Neither locked nor created was stale, and is gone.
             (None, None) => None,
         };
-        let (kept, opened) = guard::weigh(self.conn, self.scope, &mut outcomes, account_of, at).await?;
+        let of: Vec<Option<AccountId>> = outcomes.iter().map(account_of).collect();
+        let (kept, opened) = guard::weigh(self.conn, self.scope, &mut outcomes, &of, at).await?;
         self.change.events.extend(opened);
         let is_created = |outcome: &PersonOutcome| self.created.as_ref() == Some(&outcome.user);
         let (created, standing): (Vec<_>, Vec<_>) = outcomes.iter().partition(|outcome| is_created(outcome));
@@ -488,12 +488,8 @@ impl<'a> Committing<'a> {
         let writes: Vec<_> = standing.iter().filter_map(|outcome| outcome.effect.account.as_ref()).collect();
         self.freed = accounts::write(self.conn, &mut self.batch, self.tenant, &writes, at).await?;
         let mut stamps = BTreeMap::new();
-        for (outcome, kept) in outcomes.into_iter().zip(kept) {
-            let account = match (&outcome.effect.account, self.locked.get(&outcome.user)) {
-                (_, Some((_, account))) => account.clone(),
-                (Some(account), None) => account.id.clone(),
-                (None, None) => continue,
-            };
+        for ((outcome, kept), account) in outcomes.into_iter().zip(kept).zip(of) {
+            let Some(account) = account else { continue };
             let effect = &outcome.effect;
             let grants = (&effect.put_grants[..], &effect.drop_grants[..]);
             accounts::write_grants(self.conn, &mut self.batch, self.tenant, &account, grants).await?;

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Conn, Scope, text_list};
 use crate::crypto::random_id;
 use crate::model::{AccountId, Concerned, GuardDirection, GuardScope, GuardSettings, Instant, NewEvent, TenantId};
-use crate::store::{Effect, PersonOutcome, Result};
+use crate::store::{PersonOutcome, Result};
 
 /// What a direction, a scope and its id are called in the database.
 fn name(direction: GuardDirection, (scope, of): &(GuardScope, String)) -> String {
@@ -66,22 +66,17 @@ pub(super) struct Kept {
 }
 
 /// Counts the people of a change; what is beyond a limit is kept back. Gives for each outcome what that is, in order, and the history of
-/// holds that were opened. `account_of` names the account of an outcome.
+/// holds that were opened. `accounts` has the account of each outcome; none of somebody who is gone.
 pub(super) async fn weigh(
     conn: &mut Conn,
     scope: &Scope,
     persons: &mut [PersonOutcome],
-    account_of: impl Fn(&PersonOutcome) -> Option<AccountId>,
+    accounts: &[Option<AccountId>],
     at: Instant,
 ) -> Result<(Vec<Kept>, Vec<NewEvent>)> {
     let mut kept = vec![Kept::default(); persons.len()];
-    let mut accounts: Vec<Option<AccountId>> = persons.iter().map(&account_of).collect();
     let mut wanted: BTreeMap<String, (GuardSettings, GuardDirection, GuardScope, String)> = BTreeMap::new();
-    for (person, account) in persons.iter().zip(&mut accounts) {
-        let Some(guarded) = &person.guarded else {
-            *account = None;
-            continue;
-        };
+    for guarded in persons.iter().filter_map(|person| person.guarded.as_ref()) {
         for direction in GuardDirection::ALL {
             for scope in guarded.concerned.scopes(*direction) {
                 let settings = guarded.concerned.settings.clone();
@@ -92,12 +87,13 @@ pub(super) async fn weigh(
     if wanted.is_empty() {
         return Ok((kept, Vec::new()));
     }
-    let ids: Vec<&str> = accounts.iter().flatten().map(AccountId::as_str).collect();
+    let asked = persons.iter().zip(accounts).filter(|(person, _)| person.guarded.is_some());
+    let ids: Vec<&str> = asked.filter_map(|(_, account)| account.as_ref()).map(AccountId::as_str).collect();
     let mut windows = open_windows(conn, &scope.tenant, &wanted, &ids, at).await?;
     let mut counted: Vec<(String, String)> = Vec::new();
     // Whose outcome it is, whether it is a loss, and the guard whose limit is reached.
     let mut past: Vec<(usize, bool, String)> = Vec::new();
-    for (number, (person, account)) in persons.iter().zip(&accounts).enumerate() {
+    for (number, (person, account)) in persons.iter().zip(accounts).enumerate() {
         let (Some(guarded), Some(account)) = (&person.guarded, account) else { continue };
         for (losing, directions) in
             [(true, [GuardDirection::Leavers, GuardDirection::Losses]), (false, [GuardDirection::Gains, GuardDirection::PrivilegedGains])]
@@ -126,13 +122,15 @@ pub(super) async fn weigh(
     }
     for (person, kept) in persons.iter_mut().zip(&kept) {
         let Some(guarded) = person.guarded.take() else { continue };
-        let chosen: Option<Effect> = match (kept.losses.is_some(), kept.gains.is_some()) {
+        let chosen = match (kept.losses.is_some(), kept.gains.is_some()) {
             (false, false) => None,
-            (true, false) => Some(guarded.losses_held),
-            (false, true) => Some(guarded.gains_held),
-            (true, true) => Some(guarded.both_held),
+            (true, false) => guarded.losses_held,
+            (false, true) => guarded.gains_held,
+            (true, true) => guarded.both_held,
         };
-        person.effect = chosen.unwrap_or_else(|| std::mem::take(&mut person.effect));
+        if let Some(chosen) = chosen {
+            person.effect = chosen;
+        }
     }
     Ok((kept, events))
 }

@@ -468,21 +468,11 @@ fn exception(review: &Review, line: &Decided, (account, role): (AccountId, RoleI
     let instead = line.5.as_ref().map(|instead| format!("; instead: {instead}")).unwrap_or_default();
     let why = format!("access review `{}`: {said}{instead}", review.name);
     Ruling {
-        id: random_id(),
-        account,
-        user_name: None,
         role: Some(role),
-        kind: RulingKind::Forbid,
-        state: RulingState::Yes,
-        hold: None,
-        starts: None,
         ends: Some(ends),
-        created: stamp.at,
-        created_by: stamp.actor.clone(),
-        decided: None,
-        decided_by: None,
         reason: Some(why.chars().take(WHY_CHARS_LIMIT).collect()),
         owner: Some(review.plan.exception_owner.clone()),
+        ..Ruling::said(random_id(), account, RulingKind::Forbid, stamp.at, stamp.actor.clone())
     }
 }
 
