@@ -846,6 +846,8 @@ pub trait Store: Platform + Connections + Trials + Rulings + Reviews + Processes
     async fn account(&self, tenant: &TenantId, id_or_name: &str) -> Result<Option<AccountView>>;
     /// The roles that accounts of the tenant hold; `None` where it has more than `most` grants.
     async fn roles_held(&self, tenant: &TenantId, most: i64) -> Result<Option<BTreeSet<RoleId>>>;
+    /// Gives back people whom [`Platform::claim_due`] claimed and who could not be decided now: those who are pending still are due at once.
+    async fn give_back(&self, tenant: &TenantId, connection: &ConnectionId, users: &[ResourceId], now: Instant) -> Result<()>;
     /// How many people are pending in the tenant.
     async fn count_pending(&self, tenant: &TenantId) -> Result<i64>;
     /// How far everybody has been decided under the active revision.

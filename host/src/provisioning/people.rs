@@ -11,7 +11,7 @@ pub use crate::lifecycle::{Case, as_of};
 use crate::mapping::Calendar;
 use crate::model::{
     AccountId, AccountState, Actor, ApprovalSettings, Cause, ConnectionState, DecisionSettings, Grant, GuardSettings, Instant, Note,
-    ProcessSettings, TenantId, Urgency, collision_key,
+    ProcessSettings, ResourceId, TenantId, Urgency, collision_key,
 };
 use crate::store::{Change, Person, PersonOutcome, Stale, StoreError};
 use crate::tenancy::fresh::{self, Verdict};
@@ -275,7 +275,7 @@ pub async fn evaluate_pending(
             Ok(()) => {}
             // Somebody's name is taken; whose is not said.
             Err(StoreError::Conflict { what: "account_name" }) => refused.extend(together),
-            Err(StoreError::Conflict { what }) => lost_a_race(app, tenant, what),
+            Err(StoreError::Conflict { what }) => lost_a_race(app, tenant, &together, what, now).await?,
             Err(other) => return Err(other),
         }
     }
@@ -305,7 +305,7 @@ async fn commit_one_by_one(
                     case.subject.collision = holder;
                     cases.push(case);
                 }
-                Err(StoreError::Conflict { what }) => lost_a_race(app, tenant, what),
+                Err(StoreError::Conflict { what }) => lost_a_race(app, tenant, &[decided], what, now).await?,
                 Err(other) => return Err(other),
             }
         }
@@ -317,11 +317,16 @@ async fn commit_one_by_one(
     Ok(())
 }
 
-fn lost_a_race(app: &App, tenant: &TenantId, what: &str) {
-    tracing::debug!(what, "a pending evaluation lost a race");
-    if what == "revision" {
-        app.revisions.forget(tenant);
-    }
+/// What could not be committed is another host's by now, or pending. Under another revision than was known here it is tried again at once,
+/// and not when the claim ends.
+async fn lost_a_race(app: &App, tenant: &TenantId, decided: &[Decided], what: &str, now: Instant) -> Result<(), StoreError> {
+    tracing::debug!(what, "pending evaluations lost a race");
+    let Some(connection) = decided.first().map(|decided| &decided.case.subject.connection).filter(|_| what == "revision") else {
+        return Ok(());
+    };
+    app.revisions.forget(tenant);
+    let users: Vec<ResourceId> = decided.iter().map(|decided| decided.case.subject.user.clone()).collect();
+    app.store.give_back(tenant, connection, &users, now).await
 }
 
 /// Commits people of one connection together. Whoever's inputs have moved on is left out, and pending.

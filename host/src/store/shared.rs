@@ -554,6 +554,14 @@ impl Store for Backend {
         read_once!(self.read_one(tenant), conn => people::roles_held(conn, tenant, most))
     }
 
+    async fn give_back(&self, tenant: &TenantId, connection: &ConnectionId, users: &[ResourceId], now: Instant) -> Result<()> {
+        let (scope, connection, users) = (self.scope(tenant), connection.clone(), users.to_vec());
+        self.write(tenant, move |conn: &mut Conn| {
+            Box::pin(async move { work::give_back(conn, &scope.tenant, &connection, &users, now).await })
+        })
+        .await
+    }
+
     async fn count_pending(&self, tenant: &TenantId) -> Result<i64> {
         read_once!(self.read_one(tenant), conn => people::count_pending(conn, tenant))
     }

@@ -8,6 +8,7 @@ use crate::fixture::{Fixture, START, actor, claim_all, outcome};
 
 store_contract_suite!(
     a_claim_is_a_lease,
+    what_is_given_back_is_due_at_once,
     a_date_makes_somebody_due,
     an_activation_makes_everybody_due,
     a_resumed_connection_makes_everybody_due,
@@ -41,6 +42,18 @@ async fn a_claim_is_a_lease(fixture: Fixture) {
     claim_all(store, START).await;
     here.create_group("dev", &[&ana]).await;
     assert_eq!(claim_all(store, START).await.len(), 1);
+}
+
+async fn what_is_given_back_is_due_at_once(fixture: Fixture) {
+    let here = fixture.here();
+    let (ana, bob) = (here.create_user("ana").await, here.create_user("bob").await);
+    here.create_group("eng", &[&ana, &bob]).await;
+    let (store, later) = (&fixture.store, START.plus_seconds(1));
+    assert_eq!(claim_all(store, START).await.len(), 2);
+    here.settle(&bob).await;
+    store.give_back(&fixture.tenant, &here.connection, &[ana.clone(), bob.clone()], later).await.unwrap();
+    // Whoever was decided meanwhile is not pending, and stays so.
+    assert_eq!(claim_all(store, later).await.into_keys().collect::<Vec<_>>(), [ana.0]);
 }
 
 async fn a_date_makes_somebody_due(fixture: Fixture) {

@@ -342,6 +342,27 @@ pub(super) async fn claim(conn: &mut Conn, scope: &Scope, now: Instant, lease_un
     due.into_iter().map(person).collect()
 }
 
+/// Ends the claims on people who are pending still: they are due at once.
+pub(super) async fn give_back(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    users: &[ResourceId],
+    now: Instant,
+) -> Result<()> {
+    sqlx::query(concat!(
+        "UPDATE evaluations SET due_at = $4 WHERE tenant = $1 AND connection = $2 AND cause IS NOT NULL AND due_at > $4 AND ",
+        any_of!("resource", "$3")
+    ))
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(text_list(users.iter().map(ResourceId::as_str)))
+    .bind(now.0)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// The earliest instants at which somebody, or a delivery, becomes due.
 pub(super) const NEXT_DUE: &str = "SELECT min(due) FROM (
          SELECT (SELECT min(e.due_at) FROM evaluations e WHERE e.tenant = t.tenant AND e.due_at IS NOT NULL) AS due FROM tenants t
