@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cli::connection::At;
-use crate::cli::{Output, items, render, word};
+use crate::cli::{Output, confirmed, items, render, word};
 
 /// People who are away, and people who have left.
 #[derive(clap::Subcommand)]
@@ -59,7 +59,7 @@ pub enum Process {
         /// A reference that stays in the record: a ticket, and nothing personal
         #[arg(long, value_name = "TEXT")]
         reason: String,
-        /// Do it: there is no way back
+        /// Don't ask: there is no way back
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
@@ -85,7 +85,9 @@ impl Process {
                 output.show(&receipt, |_| Ok(shown(&receipt)))
             }
             Self::Erase { account, reason, yes, at } => {
-                anyhow::ensure!(yes, "what is erased can't be brought back: repeat the command with `--yes`");
+                if !confirmed(yes, &format!("Erase what is personal of {account}? There is no way back."))? {
+                    return output.print("nothing was erased\n");
+                }
                 let body = json!({"reason": reason});
                 let answer = at.remote.connect()?.post(&["tenants", &at.tenant, "accounts", &account, "erase"], &body).await?;
                 output.show(&answer, |_| Ok(format!("nothing personal is left of {account}\n")))

@@ -241,10 +241,12 @@ pub(super) fn is_person(name: &str, account: &AccountId, user_name: Option<&str>
     user_name.into_iter().chain(email).chain([account.as_str()]).any(|own| crate::model::collision_key(own) == key)
 }
 
+/// Whether people's own words are some, printable, and no more than `most` characters.
+pub(super) fn sound(text: &str, most: usize) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= most && !text.chars().any(|c| c.is_control() && c != '\n')
+}
+
 pub(super) fn check_words(reason: &str, owner: Option<&str>) -> Result<(), TenancyError> {
-    let sound = |text: &str, most: usize| {
-        !text.trim().is_empty() && text.chars().count() <= most && !text.chars().any(|c| c.is_control() && c != '\n')
-    };
     if !sound(reason, REASON_CHARS_LIMIT) {
         return Err(TenancyError::Refused(format!("`reason` says why, in 1 to {REASON_CHARS_LIMIT} characters")));
     }

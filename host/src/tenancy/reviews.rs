@@ -20,7 +20,7 @@ use crate::store::{
 };
 
 use super::TenancyError;
-use super::governance::{EXCEPTION_DAYS_LIMIT, OWNER_CHARS_LIMIT, is_person};
+use super::governance::{EXCEPTION_DAYS_LIMIT, OWNER_CHARS_LIMIT, is_person, sound};
 
 /// The longest reason of a decision, in characters: it becomes a part of an exception's.
 pub const DECISION_CHARS_LIMIT: usize = 500;
@@ -165,7 +165,7 @@ fn check_person(name: &str) -> Result<(), TenancyError> {
 }
 
 fn check_text(what: &str, text: &str, most: usize) -> Result<(), TenancyError> {
-    if text.trim().is_empty() || text.chars().count() > most || text.chars().any(|c| c.is_control() && c != '\n') {
+    if !sound(text, most) {
         return refused(format!("`{what}` has 1 to {most} characters"));
     }
     Ok(())
