@@ -189,6 +189,9 @@ async fn write_journal_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             if let Err(error) = erase_retained(&app).await {
                 log_failure("the erasure of removed accounts", &error);
             }
+            if let Err(error) = forget_reviews(&app).await {
+                log_failure("the end of old access reviews", &error);
+            }
             if let Err(error) = forget_records(&app).await {
                 log_failure("the end of what is kept of plugins", &error);
             }
@@ -258,6 +261,7 @@ async fn look_after_revisions(app: &Arc<App>) -> Result<(), StoreError> {
     app.revisions.rest(app.clock.now());
     tenancy::look_after_fresh(app, None).await?;
     while remind(app).await? {}
+    while tenancy::governance::close_resolved(app).await? {}
     app.shadows.flush(app, None).await?;
     app.shadows.refresh(app).await
 }
@@ -324,6 +328,17 @@ pub async fn forget_log(app: &App) -> Result<(), StoreError> {
 pub async fn erase_retained(app: &Arc<App>) -> Result<(), StoreError> {
     for tenant in app.store.tenants().await? {
         tenancy::processes::erase_retained(app, &tenant.id).await?;
+    }
+    Ok(())
+}
+
+/// Removes closed access reviews whose time is over, in bounded steps.
+///
+/// # Errors
+/// The store's.
+pub async fn forget_reviews(app: &App) -> Result<(), StoreError> {
+    for tenant in app.store.tenants().await? {
+        tenancy::reviews::forget(app, &tenant.id).await?;
     }
     Ok(())
 }

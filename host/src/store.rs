@@ -43,9 +43,9 @@ pub use connection::{Connections, CredentialKind, Dialect, LogEntry, StoredIssue
 pub use process::{DEPARTURE_EVENTS_LIMIT, DepartureDelivery, DepartureEvent, Departures, ERASED_AT_ONCE, Erasure, Processes};
 pub use review::{
     Candidate, EarlyClose, Filling, LINES_AT_ONCE_LIMIT, LineQuery, LineView, LinesDecided, LinesReassigned, NewReviewLine, OpeningPage,
-    PEERS_LIMIT, ReviewPlace, Reviews,
+    PEERS_LIMIT, REVIEWERS_AT_ONCE, ReviewPlace, Reviews,
 };
-pub use ruling::{ANSWERED_AT_ONCE, Answer, Answered, Effect, Guarded, RulingQuery, Rulings};
+pub use ruling::{ANSWERED_AT_ONCE, Answer, Answered, Effect, Guarded, HeldPerson, RulingQuery, Rulings};
 pub use trial::{Advance, DIFFERENCES_LIMIT, NewActivation, NewDifference, Place, Progress, RunningShadow, Trials};
 
 use crate::model::{

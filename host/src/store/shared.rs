@@ -43,6 +43,8 @@ mod groups;
 mod guard;
 #[path = "shared/history.rs"]
 mod history;
+#[path = "shared/holds.rs"]
+mod holds;
 #[path = "shared/journal.rs"]
 mod journal;
 #[path = "shared/lines.rs"]
@@ -53,6 +55,8 @@ mod listing;
 mod outbox;
 #[path = "shared/people.rs"]
 mod people;
+#[path = "shared/personal.rs"]
+mod personal;
 #[cfg(test)]
 #[path = "shared/plans.rs"]
 mod plans;
@@ -64,6 +68,8 @@ mod records;
 mod removal;
 #[path = "shared/resources.rs"]
 mod resources;
+#[path = "shared/review_keeping.rs"]
+mod review_keeping;
 #[path = "shared/review_methods.rs"]
 mod review_methods;
 #[path = "shared/review_opening.rs"]

@@ -216,14 +216,13 @@ pub(super) async fn count_pending(conn: &mut Conn, tenant: &TenantId) -> Result<
     Ok(sqlx::query_scalar(PENDING).bind(tenant.as_str()).fetch_one(conn).await?)
 }
 
+/// The roles of as many grants as matter.
+pub(super) const ROLES_HELD: &str =
+    "SELECT role, count(*) FROM (SELECT role FROM grants WHERE tenant = $1 LIMIT $2) AS some_grants GROUP BY role";
+
 /// The roles that are held; `None` where more than `most` grants would have to be read.
 pub(super) async fn roles_held(conn: &mut Conn, tenant: &TenantId, most: i64) -> Result<Option<BTreeSet<RoleId>>> {
-    let counted: Vec<(String, i64)> =
-        sqlx::query_as("SELECT role, count(*) FROM (SELECT role FROM grants WHERE tenant = $1 LIMIT $2) AS some_grants GROUP BY role")
-            .bind(tenant.as_str())
-            .bind(most.saturating_add(1))
-            .fetch_all(conn)
-            .await?;
+    let counted: Vec<(String, i64)> = sqlx::query_as(ROLES_HELD).bind(tenant.as_str()).bind(most.saturating_add(1)).fetch_all(conn).await?;
     let read: i64 = counted.iter().map(|(_, count)| count).sum();
     Ok((read <= most).then(|| counted.into_iter().map(|(role, _)| RoleId(role)).collect()))
 }
