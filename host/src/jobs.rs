@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::history::HistoryError;
 use crate::journal::LOG_DAYS_LIMIT;
 use crate::model::{Actor, Cause, ConnectionId, Instant, ResourceId, TenantId};
-use crate::provisioning::people;
+use crate::provisioning::{departed, people};
 use crate::store::{DeliveryResult, DueDelivery, DuePerson, StoreError};
 use crate::watch::LINES_DAYS_LIMIT;
 use crate::{history, tenancy, trial};
@@ -97,6 +97,7 @@ pub async fn run_until_idle(app: &Arc<App>) -> Result<(), StoreError> {
             && !evaluated
             && !trial::simulate_next(app).await?
             && !tenancy::reviews::work_next(app).await?
+            && !departed::settle_due(app).await?
             && !deliver_round(app).await?
         {
             app.journal.flush(&*app.store).await?;
@@ -261,6 +262,7 @@ async fn look_after_revisions(app: &Arc<App>) -> Result<(), StoreError> {
     app.revisions.rest(app.clock.now());
     tenancy::look_after_fresh(app, None).await?;
     while remind(app).await? {}
+    while departed::settle_due(app).await? {}
     while tenancy::governance::close_resolved(app).await? {}
     app.shadows.flush(app, None).await?;
     app.shadows.refresh(app).await

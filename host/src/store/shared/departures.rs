@@ -102,7 +102,7 @@ pub(super) async fn erase(conn: &mut Conn, scope: &Scope, accounts: &[AccountId]
     if erased.is_empty() {
         return Ok(0);
     }
-    personal::erase(conn, tenant, || text_list(erased.iter().map(String::as_str))).await?;
+    personal::erase(conn, tenant, &erased).await?;
     let events: Vec<NewEvent> = erased
         .iter()
         .map(|account| NewEvent {

@@ -1,6 +1,6 @@
 //! Where something of a person stands, and what becomes of it: the one list, which a test holds against the tables that there are.
 
-use super::{Conn, TextList};
+use super::{Conn, text_list};
 use crate::model::TenantId;
 use crate::store::Result;
 
@@ -35,7 +35,7 @@ pub(super) const TABLES: &[(&str, End)] = &[
     (
         "rulings",
         End::By(concat!(
-            "UPDATE rulings SET state = 'ended', reason = NULL, owner = NULL WHERE tenant = $1 AND ",
+            "UPDATE rulings SET state = 'ended', settle_at = NULL, reason = NULL, owner = NULL WHERE tenant = $1 AND ",
             any_of!("account", "$2")
         )),
     ),
@@ -68,10 +68,10 @@ pub(super) const TABLES: &[(&str, End)] = &[
 ];
 
 /// Ends what is personal of accounts that are being erased.
-pub(super) async fn erase(conn: &mut Conn, tenant: &TenantId, accounts: impl Fn() -> TextList) -> Result<()> {
+pub(super) async fn erase(conn: &mut Conn, tenant: &TenantId, accounts: &[String]) -> Result<()> {
     for (_, end) in TABLES {
         if let End::By(statement) = end {
-            sqlx::query(*statement).bind(tenant.as_str()).bind(accounts()).execute(&mut *conn).await?;
+            sqlx::query(*statement).bind(tenant.as_str()).bind(text_list(accounts.iter().map(String::as_str))).execute(&mut *conn).await?;
         }
     }
     Ok(())

@@ -8,8 +8,8 @@ use super::super::scratch::{PLAN, SETTLE, is_scan, open};
 use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
 use super::{
-    Conn, Db, credentials, departures, groups, guard, history, holds, journal, outbox, people, review_keeping, review_opening, reviews,
-    revisions, rulings, sealed, tenancy, text_list, trials, work,
+    Conn, Db, credentials, departed, departures, groups, guard, history, holds, journal, outbox, people, review_keeping, review_opening,
+    reviews, revisions, rulings, sealed, tenancy, text_list, trials, work,
 };
 use crate::model::{HoldState, Instant, ReviewDecision, RulingKind, RulingState, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
@@ -135,6 +135,12 @@ const CASES: &[Case] = &[
     (groups::UNBOUND_GROUP, As::Tenant, &[Text("t3"), Text(""), Number(1), Text("g7")], &[]),
     (people::ACCOUNT_BY_NAME, As::Tenant, &[Text("t3"), Text("name7")], &["accounts_user_name"]),
     (people::ACCOUNTS_IN_STATE, As::Tenant, &[Text("t3"), Text(""), Number(10), Text("held")], &["accounts_state"]),
+    (people::REVIVABLE, As::Tenant, &[Text("t3"), Text("t3c"), Text("x7")], &[]),
+    (departed::SETTLE_LATER, As::Tenant, &[Text("t3"), List(&["au7", "au8"]), Number(7)], &["rulings_account"]),
+    (departed::DUE_TENANTS, As::Platform, &[Number(100), Number(10)], &["rulings_settle"]),
+    (departed::DUE, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["rulings_settle"]),
+    (departed::LOCK, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["links_account"]),
+    (departed::SAID, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["rulings_account"]),
     (departures::DEPARTURES, As::Tenant, &[Text("t3"), Text("au7"), Number(10)], &["events_departures"]),
     (departures::DELIVERIES, As::Tenant, &[Text("t3"), List(&["u7", "u8"])], &[]),
     (departures::ERASABLE, As::Tenant, &[Text("t3"), Number(10), Number(10)], &["accounts_retained"]),

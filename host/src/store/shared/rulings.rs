@@ -6,6 +6,7 @@ use serde_json::json;
 use sqlx::{QueryBuilder, Row as _};
 
 use super::batch::Batch;
+use super::departed;
 use super::guard::Kept;
 use super::history::{self, Stamp};
 use super::holds;
@@ -80,7 +81,9 @@ pub(super) async fn write(
 ) -> Result<()> {
     if !ended.is_empty() {
         let sql = batch.next(conn, ended.len()).await?;
-        sql.push("UPDATE rulings SET state = 'ended' WHERE tenant = ").push_bind(tenant.as_str()).push(" AND ruling IN (");
+        sql.push("UPDATE rulings SET state = 'ended', settle_at = NULL WHERE tenant = ")
+            .push_bind(tenant.as_str())
+            .push(" AND ruling IN (");
         let mut ids = sql.separated(", ");
         for id in ended {
             ids.push_bind(id);
@@ -298,6 +301,9 @@ pub(super) async fn answer(conn: &mut Conn, scope: &Scope, which: &Answered, ans
     sql.push(concat!(" RETURNING ", ruling_columns!()));
     let rows = sql.build().fetch_all(&mut *conn).await?;
     let answered = rows.iter().map(ruling).collect::<Result<Vec<_>>>()?;
+    if answered.iter().any(|ruling| ruling.kind == RulingKind::Restored) {
+        departed::settle_later(conn, tenant, &ids, answer.at).await?;
+    }
     let stamp = Stamp { at: answer.at, actor: &answer.actor, request_id: None };
     tell(conn, scope, stamp, if answer.yes { "ruling.yes" } else { "ruling.no" }, &answered).await?;
     for hold in answered.iter().filter_map(|ruling| ruling.hold.as_deref()).collect::<std::collections::BTreeSet<_>>() {
@@ -318,10 +324,11 @@ pub(super) async fn mark_accounts(conn: &mut Conn, tenant: &TenantId, accounts: 
     for (connection, resource) in found {
         by_connection.entry(ConnectionId(connection)).or_default().push(ResourceId(resource));
     }
+    let marked: usize = by_connection.values().map(Vec::len).sum();
     for (connection, users) in by_connection {
         mark(conn, tenant, &connection, &users, Cause::Ruling, at).await?;
     }
-    Ok(())
+    if marked < accounts.len() { departed::settle_later(conn, tenant, accounts, at).await } else { Ok(()) }
 }
 
 /// What was said, in the history of each person. Reasons are people's own words, and personal.
