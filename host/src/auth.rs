@@ -105,7 +105,7 @@ pub async fn connection(app: &Arc<App>, path: &str, token: Option<&str>) -> Resu
         by_bearer_token(app, path, token, now).await?
     };
     let Some(known) = known else { return Err(wrong(app, path, now).await) };
-    take_turn(app, &known.connection, now)?;
+    take_turn(app, &known.tenant, &known.connection, now)?;
     Ok(known)
 }
 
@@ -125,9 +125,12 @@ async fn by_bearer_token(app: &Arc<App>, path: &str, token: &str, now: Instant) 
     }))
 }
 
-/// A request of a known connection, counted.
-fn take_turn(app: &App, connection: &ConnectionId, now: Instant) -> Result<(), Denied> {
-    app.requests.take(connection, now).map_err(Denied::TooMany)
+/// A request of a known connection, counted; one too many is in the connection's log.
+fn take_turn(app: &App, tenant: &TenantId, connection: &ConnectionId, now: Instant) -> Result<(), Denied> {
+    app.requests.take(connection, now).map_err(|too_many| {
+        app.journal.turn_away(tenant, connection, 429, now);
+        Denied::TooMany(too_many)
+    })
 }
 
 /// What is answered to a wrong credential: past what strangers may try, that they have to wait, and then nothing is written.
@@ -171,7 +174,10 @@ fn connection_id(path: &str) -> Option<ConnectionId> {
 async fn count_wrong(app: &App, path: &str, now: Instant) {
     let Some(connection) = connection_id(path) else { return };
     let counted = match app.store.find_connection(&connection).await {
-        Ok(Some((tenant, _))) => app.store.note_credential(&tenant, &connection, None, now).await,
+        Ok(Some((tenant, _))) => {
+            app.journal.turn_away(&tenant, &connection, 401, now);
+            app.store.note_credential(&tenant, &connection, None, now).await
+        }
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };

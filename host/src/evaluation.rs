@@ -324,9 +324,12 @@ impl<'a> Asking<'a> {
     }
 
     fn map(&self, calls: &mut Vec<HookCall>) -> Result<Mapping, PluginFault> {
-        let Some(bound) = &self.revision.transform else { return Ok(Mapping::default_for(&self.user)) };
+        let Some(bound) = &self.revision.transform else {
+            let declared = self.revision.tags.as_ref();
+            return Ok(declared.map_or_else(|| Mapping::default_for(&self.user), |tags| Mapping::default_with(&self.user, tags)));
+        };
         let mut seen = Seen::default();
-        let answer = bound.plugin.transform_seen(&self.call(bound), &mut seen);
+        let answer = bound.plugin.transform_seen(&self.call(bound), &mut seen).and_then(|answer| self.declared(answer));
         let failing = match &answer {
             Err(fault) => self.failing(bound, &seen, None, Why::Fault(fault)),
             Ok(Mapping::Refused { code, path, message }) if self.revision.failures.refusals => {
@@ -336,6 +339,18 @@ impl<'a> Asking<'a> {
         };
         calls.push(told("transform-user", bound, answer.as_ref().err(), seen, failing));
         answer
+    }
+
+    /// The plugin's answer, where it keeps to the tags that the tenant declares.
+    fn declared(&self, answer: Mapping) -> Result<Mapping, PluginFault> {
+        if let (Mapping::Account { shape, .. }, Some(declared)) = (&answer, &self.revision.tags)
+            && let Some((tag, problem)) = shape.undeclared(declared)
+        {
+            // A JSON pointer (RFC 6901 §3) into the answer.
+            let path = format!("/account/json/tags/{}", tag.replace('~', "~0").replace('/', "~1"));
+            return Err(PluginFault::InvalidAnswer { path, problem: problem.into() });
+        }
+        Ok(answer)
     }
 
     fn propose(&self, shape: &AccountShape, calls: &mut Vec<HookCall>) -> Result<Nominations, PluginFault> {
@@ -462,6 +477,41 @@ mod tests {
         assert_eq!(outcome(json!({"active": false})), Evaluation::outcome(Outcome::Inactive));
         assert!(!outcome(json!({"userName": "robin"})).roles.is_empty());
         assert!(!outcome(json!({"userName": "robin", "active": true})).roles.is_empty());
+    }
+
+    #[test]
+    fn an_answer_is_held_against_declared_tags() {
+        let declaring = |tags: &str| {
+            let files = [("tenant.toml", format!("{SETTINGS}{tags}")), ("policies/a.cedar", POLICIES.to_owned())];
+            let files = files.into_iter().map(|(path, text)| (path.to_owned(), text.into_bytes())).collect();
+            Revision::build(&files, &Sandbox::new(&SandboxConfig::default()).unwrap()).unwrap_or_else(|found| panic!("{found:?}"))
+        };
+        let dated = "[tags.\"a/b\"]\nvalues = [\"x\"]\n[processes]\ntime_zone = \"UTC\"\nend_date_tag = \"last\"\n";
+        let revision = declaring(dated);
+        let user = subject(&json!({"userName": "robin"}), &["staff"]);
+        let asking = Asking::about(&revision, &user, at("2026-05-01T00:00:00Z"));
+        let answer = |tag: &str, value: &str| {
+            let tags = [(tag.to_owned(), [value.to_owned()].into())].into();
+            let shape = AccountShape { user_name: "robin".into(), tags, ..AccountShape::default() };
+            asking.declared(Mapping::Account { shape, provenance: BTreeMap::new() })
+        };
+        assert!(answer("a/b", "x").is_ok() && answer("last", "2031-01-01").is_ok(), "a date's tag is declared by that");
+        let refused = answer("a/b", "secret").unwrap_err();
+        assert_eq!((refused.code(), refused.path()), ("invalid_answer", Some("/account/json/tags/a~1b")));
+        assert!(!refused.to_string().contains("secret") && !refused.is_infrastructure(), "{refused}");
+        assert_eq!(answer("team", "x").unwrap_err().path(), Some("/account/json/tags/team"));
+        let undeclaring = declaring("");
+        let asking = Asking { revision: &undeclaring, ..asking };
+        let shape = AccountShape { tags: [("team".to_owned(), ["x".to_owned()].into())].into(), ..AccountShape::default() };
+        assert!(asking.declared(Mapping::Account { shape, provenance: BTreeMap::new() }).is_ok(), "nothing is declared");
+        // Without a plugin the person's own words are held against it.
+        let revision = declaring("[tags.roles]\nvalues = [\"clerk\"]\n");
+        let of = |role: &str| {
+            let user = subject(&json!({"userName": "robin", "roles": [{"value": role}], "entitlements": [{"value": "e"}]}), &["staff"]);
+            evaluate(&revision, &user, at("2026-05-01T00:00:00Z")).outcome
+        };
+        assert!(matches!(of("clerk"), Outcome::Account(shape) if shape.tags.len() == 1));
+        assert!(matches!(of("clrek"), Outcome::Refused(note) if note.code == "undeclared_value" && note.path.as_deref() == Some("roles")));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::history::HistoryError;
 use crate::journal::LOG_DAYS_LIMIT;
 use crate::model::{Actor, Cause, ConnectionId, Instant, ResourceId, TenantId};
-use crate::provisioning::people;
+use crate::provisioning::{departed, people};
 use crate::store::{DeliveryResult, DueDelivery, DuePerson, StoreError};
 use crate::watch::LINES_DAYS_LIMIT;
 use crate::{history, tenancy, trial};
@@ -97,6 +97,7 @@ pub async fn run_until_idle(app: &Arc<App>) -> Result<(), StoreError> {
             && !evaluated
             && !trial::simulate_next(app).await?
             && !tenancy::reviews::work_next(app).await?
+            && !departed::settle_due(app).await?
             && !deliver_round(app).await?
         {
             app.journal.flush(&*app.store).await?;
@@ -189,6 +190,9 @@ async fn write_journal_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             if let Err(error) = erase_retained(&app).await {
                 log_failure("the erasure of removed accounts", &error);
             }
+            if let Err(error) = forget_reviews(&app).await {
+                log_failure("the end of old access reviews", &error);
+            }
             if let Err(error) = forget_records(&app).await {
                 log_failure("the end of what is kept of plugins", &error);
             }
@@ -258,6 +262,8 @@ async fn look_after_revisions(app: &Arc<App>) -> Result<(), StoreError> {
     app.revisions.rest(app.clock.now());
     tenancy::look_after_fresh(app, None).await?;
     while remind(app).await? {}
+    while departed::settle_due(app).await? {}
+    while tenancy::governance::close_resolved(app).await? {}
     app.shadows.flush(app, None).await?;
     app.shadows.refresh(app).await
 }
@@ -324,6 +330,17 @@ pub async fn forget_log(app: &App) -> Result<(), StoreError> {
 pub async fn erase_retained(app: &Arc<App>) -> Result<(), StoreError> {
     for tenant in app.store.tenants().await? {
         tenancy::processes::erase_retained(app, &tenant.id).await?;
+    }
+    Ok(())
+}
+
+/// Removes closed access reviews whose time is over, in bounded steps.
+///
+/// # Errors
+/// The store's.
+pub async fn forget_reviews(app: &App) -> Result<(), StoreError> {
+    for tenant in app.store.tenants().await? {
+        tenancy::reviews::forget(app, &tenant.id).await?;
     }
     Ok(())
 }

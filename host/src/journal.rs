@@ -21,6 +21,10 @@ const WAITING_ENTRIES_LIMIT: usize = 20_000;
 const WAITING_COUNTS_LIMIT: usize = 20_000;
 /// The most entries that are written in one transaction for one tenant.
 const BATCH_LIMIT: usize = 1_000;
+/// Microseconds of a second.
+const SECOND: i64 = 1_000_000;
+/// What stands for the method where an entry is of several requests that nobody read.
+pub const TURNED_AWAY: &str = "*";
 /// The entries that are kept of a connection: days of a busy one.
 pub const LOG_ENTRIES_LIMIT: i64 = 10_000;
 /// How long an entry is kept, in days.
@@ -70,9 +74,13 @@ struct Count {
     example: String,
 }
 
+/// Requests that were turned away at the door: of one connection, with one status, in one second.
+type Door = (TenantId, ConnectionId, u16, i64);
+
 #[derive(Debug, Default)]
 struct Waiting {
     entries: VecDeque<(TenantId, ConnectionId, LogEntry)>,
+    turned_away: BTreeMap<Door, i64>,
     counts: BTreeMap<(TenantId, ConnectionId, Quirk), Count>,
     lost: u64,
 }
@@ -100,6 +108,20 @@ impl Journal {
             waiting.lost += 1;
         }
         waiting.entries.push_back((tenant.clone(), connection.clone(), entry));
+    }
+
+    /// Notes a request that was turned away before anything of it was read: with 401 over its credential, with 429 over its number. A
+    /// second of them is one entry, however many there are.
+    pub fn turn_away(&self, tenant: &TenantId, connection: &ConnectionId, status: u16, at: Instant) {
+        let mut waiting = self.waiting();
+        let door = (tenant.clone(), connection.clone(), status, at.0.div_euclid(SECOND));
+        if let Some(count) = waiting.turned_away.get_mut(&door) {
+            *count += 1;
+        } else if waiting.turned_away.len() < WAITING_COUNTS_LIMIT {
+            waiting.turned_away.insert(door, 1);
+        } else {
+            waiting.lost += 1;
+        }
     }
 
     /// Counts the quirks of a request; the example is made only where one is wanted.
@@ -140,6 +162,7 @@ impl Journal {
     pub async fn flush(&self, store: &dyn Store) -> Result<()> {
         let _turn = self.writing.lock().await;
         let mut left = self.waiting().entries.len();
+        // The first batch brings all counts along.
         loop {
             let taken = self.write_batch(store).await?;
             left = left.saturating_sub(taken);
@@ -183,6 +206,9 @@ impl Journal {
             let dialect = Dialect { quirk: quirk.word().to_owned(), seen, handled, last_seen, example };
             parts.entry(tenant).or_default().dialects.push((connection, dialect));
         }
+        for ((tenant, connection, status, second), count) in std::mem::take(&mut waiting.turned_away) {
+            parts.entry(tenant).or_default().entries.push((connection, of_door(status, second, count)));
+        }
         let taken = waiting.entries.len().min(BATCH_LIMIT);
         for (tenant, connection, entry) in waiting.entries.drain(..taken) {
             parts.entry(tenant).or_default().entries.push((connection, entry));
@@ -215,9 +241,42 @@ impl Journal {
     }
 }
 
+/// The entry of requests that were turned away: no one of them has a name in it.
+fn of_door(status: u16, second: i64, refused: i64) -> LogEntry {
+    let why = if status == 429 { "more requests than the connection may make" } else { "a wrong credential" };
+    LogEntry {
+        at: Instant(second.saturating_mul(SECOND)),
+        request_id: String::new(),
+        method: TURNED_AWAY.into(),
+        kind: None,
+        resource: None,
+        status,
+        scim_type: None,
+        reason: Some(format!("{why}: so many within a second")),
+        applied: 0,
+        no_op: 0,
+        refused,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_second_of_requests_that_are_turned_away_is_one_entry() {
+        let journal = Journal::default();
+        let (tenant, connection) = (TenantId::from("acme"), ConnectionId::from("c"));
+        for millisecond in 0..2_500 {
+            journal.turn_away(&tenant, &connection, 401, Instant(millisecond * 1_000));
+        }
+        journal.turn_away(&tenant, &connection, 429, Instant(0));
+        let (mut parts, _) = journal.take_batch();
+        let part = parts.remove(&tenant).unwrap();
+        let found: Vec<_> = part.entries.iter().map(|(_, entry)| (entry.status, entry.at.0, entry.refused)).collect();
+        assert_eq!(found, [(401, 0, 1_000), (401, 1_000_000, 1_000), (401, 2_000_000, 500), (429, 0, 1)]);
+        assert!(journal.take_batch().0.is_empty());
+    }
 
     fn entry(n: i64) -> LogEntry {
         LogEntry {

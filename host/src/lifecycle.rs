@@ -6,6 +6,7 @@
 //! Knows nothing of HTTP, SQL, Wasm or Cedar.
 
 mod case;
+mod departed;
 mod moving;
 pub mod receipt;
 mod settling;
@@ -17,8 +18,8 @@ use std::collections::BTreeSet;
 use crate::evaluation::{Evaluation, Outcome};
 use crate::mapping::{Calendar, Dates};
 use crate::model::{
-    Account, AccountState, ApprovalSettings, Cause, Concerned, ConnectionId, ConnectionState, DecisionSettings, Grant, GroupMembership,
-    GuardSettings, Instant, Note, ProcessSettings, RevisionHash, RoleId, Ruling, RulingKind,
+    Account, AccountId, AccountState, ApprovalSettings, Cause, Concerned, ConnectionId, ConnectionState, DecisionSettings, Grant,
+    GroupMembership, GuardSettings, Instant, Note, ProcessSettings, RevisionHash, RoleId, Ruling, RulingKind,
 };
 use crate::revision::Revision;
 use crate::store::{Effect, Guarded};
@@ -42,8 +43,19 @@ pub struct Standing<'a> {
     pub grants: &'a [Grant],
     /// What people and the guard have said that counts still.
     pub rulings: &'a [Ruling],
+    /// What is left of somebody who comes back: none of it counts any more.
+    pub former: Former<'a>,
     /// Consecutive infrastructure faults so far.
     pub attempts: i64,
+}
+
+/// What is left of an account whose user was deleted, once another one revives it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Former<'a> {
+    /// Grants that stand: dormant, or in effect by an answer to a hold.
+    pub grants: &'a [Grant],
+    /// Rulings that were about the departure, by id.
+    pub rulings: &'a [String],
 }
 
 /// What the revision says about how to settle, and how the connection stands.
@@ -140,6 +152,16 @@ pub fn remove(standing: &Standing<'_>, (rules, connection): (&Rules<'_>, &Connec
     Settled { effect, guarded, still_pending: None, attempts: 0 }
 }
 
+/// What was said of somebody whom the identity provider has deleted, and of whom nothing is evaluated any more: given back for a time, or
+/// gone for good. `holder` is the other account that has the name by now. The effect's next date says when to look again.
+#[must_use]
+pub fn settle_departed(standing: &Standing<'_>, rules: &Rules<'_>, holder: Option<&AccountId>, now: Instant) -> Effect {
+    let mut change = Settling::new(standing, rules, Holding::default(), now);
+    let mut next = None;
+    change.departed(holder, &mut next);
+    change.finish(next).0
+}
+
 /// What the guard is asked with the commit, where it has to be: whom to count, and what takes effect with that kept back.
 fn guarded(
     rules: &Rules<'_>,
@@ -196,6 +218,7 @@ fn settle_holding(
     now: Instant,
 ) -> Part {
     let mut change = Settling::new(standing, rules, holding, now);
+    change.begin_anew();
     let mut next = evaluation.next_change;
     let mut attempts = 0;
     let mut still_pending = None;

@@ -144,6 +144,19 @@ impl AccountShape {
         Ok(())
     }
 
+    /// The first tag that is none of those that a tenant declares, or has a value that is not declared for it, and what is wrong with it.
+    /// Never the value: it may be personal.
+    #[must_use]
+    pub fn undeclared(&self, declared: &Tags) -> Option<(&str, &'static str)> {
+        self.tags.iter().find_map(|(tag, values)| match declared.get(tag) {
+            None => Some((tag.as_str(), "the tag is not declared under `[tags]` in tenant.toml")),
+            Some(known) if !known.is_empty() && !values.is_subset(known) => {
+                Some((tag.as_str(), "a value of the tag is none of those that `[tags]` in tenant.toml declares for it"))
+            }
+            Some(_) => None,
+        })
+    }
+
     /// The texts that are there, by name.
     pub(crate) fn texts(&self) -> impl Iterator<Item = (&'static str, &String)> {
         [
@@ -219,6 +232,21 @@ impl Mapping {
             tags: taken.tags(),
         };
         Self::Account { shape, provenance: taken.provenance }
+    }
+
+    /// [`Mapping::default_for`] of a tenant that declares its tags: of what a person has those alone are taken, since no policy can name
+    /// another one, and a value that is not declared for its tag refuses the person, since it may be a slip of one that is.
+    #[must_use]
+    pub fn default_with(user: &Value, declared: &Tags) -> Self {
+        let Self::Account { mut shape, mut provenance } = Self::default_for(user) else { return Self::default_for(user) };
+        shape.tags.retain(|tag, _| declared.contains_key(tag));
+        provenance.retain(|attribute, _| attribute.strip_prefix("tags.").is_none_or(|tag| declared.contains_key(tag)));
+        match shape.undeclared(declared) {
+            Some((tag, problem)) => {
+                Self::Refused { code: "undeclared_value".into(), path: Some(tag.to_owned()), message: format!("`{tag}`: {problem}") }
+            }
+            None => Self::Account { shape, provenance },
+        }
     }
 }
 
@@ -300,6 +328,8 @@ fn fitted(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -310,6 +340,28 @@ mod tests {
             Mapping::Account { shape, provenance } => (shape, provenance),
             other => panic!("no account: {other:?}"),
         }
+    }
+
+    #[test]
+    fn of_declared_tags_no_other_is_taken_and_no_other_value_is_believed() {
+        let declared = Tags::from([("roles".into(), ["admin".to_owned()].into()), ("entitlements".into(), BTreeSet::new())]);
+        let user = |role: &str| {
+            json!({"userName": "ada", "roles": [{"value": role}], "entitlements": [{"value": "any"}],
+                   "urn:acme:params:scim:schemas:extension:hr:1.0:User": {"dept": "S-1"}})
+        };
+        let Mapping::Account { shape, provenance } = Mapping::default_with(&user("admin"), &declared) else { panic!("no account") };
+        assert_eq!(shape.tags.keys().collect::<Vec<_>>(), ["entitlements", "roles"]);
+        assert_eq!(provenance.keys().filter(|attribute| attribute.starts_with("tags.")).count(), 2);
+        assert_eq!(shape.undeclared(&declared), None);
+        match Mapping::default_with(&user("secret"), &declared) {
+            Mapping::Refused { code, path, message } => {
+                assert_eq!((code.as_str(), path.as_deref()), ("undeclared_value", Some("roles")));
+                assert!(!message.contains("secret"), "{message}");
+            }
+            other => panic!("{other:?}"),
+        }
+        let plain = AccountShape { tags: Tags::from([("team".into(), BTreeSet::new())]), ..shape };
+        assert_eq!(plain.undeclared(&declared).map(|(tag, _)| tag), Some("team"));
     }
 
     #[test]

@@ -188,8 +188,8 @@ pub use ruling::{
 };
 mod review;
 pub use review::{
-    Evidence, OnSilence, Review, ReviewCounts, ReviewDecision, ReviewLine, ReviewOutcome, ReviewPlan, ReviewScope, ReviewState,
-    ReviewerSource, Reviewers,
+    Evidence, OnSilence, Review, ReviewCounts, ReviewDecision, ReviewLine, ReviewOutcome, ReviewPlan, ReviewScope, ReviewSettings,
+    ReviewState, ReviewerSource, Reviewers,
 };
 mod processes;
 pub use processes::ProcessSettings;

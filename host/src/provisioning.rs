@@ -1,5 +1,6 @@
 //! The write path: one straight line for every kind of change (read, apply, validate, evaluate, settle, commit).
 
+pub mod departed;
 pub mod groups;
 pub mod people;
 pub mod users;

@@ -25,7 +25,7 @@ use crate::diagnostic::Diagnostic;
 use crate::mapping::Calendar;
 use crate::model::{ActivationSettings, ApprovalSettings, DecisionSettings, GuardSettings, Handle, ProcessSettings, RevisionHash};
 use crate::plugins::{Plugin, PluginError, Sandbox, Tables};
-use crate::policies::{self, Policies};
+use crate::policies::{self, DeclaredTags, Policies};
 
 pub use difference::{Difference, FileDifference, Named, diff};
 pub use folder::{SETTINGS, SIGNATURE_ENDING, TOTAL_BYTES_LIMIT, is_plugin, read_folder, too_large_together};
@@ -86,6 +86,8 @@ pub struct Revision {
     pub processes: ProcessSettings,
     /// Where their dates are.
     pub calendar: Calendar,
+    /// The tags that a mapping may make, with their values, where the tenant declares them; those that dates come from are among them.
+    pub tags: Option<DeclaredTags>,
     /// What is kept of plugin calls that fail.
     pub failures: FailureRules,
     /// The standard schemas and the tenant's extensions.
@@ -121,6 +123,14 @@ fn privilege(policies: &Policies, settings: &Settings, files: &Files) -> String 
         canonical.extend(part);
     }
     sha256_hex(&canonical)
+}
+
+/// The tags that a mapping may make: those that are declared, and those that dates come from.
+fn with_dates(mut declared: DeclaredTags, processes: &ProcessSettings) -> DeclaredTags {
+    for tag in [&processes.start_date_tag, &processes.end_date_tag].into_iter().flatten() {
+        declared.entry(tag.clone()).or_default();
+    }
+    declared
 }
 
 /// What makes a plugin of its bytes: the sandbox, or a test's stand-in for plugins that it does not call.
@@ -168,6 +178,7 @@ impl Revision {
                     .map(|role| role.id.clone())
                     .collect(),
                 approvals: settings.approvals,
+                tags: settings.tags.map(|tags| with_dates(tags, &settings.processes)),
                 processes: settings.processes,
                 calendar,
                 failures: settings.failures,
@@ -223,6 +234,12 @@ impl Revision {
 #[must_use]
 pub fn retain_days(settings: &[u8]) -> Option<u32> {
     std::str::from_utf8(settings).ok().and_then(|text| settings::retain_days(text.strip_prefix('\u{feff}').unwrap_or(text)))
+}
+
+/// How many days closed reviews are kept by what a `tenant.toml` says.
+#[must_use]
+pub fn review_keep_days(settings: &[u8]) -> u32 {
+    settings::review_keep_days(std::str::from_utf8(settings).unwrap_or_default().trim_start_matches('\u{feff}'))
 }
 
 /// A group's display name as it is compared: trimmed, case and compatibility folded.

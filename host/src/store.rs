@@ -40,12 +40,14 @@ use rolecall_scim::sort::Sort;
 use serde::{Deserialize, Serialize};
 
 pub use connection::{Connections, CredentialKind, Dialect, LogEntry, StoredIssuer};
-pub use process::{DEPARTURE_EVENTS_LIMIT, DepartureDelivery, DepartureEvent, Departures, ERASED_AT_ONCE, Erasure, Processes};
+pub use process::{
+    DEPARTED_AT_ONCE, DEPARTURE_EVENTS_LIMIT, Departed, DepartureDelivery, DepartureEvent, Departures, ERASED_AT_ONCE, Erasure, Processes,
+};
 pub use review::{
     Candidate, EarlyClose, Filling, LINES_AT_ONCE_LIMIT, LineQuery, LineView, LinesDecided, LinesReassigned, NewReviewLine, OpeningPage,
-    PEERS_LIMIT, ReviewPlace, Reviews,
+    PEERS_LIMIT, REVIEWERS_AT_ONCE, ReviewPlace, Reviews,
 };
-pub use ruling::{ANSWERED_AT_ONCE, Answer, Answered, Effect, Guarded, RulingQuery, Rulings};
+pub use ruling::{ANSWERED_AT_ONCE, Answer, Answered, Effect, Guarded, HeldPerson, RulingQuery, Rulings};
 pub use trial::{Advance, DIFFERENCES_LIMIT, NewActivation, NewDifference, Place, Progress, RunningShadow, Trials};
 
 use crate::model::{
@@ -226,8 +228,8 @@ pub enum ResourceWrite {
         id: ResourceId,
         /// The document.
         document: Document,
-        /// Whether the account is a removed one that comes back.
-        revives: bool,
+        /// When the account was last changed, where it is a deleted user's that comes back: `Conflict{account}` when it was since.
+        revives: Option<Instant>,
     },
     /// A user's document is replaced if its version is still `expected`.
     UpdateUser {
@@ -731,8 +733,8 @@ pub trait Store: Platform + Connections + Trials + Rulings + Reviews + Processes
 
     /// People with all that evaluation reads, in one snapshot; ids that don't exist are left out.
     async fn people(&self, tenant: &TenantId, connection: &ConnectionId, users: &[ResourceId]) -> Result<Vec<Person>>;
-    /// A removed account that a user with this external id would revive.
-    async fn revivable(&self, tenant: &TenantId, connection: &ConnectionId, external_id: &str) -> Result<Option<Account>>;
+    /// The account of a deleted user that a new one with this external id would revive: removed, or in use by an answer to a hold.
+    async fn revivable(&self, tenant: &TenantId, connection: &ConnectionId, external_id: &str) -> Result<Option<Departed>>;
     /// The account, other than `except`, that has the name key in the tenant.
     async fn name_holder(&self, tenant: &TenantId, name_key: &str, except: &AccountId) -> Result<Option<AccountId>>;
     /// A resource by id.

@@ -5,6 +5,7 @@ pub mod authoring;
 pub mod fresh;
 pub mod governance;
 pub mod handles;
+mod person;
 pub mod plugins;
 pub mod processes;
 pub mod reviews;
@@ -487,7 +488,7 @@ const SECOND_PERSON_HOURS: i64 = 7 * 24;
 /// Holds an activation that a second person has to say as well, until one does. By the settings of what is active; the first
 /// revision of a tenant and the way back need none.
 async fn second_person(
-    app: &App,
+    app: &Arc<App>,
     tenant: &TenantId,
     before: &Active,
     built: &Revision,
@@ -507,7 +508,10 @@ async fn second_person(
     let newest = app.store.activations(tenant, ACTIVATIONS_LOOKED_AT).await?;
     let first = newest.into_iter().find(|activation| activation.revision == wanted.revision && activation.state == ActivationState::Held);
     let said = first.filter(|first| now <= first.at.plus_seconds(SECOND_PERSON_HOURS * 3_600));
-    if said.is_some_and(|first| first.actor != *actor && actor.kind == Actor::PERSON) {
+    if let Some(first) = said
+        && actor.kind == Actor::PERSON
+        && !person::same_actor(app, tenant, &first.actor, actor).await?
+    {
         return Ok(());
     }
     let reason = format!(

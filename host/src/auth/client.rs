@@ -42,7 +42,7 @@ pub async fn grant(app: &Arc<App>, path: &str, id: &str, secret: &str) -> Result
     };
     let Some(found) = found else { return Err(wrong(app, path, now).await) };
     note_use(app, &found, now);
-    take_turn(app, &found.connection, now)?;
+    take_turn(app, &found.tenant, &found.connection, now)?;
     // Never longer than the secret itself.
     let end = found.expires.map_or(now.plus_seconds(ACCESS_TOKEN_SECONDS), |expires| expires.min(now.plus_seconds(ACCESS_TOKEN_SECONDS)));
     let content = format!("{}\n{}\n{}\n{}", found.tenant, found.connection, found.token_id, end.0);

@@ -239,6 +239,29 @@ impl FromRequestParts<Arc<App>> for PlatformWriter {
     }
 }
 
+/// An operator of the platform who changes the tenant in the path: what the tenant's own tokens must not.
+pub struct TenantOperator {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// Who it is, for events.
+    pub actor: Actor,
+}
+
+impl Guard for TenantOperator {
+    const ACCESS: Access = Access::PlatformWrite;
+}
+
+impl FromRequestParts<Arc<App>> for TenantOperator {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        // Said before anything is looked at: what the answer is says nothing of which tenants there are.
+        let operator = PlatformWriter::from_request_parts(parts, app).await?;
+        let (_, tenant) = tenant_of(parts, app).await?;
+        Ok(Self { tenant, actor: operator.actor })
+    }
+}
+
 /// An operator who may read the whole platform. Optional: `None` for a request without a token.
 pub struct PlatformReader;
 

@@ -2,10 +2,10 @@
 
 use rolecall_scim::resource::Document;
 
-use super::Standing;
+use super::{Former, Standing};
 use crate::evaluation::Subject;
 use crate::model::{Account, AccountId, AccountState, ConnectionId, Grant, GroupMembership, Instant, ResourceId, Ruling};
-use crate::store::Person;
+use crate::store::{Departed, Person};
 
 /// `as_of` is cut to this many seconds: coarse enough that people of one minute can share answers.
 const AS_OF_SECONDS: i64 = 60;
@@ -23,6 +23,10 @@ pub struct Case {
     pub grants: Vec<Grant>,
     /// What people and the guard have said that counts still.
     pub rulings: Vec<Ruling>,
+    /// The grants that are left of somebody who comes back.
+    pub former: Vec<Grant>,
+    /// What was said of their departure, by id.
+    pub former_rulings: Vec<String>,
     /// Consecutive infrastructure faults so far.
     pub attempts: i64,
     /// The `input_version` that was read; 0 for a new person.
@@ -43,6 +47,8 @@ impl Case {
             fresh,
             grants: person.grants,
             rulings: person.rulings,
+            former: Vec::new(),
+            former_rulings: Vec::new(),
             attempts: person.evaluation.attempts,
             input_version: person.evaluation.input_version,
             due: person.evaluation.next_evaluation_at,
@@ -56,16 +62,24 @@ impl Case {
         Self::of(person, document, groups)
     }
 
-    /// The case of a new person in no group; `account` is a new one's id, and `revived` the removed account that the external id names.
+    /// The case of a new person in no group; `account` is a new one's id, and `revived` what is left of the deleted user whom the external id
+    /// names.
     #[must_use]
     pub fn new(
         user: ResourceId,
         connection: ConnectionId,
         document: Document,
         account: AccountId,
-        revived: Option<Account>,
+        revived: Option<Departed>,
         now: Instant,
     ) -> Self {
+        let (revived, former, said) = match revived {
+            Some(Departed { account, grants, rulings, .. }) => (Some(account), grants, rulings),
+            None => (None, Vec::new(), Vec::new()),
+        };
+        // Exceptions are of the account, and go on; what was said of roles and of the departure is over.
+        let (rulings, over): (Vec<Ruling>, Vec<Ruling>) = said.into_iter().partition(|ruling| ruling.kind.is_said_unasked());
+        let excepted = super::excepted(&rulings, &[]);
         let account = revived.unwrap_or_else(|| Account {
             id: account,
             state: AccountState::Active,
@@ -78,11 +92,13 @@ impl Case {
             modified: now,
         });
         Self {
-            subject: Subject { user, connection, document, groups: Vec::new(), collision: None, excepted: Vec::new() },
+            subject: Subject { user, connection, document, groups: Vec::new(), collision: None, excepted },
             account,
             fresh: true,
             grants: Vec::new(),
-            rulings: Vec::new(),
+            rulings,
+            former,
+            former_rulings: over.into_iter().map(|ruling| ruling.id).collect(),
             attempts: 0,
             input_version: 0,
             due: None,
@@ -92,7 +108,14 @@ impl Case {
     /// What stands.
     #[must_use]
     pub fn standing(&self) -> Standing<'_> {
-        Standing { account: &self.account, fresh: self.fresh, grants: &self.grants, rulings: &self.rulings, attempts: self.attempts }
+        Standing {
+            account: &self.account,
+            fresh: self.fresh,
+            grants: &self.grants,
+            rulings: &self.rulings,
+            former: Former { grants: &self.former, rulings: &self.former_rulings },
+            attempts: self.attempts,
+        }
     }
 }
 

@@ -120,6 +120,11 @@ impl<'a> Settling<'a> {
         self.account = Some(AccountWrite { id: self.id(), state, user_name, name_key, wanted_key, profile, provenance, note });
     }
 
+    /// The account as it will be written.
+    pub(super) fn account_mut(&mut self) -> Option<&mut AccountWrite> {
+        self.account.as_mut()
+    }
+
     fn account_events(&mut self, state: AccountState, user_name: &Option<String>, profile: &Value, note: Option<&Note>) {
         let before = self.standing.account;
         let mut data = json!({
@@ -130,7 +135,7 @@ impl<'a> Settling<'a> {
             data["fault"] = fault.into();
         }
         let kind = match (self.standing.fresh, state == before.state, state) {
-            (true, _, _) if before.state == AccountState::Removed => "account.revived",
+            (true, _, _) if before.state == AccountState::Removed || before.user_name.is_some() => "account.revived",
             (true, _, _) => "account.created",
             (false, true, _) => "account.changed",
             (false, false, AccountState::Active) => "account.activated",
@@ -217,7 +222,7 @@ impl<'a> Settling<'a> {
     }
 
     /// Gives a dormant role back: it was held before, and is no gain.
-    fn wake(&mut self, grant: &Grant, reasons: Vec<Reason>) {
+    pub(super) fn wake(&mut self, grant: &Grant, reasons: Vec<Reason>) {
         let data = json!({"role": grant.role, "reasons": reasons, "revision": self.rules.revision, "was": grant.state});
         self.event("grant.added", data, None, false);
         let revision = self.rules.revision.cloned().unwrap_or_else(|| grant.revision.clone());
@@ -374,7 +379,7 @@ impl<'a> Settling<'a> {
     }
 
     /// Exceptions whose time is over end; those that begin or end later name a date.
-    fn end_what_is_over(&mut self, next: &mut Option<Instant>) {
+    pub(super) fn end_what_is_over(&mut self, next: &mut Option<Instant>) {
         for ruling in self.standing.rulings {
             if !matches!(ruling.kind, RulingKind::Grant | RulingKind::Forbid | RulingKind::Absence) {
                 continue;

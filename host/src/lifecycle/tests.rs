@@ -1,5 +1,6 @@
 //! What changes for a person, case by case.
 
+mod departed;
 mod moving;
 
 use serde_json::json;
@@ -71,6 +72,10 @@ const LIVE: Say<'static> = Say { connection: ConnectionState::Active, approved: 
 const PAUSED: Say<'static> = Say { connection: ConnectionState::Paused, ..LIVE };
 
 fn settled_with(standing: Standing<'_>, evaluation: &Evaluation, groups: &[&str], say: Say<'_>, now: Instant) -> Settled {
+    with_rules(say, |rules| settle(&standing, evaluation, &member_of(groups), (rules, &"c".into(), false), now))
+}
+
+fn with_rules<T>(say: Say<'_>, settle: impl FnOnce(&Rules<'_>) -> T) -> T {
     let (decisions, privileged, revision) = (DecisionSettings::default(), BTreeSet::from(["root".to_owned()]), RevisionHash::from("r1"));
     let approved = say.approved.iter().map(|role| (*role).to_owned()).collect();
     let (approvals, guard) = (ApprovalSettings::default(), GuardSettings { enabled: say.guard, ..GuardSettings::default() });
@@ -93,12 +98,18 @@ fn settled_with(standing: Standing<'_>, evaluation: &Evaluation, groups: &[&str]
         guard: &guard,
         connection: say.connection,
     };
-    settle(&standing, evaluation, &member_of(groups), (&rules, &"c".into(), false), now)
+    settle(&rules)
 }
 
 fn settled(account: &Account, grants: &[Grant], evaluation: &Evaluation, groups: &[&str], paused: bool, now: Instant) -> Settled {
     let say = if paused { PAUSED } else { LIVE };
-    settled_with(Standing { account, fresh: false, grants, rulings: &[], attempts: 0 }, evaluation, groups, say, now)
+    settled_with(
+        Standing { account, fresh: false, grants, rulings: &[], former: Former::default(), attempts: 0 },
+        evaluation,
+        groups,
+        say,
+        now,
+    )
 }
 
 fn ruling(kind: RulingKind, role: Option<&str>, state: RulingState, ends: Option<Instant>) -> Ruling {
@@ -124,7 +135,13 @@ fn ruling(kind: RulingKind, role: Option<&str>, state: RulingState, ends: Option
 /// Settles for an active account with what was said.
 fn said(grants: &[Grant], rulings: &[Ruling], evaluation: &Evaluation, say: Say<'_>, now: Instant) -> Settled {
     let account = account(AccountState::Active);
-    settled_with(Standing { account: &account, fresh: false, grants, rulings, attempts: 0 }, evaluation, &["eng"], say, now)
+    settled_with(
+        Standing { account: &account, fresh: false, grants, rulings, former: Former::default(), attempts: 0 },
+        evaluation,
+        &["eng"],
+        say,
+        now,
+    )
 }
 
 /// Each grant that is put, with its state and what it waits for.
@@ -409,7 +426,14 @@ fn a_departure_is_never_held_and_beyond_the_limit_it_can_be_undone() {
     let suspended = account(AccountState::Suspended);
     let then = |state, ends, evaluation: &Evaluation, now| {
         let rulings = [ruling(RulingKind::Restored, None, state, ends)];
-        let standing = Standing { account: &suspended, fresh: false, grants: &dormant.put_grants, rulings: &rulings, attempts: 0 };
+        let standing = Standing {
+            account: &suspended,
+            fresh: false,
+            grants: &dormant.put_grants,
+            rulings: &rulings,
+            former: Former::default(),
+            attempts: 0,
+        };
         settled_with(standing, evaluation, &["eng"], LIVE, now)
     };
     let still = then(RulingState::Open, None, &Evaluation::inactive(), NOW);
@@ -438,7 +462,7 @@ fn state_of_over(grants: &[Grant], now: Instant) -> Option<AccountState> {
 #[test]
 fn in_staging_everything_is_shown_and_nothing_has_effect() {
     let account = account(AccountState::Active);
-    let standing = Standing { account: &account, fresh: true, grants: &[], rulings: &[], attempts: 0 };
+    let standing = Standing { account: &account, fresh: true, grants: &[], rulings: &[], former: Former::default(), attempts: 0 };
     let say = Say { connection: ConnectionState::Staging, ..LIVE };
     let staged = settled_with(standing, &mapped(&[("writer", "eng")]), &["eng"], say, NOW);
     let write = staged.effect.account.clone().unwrap();
@@ -446,7 +470,8 @@ fn in_staging_everything_is_shown_and_nothing_has_effect() {
     assert_eq!((put(&staged.effect), &staged.guarded), (vec![("writer", GrantState::Pending, Some(Waiting::Staging))], &None));
 
     let held = Account { state: AccountState::Held, note: write.note, ..account };
-    let standing = Standing { account: &held, fresh: false, grants: &staged.effect.put_grants, rulings: &[], attempts: 0 };
+    let standing =
+        Standing { account: &held, fresh: false, grants: &staged.effect.put_grants, rulings: &[], former: Former::default(), attempts: 0 };
     let live = settled_with(standing, &mapped(&[("writer", "eng")]), &["eng"], LIVE, NOW);
     assert_eq!(
         (state(&live), put(&live.effect), live.guarded.clone()),

@@ -102,6 +102,25 @@ impl ReviewDecision {
     }
 }
 
+/// How long reviews are kept: `[reviews]` in `tenant.toml`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReviewSettings {
+    /// How many days a review is kept after it was closed: seven years unless said, as long as auditors of accounts ask for evidence.
+    pub keep_days: u32,
+}
+
+impl Default for ReviewSettings {
+    fn default() -> Self {
+        Self { keep_days: 2_557 }
+    }
+}
+
+impl ReviewSettings {
+    /// The shortest and the longest time for which a review is kept, in days: a quarter, and ten years.
+    pub const KEEP_DAYS: (u32, u32) = (90, 3_660);
+}
+
 /// Whose roles are reviewed: who and what is named in all of the lists that are not empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

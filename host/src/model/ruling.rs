@@ -28,6 +28,14 @@ word_enum!(
     }
 );
 
+impl RulingKind {
+    /// Whether people make it by themselves, for a time: an exception or a leave, and no answer to what the guard or a role asks.
+    #[must_use]
+    pub fn is_said_unasked(self) -> bool {
+        matches!(self, Self::Grant | Self::Forbid | Self::Absence)
+    }
+}
+
 word_enum!(
     /// How far a ruling is.
     RulingState {

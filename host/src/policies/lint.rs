@@ -67,6 +67,12 @@ pub const LINTS: &[Lint] = &[
         "no group of the tenant has the handle, and `tenant.toml` does not declare it",
         "name a handle that is there, or declare it under `[groups]`",
     ),
+    lint(
+        "unconfirmed_group",
+        false,
+        "a group has the handle, and nobody has confirmed that yet, as privileged roles ask for: its members count for nothing",
+        "confirm it: `rolecall handle confirm`",
+    ),
     lint("role_without_permit", false, "no permit can give the role to anybody", "write a permit, or take the role out of the catalogue"),
     lint("role_nobody_holds", false, "nobody holds the role, though some permit could give it", "see whom its permits miss"),
     lint("unknown_lint", false, "`@allow` names no lint that can be allowed", "name one of this table"),
@@ -83,6 +89,8 @@ pub const LINTS: &[Lint] = &[
 pub struct Facts {
     /// The handles that there are; `None` where that is not known, and nothing is said of groups.
     pub handles: Option<BTreeSet<String>>,
+    /// Those of them that nobody has confirmed: whoever is in the group is not, for policies.
+    pub unconfirmed: BTreeSet<String>,
     /// The roles that somebody holds; `None` where that is not known.
     pub held: Option<BTreeSet<String>>,
     /// The present; `None` where nothing is said of dates.
@@ -219,11 +227,20 @@ impl Linting<'_> {
             self.found.push(finding(read.placed.problem_at("@allow", format!("`{code}` is no lint that can be allowed")), "unknown_lint"));
         }
         let Some(handles) = &self.facts.handles else { return };
-        for handle in read.rule.handles.iter().filter(|handle| !handles.contains(*handle)) {
-            if !read.allows("unknown_group") {
+        for handle in &read.rule.handles {
+            let (code, message) = if !handles.contains(handle) {
+                ("unknown_group", format!("no group has the handle `{handle}`"))
+            } else if self.facts.unconfirmed.contains(handle) {
+                (
+                    "unconfirmed_group",
+                    format!("nobody has confirmed that the handle `{handle}` is the group's: its members count for nothing"),
+                )
+            } else {
+                continue;
+            };
+            if !read.allows(code) {
                 let written = format!("Group::\"{}\"", handle.escape_debug());
-                let problem = read.placed.problem_at(&written, format!("no group has the handle `{handle}`"));
-                self.found.push(finding(problem, "unknown_group"));
+                self.found.push(finding(read.placed.problem_at(&written, message), code));
             }
         }
     }

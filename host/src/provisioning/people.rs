@@ -185,7 +185,7 @@ pub fn settle_removal(case: &Case, active: &Active, connection: ConnectionState,
     with_rules(active, connection, |rules| lifecycle::remove(&standing, (rules, &case.subject.connection), now))
 }
 
-fn with_rules<T>(active: &Active, connection: ConnectionState, use_rules: impl FnOnce(&Rules<'_>) -> T) -> T {
+pub(super) fn with_rules<T>(active: &Active, connection: ConnectionState, use_rules: impl FnOnce(&Rules<'_>) -> T) -> T {
     match &active.built {
         Some(revision) => use_rules(&Rules::of(revision, connection)),
         None => {

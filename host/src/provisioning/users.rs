@@ -86,7 +86,7 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
         Some(external_id) => app.store.revivable(&caller.tenant, &caller.connection, external_id).await?,
         None => None,
     };
-    let revives = revived.is_some();
+    let revives = revived.as_ref().map(|departed| departed.account.modified);
     let account = AccountId(crypto::random_id());
     let case = Case::new(id.clone(), caller.connection.clone(), read.document.clone(), account, revived, now);
     let changed = read.document.paths();

@@ -10,7 +10,7 @@ use toml::Spanned;
 use super::{FailureRules, HANDLE_CHARS_LIMIT, folded_name};
 use crate::diagnostic::Diagnostic;
 use crate::mapping::{TAG_VALUES_LIMIT, TAGS_LIMIT, TEXT_BYTES_LIMIT};
-use crate::model::{ActivationSettings, ApprovalSettings, DecisionSettings, GuardSettings, Handle, ProcessSettings};
+use crate::model::{ActivationSettings, ApprovalSettings, DecisionSettings, GuardSettings, Handle, ProcessSettings, ReviewSettings};
 use crate::policies::{DeclaredTags, ROLES_LIMIT, Role};
 
 /// The longest name of a tenant, in characters.
@@ -94,6 +94,7 @@ struct Written {
     guard: Option<Spanned<GuardSettings>>,
     approvals: Option<Spanned<ApprovalSettings>>,
     processes: Option<Spanned<ProcessSettings>>,
+    reviews: Option<Spanned<ReviewSettings>>,
     #[serde(default)]
     plugins: WrittenHooks,
     #[serde(default)]
@@ -151,6 +152,7 @@ pub(super) fn read(file: &str, text: &str) -> (Option<Settings>, Vec<Diagnostic>
     if name.is_empty() || name.chars().count() > NAME_CHARS_LIMIT || name.chars().any(char::is_control) {
         problems.push(place.at(written.name.span(), format!("the name has 1 to {NAME_CHARS_LIMIT} characters")));
     }
+    reviews(&place, written.reviews.as_ref(), &mut problems);
     let settings = Settings {
         name: name.to_owned(),
         decisions: decisions(&place, written.decisions, &mut problems),
@@ -277,6 +279,19 @@ fn processes(place: &Place<'_>, written: Option<Spanned<ProcessSettings>>, probl
         problems.push(place.at(written.span(), format!("`target_hours` is at most {TARGET_HOURS_LIMIT}")));
     }
     written.into_inner()
+}
+
+fn reviews(place: &Place<'_>, written: Option<&Spanned<ReviewSettings>>, problems: &mut Vec<Diagnostic>) {
+    let (least, most) = ReviewSettings::KEEP_DAYS;
+    if let Some(written) = written.filter(|written| !(least..=most).contains(&written.get_ref().keep_days)) {
+        problems.push(place.at(written.span(), format!("`keep_days` must be from {least} to {most}")));
+    }
+}
+
+/// How long reviews are kept by what a `tenant.toml` says: as by default where it says nothing, or can't be read.
+pub(super) fn review_keep_days(text: &str) -> u32 {
+    let written: Option<Written> = toml::from_str(text).ok();
+    written.and_then(|written| written.reviews).map(Spanned::into_inner).unwrap_or_default().keep_days
 }
 
 /// How long removed accounts are kept by what a `tenant.toml` says; `None` where they are kept for ever, or the file can't be read.

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::Result;
-use crate::model::{AccountId, Actor, Instant, TenantId};
+use super::{Effect, Result};
+use crate::model::{Account, AccountId, Actor, Grant, Instant, Ruling, TenantId};
 
 /// The most events of a departure that are read: far more than one person has roles.
 pub const DEPARTURE_EVENTS_LIMIT: i64 = 2_000;
@@ -70,11 +70,34 @@ pub struct Erasure {
     pub at: Instant,
 }
 
+/// The most people without a user who are settled in one transaction.
+pub const DEPARTED_AT_ONCE: i64 = 50;
+
+/// The account of somebody whom the identity provider has deleted: nothing evaluates it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Departed {
+    /// The account.
+    pub account: Account,
+    /// What is left of its grants, by role.
+    pub grants: Vec<Grant>,
+    /// What people have said that counts still.
+    pub rulings: Vec<Ruling>,
+    /// The other account that has its name by now.
+    pub holder: Option<AccountId>,
+}
+
 /// People who have left.
 #[async_trait]
 pub trait Processes: Send + Sync {
     /// What took access away from an account.
     async fn departures(&self, tenant: &TenantId, account: &AccountId) -> Result<Departures>;
+    /// The tenants, of all, in which something that was said of deleted people is to be settled: of at most `limit` of them.
+    async fn due_departed(&self, now: Instant, limit: i64) -> Result<Vec<TenantId>>;
+    /// The deleted people of whom something is to be settled, those who have waited longest first, at most `limit`.
+    async fn departed(&self, tenant: &TenantId, now: Instant, limit: i64) -> Result<Vec<Departed>>;
+    /// Commits what becomes of them; whoever has come back meanwhile, or of whom something else was said, is left as they are. An
+    /// effect's next date says when to look again. How many were settled. `Conflict{account_name}` when a name was taken meanwhile.
+    async fn settle_departed(&self, tenant: &TenantId, settled: &[(Departed, Effect)], actor: &Actor, at: Instant) -> Result<i64>;
     /// Removed accounts that have stood so since an instant, are not erased and can't come back by an answer to a hold; those that were
     /// removed first, at most `limit`.
     async fn erasable(&self, tenant: &TenantId, removed_before: Instant, limit: i64) -> Result<Vec<AccountId>>;

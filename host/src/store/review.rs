@@ -9,6 +9,8 @@ use crate::model::{AccountId, Actor, ConnectionId, Evidence, Grant, Instant, Rev
 
 /// The most lines that one request decides or hands to somebody else.
 pub const LINES_AT_ONCE_LIMIT: usize = 500;
+/// Reviewers who are reminded in one transaction.
+pub const REVIEWERS_AT_ONCE: i64 = 200;
 /// Holders of a role that are counted for a line's evidence: past it, it is many.
 pub const PEERS_LIMIT: i64 = 1_000;
 
@@ -165,7 +167,8 @@ pub trait Reviews: Send + Sync {
     async fn review_page(&self, tenant: &TenantId, review: &str, people: i64) -> Result<Option<OpeningPage>>;
     /// Writes lines, and opens the review with the last of them. `false`, and nothing is written, when another host has taken the step.
     async fn fill_review(&self, tenant: &TenantId, review: &str, step: &Filling) -> Result<bool>;
-    /// Sends the reminders that are due, as one.
+    /// Reminds the next reviewers, at most [`REVIEWERS_AT_ONCE`], where it is time: each by one event, with how many of their lines are
+    /// undecided. Several reminders that are due are sent as one. The review is due at once where there are more reviewers.
     async fn remind_of_review(&self, tenant: &TenantId, review: &str, at: Instant) -> Result<()>;
     /// Decides lines. `Conflict{review}` when the review is not open, `Conflict{reviewer}` when a line is another's, `Missing`.
     async fn decide_lines(&self, tenant: &TenantId, review: &str, decided: &LinesDecided) -> Result<()>;
@@ -176,6 +179,11 @@ pub trait Reviews: Send + Sync {
     async fn begin_closing(&self, tenant: &TenantId, review: &str, early: Option<&EarlyClose>, actor: &Actor, at: Instant) -> Result<()>;
     /// Carries out the next lines of a review that is closing, at most so many, and closes it with the last. Whether there are more.
     async fn close_step(&self, tenant: &TenantId, review: &str, limit: i64, at: Instant) -> Result<bool>;
+    /// Closed reviews, or such as were called off, that ended at an instant or before, the oldest first.
+    async fn forgettable_reviews(&self, tenant: &TenantId, closed_before: Instant, limit: i64) -> Result<Vec<String>>;
+    /// Removes the next lines of a closed review, at most so many, and the review with the last of them. From the first step on nobody
+    /// sees it any more. Whether there are more.
+    async fn forget_review(&self, tenant: &TenantId, review: &str, lines: i64, actor: &Actor, at: Instant) -> Result<bool>;
     /// Lines, by number.
     async fn review_lines(&self, tenant: &TenantId, review: &str, query: &LineQuery) -> Result<Vec<LineView>>;
 }

@@ -86,6 +86,17 @@ pub struct RulingQuery {
     pub limit: i64,
 }
 
+/// Somebody who waits in a hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldPerson {
+    /// The account.
+    pub account: AccountId,
+    /// Its login name.
+    pub user_name: Option<String>,
+    /// Its address.
+    pub email: Option<String>,
+}
+
 /// Rulings and holds.
 #[async_trait]
 pub trait Rulings: Send + Sync {
@@ -109,6 +120,12 @@ pub trait Rulings: Send + Sync {
     async fn holds(&self, tenant: &TenantId, state: Option<HoldState>, after: Option<&str>, limit: i64) -> Result<Vec<Hold>>;
     /// A hold.
     async fn hold(&self, tenant: &TenantId, hold: &str) -> Result<Option<Hold>>;
+    /// Whoever waits in a hold, by account behind one, at most `limit`.
+    async fn people_in_hold(&self, tenant: &TenantId, hold: &str, after: Option<&AccountId>, limit: i64) -> Result<Vec<HeldPerson>>;
+    /// Open holds of all tenants in which nobody waits any more, at most `limit`: the identity provider, or time, has resolved them.
+    async fn resolved_holds(&self, limit: i64) -> Result<Vec<(TenantId, String)>>;
+    /// Closes a hold in which nobody waits; one in which somebody does again is left as it is.
+    async fn close_resolved(&self, tenant: &TenantId, hold: &str, actor: &Actor, at: Instant) -> Result<()>;
     /// Whether the guard counts a connection's people.
     async fn set_guarded(
         &self,

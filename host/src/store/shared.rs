@@ -33,6 +33,8 @@ mod commit;
 mod connections;
 #[path = "shared/credentials.rs"]
 mod credentials;
+#[path = "shared/departed.rs"]
+mod departed;
 #[path = "shared/departures.rs"]
 mod departures;
 #[path = "shared/failures.rs"]
@@ -43,6 +45,8 @@ mod groups;
 mod guard;
 #[path = "shared/history.rs"]
 mod history;
+#[path = "shared/holds.rs"]
+mod holds;
 #[path = "shared/journal.rs"]
 mod journal;
 #[path = "shared/lines.rs"]
@@ -53,6 +57,8 @@ mod listing;
 mod outbox;
 #[path = "shared/people.rs"]
 mod people;
+#[path = "shared/personal.rs"]
+mod personal;
 #[cfg(test)]
 #[path = "shared/plans.rs"]
 mod plans;
@@ -64,6 +70,8 @@ mod records;
 mod removal;
 #[path = "shared/resources.rs"]
 mod resources;
+#[path = "shared/review_keeping.rs"]
+mod review_keeping;
 #[path = "shared/review_methods.rs"]
 mod review_methods;
 #[path = "shared/review_opening.rs"]
@@ -103,15 +111,16 @@ use super::{
     lock_structure, number_at_once, text_list,
 };
 use crate::model::{
-    Account, AccountId, AccountState, Actor, ConnectionId, ConnectionState, Event, GroupMembership, Handle, Instant, ResourceId,
-    RevisionHash, RoleId, TenantId, Urgency,
+    AccountId, AccountState, Actor, ConnectionId, ConnectionState, Event, GroupMembership, Handle, Instant, ResourceId, RevisionHash,
+    RoleId, TenantId, Urgency,
 };
 use crate::store::failure::LOST_TO_OTHERS;
 use crate::store::keys::{Keys, secret_purpose, unsealable};
 use crate::store::{
     AccountView, ApiCredential, ApiScope, Change, Committed, Connection, ConnectionCredential, Coverage, CredentialKind, DeliveryResult,
-    DueDelivery, DuePerson, HandleBinding, ListQuery, Listing, LockedDecision, NewPlugin, NewToken, Person, Platform, ResourceWrite,
-    Result, Store, StoreError, StoredIssuer, StoredMember, StoredPlugin, StoredResource, StoredRevision, Target, Tenant, UserGroup,
+    Departed, DueDelivery, DuePerson, HandleBinding, ListQuery, Listing, LockedDecision, NewPlugin, NewToken, Person, Platform,
+    ResourceWrite, Result, Store, StoreError, StoredIssuer, StoredMember, StoredPlugin, StoredResource, StoredRevision, Target, Tenant,
+    UserGroup,
 };
 
 /// How often a change is tried again that the database gave up in favour of others (a deadlock).
@@ -343,8 +352,8 @@ impl Store for Backend {
         people::read(&mut *self.read(tenant).await?, tenant, connection, &askable(users)).await
     }
 
-    async fn revivable(&self, tenant: &TenantId, connection: &ConnectionId, external_id: &str) -> Result<Option<Account>> {
-        read_once!(self.read_one(tenant), conn => people::revivable(conn, tenant, connection, external_id))
+    async fn revivable(&self, tenant: &TenantId, connection: &ConnectionId, external_id: &str) -> Result<Option<Departed>> {
+        people::revivable(&mut *self.read(tenant).await?, tenant, connection, external_id).await
     }
 
     async fn name_holder(&self, tenant: &TenantId, name_key: &str, except: &AccountId) -> Result<Option<AccountId>> {

@@ -1,6 +1,6 @@
 //! A tenant's policies as they are written: checked, formatted, linted, tested and asked without being stored, posted or of a revision.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::TenancyError;
@@ -98,13 +98,15 @@ pub async fn format(app: &Arc<App>, tenant: &TenantId, wanted: Wanted) -> Result
 /// `Broken` for policies that are wrong.
 pub async fn lint(app: &Arc<App>, tenant: &TenantId, wanted: Wanted) -> Result<Vec<Diagnostic>, TenancyError> {
     let files = files(app, tenant, wanted).await?;
-    let handles: BTreeSet<String> = app.store.handles(tenant).await?.into_iter().map(|binding| binding.handle.0).collect();
+    let bindings = app.store.handles(tenant).await?;
+    let unconfirmed = bindings.iter().filter(|binding| !binding.confirmed).map(|binding| binding.handle.0.clone()).collect();
+    let handles = bindings.into_iter().map(|binding| binding.handle.0).collect();
     // A decision's instant is cut like this, so that none lies before it.
     let now = lifecycle::as_of(app.clock.now(), None).timestamp();
     let held = app.store.roles_held(tenant, GRANTS_LIMIT).await?;
     // Of a tenant without people it would say the same of every role.
     let held = held.filter(|roles| !roles.is_empty()).map(|roles| roles.into_iter().map(|role| role.0).collect());
-    let facts = Facts { handles: Some(handles), held, now: Some(now) };
+    let facts = Facts { handles: Some(handles), unconfirmed, held, now: Some(now) };
     with_rules(app, tenant, files, |rules| rules.lint(facts)).await
 }
 

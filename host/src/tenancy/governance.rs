@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::crypto;
-use crate::model::{AccountId, GuardDirection, Hold, Instant, RoleId, Ruling, RulingKind, RulingState, TenantId};
+use crate::model::{AccountId, Actor, GuardDirection, Hold, Instant, RoleId, Ruling, RulingKind, RulingState, TenantId};
 use crate::store::ApiPrincipal;
-use crate::store::{AccountView, Answer, Answered, RulingQuery, StoreError};
+use crate::store::{AccountView, Answer, Answered, HeldPerson, StoreError};
 
 use super::TenancyError;
+use super::person::Person;
 
 /// The longest reason, in characters.
 pub const REASON_CHARS_LIMIT: usize = 1_000;
@@ -18,6 +19,10 @@ pub const OWNER_CHARS_LIMIT: usize = 200;
 pub const EXCEPTION_DAYS_LIMIT: i64 = 366;
 /// The most accounts that one request names.
 pub const ACCOUNTS_LIMIT: usize = 1_000;
+/// People of a hold who are looked at together.
+const PEOPLE_LOOKED_AT: i64 = 1_000;
+/// Holds that are closed together because nobody waits in them any more.
+const HOLDS_AT_ONCE: i64 = 100;
 
 /// An exception that is wanted.
 #[derive(Clone, Debug)]
@@ -192,6 +197,19 @@ pub async fn answer_hold(
     Ok((hold, people))
 }
 
+/// Closes holds in which nobody waits any more: the identity provider has put its people right, or they have left. Whether there may be more.
+///
+/// # Errors
+/// The store's.
+pub async fn close_resolved(app: &App) -> Result<bool, StoreError> {
+    let resolved = app.store.resolved_holds(HOLDS_AT_ONCE).await?;
+    let (actor, at) = (Actor { kind: "worker".into(), id: "resolved".into() }, app.clock.now());
+    for (tenant, hold) in &resolved {
+        app.store.close_resolved(tenant, hold, &actor, at).await?;
+    }
+    Ok(i64::try_from(resolved.len()).is_ok_and(|found| found == HOLDS_AT_ONCE))
+}
+
 /// Somebody who is in a hold gives themselves nothing by answering it.
 async fn refuse_if_in(
     app: &Arc<App>,
@@ -200,24 +218,20 @@ async fn refuse_if_in(
     hold: &Hold,
     accounts: Option<&[AccountId]>,
 ) -> Result<(), TenancyError> {
-    let Some(person) = &who.scope.person else { return Ok(()) };
-    let Some(own) = app.store.account(tenant, person).await? else { return Ok(()) };
-    if accounts.is_some_and(|accounts| !accounts.contains(&own.account.id)) {
-        return Ok(());
+    let Some(name) = &who.scope.person else { return Ok(()) };
+    let answered = |held: &&HeldPerson| accounts.is_none_or(|accounts| accounts.contains(&held.account));
+    let mut after = None;
+    loop {
+        let people = app.store.people_in_hold(tenant, &hold.id, after.as_ref(), PEOPLE_LOOKED_AT).await?;
+        if people.iter().filter(answered).any(|held| Person::from(held).goes_by(name)) {
+            let why = "nobody answers a hold that they are in themselves: leave your own account out, or ask somebody else";
+            return Err(TenancyError::Forbidden(why.into()));
+        }
+        match people.last() {
+            Some(last) => after = Some(last.account.clone()),
+            None => return Ok(()),
+        }
     }
-    let query = RulingQuery {
-        account: Some(own.account.id),
-        hold: Some(hold.id.clone()),
-        state: Some(RulingState::Open),
-        limit: 1,
-        ..RulingQuery::default()
-    };
-    if app.store.rulings(tenant, &query).await?.is_empty() {
-        return Ok(());
-    }
-    Err(TenancyError::Forbidden(
-        "nobody answers a hold that they are in themselves: leave your own account out, or ask somebody else".into(),
-    ))
 }
 
 /// The account that a ruling is about.
@@ -227,18 +241,11 @@ pub(super) async fn account_of(app: &Arc<App>, tenant: &TenantId, ruling: &Rulin
 
 /// The floor: a token that names a person gives that person nothing.
 pub(super) fn not_for_oneself(who: &ApiPrincipal, view: &AccountView, does: &str) -> Result<(), TenancyError> {
-    let Some(person) = &who.scope.person else { return Ok(()) };
-    let account = &view.account;
-    if is_person(person, &account.id, account.user_name.as_deref(), account.profile["email"].as_str()) {
+    let Some(name) = &who.scope.person else { return Ok(()) };
+    if Person::from(view).goes_by(name) {
         return Err(TenancyError::Forbidden(format!("nobody {does}: ask somebody else")));
     }
     Ok(())
-}
-
-/// Whether a name that somebody goes by is that of an account: its id, its login name or its address.
-pub(super) fn is_person(name: &str, account: &AccountId, user_name: Option<&str>, email: Option<&str>) -> bool {
-    let key = crate::model::collision_key(name);
-    user_name.into_iter().chain(email).chain([account.as_str()]).any(|own| crate::model::collision_key(own) == key)
 }
 
 /// Whether people's own words are some, printable, and no more than `most` characters.

@@ -140,11 +140,16 @@ pub async fn erase_retained(app: &Arc<App>, tenant: &TenantId) -> Result<(), Sto
     }
 }
 
-/// How long the active revision keeps removed accounts: its `tenant.toml` alone is read.
+/// How long the active revision keeps removed accounts.
 async fn retain_days(app: &App, tenant: &TenantId) -> Result<Option<u32>, StoreError> {
+    Ok(active_settings(app, tenant).await?.and_then(|settings| revision::retain_days(&settings)))
+}
+
+/// The active revision's `tenant.toml`, which is read alone: nobody builds a revision to know a number.
+pub(super) async fn active_settings(app: &App, tenant: &TenantId) -> Result<Option<Vec<u8>>, StoreError> {
     let Some(hash) = app.store.tenant(tenant).await?.and_then(|tenant| tenant.active_revision) else { return Ok(None) };
     let digests = app.store.revision_digests(tenant, &hash).await?.unwrap_or_default();
     let Some(digest) = digests.get(revision::SETTINGS) else { return Ok(None) };
-    let contents = app.store.contents(tenant, std::slice::from_ref(digest), SETTINGS_BYTES_LIMIT).await?.unwrap_or_default();
-    Ok(contents.get(digest).and_then(|settings| revision::retain_days(settings)))
+    let mut contents = app.store.contents(tenant, std::slice::from_ref(digest), SETTINGS_BYTES_LIMIT).await?.unwrap_or_default();
+    Ok(contents.remove(digest))
 }

@@ -10,17 +10,19 @@ use std::sync::Arc;
 use crate::app::App;
 use crate::crypto;
 use crate::model::{
-    AccountId, Actor, Evidence, Instant, Review, ReviewCounts, ReviewDecision, ReviewPlan, ReviewState, ReviewerSource, Reviewers,
-    TenantId, collision_key,
+    AccountId, Actor, Evidence, Instant, Review, ReviewCounts, ReviewDecision, ReviewPlan, ReviewSettings, ReviewState, ReviewerSource,
+    Reviewers, TenantId, collision_key,
 };
 use crate::policies::Role;
+use crate::revision;
 use crate::store::{
     Candidate, EarlyClose, Filling, LINES_AT_ONCE_LIMIT, LineQuery, LineView, LinesDecided, LinesReassigned, NewReviewLine, OpeningPage,
     StoreError,
 };
 
 use super::TenancyError;
-use super::governance::{EXCEPTION_DAYS_LIMIT, OWNER_CHARS_LIMIT, is_person, sound};
+use super::governance::{EXCEPTION_DAYS_LIMIT, OWNER_CHARS_LIMIT, sound};
+use super::person::{Person, same_name};
 
 /// The longest reason of a decision, in characters: it becomes a part of an exception's.
 pub const DECISION_CHARS_LIMIT: usize = 500;
@@ -40,6 +42,10 @@ const SHORTEST_SECONDS: i64 = 3_600;
 const PEOPLE_PER_STEP: i64 = 100;
 /// Lines of one step of closing: each may become an exception, and its person is decided again.
 const LINES_PER_STEP: i64 = 200;
+/// Lines that one step of forgetting removes.
+const LINES_FORGOTTEN: i64 = 1_000;
+/// Reviews whose end is looked up together.
+const REVIEWS_AT_ONCE: i64 = 50;
 /// For how long a claim keeps other processes away: longer than a step takes at its slowest.
 const LEASE_SECONDS: i64 = 60;
 
@@ -188,7 +194,7 @@ async fn lines_of(app: &Arc<App>, tenant: &TenantId, review: &str, lines: &[i64]
 }
 
 fn is_about(name: &str, view: &LineView) -> bool {
-    is_person(name, &view.line.account, view.line.user_name.as_deref(), view.email.as_deref())
+    Person::from(view).goes_by(name)
 }
 
 /// Says something about lines, as the person whom a token names; what was said before is replaced.
@@ -213,13 +219,13 @@ pub async fn decide(
         let why = format!("nobody reviews a role of their own: line {} is about you, have it reassigned", own.line.line);
         return Err(TenancyError::Forbidden(why));
     }
-    if let Some(other) = found.iter().find(|view| view.line.reviewer.as_deref().map(collision_key).as_ref() != Some(&key)) {
+    if let Some(other) = found.iter().find(|view| !view.line.reviewer.as_deref().is_some_and(|reviewer| same_name(reviewer, person))) {
         let reviewer = other.line.reviewer.as_deref().unwrap_or("nobody");
         let why = format!("line {} is for {reviewer} to decide: have it reassigned to you first", other.line.line);
         return Err(TenancyError::Forbidden(why));
     }
     let fallback = &review.plan.fallback;
-    let goes_on = said.decision == ReviewDecision::DontKnow && collision_key(fallback) != key;
+    let goes_on = said.decision == ReviewDecision::DontKnow && !same_name(fallback, person);
     let handed = found.iter().filter(|_| goes_on).map(|view| (view.line.line, Some(fallback.clone()).filter(|name| !is_about(name, view))));
     let decided = LinesDecided {
         handed: handed.collect(),
@@ -309,6 +315,31 @@ pub async fn work_next(app: &Arc<App>) -> Result<bool, StoreError> {
     Ok(true)
 }
 
+/// Removes closed reviews whose time is over, in bounded steps.
+///
+/// # Errors
+/// The store's.
+pub async fn forget(app: &App, tenant: &TenantId) -> Result<(), StoreError> {
+    let now = app.clock.now();
+    let days_ago = |days: u32| now.plus_seconds(-i64::from(days) * 86_400);
+    // Most tenants have none that is old enough by any setting, and their settings need not be read.
+    if app.store.forgettable_reviews(tenant, days_ago(ReviewSettings::KEEP_DAYS.0), 1).await?.is_empty() {
+        return Ok(());
+    }
+    let settings = super::processes::active_settings(app, tenant).await?;
+    let days = settings.map_or_else(|| ReviewSettings::default().keep_days, |settings| revision::review_keep_days(&settings));
+    let actor = Actor { kind: "worker".into(), id: "retention".into() };
+    loop {
+        let over = app.store.forgettable_reviews(tenant, days_ago(days), REVIEWS_AT_ONCE).await?;
+        for review in &over {
+            while app.store.forget_review(tenant, review, LINES_FORGOTTEN, &actor, now).await? {}
+        }
+        if over.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
 async fn open_step(app: &Arc<App>, tenant: &TenantId, id: &str, now: Instant) -> Result<(), StoreError> {
     let Some(page) = app.store.review_page(tenant, id, PEOPLE_PER_STEP).await? else { return Ok(()) };
     let known = super::active_revision(app, tenant).await?;
@@ -351,7 +382,8 @@ fn reviewer(
     role: Option<&Role>,
     manager: Option<&(AccountId, String)>,
 ) -> (Option<String>, ReviewerSource) {
-    let is_other = |name: &&String| !is_person(name, &held.account, held.user_name.as_deref(), held.email.as_deref());
+    let person = Person { account: &held.account, user_name: held.user_name.as_deref(), email: held.email.as_deref() };
+    let is_other = |name: &&String| !person.goes_by(name);
     let owner = || role.and_then(|role| role.owner.as_ref()).filter(is_other).map(|owner| (owner.clone(), ReviewerSource::RoleOwner));
     let first = match plan.reviewers {
         // The identity provider says who the manager is: it is not to say who reviews what matters most.

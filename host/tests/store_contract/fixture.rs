@@ -203,7 +203,7 @@ impl Through<'_> {
         let outcome = PersonOutcome { effect: Effect { account: Some(account(name)), ..Effect::default() }, ..outcome(&id, 0) };
         let document = user_document(name);
         let events = vec![personal_event("account.created", &account(name).id, name)];
-        Change { write: Some(ResourceWrite::CreateUser { id, document, revives: false }), persons: vec![outcome], events, ..self.change() }
+        Change { write: Some(ResourceWrite::CreateUser { id, document, revives: None }), persons: vec![outcome], events, ..self.change() }
     }
 
     /// Creates a user and returns its id.

@@ -102,7 +102,7 @@ async fn columns_answer_filters(fixture: Fixture) {
     here.create_user("bob").await;
     let mut inactive = here.creation("eve");
     let eve = json!({"userName": "Eve", "displayName": "Straße", "active": false, "emails": [{"value": "EVE@example.com"}]});
-    inactive.write = Some(ResourceWrite::CreateUser { id: "user-eve".into(), document: document(eve), revives: false });
+    inactive.write = Some(ResourceWrite::CreateUser { id: "user-eve".into(), document: document(eve), revives: None });
     here.commit(Change { at: START.plus_seconds(1), ..inactive }).await.unwrap();
     here.create_group("bob", &[]).await;
 
@@ -185,7 +185,7 @@ async fn populate(here: &Through<'_>) {
         body.insert("userName".into(), json!(format!("{}{number}", pick(number))));
         let mut change = here.creation(&format!("p{number:02}"));
         let id = format!("user-p{number:02}");
-        change.write = Some(ResourceWrite::CreateUser { id: id.as_str().into(), document: document(Value::Object(body)), revives: false });
+        change.write = Some(ResourceWrite::CreateUser { id: id.as_str().into(), document: document(Value::Object(body)), revives: None });
         // A few microseconds apart: clients see milliseconds.
         let at = rolecall::model::Instant(START.0 + i64::try_from(number).unwrap() * 300);
         here.commit(Change { at, ..change }).await.unwrap();

@@ -31,6 +31,7 @@ mod postgres_only;
 mod races;
 mod records;
 mod removal;
+mod reviews;
 mod rulings;
 mod sealed;
 mod sqlite_only;

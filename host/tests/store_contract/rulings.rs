@@ -14,6 +14,7 @@ store_contract_suite!(
     a_person_is_counted_once,
     an_unguarded_connection_is_not_counted,
     an_answer_marks_its_people_and_closes_the_hold,
+    a_hold_that_is_resolved_is_closed_once,
     exceptions_are_made_once_and_ended,
     changes_at_once_do_not_pass_together,
 );
@@ -179,6 +180,40 @@ async fn an_answer_marks_its_people_and_closes_the_hold(fixture: Fixture) {
     let newest = fixture.store.holds(&fixture.tenant, None, None, 1).await.unwrap();
     let others = fixture.store.holds(&fixture.tenant, None, Some(&newest[0].id), 10).await.unwrap();
     assert_eq!(others.len(), 1);
+}
+
+async fn a_hold_that_is_resolved_is_closed_once(fixture: Fixture) {
+    let here = fixture.here();
+    let users = here.create_users("u", 3).await;
+    for user in &users {
+        lose(&here, user, START).await;
+    }
+    let hold = fixture.store.holds(&fixture.tenant, None, None, 1).await.unwrap().remove(0);
+    let people = fixture.store.people_in_hold(&fixture.tenant, &hold.id, None, 10).await.unwrap();
+    let names: Vec<_> = people.iter().map(|held| held.user_name.as_deref().unwrap()).collect();
+    assert_eq!(names, ["u00001", "u00002"]);
+    let behind = fixture.store.people_in_hold(&fixture.tenant, &hold.id, Some(&people[0].account), 10).await.unwrap();
+    assert_eq!(behind, people[1..]);
+    assert!(fixture.store.resolved_holds(10).await.unwrap().is_empty());
+    let end = async |user: &ResourceId| {
+        let (revision, person) = (here.active().await, here.person(user).await);
+        let effect = Effect { end_rulings: person.rulings.iter().map(|ruling| ruling.id.clone()).collect(), ..Effect::default() };
+        let decided = PersonOutcome { effect, revision: revision.clone(), ..outcome(user, person.evaluation.input_version) };
+        here.commit(Change { persons: vec![decided], revision, ..here.change() }).await.unwrap();
+    };
+    end(&users[1]).await;
+    assert!(fixture.store.resolved_holds(10).await.unwrap().is_empty(), "somebody waits");
+    fixture.store.close_resolved(&fixture.tenant, &hold.id, &actor(), START).await.unwrap();
+    assert_eq!(fixture.store.hold(&fixture.tenant, &hold.id).await.unwrap().unwrap().state, HoldState::Open);
+    end(&users[2]).await;
+    assert_eq!(fixture.store.resolved_holds(10).await.unwrap(), [(fixture.tenant.clone(), hold.id.clone())]);
+    for _ in 0..2 {
+        fixture.store.close_resolved(&fixture.tenant, &hold.id, &actor(), START).await.unwrap();
+    }
+    let closed = fixture.store.hold(&fixture.tenant, &hold.id).await.unwrap().unwrap();
+    assert_eq!((closed.state, closed.closed, closed.people), (HoldState::Closed, Some(START), 0));
+    assert!(fixture.store.resolved_holds(10).await.unwrap().is_empty());
+    assert_eq!(fixture.event_kinds().await.iter().filter(|kind| *kind == "hold.closed").count(), 1);
 }
 
 async fn exceptions_are_made_once_and_ended(fixture: Fixture) {

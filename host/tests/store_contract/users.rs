@@ -48,7 +48,7 @@ async fn user_names_are_unique_in_their_connection(fixture: Fixture) {
     here.create_user("ana").await;
     let mut twin = here.creation("twin");
     let shouted = document(json!({"userName": "ANA@EXAMPLE.COM"}));
-    twin.write = Some(ResourceWrite::CreateUser { id: "user-twin".into(), document: shouted, revives: false });
+    twin.write = Some(ResourceWrite::CreateUser { id: "user-twin".into(), document: shouted, revives: None });
     let taken = here.commit(twin.clone()).await;
     assert!(matches!(taken, Err(StoreError::Taken { attribute: "userName" })), "{taken:?}");
     let bob = here.create_user("bob").await;
@@ -67,7 +67,7 @@ async fn external_ids_are_not_unique(fixture: Fixture) {
     for name in ["ana", "bob"] {
         let mut change = here.creation(name);
         let document = document(json!({"userName": name, "externalId": "same"}));
-        change.write = Some(ResourceWrite::CreateUser { id: name.into(), document, revives: false });
+        change.write = Some(ResourceWrite::CreateUser { id: name.into(), document, revives: None });
         change.persons[0].user = name.into();
         here.commit(change).await.unwrap();
     }
@@ -205,7 +205,7 @@ async fn a_deleted_user_is_gone_and_its_name_free(fixture: Fixture) {
     assert!(matches!(again, Err(StoreError::Missing("user"))), "{again:?}");
     // A new person of that name: SCIM name and account name are free.
     let mut change = here.creation("ana");
-    change.write = Some(ResourceWrite::CreateUser { id: "user-new".into(), document: user_document("ana"), revives: false });
+    change.write = Some(ResourceWrite::CreateUser { id: "user-new".into(), document: user_document("ana"), revives: None });
     change.persons[0].user = "user-new".into();
     if let Some(account) = &mut change.persons[0].effect.account {
         account.id = "account-new".into();
@@ -221,7 +221,8 @@ async fn a_returning_user_revives_the_account_once(fixture: Fixture) {
     assert_eq!(revivable("ext-ana").await, None, "the account is in use");
     here.delete_user(&id).await;
     let removed = revivable("ext-ana").await.unwrap();
-    assert_eq!((removed.id.as_str(), removed.state), ("account-ana", AccountState::Removed));
+    assert_eq!((removed.account.id.as_str(), removed.account.state), ("account-ana", AccountState::Removed));
+    assert!(removed.grants.is_empty() && removed.rulings.is_empty());
     assert_eq!(revivable("ext-bob").await, None);
     let nowhere = fixture.store.revivable(&fixture.tenant, &ConnectionId::from("conn-2"), "ext-ana").await.unwrap();
     assert_eq!(nowhere, None);
@@ -229,7 +230,7 @@ async fn a_returning_user_revives_the_account_once(fixture: Fixture) {
         let mut change = here.creation("ana");
         let id = format!("user-returned-{number}");
         let document = document(json!({"userName": id, "externalId": "ext-ana"}));
-        change.write = Some(ResourceWrite::CreateUser { id: id.as_str().into(), document, revives: true });
+        change.write = Some(ResourceWrite::CreateUser { id: id.as_str().into(), document, revives: Some(START) });
         change.persons[0].user = id.as_str().into();
         change
     };

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rolecall::jobs;
 use rolecall_tests::tenant::{group, patch, text};
 use rolecall_tests::{Client, Connection, Database, Server, Tenant, on_both_databases};
 use serde_json::{Value, json};
@@ -171,6 +172,74 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// Of people who were deleted as well: given back as they were for a time, with nothing erased, and decided afresh when they come back.
+    async fn deleted_people_can_be_given_back(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").and_settings("[processes]\nretain_days = 1\n").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        let mut people = Vec::new();
+        for number in 0..10 {
+            people.push(entra.create_with(&format!("p{number}@acme.example"), json!({"externalId": format!("x{number}")})).await);
+        }
+        let ids: Vec<&str> = people.iter().map(String::as_str).collect();
+        entra.group("Engineering", &ids).await;
+        server.settle().await;
+        acme.guard(&entra).await;
+        for id in &people[..9] {
+            entra.scim.delete(&format!("/Users/{id}")).await.expect(204);
+        }
+        server.settle().await;
+        assert_eq!(holders(&acme, "developer").await, 1, "nobody who is deleted waits");
+        let hold = the_hold(&acme).await;
+        assert_eq!((text(&hold["direction"]), hold["people"].as_i64()), ("leavers".into(), Some(4)));
+        // Whoever can be given back is not erased meanwhile.
+        server.clock.advance_hours(26);
+        jobs::erase_retained(server.app()).await.expect("it runs");
+        let held = held_accounts(&acme, &hold).await;
+        let waiting = acme.account(&held[0]).await;
+        assert_eq!((text(&waiting["state"]), text(&waiting["grants"][0]["state"])), ("removed".into(), "dormant".into()));
+        assert!(waiting["user_name"].is_string(), "{waiting}");
+
+        let path = format!("/holds/{}", text(&hold["id"]));
+        let rejection = json!({"accounts": &held[..3], "reason": "a wrong filter", "owner": "iam@acme.example", "ends": in_days(&server, 2)});
+        acme.api.post(&format!("{path}/reject"), rejection).await.expect(200);
+        acme.api.post(&format!("{path}/release"), json!({"reason": "she did leave"})).await.expect(200);
+        server.settle().await;
+        assert_eq!(holders(&acme, "developer").await, 4, "three are back as they were");
+        let back = acme.account(&held[0]).await;
+        assert_eq!((text(&back["state"]), text(&back["note"]["code"]), &back["source"]), ("active".into(), "restored".into(), &Value::Null));
+        assert_eq!(acme.account(&held[3]).await["grants"], json!([]), "of whom somebody said that she left nothing is left");
+        let shown = acme.api.get(&format!("{path}/people?state=yes")).await.expect(200);
+        assert_eq!(shown["rulings"].as_array().map(Vec::len), Some(3), "standing differences");
+        // A role is kept away from somebody whom nothing evaluates, too.
+        let forbid = json!({"role": "developer", "effect": "forbid", "ends": in_days(&server, 5), "reason": "under review", "owner": "audit"});
+        acme.api.post(&format!("/accounts/{}/exceptions", held[1]), forbid).await.expect(201);
+        server.settle().await;
+        assert_eq!(holders(&acme, "developer").await, 3);
+
+        // The identity provider creates one of them again: the same account, decided afresh.
+        let name = text(&back["user_name"]);
+        let number = name.trim_start_matches('p').split('@').next().unwrap_or_default().to_owned();
+        entra.create_with(&name, json!({"externalId": format!("x{number}")})).await;
+        server.settle().await;
+        let revived = acme.account(&held[0]).await;
+        assert_eq!((text(&revived["state"]), &revived["note"], &revived["grants"]), ("active".into(), &Value::Null, &json!([])));
+        let events = acme.events(&server).await;
+        let of_them = |kind: &str| events.iter().filter(|event| event["kind"] == kind && text(&event["account"]) == held[0]).count();
+        assert_eq!((of_them("account.revived"), of_them("account.created")), (1, 1));
+
+        server.clock.advance_hours(49);
+        server.settle().await;
+        assert_eq!(holders(&acme, "developer").await, 1, "the exception is over");
+        let gone = acme.account(&held[2]).await;
+        assert_eq!((text(&gone["state"]), &gone["grants"]), ("removed".into(), &json!([])));
+        server.clock.advance_hours(25);
+        jobs::erase_retained(server.app()).await.expect("it runs");
+        assert_eq!(acme.account(&held[2]).await["user_name"], Value::Null, "and now its time counts");
+        assert_eq!(text(&acme.account(&held[0]).await["user_name"]), name);
+        server.stop().await;
+    }
+
     /// A whole group that goes, and an activation that takes a role from everybody, wait in holds of their own.
     async fn a_deleted_group_and_an_activation_wait(database: Database) {
         let server = Server::start(&database).await;
@@ -184,6 +253,10 @@ on_both_databases! {
         acme.activate(&server, server.tenant("acme").files()).await;
         server.settle().await;
         assert_eq!(the_resolved(&acme).await, 0, "going back resolves it");
+        let open = acme.api.get("/holds?state=open").await.expect(200);
+        assert_eq!(open["holds"], json!([]), "a hold in which nobody waits closes itself");
+        let closed = acme.events(&server).await.into_iter().filter(|event| event["kind"] == "hold.closed").collect::<Vec<_>>();
+        assert!(!closed.is_empty() && closed.iter().all(|event| event["data"]["why"] == "resolved" && event["actor"]["kind"] == "worker"), "{closed:?}");
         server.clock.advance_hours(25);
         entra.scim.delete(&format!("/Groups/{engineering}")).await.expect(204);
         server.settle().await;
@@ -207,6 +280,36 @@ on_both_databases! {
         acme.api.post(&format!("/holds/{}/release", text(&hold["id"])), json!({"reason": "planned"})).await.expect(200);
         server.settle().await;
         assert_eq!(holders(&acme, "reader").await, 20);
+        server.stop().await;
+    }
+
+    /// Whoever is in a hold gives themselves nothing by answering it, by whatever name their token calls them.
+    async fn nobody_answers_a_hold_that_they_are_in(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        let mut people = Vec::new();
+        for number in 0..7 {
+            people.push(entra.create_with(&format!("p{number}"), json!({"emails": [{"value": format!("mail{number}@acme.example")}]})).await);
+        }
+        server.settle().await;
+        acme.guard(&entra).await;
+        let ids: Vec<&str> = people.iter().map(String::as_str).collect();
+        entra.scim.post("/Groups", group("Staff", &ids)).await.expect(201);
+        server.settle().await;
+        let hold = the_hold(&acme).await;
+        let held = held_accounts(&acme, &hold).await;
+        let own = acme.account(&held[0]).await;
+        let (name, email) = (text(&own["user_name"]), text(&own["profile"]["email"]));
+        let path = format!("/holds/{}/release", text(&hold["id"]));
+        for known_as in [name.to_uppercase(), email.to_uppercase(), held[0].clone()] {
+            let refused = person(&server, &acme, &known_as).await.post(&path, json!({"reason": "mine"})).await.expect(403);
+            assert!(text(&refused["detail"]).contains("in themselves"), "{known_as}: {refused}");
+        }
+        // The others may be let through by them.
+        let others = json!({"reason": "the others", "accounts": &held[1..]});
+        person(&server, &acme, &email).await.post(&path, others).await.expect(200);
+        person(&server, &acme, "grace@acme.example").await.post(&path, json!({"reason": "theirs"})).await.expect(200);
         server.stop().await;
     }
 
@@ -318,6 +421,9 @@ permit (principal in Rolecall::Group::"guests", action == Rolecall::Action::"hol
         acme.api.post(&path, json!({"replaces": harmless})).await.expect(409);
         let listed = acme.api.get("/activations").await.expect(200);
         assert_eq!(text(&listed["activations"][0]["state"]), "held");
+        // The same person by another spelling is no second one.
+        let again = person(&server, &acme, "ADA@Acme.example").await;
+        again.post(&path, json!({"replaces": harmless})).await.expect(409);
         grace.post(&path, json!({"replaces": harmless})).await.expect(204);
         ada.post(&format!("/revisions/{harmless}/activate"), json!({"replaces": grave})).await.expect(204);
         server.stop().await;

@@ -235,6 +235,14 @@ on_both_databases! {
         };
         let unsigned = server.tenant("acme").with_probe().files();
         acme.api.put("/plugins/keys", json!({"required": true})).await.expect(422);
+        // Who may upload is not who says whose signatures count.
+        let made = server.operator.post("/tokens", json!({"tenant": "acme", "write": true})).await.expect(201);
+        let uploader = acme.api.with_token(made["token"].as_str());
+        let public_key = std::fs::read_to_string(path("other.pub")).expect("it can be read");
+        uploader.post("/plugins/keys", json!({"name": "mine", "public_key": public_key})).await.expect(403);
+        uploader.put("/plugins/keys", json!({"required": false})).await.expect(403);
+        uploader.delete("/plugins/keys/any").await.expect(403);
+        assert_eq!(uploader.get("/plugins/keys").await.expect(200)["required"], json!(false));
         let (done, added, error) = run(&["key", "add", "release", &path("release.pub")]).await;
         assert!(done, "{error}");
         let (done, _, error) = run(&["key", "require"]).await;

@@ -1,7 +1,7 @@
 //! Rate limits: whoever asks for too much waits, and nobody else does.
 
 use rolecall::rate::Rate;
-use rolecall_tests::{Answer, Client, Database, Server, on_both_databases};
+use rolecall_tests::{Answer, Client, Database, Server, Tenant, on_both_databases};
 
 /// Sends requests until one is one too many; there are never as many as this.
 const FLOOD: usize = 500;
@@ -20,6 +20,7 @@ on_both_databases! {
         // Whoever leaves leaves, whatever another connection does.
         okta.deactivate(&ada).await;
         assert_eq!(acme.state("ada@acme.example").await, "suspended");
+        assert_eq!(turned_away(&acme, &entra.id).await, [(429, 1)]);
         server.clock.advance_seconds(wait);
         entra.scim.get("/Users").await.expect(200);
         server.stop().await;
@@ -62,10 +63,22 @@ on_both_databases! {
         assert_eq!(acme.state("ada@acme.example").await, "suspended");
         let listed = acme.api.get("/connections").await.expect(200);
         assert!(listed["connections"][0]["wrong_credentials"].as_i64() >= Some(200), "{listed}");
+        let counted = listed["connections"][0]["wrong_credentials"].as_i64().unwrap_or(0);
+        assert_eq!(turned_away(&acme, &entra.id).await, [(401, counted)], "in the log they are one entry");
         server.clock.advance_seconds(60);
         wrong.get("/Users").await.expect_scim_error(401, None);
+        assert_eq!(turned_away(&acme, &entra.id).await.len(), 2, "a second later another");
         server.stop().await;
     }
+}
+
+/// Status and number of the requests that the provisioning log says were turned away.
+async fn turned_away(acme: &Tenant, connection: &str) -> Vec<(i64, i64)> {
+    let log = acme.api.get(&format!("/connections/{connection}/log")).await.expect(200);
+    let entries = log["entries"].as_array().cloned().unwrap_or_default();
+    let number = |value: &serde_json::Value| value.as_i64().unwrap_or(-1);
+    let at_the_door = entries.iter().filter(|entry| entry["method"] == "*");
+    at_the_door.map(|entry| (number(&entry["status"]), number(&entry["operations"]["refused"]))).collect()
 }
 
 async fn flood(client: &Client) -> Answer {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rolecall::crypto::signature::{SigningKey, VerifyingKey};
+use rolecall::jobs;
 use rolecall::model::Instant;
 use rolecall::tenancy::reviews;
 use rolecall::tenancy::reviews::export::{Invalid, verify};
@@ -184,7 +185,8 @@ on_both_databases! {
         assert!(reminders().await.is_empty());
         server.clock.advance_hours(25);
         let sent = reminders().await;
-        assert_eq!((sent.len(), sent[0]["data"]["undecided"].as_i64()), (1, Some(1)));
+        assert_eq!((sent.len(), sent[0]["data"]["undecided"].as_i64()), (1, Some(1)), "one reviewer has something left to say");
+        assert_eq!((text(&sent[0]["personal"]["reviewer"]), &sent[0]["data"]["reviewer"]), ("olga@acme.example".into(), &Value::Null));
         server.clock.advance_hours(20);
         assert_eq!(reminders().await.len(), 2);
         // Silence that counts is said so.
@@ -341,6 +343,21 @@ on_both_databases! {
             }
         }
         acme.api.get("/reviews/unknown/export").await.expect(404);
+        // Closed, it is kept and can be exported for its time, and then goes.
+        acme.api.post(&format!("/reviews/{id}/close"), json!({"reason": "done"})).await.expect(200);
+        server.settle().await;
+        let settings = "[reviews]\nkeep_days = 100\n";
+        acme.activate(&server, server.tenant("acme").and_settings(settings).files()).await;
+        for (days, status) in [(99, 200), (2, 404)] {
+            server.clock.advance_hours(days * 24);
+            jobs::forget_reviews(server.app()).await.expect("it runs");
+            let answer = acme.api.get(&format!("/reviews/{id}/export")).await;
+            assert_eq!(answer.status.as_u16(), status, "{answer:?}");
+            if status == 200 {
+                assert_eq!(verify(answer.text.as_bytes(), &key), Ok(1), "as good as on the first day");
+            }
+        }
+        assert!(kinds(&acme, &server).await.contains("review.forgotten"));
         server.stop().await;
     }
 }

@@ -35,8 +35,12 @@ fn catalogue() -> Vec<Role> {
 }
 
 fn facts() -> Facts {
-    let handles = ["staff", "sales", "admins"].map(str::to_owned);
-    Facts { handles: Some(BTreeSet::from(handles)), held: None, now: Some("2026-06-01T00:00:00Z".parse().unwrap()) }
+    Facts {
+        handles: Some(["staff", "sales", "admins", "auditors"].map(str::to_owned).into()),
+        unconfirmed: ["auditors".to_owned()].into(),
+        held: None,
+        now: Some("2026-06-01T00:00:00Z".parse().unwrap()),
+    }
 }
 
 /// (line, code) of what is found of policies; roles aside, which the cases don't all give.

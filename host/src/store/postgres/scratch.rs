@@ -11,6 +11,10 @@ use crate::crypto::{Keyring, SecretKey, random_id};
 /// The column of [`super::EXPLAIN`]'s answer that holds the plan.
 pub(in super::super) const PLAN: &str = "QUERY PLAN";
 
+/// Each table with each of its columns.
+pub(in super::super) const COLUMNS: &str =
+    "SELECT table_name::text, column_name::text FROM information_schema.columns WHERE table_schema = current_schema()";
+
 /// What becomes of a database that people were put into: its own housekeeping gathers statistics.
 pub(in super::super) const SETTLE: &[&str] = &["ANALYZE"];
 

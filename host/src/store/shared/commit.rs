@@ -179,6 +179,8 @@ struct Committing<'a> {
     to_mark: BTreeMap<ResourceId, Cause>,
     /// Names that nobody has any more.
     freed: Vec<String>,
+    /// The name that somebody who comes back had, and has no longer.
+    let_go: Option<String>,
     /// What is written together with the events.
     batch: Batch,
     out: Committed,
@@ -199,6 +201,7 @@ impl<'a> Committing<'a> {
             deleted: None,
             to_mark: BTreeMap::new(),
             freed: Vec::new(),
+            let_go: None,
             batch: Batch::new(),
             out: Committed::default(),
         }
@@ -314,11 +317,23 @@ impl<'a> Committing<'a> {
         Ok(())
     }
 
-    async fn create_user(&mut self, id: ResourceId, document: &rolecall_scim::resource::Document, revives: bool) -> Result<()> {
+    async fn create_user(&mut self, id: ResourceId, document: &rolecall_scim::resource::Document, revives: Option<Instant>) -> Result<()> {
         let outcome = self.change.persons.iter().find(|outcome| outcome.user == id);
         let account = outcome.and_then(|outcome| outcome.effect.account.as_ref());
         let account = account.ok_or_else(|| StoreError::Corrupt("a user is created without an account".into()))?;
-        self.new = (!revives).then(|| account.id.clone());
+        self.new = revives.is_none().then(|| account.id.clone());
+        if let Some(read) = revives {
+            let (account, name_key) = (account.id.clone(), account.name_key.clone());
+            let stands: Option<(i64, Option<String>)> =
+                sqlx::query_as(concat!("SELECT modified, name_key FROM accounts WHERE tenant = $1 AND account = $2", for_update!()))
+                    .bind(self.tenant.as_str())
+                    .bind(account.as_str())
+                    .fetch_optional(&mut *self.conn)
+                    .await?;
+            // What becomes of it was computed from what was read.
+            let (_, had) = stands.filter(|(modified, _)| *modified == read.0).ok_or(StoreError::Conflict { what: "account" })?;
+            self.let_go = had.filter(|had| Some(had) != name_key.as_ref());
+        }
         let row = (ResourceKind::User, &id, document);
         resources::insert(self.conn, &mut self.batch, self.tenant, &self.connection, row, self.change.at).await?;
         self.out.version = Some(1);
@@ -487,6 +502,7 @@ impl<'a> Committing<'a> {
         }
         let writes: Vec<_> = standing.iter().filter_map(|outcome| outcome.effect.account.as_ref()).collect();
         self.freed = accounts::write(self.conn, &mut self.batch, self.tenant, &writes, at).await?;
+        self.freed.extend(self.let_go.take());
         let mut stamps = BTreeMap::new();
         for ((outcome, kept), account) in outcomes.into_iter().zip(kept).zip(of) {
             let Some(account) = account else { continue };

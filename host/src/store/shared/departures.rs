@@ -5,6 +5,7 @@ use sqlx::Row as _;
 
 use super::batch::Batch;
 use super::history::{self, Stamp};
+use super::personal;
 use super::rows::json;
 use super::{Conn, Scope, lock_revision, text_list};
 use crate::model::{AccountId, Actor, Instant, NewEvent, TenantId};
@@ -101,33 +102,7 @@ pub(super) async fn erase(conn: &mut Conn, scope: &Scope, accounts: &[AccountId]
     if erased.is_empty() {
         return Ok(0);
     }
-    let ids = || text_list(erased.iter().map(String::as_str));
-    for statement in [
-        concat!("DELETE FROM person_keys WHERE tenant = $1 AND ", any_of!("account", "$2")),
-        concat!("UPDATE rulings SET state = 'ended', reason = NULL, owner = NULL WHERE tenant = $1 AND ", any_of!("account", "$2")),
-        // Of a connection's log no more than a bounded number of entries is kept.
-        concat!(
-            "DELETE FROM provisioning_log WHERE tenant = $1 AND (connection, resource) IN (
-                 SELECT connection, id FROM deleted_resources WHERE tenant = $1 AND ",
-            any_of!("account", "$2"),
-            ")"
-        ),
-        concat!(
-            "DELETE FROM plugin_failures WHERE tenant = $1 AND (connection, resource) IN (
-                 SELECT connection, id FROM deleted_resources WHERE tenant = $1 AND ",
-            any_of!("account", "$2"),
-            ")"
-        ),
-        concat!(
-            "DELETE FROM plugin_lines WHERE tenant = $1 AND (connection, resource) IN (
-                 SELECT connection, id FROM deleted_resources WHERE tenant = $1 AND ",
-            any_of!("account", "$2"),
-            ")"
-        ),
-        concat!("UPDATE deleted_resources SET external_id = NULL WHERE tenant = $1 AND ", any_of!("account", "$2")),
-    ] {
-        sqlx::query(statement).bind(tenant.as_str()).bind(ids()).execute(&mut *conn).await?;
-    }
+    personal::erase(conn, tenant, &erased).await?;
     let events: Vec<NewEvent> = erased
         .iter()
         .map(|account| NewEvent {

@@ -39,8 +39,13 @@ pub(super) const KNOWN: &str = concat!(
     " AND ",
     any_of!("account", "$3")
 );
-/// The holds that are open.
-pub(super) const OPEN: &str = concat!("SELECT guard, hold FROM holds WHERE tenant = $1 AND state = 'open' AND ", any_of!("guard", "$2"));
+/// The holds that are open, locked: whoever joins one keeps it open.
+pub(super) const OPEN: &str = concat!(
+    "SELECT guard, hold FROM holds WHERE tenant = $1 AND state = 'open' AND ",
+    any_of!("guard", "$2"),
+    " ORDER BY guard",
+    for_update!()
+);
 /// As many people of a connection as matter.
 pub(super) const PEOPLE_OF_CONNECTION: &str =
     "SELECT count(*) FROM (SELECT 1 FROM links WHERE tenant = $1 AND connection = $2 LIMIT $3) AS people";

@@ -7,8 +7,8 @@ use sqlx::Row as _;
 
 use super::rows::{self, Row};
 use super::{Conn, groups, rulings, text_list};
-use crate::model::{Account, AccountId, AccountState, ConnectionId, Grant, ResourceId, RoleId, TenantId};
-use crate::store::{AccountView, Coverage, Person, Result};
+use crate::model::{AccountId, AccountState, ConnectionId, Grant, ResourceId, RoleId, TenantId};
+use crate::store::{AccountView, Coverage, Departed, Person, Result};
 
 /// People with all that evaluation reads, in the order of their ids.
 pub(super) async fn read(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, users: &[ResourceId]) -> Result<Vec<Person>> {
@@ -63,7 +63,7 @@ pub(super) async fn read(conn: &mut Conn, tenant: &TenantId, connection: &Connec
 }
 
 /// The grants of accounts, by role.
-async fn grants_of(conn: &mut Conn, tenant: &TenantId, accounts: &[&str]) -> Result<BTreeMap<AccountId, Vec<Grant>>> {
+pub(super) async fn grants_of(conn: &mut Conn, tenant: &TenantId, accounts: &[&str]) -> Result<BTreeMap<AccountId, Vec<Grant>>> {
     let found = sqlx::query(concat!(
         "SELECT account, role, state, reasons, since, deadline, revision, waits_for FROM grants WHERE tenant = $1 AND ",
         any_of!("account", "$2"),
@@ -80,21 +80,30 @@ async fn grants_of(conn: &mut Conn, tenant: &TenantId, accounts: &[&str]) -> Res
     Ok(grants)
 }
 
-/// The removed account of whoever had that external id last.
-pub(super) async fn revivable(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, external_id: &str) -> Result<Option<Account>> {
-    let row = sqlx::query(concat!(
-        "SELECT ",
-        account_columns!(),
-        " FROM deleted_resources d JOIN accounts a ON a.tenant = d.tenant AND a.account = d.account
-         WHERE d.tenant = $1 AND d.connection = $2 AND d.external_id = $3 AND a.state = 'removed'
-         ORDER BY d.deleted DESC, d.id DESC LIMIT 1"
-    ))
-    .bind(tenant.as_str())
-    .bind(connection.as_str())
-    .bind(external_id)
-    .fetch_optional(conn)
-    .await?;
-    row.as_ref().map(rows::account).transpose()
+/// The account of whoever had that external id last, where nobody has it now.
+pub(super) const REVIVABLE: &str = concat!(
+    "SELECT ",
+    account_columns!(),
+    " FROM deleted_resources d JOIN accounts a ON a.tenant = d.tenant AND a.account = d.account
+     WHERE d.tenant = $1 AND d.connection = $2 AND d.external_id = $3
+     AND NOT EXISTS (SELECT 1 FROM links l WHERE l.tenant = a.tenant AND l.account = a.account)
+     ORDER BY d.deleted DESC, d.id DESC LIMIT 1"
+);
+
+/// [`REVIVABLE`], with what is left of it.
+pub(super) async fn revivable(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    external_id: &str,
+) -> Result<Option<Departed>> {
+    let row = sqlx::query(REVIVABLE).bind(tenant.as_str()).bind(connection.as_str()).bind(external_id).fetch_optional(&mut *conn).await?;
+    let Some(row) = row else { return Ok(None) };
+    let account = rows::account(&row)?;
+    let ids = [account.id.as_str()];
+    let grants = grants_of(conn, tenant, &ids).await?.into_values().flatten().collect();
+    let rulings = rulings::of_accounts(conn, tenant, &ids).await?.into_values().flatten().collect();
+    Ok(Some(Departed { account, grants, rulings, holder: None }))
 }
 
 /// The account, other than `except`, that has the name.
@@ -216,14 +225,13 @@ pub(super) async fn count_pending(conn: &mut Conn, tenant: &TenantId) -> Result<
     Ok(sqlx::query_scalar(PENDING).bind(tenant.as_str()).fetch_one(conn).await?)
 }
 
+/// The roles of as many grants as matter.
+pub(super) const ROLES_HELD: &str =
+    "SELECT role, count(*) FROM (SELECT role FROM grants WHERE tenant = $1 LIMIT $2) AS some_grants GROUP BY role";
+
 /// The roles that are held; `None` where more than `most` grants would have to be read.
 pub(super) async fn roles_held(conn: &mut Conn, tenant: &TenantId, most: i64) -> Result<Option<BTreeSet<RoleId>>> {
-    let counted: Vec<(String, i64)> =
-        sqlx::query_as("SELECT role, count(*) FROM (SELECT role FROM grants WHERE tenant = $1 LIMIT $2) AS some_grants GROUP BY role")
-            .bind(tenant.as_str())
-            .bind(most.saturating_add(1))
-            .fetch_all(conn)
-            .await?;
+    let counted: Vec<(String, i64)> = sqlx::query_as(ROLES_HELD).bind(tenant.as_str()).bind(most.saturating_add(1)).fetch_all(conn).await?;
     let read: i64 = counted.iter().map(|(_, count)| count).sum();
     Ok((read <= most).then(|| counted.into_iter().map(|(role, _)| RoleId(role)).collect()))
 }

@@ -8,12 +8,12 @@ use super::super::scratch::{PLAN, SETTLE, is_scan, open};
 use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
 use super::{
-    Conn, Db, credentials, departures, groups, guard, history, journal, outbox, people, review_opening, reviews, revisions, rulings,
-    sealed, tenancy, text_list, trials, work,
+    Conn, Db, credentials, departed, departures, groups, guard, history, holds, journal, outbox, people, review_keeping, review_opening,
+    reviews, revisions, rulings, sealed, tenancy, text_list, trials, work,
 };
-use crate::model::{Instant, ReviewDecision, TenantId};
+use crate::model::{HoldState, Instant, ReviewDecision, RulingKind, RulingState, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
-use crate::store::{LineQuery, Store as _, Target};
+use crate::store::{LineQuery, RulingQuery, Store as _, Target};
 
 /// Tenants, each with users and groups: enough that going through a table costs more than an index.
 const SEED: &[&str] = &[
@@ -86,9 +86,9 @@ const SEED: &[&str] = &[
      FROM resources WHERE kind = 'user'",
     "INSERT INTO grants (tenant, account, role, state, reasons, since, revision)
      SELECT tenant, 'a' || id, 'role' || (created % 20), 'effective', '[]', 0, 'r' FROM resources WHERE kind = 'user'",
-    "INSERT INTO reviews (tenant, review, name, state, plan, opens, closes, created, created_kind, created_id, counts, reminded, cursor_part,
+    "INSERT INTO reviews (tenant, review, name, state, plan, opens, closes, closed, created, created_kind, created_id, counts, reminded, cursor_part,
                           cursor_after, due_at)
-     SELECT tenant, 'review' || id, 'x', 'closed', '{}', 0, 0, created, 'x', 'x', '{}', 0, 0, '', CASE WHEN created % 100 = 0 THEN created END
+     SELECT tenant, 'review' || id, 'x', 'closed', '{}', 0, 0, created, created, 'x', 'x', '{}', 0, 0, '', CASE WHEN created % 100 = 0 THEN created END
      FROM resources WHERE kind = 'group'",
     "INSERT INTO review_lines (tenant, review, line, account, role, reviewer, reviewer_key, decision, evidence)
      SELECT tenant, 'reviewg7', created, 'a' || id, 'role1', 'boss', 'boss' || (created % 50),
@@ -135,12 +135,26 @@ const CASES: &[Case] = &[
     (groups::UNBOUND_GROUP, As::Tenant, &[Text("t3"), Text(""), Number(1), Text("g7")], &[]),
     (people::ACCOUNT_BY_NAME, As::Tenant, &[Text("t3"), Text("name7")], &["accounts_user_name"]),
     (people::ACCOUNTS_IN_STATE, As::Tenant, &[Text("t3"), Text(""), Number(10), Text("held")], &["accounts_state"]),
+    (people::REVIVABLE, As::Tenant, &[Text("t3"), Text("t3c"), Text("x7")], &[]),
+    (departed::SETTLE_LATER, As::Tenant, &[Text("t3"), List(&["au7", "au8"]), Number(7)], &["rulings_account"]),
+    (departed::DUE_TENANTS, As::Platform, &[Number(100), Number(10)], &["rulings_settle"]),
+    (departed::DUE, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["rulings_settle"]),
+    (departed::LOCK, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["links_account"]),
+    (departed::SAID, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["rulings_account"]),
     (departures::DEPARTURES, As::Tenant, &[Text("t3"), Text("au7"), Number(10)], &["events_departures"]),
     (departures::DELIVERIES, As::Tenant, &[Text("t3"), List(&["u7", "u8"])], &[]),
     (departures::ERASABLE, As::Tenant, &[Text("t3"), Number(10), Number(10)], &["accounts_retained"]),
     (people::PENDING, As::Tenant, &[Text("t3")], &["evaluations_pending"]),
+    (people::ROLES_HELD, As::Tenant, &[Text("t3"), Number(100)], &["grants"]),
     (rulings::OF_ACCOUNTS, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["rulings_account"]),
+    (rulings::BY_ID, As::Tenant, &[Text("t3"), Text("lu7")], &["rulings"]),
+    (rulings::SAID_ALREADY, As::Tenant, &[Text("t3"), Text("au7"), Text("r1")], &["rulings_account"]),
+    (rulings::PEOPLE_OF_ACCOUNTS, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["links_account"]),
+    (rulings::REMIND, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["rulings_remind"]),
     (rulings::DUE_REMINDERS, As::Platform, &[Number(100), Number(10)], &["rulings_remind"]),
+    (holds::EMPTY, As::Platform, &[Number(10)], &["holds_open", "rulings_waiting"]),
+    (holds::CLOSE, As::Tenant, &[Text("t3"), Text("hg7"), Number(0)], &["rulings_waiting"]),
+    (holds::PEOPLE, As::Tenant, &[Text("t3"), Text("hg7"), Text("au7"), Number(10)], &["rulings_waiting"]),
     (guard::WINDOWS, As::Tenant, &[Text("t3"), List(&["losses/role/r7"]), Number(0)], &[]),
     (guard::COUNTED, As::Tenant, &[Text("t3"), List(&["losses/role/r7"]), Number(0)], &["guard_people"]),
     (guard::KNOWN, As::Tenant, &[Text("t3"), List(&["losses/role/r7"]), List(&["au7"]), Number(0)], &["guard_people"]),
@@ -166,11 +180,18 @@ const CASES: &[Case] = &[
     (review_opening::PEOPLE, As::Tenant, &[Text("t3"), Text("t3c"), Text("u7"), Number(100)], &[]),
     (review_opening::HELD, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["links_account"]),
     (review_opening::HELD_OF_ROLES, As::Tenant, &[Text("t3"), List(&["au7", "au8"]), List(&["role7"])], &["links_account"]),
+    (review_opening::PEERS, As::Tenant, &[Text("t3"), List(&["role7"]), Number(101)], &["grants_role"]),
+    (review_opening::IN_USE, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["accounts"]),
     (review_opening::BY_ID, As::Tenant, &[Text("t3"), List(&["t3c"]), List(&["u7", "u8"])], &[]),
     (review_opening::BY_EXTERNAL_ID, As::Tenant, &[Text("t3"), List(&["t3c"]), List(&["x7", "x8"])], &["resources_external_id"]),
     (reviews::DUE, As::Platform, &[Number(100)], &["reviews_due"]),
     (reviews::NEWEST, As::Tenant, &[Text("t3"), Number(10)], &["reviews_newest"]),
     (reviews::NEWEST_BEHIND, As::Tenant, &[Text("t3"), Number(10), Text("reviewg7")], &["reviews_newest"]),
+    (review_keeping::REVIEWERS, As::Tenant, &[Text("t3"), Text("reviewg7"), Text("boss7"), Number(10)], &["review_lines_reviewer"]),
+    (review_keeping::NOBODYS, As::Tenant, &[Text("t3"), Text("reviewg7")], &["review_lines_"]),
+    (review_keeping::ACCOUNTS, As::Tenant, &[Text("t3"), List(&["name7", "name8"])], &["accounts_name_key"]),
+    (review_keeping::FORGETTABLE, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["reviews_closed"]),
+    (review_keeping::FORGET_LINES, As::Tenant, &[Text("t3"), Text("reviewg7"), Number(10)], &["review_lines"]),
     (reviews::NEXT_LINES, As::Tenant, &[Text("t3"), Text("reviewg7"), Number(7), Number(100)], &[]),
     (work::DUE_TENANTS, As::Platform, &[Number(100), Number(10)], &["evaluations_due"]),
     (work::DUE_PEOPLE, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["evaluations_due"]),
@@ -272,6 +293,34 @@ async fn lines_of_reviews_are_found_by_their_indexes() {
         let explain = reviews::select_lines(EXPLAIN, &tenant, "reviewg7", &query);
         let plan = plan(&mut store.read_one(&tenant).await.unwrap(), explain, &[]).await;
         check(&format!("{query:?}"), &plan, &[index]);
+    }
+}
+
+#[tokio::test]
+async fn rulings_and_holds_are_listed_by_their_indexes() {
+    let (store, _scratch) = seeded().await;
+    let tenant = TenantId::from("t3");
+    let query = || RulingQuery { limit: 100, ..RulingQuery::default() };
+    let cases = [
+        (RulingQuery { kind: Some(RulingKind::Approval), state: Some(RulingState::Open), ..query() }, "rulings_kind"),
+        (RulingQuery { kind: Some(RulingKind::Loss), after: Some("lu7".into()), ..query() }, "rulings_kind"),
+        (RulingQuery { account: Some("au7".into()), ..query() }, "rulings_account"),
+        (RulingQuery { hold: Some("hg7".into()), state: Some(RulingState::Open), account: Some("au7".into()), ..query() }, "rulings_"),
+    ];
+    for (query, index) in cases {
+        let explain = rulings::select(EXPLAIN, &tenant, &query);
+        let plan = plan(&mut store.read_one(&tenant).await.unwrap(), explain, &[]).await;
+        check(&format!("{query:?}"), &plan, &[index]);
+    }
+    for (state, after, index) in [
+        (None, None, "holds_newest"),
+        (None, Some("hg7"), "holds_newest"),
+        (Some(HoldState::Open), None, "holds_"),
+        (Some(HoldState::Closed), Some("hg7"), "holds_newest"),
+    ] {
+        let explain = holds::select_holds(EXPLAIN, &tenant, state, after, 100);
+        let plan = plan(&mut store.read_one(&tenant).await.unwrap(), explain, &[]).await;
+        check(&format!("{state:?} {after:?}"), &plan, &[index, "rulings_waiting"]);
     }
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sqlx::{QueryBuilder, Row as _};
 
 use super::rows::Row;
-use super::{Backend, Conn, Db, failures, has_nul, lines, signing, text_list};
+use super::{Backend, Conn, Db, failures, has_nul, lines, personal, signing, text_list};
 use crate::model::{Actor, CallInput, ConnectionId, Instant, ResourceId, TenantId};
 use crate::store::records::{
     Asked, Failure, FailureBounds, FailureQuery, Line, LineQuery, NewFailure, PluginKey, PluginRecords, SigningRules,
@@ -76,24 +76,16 @@ pub(super) async fn of_the_living<'a, T>(
 
 /// Nothing of a person remains who is deleted.
 pub(super) async fn forget_person(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, user: &ResourceId) -> Result<()> {
-    for statement in [
-        "DELETE FROM plugin_failures WHERE tenant = $1 AND connection = $2 AND resource = $3",
-        "DELETE FROM plugin_lines WHERE tenant = $1 AND connection = $2 AND resource = $3",
-    ] {
-        sqlx::query(statement).bind(tenant.as_str()).bind(connection.as_str()).bind(user.as_str()).execute(&mut *conn).await?;
+    for statement in personal::OF_USER {
+        sqlx::query(*statement).bind(tenant.as_str()).bind(connection.as_str()).bind(user.as_str()).execute(&mut *conn).await?;
     }
     Ok(())
 }
 
 /// What was written while its person was being deleted: neither of the two saw the other.
 async fn forget_the_gone(conn: &mut Conn, tenant: &TenantId) -> Result<()> {
-    for statement in [
-        "DELETE FROM plugin_failures WHERE tenant = $1 AND EXISTS (SELECT 1 FROM deleted_resources d WHERE d.tenant = $1
-             AND d.connection = plugin_failures.connection AND d.id = plugin_failures.resource)",
-        "DELETE FROM plugin_lines WHERE tenant = $1 AND EXISTS (SELECT 1 FROM deleted_resources d WHERE d.tenant = $1
-             AND d.connection = plugin_lines.connection AND d.id = plugin_lines.resource)",
-    ] {
-        sqlx::query(statement).bind(tenant.as_str()).execute(&mut *conn).await?;
+    for statement in personal::OF_THE_GONE {
+        sqlx::query(*statement).bind(tenant.as_str()).execute(&mut *conn).await?;
     }
     Ok(())
 }

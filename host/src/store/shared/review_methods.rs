@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Backend, Conn, give_up, has_nul, is_lost, review_opening, reviews};
+use super::{Backend, Conn, give_up, has_nul, is_lost, review_keeping, review_opening, reviews};
 use crate::model::{Actor, Instant, Review, TenantId};
 use crate::store::{EarlyClose, Filling, LineQuery, LineView, LinesDecided, LinesReassigned, OpeningPage, Result, Reviews, StoreError};
 
@@ -50,7 +50,7 @@ impl Reviews for Backend {
 
     async fn remind_of_review(&self, tenant: &TenantId, review: &str, at: Instant) -> Result<()> {
         let (scope, review) = (self.scope(tenant), known(review)?);
-        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { reviews::remind(conn, &scope, &review, at).await })).await
+        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { review_keeping::remind(conn, &scope, &review, at).await })).await
     }
 
     async fn decide_lines(&self, tenant: &TenantId, review: &str, decided: &LinesDecided) -> Result<()> {
@@ -76,6 +76,18 @@ impl Reviews for Backend {
         let (scope, review) = (self.scope(tenant), known(review)?);
         self.write(tenant, move |conn: &mut Conn| Box::pin(async move { reviews::close_step(conn, &scope, &review, limit, at).await }))
             .await
+    }
+
+    async fn forgettable_reviews(&self, tenant: &TenantId, closed_before: Instant, limit: i64) -> Result<Vec<String>> {
+        read_once!(self.read_one(tenant), conn => review_keeping::forgettable(conn, tenant, closed_before, limit))
+    }
+
+    async fn forget_review(&self, tenant: &TenantId, review: &str, lines: i64, actor: &Actor, at: Instant) -> Result<bool> {
+        let (scope, review, actor) = (self.scope(tenant), known(review)?, actor.clone());
+        self.write(tenant, move |conn: &mut Conn| {
+            Box::pin(async move { review_keeping::forget(conn, &scope, &review, lines, &actor, at).await })
+        })
+        .await
     }
 
     async fn review_lines(&self, tenant: &TenantId, review: &str, query: &LineQuery) -> Result<Vec<LineView>> {

@@ -120,22 +120,21 @@ fn candidate(row: &Row) -> Result<Candidate> {
 }
 
 /// How many hold each role, as far as it matters.
+pub(super) const PEERS: &str = concat!(
+    "SELECT wanted.item, (SELECT count(*) FROM (SELECT 1 FROM grants g WHERE g.tenant = $1 AND g.role = wanted.item
+         AND g.state IN ('effective', 'retained') LIMIT $3) AS some_holders) FROM ",
+    items_of!("$2"),
+    " AS wanted"
+);
+
+/// [`PEERS`].
 async fn holders(conn: &mut Conn, tenant: &TenantId, candidates: &[Candidate]) -> Result<BTreeMap<RoleId, i64>> {
     let roles: BTreeSet<&str> = candidates.iter().map(|held| held.grant.role.as_str()).collect();
     if roles.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let found: Vec<(String, i64)> = sqlx::query_as(concat!(
-        "SELECT wanted.item, (SELECT count(*) FROM (SELECT 1 FROM grants g WHERE g.tenant = $1 AND g.role = wanted.item
-             AND g.state IN ('effective', 'retained') LIMIT $3) AS some_holders) FROM ",
-        items_of!("$2"),
-        " AS wanted"
-    ))
-    .bind(tenant.as_str())
-    .bind(text_list(roles))
-    .bind(PEERS_LIMIT + 1)
-    .fetch_all(conn)
-    .await?;
+    let found: Vec<(String, i64)> =
+        sqlx::query_as(PEERS).bind(tenant.as_str()).bind(text_list(roles)).bind(PEERS_LIMIT + 1).fetch_all(conn).await?;
     Ok(found.into_iter().map(|(role, count)| (RoleId(role), count)).collect())
 }
 
@@ -158,6 +157,12 @@ pub(super) const BY_EXTERNAL_ID: &str = concat!(
     " AND ",
     any_of!("r.external_id", "$3"),
     " GROUP BY r.connection, r.external_id"
+);
+
+/// The login names of accounts in use.
+pub(super) const IN_USE: &str = concat!(
+    "SELECT account, user_name FROM accounts WHERE tenant = $1 AND state = 'active' AND user_name IS NOT NULL AND ",
+    any_of!("account", "$2")
 );
 
 /// The accounts in use that the managers stand for.
@@ -192,14 +197,7 @@ async fn managers(
     if ids.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let in_use: Vec<(String, String)> = sqlx::query_as(concat!(
-        "SELECT account, user_name FROM accounts WHERE tenant = $1 AND state = 'active' AND user_name IS NOT NULL AND ",
-        any_of!("account", "$2")
-    ))
-    .bind(tenant.as_str())
-    .bind(text_list(ids))
-    .fetch_all(conn)
-    .await?;
+    let in_use: Vec<(String, String)> = sqlx::query_as(IN_USE).bind(tenant.as_str()).bind(text_list(ids)).fetch_all(conn).await?;
     let in_use: BTreeMap<String, String> = in_use.into_iter().collect();
     let managers = stands_for.into_iter().filter_map(|((connection, name), account)| {
         let account = account?;

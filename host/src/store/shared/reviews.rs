@@ -95,7 +95,7 @@ pub(super) async fn create(conn: &mut Conn, scope: &Scope, new: &Review) -> Resu
 
 /// A review.
 pub(super) async fn find(conn: &mut Conn, tenant: &TenantId, id: &str) -> Result<Option<Review>> {
-    let row = sqlx::query(concat!("SELECT ", review_columns!(), " FROM reviews WHERE tenant = $1 AND review = $2"))
+    let row = sqlx::query(concat!("SELECT ", review_columns!(), " FROM reviews WHERE tenant = $1 AND review = $2 AND cursor_part >= 0"))
         .bind(tenant.as_str())
         .bind(id)
         .fetch_optional(conn)
@@ -104,13 +104,16 @@ pub(super) async fn find(conn: &mut Conn, tenant: &TenantId, id: &str) -> Result
 }
 
 /// The newest reviews.
-pub(super) const NEWEST: &str =
-    concat!("SELECT ", review_columns!(), " FROM reviews WHERE tenant = $1 ORDER BY created DESC, review DESC LIMIT $2");
+pub(super) const NEWEST: &str = concat!(
+    "SELECT ",
+    review_columns!(),
+    " FROM reviews WHERE tenant = $1 AND cursor_part >= 0 ORDER BY created DESC, review DESC LIMIT $2"
+);
 /// The newest behind one.
 pub(super) const NEWEST_BEHIND: &str = concat!(
     "SELECT ",
     review_columns!(),
-    " FROM reviews WHERE tenant = $1 AND (created, review) < (SELECT o.created, o.review FROM reviews o WHERE o.tenant = $1
+    " FROM reviews WHERE tenant = $1 AND cursor_part >= 0 AND (created, review) < (SELECT o.created, o.review FROM reviews o WHERE o.tenant = $1
       AND o.review = $3) ORDER BY created DESC, review DESC LIMIT $2"
 );
 
@@ -173,33 +176,6 @@ pub(super) async fn one_event(
 ) -> Result<()> {
     let event = NewEvent { kind, account: None, data, personal: None, leaver: false };
     history::append(conn, Batch::new(), scope, Stamp { at, actor, request_id: None }, &[event], None).await
-}
-
-/// Sends the reminders that are due, as one.
-pub(super) async fn remind(conn: &mut Conn, scope: &Scope, id: &str, at: Instant) -> Result<()> {
-    let Some((mut review, _)) = locked(conn, &scope.tenant, id).await? else { return Ok(()) };
-    if review.state != ReviewState::Open {
-        return Ok(());
-    }
-    let before = review.reminded;
-    while review.next_reminder().is_some_and(|reminder| reminder <= at) {
-        review.reminded += 1;
-    }
-    sqlx::query("UPDATE reviews SET reminded = $3, due_at = $4 WHERE tenant = $1 AND review = $2")
-        .bind(scope.tenant.as_str())
-        .bind(id)
-        .bind(review.reminded)
-        .bind(review.due().0)
-        .execute(&mut *conn)
-        .await?;
-    let open = review.counts.undecided + review.counts.dont_know;
-    if review.reminded == before || open == 0 {
-        return Ok(());
-    }
-    let actor = Actor { kind: "review".into(), id: id.to_owned() };
-    let data = json!({"review": id, "name": review.name, "undecided": review.counts.undecided, "dont_know": review.counts.dont_know,
-                      "closes": review.closes, "on_silence": review.plan.on_silence});
-    one_event(conn, scope, (&actor, at), "review.reminded", data).await
 }
 
 /// A line as it is found to be decided.

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{Backend, Conn, give_up, has_nul, is_lost, rulings, tenancy};
-use crate::model::{Actor, ConnectionId, Hold, HoldState, Instant, Ruling, TenantId};
-use crate::store::{Answer, Answered, Result, RulingQuery, Rulings, StoreError};
+use super::{Backend, Conn, give_up, has_nul, holds, is_lost, rulings, tenancy};
+use crate::model::{AccountId, Actor, ConnectionId, Hold, HoldState, Instant, Ruling, TenantId};
+use crate::store::{Answer, Answered, HeldPerson, Result, RulingQuery, Rulings, StoreError};
 
 #[async_trait]
 impl Rulings for Backend {
@@ -50,14 +50,28 @@ impl Rulings for Backend {
     }
 
     async fn holds(&self, tenant: &TenantId, state: Option<HoldState>, after: Option<&str>, limit: i64) -> Result<Vec<Hold>> {
-        read_once!(self.read_one(tenant), conn => rulings::holds(conn, tenant, state, after, limit))
+        read_once!(self.read_one(tenant), conn => holds::holds(conn, tenant, state, after, limit))
     }
 
     async fn hold(&self, tenant: &TenantId, hold: &str) -> Result<Option<Hold>> {
         if has_nul(hold) {
             return Ok(None);
         }
-        read_once!(self.read_one(tenant), conn => rulings::find_hold(conn, tenant, hold))
+        read_once!(self.read_one(tenant), conn => holds::find_hold(conn, tenant, hold))
+    }
+
+    async fn people_in_hold(&self, tenant: &TenantId, hold: &str, after: Option<&AccountId>, limit: i64) -> Result<Vec<HeldPerson>> {
+        read_once!(self.read_one(tenant), conn => holds::people(conn, tenant, hold, after.map_or("", AccountId::as_str), limit))
+    }
+
+    async fn resolved_holds(&self, limit: i64) -> Result<Vec<(TenantId, String)>> {
+        read_once!(self.read_platform(), conn => holds::empty(conn, limit))
+    }
+
+    async fn close_resolved(&self, tenant: &TenantId, hold: &str, actor: &Actor, at: Instant) -> Result<()> {
+        let (scope, hold, actor) = (self.scope(tenant), hold.to_owned(), actor.clone());
+        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { holds::close_resolved(conn, &scope, &hold, &actor, at).await }))
+            .await
     }
 
     async fn set_guarded(&self, tenant: &TenantId, connection: &ConnectionId, guarded: bool, actor: &Actor, at: Instant) -> Result<()> {

@@ -6,15 +6,16 @@ use serde_json::json;
 use sqlx::{QueryBuilder, Row as _};
 
 use super::batch::Batch;
-use super::guard::{self, Kept};
+use super::departed;
+use super::guard::Kept;
 use super::history::{self, Stamp};
+use super::holds;
 use super::rows::{Row, word};
 use super::work::mark;
 use super::{Conn, Db, Scope, lock_revision, text_list};
 use crate::crypto::random_id;
 use crate::model::{
-    AccountId, Actor, Cause, ConnectionId, Hold, HoldState, Instant, NewEvent, NewRuling, ResourceId, RoleId, Ruling, RulingKind,
-    RulingState, TenantId,
+    AccountId, Actor, Cause, ConnectionId, Instant, NewEvent, NewRuling, ResourceId, RoleId, Ruling, RulingKind, RulingState, TenantId,
 };
 use crate::store::{ANSWERED_AT_ONCE, Answer, Answered, Result, RulingQuery, StoreError};
 
@@ -80,7 +81,9 @@ pub(super) async fn write(
 ) -> Result<()> {
     if !ended.is_empty() {
         let sql = batch.next(conn, ended.len()).await?;
-        sql.push("UPDATE rulings SET state = 'ended' WHERE tenant = ").push_bind(tenant.as_str()).push(" AND ruling IN (");
+        sql.push("UPDATE rulings SET state = 'ended', settle_at = NULL WHERE tenant = ")
+            .push_bind(tenant.as_str())
+            .push(" AND ruling IN (");
         let mut ids = sql.separated(", ");
         for id in ended {
             ids.push_bind(id);
@@ -115,20 +118,26 @@ pub(super) async fn write(
     Ok(())
 }
 
+/// [`find`].
+pub(super) const BY_ID: &str = concat!("SELECT ", ruling_columns!(), " FROM rulings WHERE tenant = $1 AND ruling = $2");
+
 /// A ruling by id.
 pub(super) async fn find(conn: &mut Conn, tenant: &TenantId, id: &str) -> Result<Option<Ruling>> {
-    let row = sqlx::query(concat!("SELECT ", ruling_columns!(), " FROM rulings WHERE tenant = $1 AND ruling = $2"))
-        .bind(tenant.as_str())
-        .bind(id)
-        .fetch_optional(conn)
-        .await?;
+    let row = sqlx::query(BY_ID).bind(tenant.as_str()).bind(id).fetch_optional(conn).await?;
     row.as_ref().map(ruling).transpose()
 }
 
 /// Rulings behind one, by id.
 pub(super) async fn list(conn: &mut Conn, tenant: &TenantId, query: &RulingQuery) -> Result<Vec<Ruling>> {
-    let mut sql = QueryBuilder::<Db>::new(concat!("SELECT ", ruling_columns!(), " FROM rulings WHERE tenant = "));
-    sql.push_bind(tenant.as_str());
+    let mut sql = select("", tenant, query);
+    let rows = sql.build().fetch_all(conn).await?;
+    rows.iter().map(ruling).collect()
+}
+
+/// The SELECT of [`list`], behind a prefix.
+pub(super) fn select<'q>(prefix: &str, tenant: &'q TenantId, query: &'q RulingQuery) -> QueryBuilder<Db> {
+    let mut sql = QueryBuilder::<Db>::new(prefix);
+    sql.push(concat!("SELECT ", ruling_columns!(), " FROM rulings WHERE tenant = ")).push_bind(tenant.0.clone());
     match query.state {
         Some(state) => sql.push(" AND state = ").push_bind(state.word()),
         None => sql.push(" AND state <> 'ended'"),
@@ -137,18 +146,21 @@ pub(super) async fn list(conn: &mut Conn, tenant: &TenantId, query: &RulingQuery
         sql.push(" AND kind = ").push_bind(kind.word());
     }
     if let Some(account) = &query.account {
-        sql.push(" AND account = ").push_bind(account.as_str());
+        sql.push(" AND account = ").push_bind(account.0.clone());
     }
     if let Some(hold) = &query.hold {
-        sql.push(" AND hold = ").push_bind(hold);
+        sql.push(" AND hold = ").push_bind(hold.clone());
     }
     if let Some(after) = &query.after {
-        sql.push(" AND ruling > ").push_bind(after);
+        sql.push(" AND ruling > ").push_bind(after.clone());
     }
     sql.push(" ORDER BY ruling LIMIT ").push_bind(query.limit);
-    let rows = sql.build().fetch_all(conn).await?;
-    rows.iter().map(ruling).collect()
+    sql
 }
+
+/// What is said already of a role, or of an account as a whole.
+pub(super) const SAID_ALREADY: &str = "SELECT ruling FROM rulings WHERE tenant = $1 AND account = $2 AND state <> 'ended' AND role = $3
+     AND kind IN ('grant', 'forbid', 'absence')";
 
 /// Makes an exception.
 pub(super) async fn make_exception(conn: &mut Conn, scope: &Scope, made: &Ruling) -> Result<()> {
@@ -162,14 +174,8 @@ pub(super) async fn make_exception(conn: &mut Conn, scope: &Scope, made: &Ruling
             .fetch_optional(&mut *conn)
             .await?;
     account.ok_or(StoreError::Missing("account"))?;
-    let standing: Option<String> = sqlx::query_scalar(
-        "SELECT ruling FROM rulings WHERE tenant = $1 AND account = $2 AND state <> 'ended' AND role = $3 AND kind IN ('grant', 'forbid', 'absence')",
-    )
-    .bind(tenant.as_str())
-    .bind(made.account.as_str())
-    .bind(role)
-    .fetch_optional(&mut *conn)
-    .await?;
+    let standing: Option<String> =
+        sqlx::query_scalar(SAID_ALREADY).bind(tenant.as_str()).bind(made.account.as_str()).bind(role).fetch_optional(&mut *conn).await?;
     if standing.is_some() {
         return Err(StoreError::Conflict { what: "ruling" });
     }
@@ -295,48 +301,34 @@ pub(super) async fn answer(conn: &mut Conn, scope: &Scope, which: &Answered, ans
     sql.push(concat!(" RETURNING ", ruling_columns!()));
     let rows = sql.build().fetch_all(&mut *conn).await?;
     let answered = rows.iter().map(ruling).collect::<Result<Vec<_>>>()?;
+    if answered.iter().any(|ruling| ruling.kind == RulingKind::Restored) {
+        departed::settle_later(conn, tenant, &ids, answer.at).await?;
+    }
     let stamp = Stamp { at: answer.at, actor: &answer.actor, request_id: None };
     tell(conn, scope, stamp, if answer.yes { "ruling.yes" } else { "ruling.no" }, &answered).await?;
     for hold in answered.iter().filter_map(|ruling| ruling.hold.as_deref()).collect::<std::collections::BTreeSet<_>>() {
-        close_if_empty(conn, scope, hold, stamp).await?;
+        holds::close_if_empty(conn, scope, hold, "answered", stamp).await?;
     }
     Ok(i64::try_from(accounts.len()).unwrap_or(i64::MAX))
 }
 
-/// A hold in which nobody waits is closed.
-async fn close_if_empty(conn: &mut Conn, scope: &Scope, hold: &str, stamp: Stamp<'_>) -> Result<()> {
-    let closed = sqlx::query(
-        "UPDATE holds SET state = 'closed', closed = $3 WHERE tenant = $1 AND hold = $2 AND state = 'open'
-         AND NOT EXISTS (SELECT 1 FROM rulings r WHERE r.tenant = $1 AND r.hold = $2 AND r.state = 'open')",
-    )
-    .bind(scope.tenant.as_str())
-    .bind(hold)
-    .bind(stamp.at.0)
-    .execute(&mut *conn)
-    .await?;
-    if closed.rows_affected() == 0 {
-        return Ok(());
-    }
-    let event = NewEvent { kind: "hold.closed", account: None, data: json!({"hold": hold}), personal: None, leaver: false };
-    history::append(conn, Batch::new(), scope, stamp, &[event], None).await
-}
+/// The people of accounts.
+pub(super) const PEOPLE_OF_ACCOUNTS: &str =
+    concat!("SELECT connection, resource FROM links WHERE tenant = $1 AND ", any_of!("account", "$2"));
 
 /// Marks the people of accounts: what was said about them has changed.
 pub(super) async fn mark_accounts(conn: &mut Conn, tenant: &TenantId, accounts: &[&str], at: Instant) -> Result<()> {
     let found: Vec<(String, String)> =
-        sqlx::query_as(concat!("SELECT connection, resource FROM links WHERE tenant = $1 AND ", any_of!("account", "$2")))
-            .bind(tenant.as_str())
-            .bind(text_list(accounts.iter().copied()))
-            .fetch_all(&mut *conn)
-            .await?;
+        sqlx::query_as(PEOPLE_OF_ACCOUNTS).bind(tenant.as_str()).bind(text_list(accounts.iter().copied())).fetch_all(&mut *conn).await?;
     let mut by_connection = BTreeMap::<ConnectionId, Vec<ResourceId>>::new();
     for (connection, resource) in found {
         by_connection.entry(ConnectionId(connection)).or_default().push(ResourceId(resource));
     }
+    let marked: usize = by_connection.values().map(Vec::len).sum();
     for (connection, users) in by_connection {
         mark(conn, tenant, &connection, &users, Cause::Ruling, at).await?;
     }
-    Ok(())
+    if marked < accounts.len() { departed::settle_later(conn, tenant, accounts, at).await } else { Ok(()) }
 }
 
 /// What was said, in the history of each person. Reasons are people's own words, and personal.
@@ -365,78 +357,20 @@ pub(super) async fn due_reminders(conn: &mut Conn, now: Instant, limit: i64) -> 
     Ok(tenants.into_iter().map(TenantId).collect())
 }
 
+/// Ends the reminders that are due.
+pub(super) const REMIND: &str = concat!(
+    "UPDATE rulings SET remind_at = NULL WHERE tenant = $1 AND ruling IN (
+         SELECT ruling FROM rulings WHERE tenant = $1 AND remind_at <= $2 ORDER BY remind_at LIMIT $3",
+    for_update!(),
+    ") RETURNING ",
+    ruling_columns!()
+);
+
 /// Tells of requests that nobody has answered yet, a bounded number of them. How many.
 pub(super) async fn remind(conn: &mut Conn, scope: &Scope, limit: i64, actor: &Actor, at: Instant) -> Result<i64> {
-    let rows = sqlx::query(concat!(
-        "UPDATE rulings SET remind_at = NULL WHERE tenant = $1 AND ruling IN (
-             SELECT ruling FROM rulings WHERE tenant = $1 AND remind_at <= $2 ORDER BY remind_at LIMIT $3",
-        for_update!(),
-        ") RETURNING ",
-        ruling_columns!()
-    ))
-    .bind(scope.tenant.as_str())
-    .bind(at.0)
-    .bind(limit)
-    .fetch_all(&mut *conn)
-    .await?;
+    let rows = sqlx::query(REMIND).bind(scope.tenant.as_str()).bind(at.0).bind(limit).fetch_all(&mut *conn).await?;
     let due = rows.iter().map(ruling).collect::<Result<Vec<_>>>()?;
     let open: Vec<Ruling> = due.iter().filter(|ruling| ruling.state == RulingState::Open && !ruling.is_over(at)).cloned().collect();
     tell(conn, scope, Stamp { at, actor, request_id: None }, "approval.reminded", &open).await?;
     Ok(i64::try_from(due.len()).unwrap_or(i64::MAX))
-}
-
-/// The columns of [`hold`].
-macro_rules! hold_columns {
-    () => {
-        "h.hold, h.guard, h.state, h.limit_people, h.opened, h.closed,
-         (SELECT count(DISTINCT r.account) FROM rulings r WHERE r.tenant = h.tenant AND r.hold = h.hold AND r.state = 'open') AS people"
-    };
-}
-
-fn hold(row: &Row) -> Result<Hold> {
-    let guard: String = row.try_get("guard")?;
-    let (direction, scope, of) = guard::parts(&guard).ok_or_else(|| StoreError::Corrupt(format!("unknown guard `{guard}`")))?;
-    Ok(Hold {
-        id: row.try_get("hold")?,
-        scope,
-        of: of.to_owned(),
-        direction,
-        state: word(row.try_get("state")?, HoldState::from_word)?,
-        limit: row.try_get("limit_people")?,
-        opened: Instant(row.try_get("opened")?),
-        closed: row.try_get::<Option<i64>, _>("closed")?.map(Instant),
-        people: row.try_get("people")?,
-    })
-}
-
-/// Holds, newest first, behind one.
-pub(super) async fn holds(
-    conn: &mut Conn,
-    tenant: &TenantId,
-    state: Option<HoldState>,
-    after: Option<&str>,
-    limit: i64,
-) -> Result<Vec<Hold>> {
-    let mut sql = QueryBuilder::<Db>::new(concat!("SELECT ", hold_columns!(), " FROM holds h WHERE h.tenant = "));
-    sql.push_bind(tenant.as_str());
-    if let Some(state) = state {
-        sql.push(" AND h.state = ").push_bind(state.word());
-    }
-    if let Some(after) = after {
-        sql.push(" AND (h.opened, h.hold) < (SELECT o.opened, o.hold FROM holds o WHERE o.tenant = ").push_bind(tenant.as_str());
-        sql.push(" AND o.hold = ").push_bind(after).push(")");
-    }
-    sql.push(" ORDER BY h.opened DESC, h.hold DESC LIMIT ").push_bind(limit);
-    let rows = sql.build().fetch_all(conn).await?;
-    rows.iter().map(hold).collect()
-}
-
-/// A hold by id.
-pub(super) async fn find_hold(conn: &mut Conn, tenant: &TenantId, id: &str) -> Result<Option<Hold>> {
-    let row = sqlx::query(concat!("SELECT ", hold_columns!(), " FROM holds h WHERE h.tenant = $1 AND h.hold = $2"))
-        .bind(tenant.as_str())
-        .bind(id)
-        .fetch_optional(conn)
-        .await?;
-    row.as_ref().map(hold).transpose()
 }

@@ -11,6 +11,10 @@ use crate::crypto::{Keyring, SecretKey};
 /// The column of [`super::EXPLAIN`]'s answer that holds the plan.
 pub(in super::super) const PLAN: &str = "detail";
 
+/// Each table with each of its columns.
+pub(in super::super) const COLUMNS: &str =
+    "SELECT m.name, p.name FROM sqlite_master m JOIN pragma_table_info(m.name) p WHERE m.type = 'table'";
+
 /// What becomes of a database that people were put into: nothing, statistics are never gathered.
 pub(in super::super) const SETTLE: &[&str] = &[];
 
