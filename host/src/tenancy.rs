@@ -8,6 +8,7 @@ pub mod handles;
 pub mod plugins;
 pub mod processes;
 pub mod reviews;
+pub mod steps;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,7 @@
 //! What changes for a person, case by case.
 
 mod moving;
+mod steps;
 
 use serde_json::json;
 

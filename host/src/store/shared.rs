@@ -43,6 +43,8 @@ mod groups;
 mod guard;
 #[path = "shared/history.rs"]
 mod history;
+#[path = "shared/invitations.rs"]
+mod invitations;
 #[path = "shared/journal.rs"]
 mod journal;
 #[path = "shared/lines.rs"]
@@ -80,6 +82,10 @@ mod rulings;
 mod sealed;
 #[path = "shared/signing.rs"]
 mod signing;
+#[path = "shared/step_methods.rs"]
+mod step_methods;
+#[path = "shared/steps.rs"]
+mod steps;
 #[path = "shared/tenancy.rs"]
 mod tenancy;
 #[path = "shared/trial_methods.rs"]
