@@ -39,7 +39,7 @@ pub fn process(kind: ProcessKind, anchor: Instant) -> NewProcess {
     NewProcess { kind, anchor, zone: "UTC".into(), steps: vec![step("before", "-2 days", -2), step("after", "1 day", 1)] }
 }
 
-fn joins(anchor: Instant, again: bool) -> Passage {
+pub fn joins(anchor: Instant, again: bool) -> Passage {
     Passage::Joins { process: process(ProcessKind::Joiner, anchor), again }
 }
 
