@@ -42,7 +42,7 @@ CREATE TABLE process_steps (
     PRIMARY KEY (tenant, process, step),
     FOREIGN KEY (tenant, process) REFERENCES processes
 );
-CREATE INDEX process_steps_due ON process_steps (due, tenant) WHERE state = 'open';
+CREATE INDEX process_steps_due ON process_steps (tenant, due) WHERE state = 'open';
 CREATE INDEX process_steps_account ON process_steps (tenant, account) WHERE reason IS NOT NULL;
 
 -- Departures whose targets are to have acknowledged them by a date, until that is looked at.
@@ -53,7 +53,7 @@ CREATE TABLE acknowledgements_due (
     due      BIGINT NOT NULL,
     PRIMARY KEY (tenant, account)
 );
-CREATE INDEX acknowledgements_due_at ON acknowledgements_due (due, tenant);
+CREATE INDEX acknowledgements_due_at ON acknowledgements_due (tenant, due);
 
 CREATE TABLE invitations (
     tenant     TEXT COLLATE "C" NOT NULL REFERENCES tenants,
@@ -71,7 +71,7 @@ CREATE TABLE invitations (
 CREATE UNIQUE INDEX invitations_hash ON invitations (tenant, hash);
 CREATE UNIQUE INDEX invitations_open ON invitations (tenant, account) WHERE state = 'open';
 CREATE INDEX invitations_account ON invitations (tenant, account, invitation);
-CREATE INDEX invitations_due ON invitations (expires, tenant) WHERE state = 'open';
+CREATE INDEX invitations_due ON invitations (tenant, expires) WHERE state = 'open';
 
 -- What a target alone is told with an event (an invitation's link), sealed under the person's key until the delivery has ended.
 ALTER TABLE deliveries ADD COLUMN sealed BYTEA;

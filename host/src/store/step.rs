@@ -112,7 +112,7 @@ pub trait Steps: Send + Sync {
     /// Accepts an invitation that is open, has not expired and whose account is in use, once. Whether it was accepted.
     async fn accept_invitation(&self, tenant: &TenantId, invitation: &str, at: Instant) -> Result<bool>;
 
-    /// The tenants, of all, in which a step, an invitation or an acknowledgement is past its date: of at most `limit` of each.
+    /// The tenants, of all, in which a step, an invitation or an acknowledgement is past its date: at most `limit` tenants.
     async fn with_overdue(&self, now: Instant, limit: i64) -> Result<Vec<TenantId>>;
     /// Tells of what is past its date, once, at most `limit` of each: steps, invitations, departures that targets have not acknowledged.
     /// How many there were.

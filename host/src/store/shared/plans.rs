@@ -151,6 +151,7 @@ const CASES: &[Case] = &[
     (departures::ERASABLE, As::Tenant, &[Text("t3"), Number(10), Number(10)], &["accounts_retained"]),
     (steps::OPEN, As::Tenant, &[Text("t3"), List(&["au50", "au8"])], &["processes_"]),
     (steps::USED, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &[]),
+    (steps::JOINED, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["processes_account"]),
     (steps::STEPS, As::Tenant, &[Text("t3"), List(&["pu7", "pu8"])], &[]),
     (steps::WITH_OVERDUE, As::Platform, &[Number(100), Number(10)], &["process_steps_due", "acknowledgements_due_at", "invitations_due"]),
     (steps::OVERDUE, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["process_steps_due"]),

@@ -28,6 +28,9 @@ pub(super) const OPEN: &str = concat!(
 );
 /// When accounts came into use first.
 pub(super) const USED: &str = concat!("SELECT account FROM accounts WHERE tenant = $1 AND used IS NOT NULL AND ", any_of!("account", "$2"));
+/// Whose joiner's process is done: who was prepared may have one before coming into use.
+pub(super) const JOINED: &str =
+    concat!("SELECT account FROM processes WHERE tenant = $1 AND kind = 'joiner' AND state = 'done' AND ", any_of!("account", "$2"));
 /// The steps of processes.
 pub(super) const STEPS: &str = concat!(
     "SELECT process, step, title, owner, span, due, state, decided, decided_kind, decided_id, reason FROM process_steps
@@ -50,6 +53,7 @@ struct Open {
 pub(super) struct Before {
     open: Vec<Open>,
     used: BTreeSet<AccountId>,
+    joined: BTreeSet<AccountId>,
 }
 
 /// What a change begins and ends.
@@ -77,14 +81,18 @@ pub(super) async fn read(conn: &mut Conn, tenant: &TenantId, of: &[(&AccountId, 
             zone: row.try_get("zone")?,
         });
     }
-    let asks = |passage: &Passage| matches!(passage, Passage::Joins { .. } | Passage::Invited { .. });
-    let used = if of.iter().any(|(_, passages)| passages.iter().any(asks)) {
-        let used: Vec<String> = sqlx::query_scalar(USED).bind(tenant.as_str()).bind(ids()).fetch_all(conn).await?;
-        used.into_iter().map(AccountId).collect()
-    } else {
-        BTreeSet::new()
-    };
-    Ok(Before { open, used })
+    let any = |asks: fn(&Passage) -> bool| of.iter().any(|(_, passages)| passages.iter().any(asks));
+    let joins = any(|passage| matches!(passage, Passage::Joins { .. }));
+    let mut before = Before { open, ..Before::default() };
+    if joins || any(|passage| matches!(passage, Passage::Invited { .. })) {
+        let used: Vec<String> = sqlx::query_scalar(USED).bind(tenant.as_str()).bind(ids()).fetch_all(&mut *conn).await?;
+        before.used = used.into_iter().map(AccountId).collect();
+    }
+    if joins {
+        let joined: Vec<String> = sqlx::query_scalar(JOINED).bind(tenant.as_str()).bind(ids()).fetch_all(conn).await?;
+        before.joined = joined.into_iter().map(AccountId).collect();
+    }
+    Ok(before)
 }
 
 /// Begins, dates anew and calls off what the change means. Everybody concerned is locked, and was read before.
@@ -150,7 +158,7 @@ impl<'a> Work<'a> {
         match passage {
             Passage::Joins { process, again } => match open(ProcessKind::Joiner).next() {
                 Some(open) if !again => self.date(open, process.anchor),
-                _ if again || !before.used.contains(account) => self.begin(account, process),
+                _ if again || !before.used.contains(account) && !before.joined.contains(account) => self.begin(account, process),
                 _ => {}
             },
             Passage::Moves(process) => self.begin(account, process),
@@ -484,13 +492,12 @@ pub(super) async fn say(conn: &mut Conn, scope: &Scope, id: &str, step: &str, sa
 }
 
 /// The tenants in which something is past its date.
-pub(super) const WITH_OVERDUE: &str = "SELECT DISTINCT tenant FROM (
-         SELECT tenant FROM (SELECT tenant FROM process_steps WHERE state = 'open' AND due <= $1 ORDER BY due LIMIT $2) AS steps
-         UNION ALL
-         SELECT tenant FROM (SELECT tenant FROM acknowledgements_due WHERE due <= $1 ORDER BY due LIMIT $2) AS acknowledgements
-         UNION ALL
-         SELECT tenant FROM (SELECT tenant FROM invitations WHERE state = 'open' AND expires <= $1 ORDER BY expires LIMIT $2) AS links
-     ) AS due";
+pub(super) const WITH_OVERDUE: &str = "SELECT tenant FROM (
+         SELECT t.tenant, (SELECT min(s.due) FROM process_steps s WHERE s.tenant = t.tenant AND s.state = 'open') AS step,
+                (SELECT min(d.due) FROM acknowledgements_due d WHERE d.tenant = t.tenant) AS departure,
+                (SELECT min(i.expires) FROM invitations i WHERE i.tenant = t.tenant AND i.state = 'open') AS link
+         FROM tenants t
+     ) AS waiting WHERE step <= $1 OR departure <= $1 OR link <= $1 ORDER BY tenant LIMIT $2";
 /// A tenant's steps past their date.
 pub(super) const OVERDUE: &str = concat!(
     "SELECT process, step FROM process_steps WHERE tenant = $1 AND state = 'open' AND due <= $2 ORDER BY due, process, step LIMIT $3",
