@@ -14,6 +14,7 @@ mod exception;
 mod handle;
 mod history;
 mod hold;
+mod invitation;
 mod logging;
 mod plugin;
 mod policy;
@@ -22,6 +23,7 @@ mod render;
 mod review;
 mod sandbox;
 pub mod serve;
+mod step;
 mod tenant;
 mod token;
 
@@ -102,6 +104,10 @@ enum Command {
     #[command(subcommand)]
     Exception(exception::Exception),
     #[command(subcommand)]
+    Process(step::Step),
+    #[command(subcommand)]
+    Invitation(invitation::Invitation),
+    #[command(subcommand)]
     Review(review::Review),
     #[command(subcommand)]
     Token(token::Token),
@@ -156,6 +162,8 @@ async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
         Command::Hold(hold) => hold.run(output).await,
         Command::Approval(approval) => approval.run(output).await,
         Command::Exception(exception) => exception.run(output).await,
+        Command::Process(step) => step.run(output).await,
+        Command::Invitation(invitation) => invitation.run(output).await,
         Command::Review(review) => review.run(output).await,
         Command::Token(token) => token.run(output).await,
     }

@@ -252,6 +252,8 @@ impl Keyring {
 pub const TOKEN_PREFIX: &str = "rc_";
 /// What the secrets of OAuth clients begin with.
 pub const CLIENT_SECRET_PREFIX: &str = "rs_";
+/// What the tokens in the links of invitations begin with.
+pub const INVITATION_PREFIX: &str = "ri_";
 /// What access tokens begin with.
 pub const ACCESS_TOKEN_PREFIX: &str = "ra_";
 

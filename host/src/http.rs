@@ -13,6 +13,7 @@ pub mod frame;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod guards;
+mod invitation;
 pub mod oauth;
 pub mod openapi;
 pub mod operations;

@@ -13,7 +13,7 @@ use crate::history::HistoryError;
 use crate::journal::LOG_DAYS_LIMIT;
 use crate::model::{Actor, Cause, ConnectionId, Instant, ResourceId, TenantId};
 use crate::provisioning::{departed, people};
-use crate::store::{DeliveryResult, DueDelivery, DuePerson, StoreError};
+use crate::store::{DeliveryResult, DueDelivery, DuePerson, OVERDUE_AT_ONCE, StoreError};
 use crate::watch::LINES_DAYS_LIMIT;
 use crate::{history, tenancy, trial};
 
@@ -264,6 +264,7 @@ async fn look_after_revisions(app: &Arc<App>) -> Result<(), StoreError> {
     while remind(app).await? {}
     while departed::settle_due(app).await? {}
     while tenancy::governance::close_resolved(app).await? {}
+    while tell_overdue(app).await? {}
     app.shadows.flush(app, None).await?;
     app.shadows.refresh(app).await
 }
@@ -275,6 +276,17 @@ async fn remind(app: &Arc<App>) -> Result<bool, StoreError> {
     let due = app.store.due_reminders(now, REMINDERS_PER_ROUND).await?;
     for tenant in &due {
         app.store.remind(tenant, REMINDERS_PER_ROUND, &actor, now).await?;
+    }
+    Ok(!due.is_empty())
+}
+
+/// Tells of steps, invitations and acknowledgements that are past their date. Whether there may be more.
+async fn tell_overdue(app: &Arc<App>) -> Result<bool, StoreError> {
+    let now = app.clock.now();
+    let actor = Actor { kind: "worker".into(), id: "overdue".into() };
+    let due = app.store.with_overdue(now, OVERDUE_AT_ONCE).await?;
+    for tenant in &due {
+        app.store.tell_overdue(tenant, OVERDUE_AT_ONCE, &actor, now).await?;
     }
     Ok(!due.is_empty())
 }
@@ -418,7 +430,7 @@ async fn deliver_round(app: &Arc<App>) -> Result<bool, StoreError> {
 async fn deliver(app: &Arc<App>, due: &DueDelivery, now: Instant) -> Result<(), StoreError> {
     let secret = app.store.open_secret(&due.tenant, &due.target.sealed_secret).await?;
     let result = match std::str::from_utf8(&secret) {
-        Ok(secret) => app.webhooks.deliver(due, secret, now).await,
+        Ok(secret) => app.webhooks.deliver(due, secret, app.public_url.as_deref().unwrap_or_default(), now).await,
         Err(_) => DeliveryResult::Dead("the target's secret is malformed: set the target again".into()),
     };
     let word = match &result {

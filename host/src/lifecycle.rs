@@ -10,6 +10,7 @@ mod departed;
 mod moving;
 pub mod receipt;
 mod settling;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use crate::store::{Effect, Guarded};
 
 pub use case::{Case, as_of};
 use settling::Settling;
+pub use steps::addressee;
 
 /// After how many seconds an infrastructure fault is tried again the first time; doubled each time up to [`RETRY_MAX_SECONDS`].
 const RETRY_FIRST_SECONDS: i64 = 1;
@@ -223,6 +225,7 @@ fn settle_holding(
     let mut attempts = 0;
     let mut still_pending = None;
     let dates = dates_of(standing, evaluation, rules);
+    change.dates = dates;
     for date in [dates.starts, dates.ends].into_iter().flatten().filter(|date| *date > now) {
         sooner(&mut next, date);
     }

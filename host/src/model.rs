@@ -193,6 +193,11 @@ pub use review::{
 };
 mod processes;
 pub use processes::ProcessSettings;
+mod steps;
+pub use steps::{
+    Invitation, InvitationSettings, InvitationState, Invited, NewProcess, NewStep, Passage, Process, ProcessKind, ProcessState,
+    ProcessStep, ProcessStepState, StepCondition, StepList, StepSettings, check_span, due_at,
+};
 mod failure;
 mod urgency;
 pub use failure::{CallInput, Failing, FailureDetail, FailureKind, Frame, LEVELS, LimitMet, LogLine, Spent};
@@ -326,6 +331,26 @@ impl Reason {
     pub fn is_exception(&self) -> bool {
         self.policy.starts_with(EXCEPTION)
     }
+
+    /// Moves people's own words, which the reasons of exceptions are, from the `reasons` of an event to its personal values: as
+    /// `exceptions`, by what the reason's policy is. Policies' words are the tenant's, and stay.
+    #[must_use]
+    pub fn seal_words(data: &mut Value, personal: Option<Value>) -> Option<Value> {
+        let mut words = serde_json::Map::new();
+        for reason in data["reasons"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            let Some(policy) = reason.get("policy").and_then(Value::as_str).filter(|policy| policy.starts_with(EXCEPTION)) else {
+                continue;
+            };
+            let policy = policy.to_owned();
+            words.extend(reason.remove("reason").map(|said| (policy, said)));
+        }
+        if words.is_empty() {
+            return personal;
+        }
+        let mut personal = personal.unwrap_or_else(|| serde_json::json!({}));
+        personal["exceptions"] = words.into();
+        Some(personal)
+    }
 }
 
 /// A role that an account holds, or would hold.
@@ -379,6 +404,8 @@ impl Note {
     pub const PLUGIN_FAULT: &'static str = "plugin_fault";
     /// The code of somebody whose end date has come.
     pub const ENDED: &'static str = "ended";
+    /// The code of somebody on leave.
+    pub const ABSENT: &'static str = "absent";
     /// The code of somebody whose end date is near.
     pub const ENDING: &'static str = "ending";
 }

@@ -23,6 +23,7 @@ pub mod records;
 mod review;
 mod ruling;
 mod sqlite;
+mod step;
 mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +49,7 @@ pub use review::{
     PEERS_LIMIT, REVIEWERS_AT_ONCE, ReviewPlace, Reviews,
 };
 pub use ruling::{ANSWERED_AT_ONCE, Answer, Answered, Effect, Guarded, HeldPerson, RulingQuery, Rulings};
+pub use step::{FoundInvitation, InvitationQuery, LinkToken, NewInvitation, OVERDUE_AT_ONCE, ProcessQuery, StepSaid, Steps};
 pub use trial::{Advance, DIFFERENCES_LIMIT, NewActivation, NewDifference, Place, Progress, RunningShadow, Trials};
 
 use crate::model::{
@@ -620,6 +622,8 @@ pub struct DueDelivery {
     pub event: Event,
     /// How often it was tried.
     pub attempts: i64,
+    /// What the target alone is told with it: the token in an invitation's link.
+    pub token: Option<LinkToken>,
 }
 
 /// How an attempt to deliver ended.
@@ -684,7 +688,9 @@ pub trait Platform: Send + Sync {
 
 /// Everything that is asked for one tenant.
 #[async_trait]
-pub trait Store: Platform + Connections + Trials + Rulings + Reviews + Processes + records::PluginRecords + history::History {
+pub trait Store:
+    Platform + Connections + Trials + Rulings + Reviews + Processes + Steps + records::PluginRecords + history::History
+{
     /// Creates the tenant if it does not exist; `managed_by` of an existing one is left as it is.
     async fn ensure_tenant(&self, tenant: &TenantId, name: &str, managed_by: &str, at: Instant) -> Result<Tenant>;
     /// The tenant, or `None`.

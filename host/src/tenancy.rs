@@ -9,6 +9,7 @@ mod person;
 pub mod plugins;
 pub mod processes;
 pub mod reviews;
+pub mod steps;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -86,6 +86,8 @@ mod routes;
 mod search;
 #[path = "all/security_events.rs"]
 mod security_events;
+#[path = "all/steps.rs"]
+mod steps;
 #[path = "all/tenants.rs"]
 mod tenants;
 #[path = "all/trials.rs"]

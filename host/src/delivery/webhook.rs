@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto;
 use crate::model::Instant;
-use crate::store::{DeliveryResult, DueDelivery};
+use crate::store::{DeliveryResult, DueDelivery, LinkToken};
 
 /// How long a target may take to acknowledge.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -62,9 +62,13 @@ impl Client {
             .map_err(ClientError)
     }
 
-    /// Makes one attempt. `secret` is the opened secret of the target.
-    pub async fn deliver(&self, due: &DueDelivery, secret: &str, now: Instant) -> DeliveryResult {
-        let body = json!({"type": due.event.kind, "timestamp": due.event.at, "tenant": due.tenant, "data": due.event}).to_string();
+    /// Makes one attempt. `secret` is the opened secret of the target, `root` what links begin with.
+    pub async fn deliver(&self, due: &DueDelivery, secret: &str, root: &str, now: Instant) -> DeliveryResult {
+        let mut body = json!({"type": due.event.kind, "timestamp": due.event.at, "tenant": due.tenant, "data": due.event});
+        if let Some(LinkToken(token)) = &due.token {
+            body["link"] = format!("{root}/invitations/{}/{}", due.tenant, **token).into();
+        }
+        let body = Zeroizing::new(body.to_string());
         let timestamp = now.timestamp().as_second();
         let Some(signature) = signature(secret, &due.event.id, timestamp, &body) else {
             return DeliveryResult::Dead("the target's secret is malformed: set the target again".into());
@@ -76,7 +80,7 @@ impl Client {
             .header("webhook-id", &due.event.id)
             .header("webhook-timestamp", timestamp)
             .header("webhook-signature", signature)
-            .body(body)
+            .body(body.to_string())
             .send()
             .await;
         match sent {

@@ -13,6 +13,7 @@ pub mod policies;
 pub mod processes;
 pub mod reviews;
 pub mod revisions;
+pub mod steps;
 pub mod targets;
 pub mod tenants;
 pub mod tokens;

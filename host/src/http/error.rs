@@ -493,6 +493,9 @@ impl From<TenancyError> for Error {
             TenancyError::Store(StoreError::Conflict { what: "ruling" }) => {
                 Self::new(StatusCode::CONFLICT, "the account has an exception for this role: end that one first (`rolecall exception end`)")
             }
+            TenancyError::Store(StoreError::Conflict { what: "step" }) => {
+                Self::new(StatusCode::CONFLICT, "the step is done or skipped already, or its process was called off")
+            }
             TenancyError::Store(StoreError::Conflict { what: "review" }) => {
                 Self::new(StatusCode::CONFLICT, "the review is not open: nothing can be decided in it any more, or not yet")
             }

@@ -70,7 +70,7 @@ impl<'a> Settling<'a> {
             self.suspend(grant, "absence");
         }
         let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
-        let note = Note { code: "absent".into(), path: None, message: format!("on leave{until}") };
+        let note = Note { code: Note::ABSENT.into(), path: None, message: format!("on leave{until}") };
         let mapped = match &evaluation.outcome {
             Outcome::Account(shape) => Some((&**shape, evaluation)),
             _ => None,
@@ -95,22 +95,25 @@ impl<'a> Settling<'a> {
         Some(note)
     }
 
-    /// Whether somebody in use gains a role by the change: a move, where what is lost with it may be kept for a while.
-    pub(super) fn moves(&self, wanted: &[(RoleId, Vec<Reason>, bool)]) -> bool {
+    /// Whether somebody in use gains a role by the change: a move, where something is lost with it.
+    pub(super) fn moves(&mut self, wanted: &[(RoleId, Vec<Reason>, bool)]) -> bool {
         let stands = |role: &RoleId| self.standing.grants.iter().any(|grant| grant.role == *role);
-        let may_move = self.rules.processes.overlap_days > 0 && self.rules.connection == ConnectionState::Active;
-        may_move && self.is_in_use() && wanted.iter().any(|(role, _, by_exception)| !by_exception && !stands(role))
+        if self.rules.connection == ConnectionState::Active && self.is_in_use() {
+            let gained = wanted.iter().filter(|(role, _, by_exception)| !by_exception && !stands(role));
+            self.moved.gained = gained.map(|(role, ..)| role.clone()).collect();
+        }
+        !self.moved.gained.is_empty()
     }
 
     /// A role that no policy gives any more: kept for a bounded time by somebody who moves, if it is a plain one that nothing forbids.
-    pub(super) fn lose_by_moving(&mut self, grant: &Grant, moves: bool, evaluation: &Evaluation, next: &mut Option<Instant>) {
+    pub(super) fn lose_by_moving(&mut self, grant: &Grant, overlaps: bool, evaluation: &Evaluation, next: &mut Option<Instant>) {
         let may_stay = !self.rules.privileged.contains(grant.role.as_str())
             && !self.rules.approved.contains(grant.role.as_str())
             && !evaluation.forbidden.contains(grant.role.as_str());
         match grant.deadline.filter(|_| grant.waits_for == Some(Waiting::Overlap)) {
             Some(deadline) if may_stay && deadline > self.now => sooner(next, deadline),
             Some(deadline) => self.lose(grant, if deadline <= self.now { "overlap_ended" } else { "policy" }, next),
-            None if moves && may_stay && grant.state == GrantState::Effective && grant.waits_for.is_none() => {
+            None if overlaps && may_stay && grant.state == GrantState::Effective && grant.waits_for.is_none() => {
                 let deadline = self.now.plus_seconds(i64::from(self.rules.processes.overlap_days) * DAY_SECONDS);
                 sooner(next, deadline);
                 let data = json!({"role": grant.role, "why": "overlap", "deadline": deadline, "revision": self.rules.revision});

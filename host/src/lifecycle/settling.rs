@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::steps::Moved;
 use super::{Concerns, Holding, Rules, Standing, rests_on, sooner};
 use crate::evaluation::Evaluation;
-use crate::mapping::AccountShape;
+use crate::mapping::{AccountShape, Dates};
 use crate::model::{
     AccountId, AccountState, ConnectionState, Grant, GrantState, GroupMembership, Instant, NewEvent, NewRuling, Note, Reason, RoleId,
     Ruling, RulingKind, RulingState, Waiting, collision_key,
@@ -23,9 +24,13 @@ pub(super) struct Settling<'a> {
     pub(super) now: Instant,
     /// The code of the fault that left no verdict.
     pub(super) fault: Option<&'static str>,
-    account: Option<AccountWrite>,
+    pub(super) account: Option<AccountWrite>,
     pub(super) put: Vec<Grant>,
     drop: Vec<RoleId>,
+    /// When the person begins and ends.
+    pub(super) dates: Dates,
+    /// What somebody who moves gains and loses, whether it takes effect or not.
+    pub(super) moved: Moved,
     rule: Vec<NewRuling>,
     pub(super) end: Vec<String>,
     events: Vec<NewEvent>,
@@ -55,6 +60,8 @@ impl<'a> Settling<'a> {
             account: None,
             put: Vec::new(),
             drop: Vec::new(),
+            dates: Dates::default(),
+            moved: Moved::default(),
             rule: Vec::new(),
             end: Vec::new(),
             events: Vec::new(),
@@ -64,11 +71,13 @@ impl<'a> Settling<'a> {
     }
 
     /// What changes, and whom the guard has to count.
-    pub(super) fn finish(mut self, next: Option<Instant>) -> (Effect, Concerns) {
+    pub(super) fn finish(mut self, mut next: Option<Instant>) -> (Effect, Concerns) {
         self.end.sort();
         self.end.dedup();
+        let passages = self.passages(&mut next);
         let Self { account, put, drop, rule, end, events, concerns, .. } = self;
-        (Effect { account, put_grants: put, drop_grants: drop, rule, end_rulings: end, events, next_evaluation_at: next }, concerns)
+        let (put_grants, drop_grants, end_rulings, next_evaluation_at) = (put, drop, end, next);
+        (Effect { account, put_grants, drop_grants, rule, end_rulings, passages, events, next_evaluation_at }, concerns)
     }
 
     fn id(&self) -> AccountId {
@@ -85,8 +94,9 @@ impl<'a> Settling<'a> {
         json!({"role": grant.role, "was": grant.state, "why": why, "reasons": grant.reasons, "revision": self.rules.revision})
     }
 
-    pub(super) fn event(&mut self, kind: &'static str, data: Value, personal: Option<Value>, leaver: bool) {
+    pub(super) fn event(&mut self, kind: &'static str, mut data: Value, personal: Option<Value>, leaver: bool) {
         let account = Some(self.id());
+        let personal = Reason::seal_words(&mut data, personal);
         self.events.push(NewEvent { kind, account, data, personal, leaver });
     }
 
@@ -362,6 +372,7 @@ impl<'a> Settling<'a> {
             self.give(role, reasons, *by_exception, next);
         }
         let moves = !activated && self.moves(&wanted);
+        let overlaps = moves && self.rules.processes.overlap_days > 0;
         for grant in self.standing.grants {
             if wanted.iter().any(|(role, ..)| *role == grant.role) {
                 continue;
@@ -373,7 +384,10 @@ impl<'a> Settling<'a> {
             } else if grant.reasons.iter().all(Reason::is_exception) {
                 self.drop_grant(grant, "exception_ended");
             } else {
-                self.lose_by_moving(grant, moves, evaluation, next);
+                if moves && grant.state.in_effect() && grant.waits_for.is_none() {
+                    self.moved.lost.push(grant.role.clone());
+                }
+                self.lose_by_moving(grant, overlaps, evaluation, next);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod departed;
 mod moving;
+mod steps;
 
 use serde_json::json;
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{InvitationSettings, ProcessKind, StepList};
+
 /// What a tenant says of people who join, move and leave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -24,6 +26,26 @@ pub struct ProcessSettings {
     pub target_hours: u32,
     /// How many days after a removal what is personal is erased; never unless given.
     pub retain_days: Option<u32>,
+    /// What is to be done for somebody who comes.
+    pub joiner: StepList,
+    /// What is to be done for somebody who moves.
+    pub mover: StepList,
+    /// What is to be done for somebody who goes.
+    pub leaver: StepList,
+    /// Who is invited.
+    pub invitations: InvitationSettings,
+}
+
+impl ProcessSettings {
+    /// The steps of a process.
+    #[must_use]
+    pub fn steps(&self, kind: ProcessKind) -> &StepList {
+        match kind {
+            ProcessKind::Joiner => &self.joiner,
+            ProcessKind::Mover => &self.mover,
+            ProcessKind::Leaver => &self.leaver,
+        }
+    }
 }
 
 impl Default for ProcessSettings {
@@ -38,6 +60,10 @@ impl Default for ProcessSettings {
             overlap_days: 0,
             target_hours: 24,
             retain_days: None,
+            joiner: StepList::default(),
+            mover: StepList::default(),
+            leaver: StepList::default(),
+            invitations: InvitationSettings::default(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `tenant.toml`: the name, the role catalogue, which plugins with which settings, declared group handles, decisions, small schemas.
 
+mod steps;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -153,6 +155,7 @@ pub(super) fn read(file: &str, text: &str) -> (Option<Settings>, Vec<Diagnostic>
         problems.push(place.at(written.name.span(), format!("the name has 1 to {NAME_CHARS_LIMIT} characters")));
     }
     reviews(&place, written.reviews.as_ref(), &mut problems);
+    let roles = roles(&place, written.roles, &mut problems);
     let settings = Settings {
         name: name.to_owned(),
         decisions: decisions(&place, written.decisions, &mut problems),
@@ -160,11 +163,11 @@ pub(super) fn read(file: &str, text: &str) -> (Option<Settings>, Vec<Diagnostic>
         guard: guard(&place, written.guard, &mut problems),
         approvals: approvals(&place, written.approvals, &mut problems),
         processes_at: written.processes.as_ref().map_or_else(|| Diagnostic::of_file(file, ""), |written| place.at(written.span(), "")),
-        processes: processes(&place, written.processes, &mut problems),
+        processes: processes(&place, written.processes, &roles, &mut problems),
         transform: written.plugins.transform.map(|hook| hook.read(&place)),
         propose: written.plugins.propose.map(|hook| hook.read(&place)),
         failures: failures(&place, written.plugins.failures, &mut problems),
-        roles: roles(&place, written.roles, &mut problems),
+        roles,
         declared_handles: handles(&place, &written.groups, &mut problems),
         tags: written.tags.map(|tags| declared_tags(&place, tags, &mut problems)),
         schemas: written.schemas.into_iter().map(|schema| (schema.get_ref().clone(), place.at(schema.span(), ""))).collect(),
@@ -262,7 +265,12 @@ fn approvals(place: &Place<'_>, written: Option<Spanned<ApprovalSettings>>, prob
     written.into_inner()
 }
 
-fn processes(place: &Place<'_>, written: Option<Spanned<ProcessSettings>>, problems: &mut Vec<Diagnostic>) -> ProcessSettings {
+fn processes(
+    place: &Place<'_>,
+    written: Option<Spanned<ProcessSettings>>,
+    roles: &[Role],
+    problems: &mut Vec<Diagnostic>,
+) -> ProcessSettings {
     let Some(written) = written else { return ProcessSettings::default() };
     let settings = written.get_ref();
     if settings.overlap_days > OVERLAP_DAYS_LIMIT {
@@ -278,6 +286,7 @@ fn processes(place: &Place<'_>, written: Option<Spanned<ProcessSettings>>, probl
     if settings.target_hours > TARGET_HOURS_LIMIT {
         problems.push(place.at(written.span(), format!("`target_hours` is at most {TARGET_HOURS_LIMIT}")));
     }
+    problems.extend(steps::problems(settings, roles).into_iter().map(|problem| place.at(written.span(), problem)));
     written.into_inner()
 }
 

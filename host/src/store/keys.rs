@@ -18,6 +18,11 @@ impl Keys {
         Self { keyring, tenants: Mutex::default() }
     }
 
+    /// The keyed hash under which a token is stored and found.
+    pub(super) fn token_hash(&self, token: &str) -> String {
+        self.keyring.token_hash(token)
+    }
+
     /// A new tenant's key, sealed under the master key.
     pub(super) fn new_tenant_key(&self, tenant: &TenantId) -> Result<Vec<u8>> {
         let (_, sealed) = self.keyring.master().new_sealed_key(&tenant_purpose(tenant)).map_err(unsealable)?;
@@ -49,6 +54,11 @@ pub(super) fn person_purpose(tenant: &TenantId, account: &AccountId) -> String {
 /// What an event's personal values are sealed for under the person's key.
 pub(super) fn event_purpose(tenant: &TenantId, event: &str) -> String {
     format!("event of {tenant}/{event}")
+}
+
+/// What a target alone is told with an event, sealed under the person's key.
+pub(super) fn delivery_purpose(tenant: &TenantId, event: &str) -> String {
+    format!("delivery of {tenant}/{event}")
 }
 
 /// What a secret of the tenant (a target's) is sealed for under the tenant's key.

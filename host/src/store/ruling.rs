@@ -4,7 +4,8 @@ use async_trait::async_trait;
 
 use super::{AccountWrite, Result};
 use crate::model::{
-    AccountId, Actor, Concerned, Grant, Hold, HoldState, Instant, NewEvent, NewRuling, RoleId, Ruling, RulingKind, RulingState, TenantId,
+    AccountId, Actor, Concerned, Grant, Hold, HoldState, Instant, NewEvent, NewRuling, Passage, RoleId, Ruling, RulingKind, RulingState,
+    TenantId,
 };
 
 /// The most accounts whose rulings are answered in one transaction.
@@ -23,6 +24,8 @@ pub struct Effect {
     pub rule: Vec<NewRuling>,
     /// Rulings that count no longer, by id.
     pub end_rulings: Vec<String>,
+    /// What it means for the person's processes and invitation.
+    pub passages: Vec<Passage>,
     /// The person's history, in order.
     pub events: Vec<NewEvent>,
     /// The next date at which the result may change by itself, or at which a fault is tried again.

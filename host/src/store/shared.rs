@@ -47,6 +47,8 @@ mod guard;
 mod history;
 #[path = "shared/holds.rs"]
 mod holds;
+#[path = "shared/invitations.rs"]
+mod invitations;
 #[path = "shared/journal.rs"]
 mod journal;
 #[path = "shared/lines.rs"]
@@ -88,6 +90,10 @@ mod rulings;
 mod sealed;
 #[path = "shared/signing.rs"]
 mod signing;
+#[path = "shared/step_methods.rs"]
+mod step_methods;
+#[path = "shared/steps.rs"]
+mod steps;
 #[path = "shared/tenancy.rs"]
 mod tenancy;
 #[path = "shared/trial_methods.rs"]

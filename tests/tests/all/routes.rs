@@ -67,7 +67,10 @@ on_both_databases! {
             };
             if route.access == Access::Public {
                 assert!(public.remove(&name).is_some(), "`{name}` is public: say why in tests/public-routes.txt");
-                assert!(call(&anybody, route, &path).await.status.is_success(), "{name}");
+                let answer = call(&anybody, route, &path).await;
+                // What is behind a secret in the path is behind that secret.
+                let no_secret = path.ends_with("/unknown") && answer.status == 404;
+                assert!(answer.status.is_success() || no_secret, "{name}: {answer:?}");
                 continue;
             }
             refused(call(&anybody, route, &path).await, &[401]);

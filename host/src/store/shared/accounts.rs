@@ -7,7 +7,7 @@ use rolecall_scim::filter::fold;
 use super::batch::Batch;
 use super::rows::json_text;
 use super::{Conn, text_list};
-use crate::model::{AccountId, Grant, Instant, Note, RoleId, TenantId, Waiting};
+use crate::model::{AccountId, AccountState, Grant, Instant, Note, RoleId, TenantId, Waiting};
 use crate::store::{AccountWrite, Result, StoreError};
 
 /// Rows of one INSERT: far below both databases' limits on parameters.
@@ -86,7 +86,7 @@ async fn put(conn: &mut Conn, batch: &mut Batch, tenant: &TenantId, write: &Acco
     let sql = batch.next(conn, 1).await?;
     sql.push(
         "INSERT INTO accounts (tenant, account, state, user_name, user_name_folded, name_key, wanted_key, profile, provenance, note,
-                               created, modified) VALUES (",
+                               created, modified, used) VALUES (",
     );
     let mut values = sql.separated(", ");
     values
@@ -101,12 +101,14 @@ async fn put(conn: &mut Conn, batch: &mut Batch, tenant: &TenantId, write: &Acco
         .push_bind(provenance)
         .push_bind(note)
         .push_bind(at.0)
-        .push_bind(at.0);
+        .push_bind(at.0)
+        .push_bind((write.state == AccountState::Active).then_some(at.0));
     sql.push(
         ") ON CONFLICT (tenant, account) DO UPDATE SET
              state = excluded.state, user_name = excluded.user_name, user_name_folded = excluded.user_name_folded,
              name_key = excluded.name_key, wanted_key = excluded.wanted_key, profile = excluded.profile,
-             provenance = excluded.provenance, note = excluded.note, modified = excluded.modified, erased = NULL",
+             provenance = excluded.provenance, note = excluded.note, modified = excluded.modified, erased = NULL,
+             used = COALESCE(accounts.used, excluded.used)",
     );
     Ok(())
 }

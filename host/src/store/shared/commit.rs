@@ -9,8 +9,8 @@ use super::batch::Batch;
 use super::history::{self, Stamp};
 use super::rows::kind_of;
 use super::work::{Below, fan_out, mark, mark_waiting_for};
-use super::{Conn, Scope, accounts, groups, guard, lock_revision, lock_structure, people, records, resources, rulings, text_list};
-use crate::model::{AccountId, Cause, ConnectionId, Instant, ResourceId, RevisionHash, TenantId};
+use super::{Conn, Scope, accounts, groups, guard, lock_revision, lock_structure, people, records, resources, rulings, steps, text_list};
+use crate::model::{AccountId, Cause, ConnectionId, Instant, Passage, ResourceId, RevisionHash, TenantId};
 use crate::store::{
     Change, Committed, HandleBinding, INLINE_PEOPLE_LIMIT, LockedDecision, PersonOutcome, ResourceWrite, Result, Stale, StoreError,
 };
@@ -183,6 +183,8 @@ struct Committing<'a> {
     let_go: Option<String>,
     /// What is written together with the events.
     batch: Batch,
+    /// What targets alone are told with the events.
+    secrets: history::Secrets,
     out: Committed,
 }
 
@@ -203,6 +205,7 @@ impl<'a> Committing<'a> {
             freed: Vec::new(),
             let_go: None,
             batch: Batch::new(),
+            secrets: history::Secrets::new(),
             out: Committed::default(),
         }
     }
@@ -495,6 +498,7 @@ impl<'a> Committing<'a> {
         let of: Vec<Option<AccountId>> = outcomes.iter().map(account_of).collect();
         let (kept, opened) = guard::weigh(self.conn, self.scope, &mut outcomes, &of, at).await?;
         self.change.events.extend(opened);
+        let before = self.passages(&outcomes, &of).await?;
         let is_created = |outcome: &PersonOutcome| self.created.as_ref() == Some(&outcome.user);
         let (created, standing): (Vec<_>, Vec<_>) = outcomes.iter().partition(|outcome| is_created(outcome));
         for write in created.iter().filter_map(|outcome| outcome.effect.account.as_ref()) {
@@ -504,6 +508,7 @@ impl<'a> Committing<'a> {
         self.freed = accounts::write(self.conn, &mut self.batch, self.tenant, &writes, at).await?;
         self.freed.extend(self.let_go.take());
         let mut stamps = BTreeMap::new();
+        let mut passages = Vec::new();
         for ((outcome, kept), account) in outcomes.into_iter().zip(kept).zip(of) {
             let Some(account) = account else { continue };
             let effect = &outcome.effect;
@@ -519,8 +524,27 @@ impl<'a> Committing<'a> {
             }
             self.to_mark.remove(&outcome.user);
             self.change.events.extend(outcome.effect.events);
+            if !outcome.effect.passages.is_empty() {
+                passages.push((account, outcome.effect.passages));
+            }
+        }
+        if !passages.is_empty() {
+            let stamp = Stamp { at, actor: &self.change.actor, request_id: None };
+            let settled = steps::settle(self.conn, &mut self.batch, self.scope, passages, &before, stamp).await?;
+            self.change.events.extend(settled.events);
+            self.secrets = settled.secrets;
         }
         self.stamp(stamps).await
+    }
+
+    /// What stands of the people to whom the change means something, before it is written.
+    async fn passages(&mut self, outcomes: &[PersonOutcome], of: &[Option<AccountId>]) -> Result<steps::Before> {
+        let of: Vec<(&AccountId, &[Passage])> = outcomes
+            .iter()
+            .zip(of)
+            .filter_map(|(outcome, account)| Some((account.as_ref()?, outcome.effect.passages.as_slice())))
+            .collect();
+        steps::read(self.conn, self.tenant, &of).await
     }
 
     /// Joins a new user to its account and writes what it was evaluated at.
@@ -646,7 +670,7 @@ impl<'a> Committing<'a> {
 
     async fn finish(mut self) -> Result<Committed> {
         let stamp = Stamp { at: self.change.at, actor: &self.change.actor, request_id: self.change.request_id.as_deref() };
-        history::append(self.conn, self.batch, self.scope, stamp, &self.change.events, self.new.as_ref()).await?;
+        history::append_with(self.conn, self.batch, self.scope, stamp, &self.change.events, self.new.as_ref(), &self.secrets).await?;
         self.out.pending.sort();
         self.out.pending.dedup();
         Ok(self.out)

@@ -8,7 +8,7 @@ use super::history::{self, Stamp};
 use super::personal;
 use super::rows::json;
 use super::{Conn, Scope, lock_revision, text_list};
-use crate::model::{AccountId, Actor, Instant, NewEvent, TenantId};
+use crate::model::{AccountId, Actor, GrantState, Instant, NewEvent, TenantId};
 use crate::store::{DEPARTURE_EVENTS_LIMIT, DepartureDelivery, DepartureEvent, Departures, Erasure, Result, StoreError};
 
 /// What took access away from an account, newest first.
@@ -28,7 +28,7 @@ pub(super) const DELIVERIES: &str = concat!(
 /// Removed accounts that may be erased.
 pub(super) const ERASABLE: &str = "SELECT a.account FROM accounts a WHERE a.tenant = $1 AND a.state = 'removed' AND a.erased IS NULL
      AND a.modified <= $2
-     AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.tenant = a.tenant AND g.account = a.account)
+     AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.tenant = a.tenant AND g.account = a.account AND g.state <> 'dormant')
      AND NOT EXISTS (SELECT 1 FROM rulings r WHERE r.tenant = a.tenant AND r.account = a.account AND r.kind = 'restored'
                      AND r.state <> 'ended' AND r.state <> 'no')
      ORDER BY a.modified, a.account LIMIT $3";
@@ -88,7 +88,7 @@ pub(super) async fn erase(conn: &mut Conn, scope: &Scope, accounts: &[AccountId]
                              provenance = 'null', note = NULL
          WHERE tenant = $1 AND state = 'removed' AND erased IS NULL AND ",
         any_of!("account", "$2"),
-        " AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.tenant = $1 AND g.account = accounts.account)
+        " AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.tenant = $1 AND g.account = accounts.account AND g.state <> 'dormant')
          AND NOT EXISTS (SELECT 1 FROM links l WHERE l.tenant = $1 AND l.account = accounts.account)
          AND NOT EXISTS (SELECT 1 FROM rulings r WHERE r.tenant = $1 AND r.account = accounts.account AND r.kind = 'restored'
                          AND r.state <> 'ended' AND r.state <> 'no')
@@ -102,17 +102,23 @@ pub(super) async fn erase(conn: &mut Conn, scope: &Scope, accounts: &[AccountId]
     if erased.is_empty() {
         return Ok(0);
     }
+    // What could be given back until somebody said that the departure is final: the person is gone, and nobody decides about them again.
+    let dormant: Vec<(String, String)> =
+        sqlx::query_as(concat!("DELETE FROM grants WHERE tenant = $1 AND ", any_of!("account", "$2"), " RETURNING account, role"))
+            .bind(tenant.as_str())
+            .bind(text_list(erased.iter().map(String::as_str)))
+            .fetch_all(&mut *conn)
+            .await?;
     personal::erase(conn, tenant, &erased).await?;
-    let events: Vec<NewEvent> = erased
-        .iter()
-        .map(|account| NewEvent {
-            kind: "account.erased",
-            account: Some(AccountId(account.clone())),
-            data: json!({"why": erasure.why, "reference": erasure.reference}),
-            personal: None,
-            leaver: false,
-        })
-        .collect();
+    let event =
+        |kind, account: &str, data, leaver| NewEvent { kind, account: Some(AccountId(account.to_owned())), data, personal: None, leaver };
+    let mut events: Vec<NewEvent> = Vec::with_capacity(erased.len() + dormant.len());
+    for (account, role) in &dormant {
+        events.push(event("grant.removed", account, json!({"role": role, "was": GrantState::Dormant, "why": "erased"}), true));
+    }
+    for account in &erased {
+        events.push(event("account.erased", account, json!({"why": erasure.why, "reference": erasure.reference}), false));
+    }
     let stamp = Stamp { at: erasure.at, actor: &erasure.actor, request_id: None };
     history::append(conn, Batch::new(), scope, stamp, &events, None).await?;
     Ok(i64::try_from(erased.len()).unwrap_or(i64::MAX))

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use sqlx::{QueryBuilder, Row as _};
+use zeroize::Zeroizing;
 
 use super::batch::Batch;
 use super::rows::{Row, json, json_text};
 use super::{Conn, Db, Scope, advance_head, number_at_once, text_list};
 use crate::crypto::{SecretKey, random_id};
 use crate::model::{AccountId, Actor, Event, Instant, NewEvent, TenantId};
-use crate::store::keys::{event_purpose, person_purpose, unsealable};
+use crate::store::keys::{delivery_purpose, event_purpose, person_purpose, unsealable};
 use crate::store::{Result, StoreError};
 
 /// Events of one tenant that are numbered at once: bounds how long the tenant's head is locked.
@@ -25,15 +26,34 @@ pub(super) struct Stamp<'a> {
     pub(super) request_id: Option<&'a str>,
 }
 
+/// The event of an invitation: its link is told to targets with it, and is no part of it.
+pub(super) const INVITED: &str = "invitation.made";
+
+/// What targets alone are told with an invitation, by whom it is for.
+pub(super) type Secrets = BTreeMap<AccountId, Zeroizing<String>>;
+
 /// Appends events in order, and their deliveries, with what waits. Call it last in a transaction: the order of one person's
 /// events is that of the transactions that locked the person. `new` is somebody who has no key yet.
 pub(super) async fn append(
+    conn: &mut Conn,
+    batch: Batch,
+    scope: &Scope,
+    stamp: Stamp<'_>,
+    events: &[NewEvent],
+    new: Option<&AccountId>,
+) -> Result<()> {
+    append_with(conn, batch, scope, stamp, events, new, &Secrets::new()).await
+}
+
+/// [`append`], with what targets alone are told.
+pub(super) async fn append_with(
     conn: &mut Conn,
     mut batch: Batch,
     scope: &Scope,
     stamp: Stamp<'_>,
     events: &[NewEvent],
     new: Option<&AccountId>,
+    secrets: &Secrets,
 ) -> Result<()> {
     let keys = person_keys_for(conn, &mut batch, scope, events, new).await?;
     for chunk in events.chunks(INSERT_BATCH) {
@@ -56,7 +76,14 @@ pub(super) async fn append(
         let mut appended = Vec::with_capacity(rows.len());
         for (id, _, _, event) in rows {
             let position = positions.get(&id).copied().ok_or_else(|| StoreError::Corrupt("an event was not appended".into()))?;
-            appended.push(super::outbox::Appended { lane: lane(event, &id), id, position, leaver: event.leaver });
+            let secret = event
+                .account
+                .as_ref()
+                .filter(|_| event.kind == INVITED)
+                .and_then(|account| Some((keys.get(account)?, secrets.get(account)?)));
+            let seal = |(key, secret): (&SecretKey, &Zeroizing<String>)| key.seal(&delivery_purpose(&scope.tenant, &id), secret.as_bytes());
+            let sealed = secret.map(seal).transpose().map_err(unsealable)?;
+            appended.push(super::outbox::Appended { lane: lane(event, &id), id, position, leaver: event.leaver, sealed });
         }
         super::outbox::enqueue(conn, scope, stamp.at, &appended).await?;
     }
@@ -143,7 +170,7 @@ async fn person_keys_for(
 }
 
 /// The keys of people, as far as they have one (an erased person has none).
-async fn person_keys(
+pub(super) async fn person_keys(
     conn: &mut Conn,
     scope: &Scope,
     people: impl Iterator<Item = &AccountId> + Send,

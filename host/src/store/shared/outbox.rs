@@ -4,12 +4,15 @@
 use std::collections::BTreeMap;
 
 use sqlx::QueryBuilder;
+use zeroize::Zeroizing;
 
 use super::history;
 use super::work::shares;
 use super::{Conn, Db, Scope};
-use crate::model::{Instant, TenantId};
-use crate::store::{DeliveryResult, DueDelivery, Result, Target};
+use crate::crypto::SecretKey;
+use crate::model::{Event, Instant, TenantId};
+use crate::store::keys::{delivery_purpose, unsealable};
+use crate::store::{DeliveryResult, DueDelivery, LinkToken, Result, StoreError, Target};
 
 /// Rows of one INSERT: far below both databases' limits on parameters.
 const INSERT_BATCH: usize = 500;
@@ -20,6 +23,8 @@ pub(super) struct Appended {
     pub(super) position: i64,
     pub(super) lane: String,
     pub(super) leaver: bool,
+    /// What targets alone are told with it.
+    pub(super) sealed: Option<Vec<u8>>,
 }
 
 /// Queues events for every target of the tenant.
@@ -31,7 +36,7 @@ pub(super) async fn enqueue(conn: &mut Conn, scope: &Scope, at: Instant, events:
     for (target, enabled) in &targets {
         for chunk in events.chunks(INSERT_BATCH) {
             let mut insert =
-                QueryBuilder::<Db>::new("INSERT INTO deliveries (tenant, target, event, lane, position, leaver, state, attempts) ");
+                QueryBuilder::<Db>::new("INSERT INTO deliveries (tenant, target, event, lane, position, leaver, sealed, state, attempts) ");
             insert.push_values(chunk, |mut row, event| {
                 row.push_bind(scope.tenant.as_str())
                     .push_bind(target)
@@ -39,6 +44,7 @@ pub(super) async fn enqueue(conn: &mut Conn, scope: &Scope, at: Instant, events:
                     .push_bind(&event.lane)
                     .push_bind(event.position)
                     .push_bind(event.leaver)
+                    .push_bind(event.sealed.as_deref())
                     .push("'waiting', 0");
             });
             insert.build().execute(&mut *conn).await?;
@@ -121,7 +127,7 @@ pub(super) const DUE_LANES: &str = concat!(
 
 /// The oldest waiting delivery of a lane.
 pub(super) const HEAD: &str =
-    "SELECT position, attempts FROM deliveries WHERE tenant = $1 AND target = $2 AND lane = $3 AND state = 'waiting'
+    "SELECT position, attempts, sealed FROM deliveries WHERE tenant = $1 AND target = $2 AND lane = $3 AND state = 'waiting'
      ORDER BY position LIMIT 1";
 
 /// Claims due lanes of a tenant and reads the first delivery of each.
@@ -144,21 +150,34 @@ pub(super) async fn claim(
             .bind(lease_until.0)
             .execute(&mut *conn)
             .await?;
-        let head: Option<(i64, i64)> =
+        let head: Option<(i64, i64, Option<Vec<u8>>)> =
             sqlx::query_as(HEAD).bind(scope.tenant.as_str()).bind(&target).bind(&lane).fetch_optional(&mut *conn).await?;
-        heads.extend(head.map(|(position, attempts)| (target, position, attempts)));
+        heads.extend(head.map(|(position, attempts, sealed)| (target, position, attempts, sealed)));
     }
     let targets: BTreeMap<String, Target> =
         targets(conn, &scope.tenant).await?.into_iter().map(|target| (target.id.clone(), target)).collect();
-    let positions: Vec<i64> = heads.iter().map(|(_, position, _)| *position).collect();
+    let positions: Vec<i64> = heads.iter().map(|(_, position, ..)| *position).collect();
     let events = history::at(conn, scope, &positions).await?;
-    let due = heads.into_iter().filter_map(|(target, position, attempts)| {
-        let (target, event) = (targets.get(&target)?.clone(), events.get(&position)?.clone());
-        Some(DueDelivery { tenant: scope.tenant.clone(), target, event, attempts })
-    });
-    let mut due: Vec<DueDelivery> = due.collect();
+    let sealed =
+        heads.iter().filter(|(.., sealed)| sealed.is_some()).filter_map(|(_, position, ..)| events.get(position)?.account.as_ref());
+    let keys = history::person_keys(conn, scope, sealed).await?;
+    let mut due: Vec<DueDelivery> = Vec::with_capacity(heads.len());
+    for (target, position, attempts, sealed) in heads {
+        let (Some(target), Some(event)) = (targets.get(&target).cloned(), events.get(&position).cloned()) else { continue };
+        // Of somebody who was erased meanwhile nothing can be told.
+        let key = event.account.as_ref().and_then(|account| keys.get(account));
+        let token = key.zip(sealed).map(|(key, sealed)| told(scope, &event, key, &sealed)).transpose()?;
+        due.push(DueDelivery { tenant: scope.tenant.clone(), target, event, attempts, token });
+    }
     due.sort_by_key(|delivery| delivery.event.seq);
     Ok(due)
+}
+
+/// What a target alone is told with an event.
+fn told(scope: &Scope, event: &Event, key: &SecretKey, sealed: &[u8]) -> Result<LinkToken> {
+    let opened = key.open(&delivery_purpose(&scope.tenant, &event.id), sealed).map_err(unsealable)?;
+    let text = std::str::from_utf8(&opened).map_err(|_| StoreError::Corrupt("what a target is to be told is no text".into()))?;
+    Ok(LinkToken(Zeroizing::new(text.to_owned())))
 }
 
 /// How many deliveries each tenant may claim of the leavers' lanes or of the others'.
@@ -198,7 +217,8 @@ pub(super) async fn finish(
     };
     let finished = (state != "waiting").then_some(at.0);
     let ended = sqlx::query(
-        "UPDATE deliveries SET state = $4, attempts = attempts + 1, problem = $5, finished = $6
+        "UPDATE deliveries SET state = $4, attempts = attempts + 1, problem = $5, finished = $6,
+                               sealed = CASE WHEN $4 = 'waiting' THEN sealed END
          WHERE tenant = $1 AND target = $2 AND event = $3 AND state = 'waiting'",
     )
     .bind(tenant.as_str())

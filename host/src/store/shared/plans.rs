@@ -8,8 +8,8 @@ use super::super::scratch::{PLAN, SETTLE, is_scan, open};
 use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
 use super::{
-    Conn, Db, credentials, departed, departures, groups, guard, history, holds, journal, outbox, people, review_keeping, review_opening,
-    reviews, revisions, rulings, sealed, tenancy, text_list, trials, work,
+    Conn, Db, credentials, departed, departures, groups, guard, history, holds, invitations, journal, outbox, people, review_keeping,
+    review_opening, reviews, revisions, rulings, sealed, steps, tenancy, text_list, trials, work,
 };
 use crate::model::{HoldState, Instant, ReviewDecision, RulingKind, RulingState, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
@@ -93,6 +93,17 @@ const SEED: &[&str] = &[
     "INSERT INTO review_lines (tenant, review, line, account, role, reviewer, reviewer_key, decision, evidence)
      SELECT tenant, 'reviewg7', created, 'a' || id, 'role1', 'boss', 'boss' || (created % 50),
             CASE WHEN created % 100 = 0 THEN 'revoke' ELSE 'keep' END, '{}' FROM resources WHERE kind = 'user'",
+    "INSERT INTO processes (tenant, process, account, kind, state, anchor, zone, begun)
+     SELECT tenant, 'p' || id, 'a' || id, 'joiner', CASE WHEN created % 50 = 0 THEN 'open' ELSE 'done' END, 0, 'UTC', 0
+     FROM resources WHERE kind = 'user'",
+    "INSERT INTO process_steps (tenant, process, place, step, account, title, owner, span, due, state)
+     SELECT tenant, process, 0, 'laptop', account, 'x', 'x', 'P1D', begun, CASE WHEN state = 'open' THEN 'open' ELSE 'done' END
+     FROM processes",
+    "INSERT INTO acknowledgements_due (tenant, account, departed, due)
+     SELECT tenant, 'a' || id, 0, created FROM resources WHERE kind = 'user' AND created % 20 = 0",
+    "INSERT INTO invitations (tenant, invitation, account, hash, state, made, made_kind, made_id, expires)
+     SELECT tenant, 'i' || id, 'a' || id, 'h' || id, CASE WHEN created % 50 = 0 THEN 'open' ELSE 'accepted' END, 0, 'x', 'x', created
+     FROM resources WHERE kind = 'user'",
     "INSERT INTO deliveries (tenant, target, event, lane, position, leaver, state, attempts)
      SELECT tenant, 'hook', id, id, position, seq IS NULL, CASE WHEN seq > 1500 THEN 'waiting' ELSE 'acknowledged' END, 0 FROM events",
     "INSERT INTO delivery_lanes (tenant, target, lane, leaver, next_at)
@@ -144,6 +155,16 @@ const CASES: &[Case] = &[
     (departures::DEPARTURES, As::Tenant, &[Text("t3"), Text("au7"), Number(10)], &["events_departures"]),
     (departures::DELIVERIES, As::Tenant, &[Text("t3"), List(&["u7", "u8"])], &[]),
     (departures::ERASABLE, As::Tenant, &[Text("t3"), Number(10), Number(10)], &["accounts_retained"]),
+    (steps::OPEN, As::Tenant, &[Text("t3"), List(&["au50", "au8"])], &["processes_"]),
+    (steps::USED, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &[]),
+    (steps::JOINED, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["processes_account"]),
+    (steps::STEPS, As::Tenant, &[Text("t3"), List(&["pu7", "pu8"])], &[]),
+    (steps::WITH_OVERDUE, As::Platform, &[Number(100), Number(10)], &["process_steps_due", "acknowledgements_due_at", "invitations_due"]),
+    (steps::OVERDUE, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["process_steps_due"]),
+    (steps::ACKNOWLEDGEMENTS, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["acknowledgements_due_at"]),
+    (steps::UNACKNOWLEDGED, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["events_departures"]),
+    (invitations::BY_HASH, As::Tenant, &[Text("t3"), Text("hu7")], &["invitations_hash"]),
+    (invitations::EXPIRED, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["invitations_due"]),
     (people::PENDING, As::Tenant, &[Text("t3")], &["evaluations_pending"]),
     (people::ROLES_HELD, As::Tenant, &[Text("t3"), Number(100)], &["grants"]),
     (rulings::OF_ACCOUNTS, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["rulings_account"]),

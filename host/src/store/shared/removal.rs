@@ -9,8 +9,8 @@ use super::batch::Batch;
 use super::history::{self, Stamp};
 use super::rows;
 use super::work::mark_waiting_for;
-use super::{Conn, Scope, lock_revision, tenancy, text_list};
-use crate::model::{AccountId, AccountState, Actor, ConnectionId, Grant, Instant, NewEvent};
+use super::{Conn, Scope, lock_revision, steps, tenancy, text_list};
+use crate::model::{AccountId, AccountState, Actor, ConnectionId, Grant, Instant, NewEvent, Reason};
 use crate::store::Result;
 
 /// People whose accounts are removed at once: bounds what is in memory.
@@ -97,13 +97,16 @@ async fn remove_accounts(conn: &mut Conn, scope: &Scope, stamp: Stamp<'_>, leave
     let mut events = Vec::new();
     for leaver in leavers {
         for grant in grants.remove(&leaver.account).unwrap_or_default() {
-            let data = json!({"role": grant.role, "was": grant.state, "why": "connection_deleted", "reasons": grant.reasons,
-                              "revision": grant.revision});
-            events.push(leave(&leaver.account, "grant.removed", data));
+            let mut data = json!({"role": grant.role, "was": grant.state, "why": "connection_deleted", "reasons": grant.reasons,
+                                  "revision": grant.revision});
+            let personal = Reason::seal_words(&mut data, None);
+            events.push(NewEvent { personal, ..leave(&leaver.account, "grant.removed", data) });
         }
         let data = json!({"state": AccountState::Removed, "before": leaver.state, "why": "connection_deleted"});
         events.push(leave(&leaver.account, "account.removed", data));
     }
+    let gone: Vec<&AccountId> = leavers.iter().map(|leaver| &leaver.account).collect();
+    events.extend(steps::end_of(conn, &scope.tenant, &gone, stamp).await?);
     history::append(conn, Batch::new(), scope, stamp, &events, None).await?;
     let freed: Vec<String> = leavers.iter().filter_map(|leaver| leaver.name_key.clone()).collect();
     mark_waiting_for(conn, &scope.tenant, &freed, stamp.at).await?;
