@@ -194,7 +194,9 @@ pub use review::{
 mod processes;
 pub use processes::ProcessSettings;
 mod failure;
+mod fate;
 mod urgency;
+pub use fate::Fate;
 pub use failure::{CallInput, Failing, FailureDetail, FailureKind, Frame, LEVELS, LimitMet, LogLine, Spent};
 pub use urgency::{LIVE_IN_A_ROW, Urgency};
 
@@ -260,6 +262,8 @@ word_enum!(
         Hold = "hold",
         /// The connection, to go live.
         Staging = "staging",
+        /// A person, to say whose an imported account is.
+        Adoption = "adoption",
         /// The person's start date.
         Start = "start",
         /// The end of the time that somebody who moved keeps it.
@@ -321,6 +325,13 @@ impl Reason {
         Self { policy: format!("{EXCEPTION}{id}"), reason, groups: Vec::new(), proposed: false, nomination: None }
     }
 
+    /// The reason of a role that an account had when it was imported.
+    #[must_use]
+    pub fn imported() -> Self {
+        let reason = Some("the account had it when it was imported".to_owned());
+        Self { policy: "imported".into(), reason, groups: Vec::new(), proposed: false, nomination: None }
+    }
+
     /// Whether it is an exception, and no policy's.
     #[must_use]
     pub fn is_exception(&self) -> bool {
@@ -375,6 +386,10 @@ impl Note {
     pub const COLLISION: &'static str = "collision";
     /// The code of somebody whose connection has not gone live.
     pub const STAGING: &'static str = "staging";
+    /// The code of somebody who may be one of the accounts that were imported: a person decides.
+    pub const ADOPTION: &'static str = "adoption";
+    /// The code of an imported account that was adopted, until its roles are decided for the first time.
+    pub const ADOPTED: &'static str = "adopted";
     /// The code of somebody about whom a plugin gave no verdict.
     pub const PLUGIN_FAULT: &'static str = "plugin_fault";
     /// The code of somebody whose end date has come.
