@@ -103,6 +103,7 @@ pub(super) async fn erase(conn: &mut Conn, scope: &Scope, accounts: &[AccountId]
     }
     let ids = || text_list(erased.iter().map(String::as_str));
     for statement in [
+        concat!("DELETE FROM imports WHERE tenant = $1 AND ", any_of!("account", "$2")),
         concat!("DELETE FROM person_keys WHERE tenant = $1 AND ", any_of!("account", "$2")),
         concat!("UPDATE rulings SET state = 'ended', reason = NULL, owner = NULL WHERE tenant = $1 AND ", any_of!("account", "$2")),
         // Of a connection's log no more than a bounded number of entries is kept.

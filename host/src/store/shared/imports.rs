@@ -294,7 +294,7 @@ async fn put_grants(
 }
 
 /// Takes roles away from accounts, given as pairs.
-pub(super) async fn drop_grants(conn: &mut Conn, tenant: &TenantId, taken: &[(&AccountId, &RoleId)]) -> Result<()> {
+async fn drop_grants(conn: &mut Conn, tenant: &TenantId, taken: &[(&AccountId, &RoleId)]) -> Result<()> {
     if taken.is_empty() {
         return Ok(());
     }
@@ -366,4 +366,26 @@ pub(super) async fn set_protected(
     moved(conn, tenant).await?;
     let event = protection(account, protected, Some(reason));
     history::append(conn, Batch::new(), scope, Stamp { at, actor, request_id: None }, &[event], None).await
+}
+
+/// Those of the accounts that were imported and that nobody has adopted, with whether they are protected.
+pub(super) async fn left_of(conn: &mut Conn, tenant: &TenantId, accounts: &[&str]) -> Result<BTreeMap<AccountId, bool>> {
+    let found: Vec<(String, bool)> = sqlx::query_as(concat!(
+        "SELECT account, is_protected FROM imports WHERE tenant = $1 AND adopted IS NULL AND ",
+        any_of!("account", "$2")
+    ))
+    .bind(tenant.as_str())
+    .bind(text_list(accounts.iter().copied()))
+    .fetch_all(conn)
+    .await?;
+    Ok(found.into_iter().map(|(account, protected)| (AccountId(account), protected)).collect())
+}
+
+/// Takes roles away from imported accounts: nothing decides theirs, so that they stay away.
+pub(super) async fn revoke(conn: &mut Conn, scope: &Scope, taken: &[(AccountId, RoleId)], stamp: Stamp<'_>) -> Result<()> {
+    let pairs: Vec<(&AccountId, &RoleId)> = taken.iter().map(|(account, role)| (account, role)).collect();
+    drop_grants(conn, &scope.tenant, &pairs).await?;
+    let lost = json!({"why": "review", "was": GrantState::Effective});
+    let events: Vec<NewEvent> = pairs.iter().map(|(account, role)| of_role("grant.removed", account, role, &lost)).collect();
+    history::append(conn, Batch::new(), scope, stamp, &events, None).await
 }
