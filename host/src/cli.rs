@@ -17,6 +17,7 @@ mod hold;
 mod logging;
 mod plugin;
 mod policy;
+mod import;
 mod process;
 mod render;
 mod review;

@@ -1,6 +1,6 @@
 //! The first sync of a connection: what it changes when it goes live, on one page; and going live with what was seen of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -131,7 +131,7 @@ fn waiting(staged: &crate::store::Staged) -> Option<Line> {
 /// The store's.
 pub async fn whole(app: &App, tenant: &TenantId, connection: &ConnectionId) -> Result<(Totals, AdoptionPlan), StoreError> {
     let (mut totals, mut plan) = (Totals::default(), AdoptionPlan::default());
-    let mut adopted = BTreeSet::new();
+    let mut claims = BTreeMap::<AccountId, usize>::new();
     let mut place = Some(Place::People(None));
     while let Some(from) = place {
         let (lines, next) = match &from {
@@ -139,11 +139,13 @@ pub async fn whole(app: &App, tenant: &TenantId, connection: &ConnectionId) -> R
                 let found = app.store.staged(tenant, connection, after.as_ref(), DIFFERENCE_PAGE_LIMIT).await?;
                 let lines: Vec<Line> = found.iter().map(adoption::line).collect();
                 for (staged, line) in found.iter().zip(&lines) {
-                    // Of two who claim one account, which the match leaves to people, neither has it by being first.
-                    if line.fate == Fate::Adopted && adopted.insert(line.account.clone()) {
-                        plan.adopt.push((staged.user.clone(), staged.account.clone(), line.account.clone()));
-                    } else if matches!(line.fate, Fate::Doubt | Fate::Adopted) {
-                        plan.doubts.push(staged.account.clone());
+                    match line.fate {
+                        Fate::Adopted => {
+                            *claims.entry(line.account.clone()).or_default() += 1;
+                            plan.adopt.push((staged.user.clone(), staged.account.clone(), line.account.clone()));
+                        }
+                        Fate::Doubt => plan.doubts.push(staged.account.clone()),
+                        _ => {}
                     }
                 }
                 let is_full = i64::try_from(found.len()).unwrap_or(i64::MAX) >= DIFFERENCE_PAGE_LIMIT;
@@ -155,6 +157,10 @@ pub async fn whole(app: &App, tenant: &TenantId, connection: &ConnectionId) -> R
         lines.iter().for_each(|line| totals.add(line));
         place = next;
     }
+    // People who are inactive want no name, so that two of them can claim one account unseen: nobody has it by being first.
+    let (sure, unsure): (Vec<_>, Vec<_>) = plan.adopt.into_iter().partition(|(.., taken)| claims.get(taken) == Some(&1));
+    plan.adopt = sure;
+    plan.doubts.extend(unsure.into_iter().map(|(_, made, _)| made));
     plan.totals = json!(totals);
     Ok((totals, plan))
 }
