@@ -1,5 +1,6 @@
 //! What changes for a person, case by case.
 
+mod first_sync;
 mod moving;
 
 use serde_json::json;
