@@ -196,8 +196,8 @@ pub use processes::ProcessSettings;
 mod failure;
 mod fate;
 mod urgency;
-pub use fate::Fate;
 pub use failure::{CallInput, Failing, FailureDetail, FailureKind, Frame, LEVELS, LimitMet, LogLine, Spent};
+pub use fate::Fate;
 pub use urgency::{LIVE_IN_A_ROW, Urgency};
 
 word_enum!(

@@ -689,7 +689,9 @@ pub trait Platform: Send + Sync {
 
 /// Everything that is asked for one tenant.
 #[async_trait]
-pub trait Store: Platform + Connections + Trials + Rulings + Reviews + Processes + Imports + records::PluginRecords + history::History {
+pub trait Store:
+    Platform + Connections + Trials + Rulings + Reviews + Processes + Imports + records::PluginRecords + history::History
+{
     /// Creates the tenant if it does not exist; `managed_by` of an existing one is left as it is.
     async fn ensure_tenant(&self, tenant: &TenantId, name: &str, managed_by: &str, at: Instant) -> Result<Tenant>;
     /// The tenant, or `None`.

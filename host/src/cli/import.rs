@@ -101,7 +101,8 @@ fn read(file: &Path) -> anyhow::Result<String> {
         .read_to_end(&mut bytes)
         .with_context(|| format!("the file `{shown}` can't be read"))?;
     anyhow::ensure!(bytes.len() <= IMPORT_BYTES_LIMIT, "the file `{shown}` has more than {IMPORT_BYTES_LIMIT} bytes: import it in parts");
-    String::from_utf8(bytes).map_err(|error| anyhow::anyhow!("the file `{shown}` is not UTF-8 from byte {}", error.utf8_error().valid_up_to()))
+    String::from_utf8(bytes)
+        .map_err(|error| anyhow::anyhow!("the file `{shown}` is not UTF-8 from byte {}", error.utf8_error().valid_up_to()))
 }
 
 fn shown(answer: &Value, dry_run: bool) -> String {

@@ -502,9 +502,10 @@ impl From<TenancyError> for Error {
                 StatusCode::CONFLICT,
                 "the account can't be adopted: it was not imported, is protected, or is somebody else's by now",
             ),
-            TenancyError::Store(StoreError::Conflict { what: "adoption" }) => {
-                Self::new(StatusCode::CONFLICT, "nothing is to be decided about this person: the account is in use, or no imported one may be theirs")
-            }
+            TenancyError::Store(StoreError::Conflict { what: "adoption" }) => Self::new(
+                StatusCode::CONFLICT,
+                "nothing is to be decided about this person: the account is in use, or no imported one may be theirs",
+            ),
             TenancyError::Store(StoreError::Conflict { what: "account_name" }) => Self::new(
                 StatusCode::CONFLICT,
                 "the login name belongs to another account: change that one first, at the identity provider or where it was imported from",

@@ -113,8 +113,7 @@ enum Match<'a> {
 /// The match itself: what somebody has in common with imported accounts, and what a person has said.
 fn matched(staged: &Staged) -> Match<'_> {
     let open: Vec<&AdoptionCandidate> = staged.candidates.iter().filter(|candidate| !candidate.protected).collect();
-    let certain: Vec<&AdoptionCandidate> =
-        open.iter().copied().filter(|candidate| candidate.by.name || candidate.by.external_id).collect();
+    let certain: Vec<&AdoptionCandidate> = open.iter().copied().filter(|candidate| candidate.by.name || candidate.by.external_id).collect();
     // A name that another account has is no way in, whatever else speaks for it.
     let taken = |by: &AccountId| staged.holder.as_ref().filter(|holder| *holder != by);
     let adopts = |candidate: &'_ AdoptionCandidate| taken(&candidate.account).is_none();
@@ -311,7 +310,13 @@ mod tests {
             ),
             ("chosen of two", vec![candidate("a", NAME), candidate("b", ID)], Box::new(adopt("a")), Fate::Adopted, "a"),
             ("chosen by address", vec![candidate("a", EMAIL), candidate("b", EMAIL)], Box::new(adopt("b")), Fate::Adopted, "b"),
-            ("chosen, and the name is another's", vec![candidate("a", NAME), candidate("b", ID)], Box::new(adopt("b")), Fate::Doubt, "made"),
+            (
+                "chosen, and the name is another's",
+                vec![candidate("a", NAME), candidate("b", ID)],
+                Box::new(adopt("b")),
+                Fate::Doubt,
+                "made",
+            ),
             ("chosen, and gone since", vec![candidate("a", EMAIL)], Box::new(adopt("gone")), Fate::Doubt, "made"),
             (
                 "chosen, and protected since",
@@ -324,10 +329,22 @@ mod tests {
             ("a new one, and the name is taken", vec![candidate("a", NAME)], Box::new(chosen(AdoptionChoice::New)), Fate::Collision, "a"),
             ("not the first who wants a name", vec![], Box::new(|staged| staged.before = Some("first".into())), Fate::Collision, "first"),
             ("refused", vec![candidate("a", NAME)], Box::new(|staged| staged.note = None), Fate::Refused, "made"),
-            ("none of the tenant's", vec![candidate("a", NAME)], Box::new(|s| s.state = AccountState::OutOfScope), Fate::OutOfScope, "made"),
+            (
+                "none of the tenant's",
+                vec![candidate("a", NAME)],
+                Box::new(|s| s.state = AccountState::OutOfScope),
+                Fate::OutOfScope,
+                "made",
+            ),
             ("not decided", vec![candidate("a", NAME)], Box::new(|s| s.undecided = true), Fate::Undecided, "made"),
             ("gone, and known", vec![candidate("a", ID)], Box::new(|s| s.state = AccountState::Suspended), Fate::Adopted, "a"),
-            ("gone, and perhaps known", vec![candidate("a", EMAIL)], Box::new(|s| s.state = AccountState::Suspended), Fate::Inactive, "made"),
+            (
+                "gone, and perhaps known",
+                vec![candidate("a", EMAIL)],
+                Box::new(|s| s.state = AccountState::Suspended),
+                Fate::Inactive,
+                "made",
+            ),
         ];
         for (what, candidates, change, wanted, about) in cases {
             let mut staged = staged(candidates);

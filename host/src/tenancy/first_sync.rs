@@ -59,8 +59,11 @@ pub fn digest(mark: &DifferenceMark) -> String {
 fn moved(seen: &str, now: &str) -> String {
     let parts = |digest: &str| digest.split('-').map(str::to_owned).collect::<Vec<_>>();
     let (seen, now) = (parts(seen), parts(now));
-    let words =
-        ["people of the connection were written or decided", "accounts were imported, protected or decided about", "another revision is active"];
+    let words = [
+        "people of the connection were written or decided",
+        "accounts were imported, protected or decided about",
+        "another revision is active",
+    ];
     let differ = words.iter().enumerate().filter(|(number, _)| seen.get(*number) != now.get(*number)).map(|(_, word)| *word);
     differ.collect::<Vec<_>>().join("; ")
 }

@@ -103,12 +103,7 @@ pub async fn end_exception(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal
         RulingKind::Forbid => {
             not_for_oneself(who, &account_of(app, tenant, &ruling).await?, "ends an exception that keeps a role from them")?
         }
-        RulingKind::Absence
-        | RulingKind::Approval
-        | RulingKind::Loss
-        | RulingKind::Gain
-        | RulingKind::Restored
-        | RulingKind::Adoption => {
+        RulingKind::Absence | RulingKind::Approval | RulingKind::Loss | RulingKind::Gain | RulingKind::Restored | RulingKind::Adoption => {
             return Err(StoreError::Missing("exception").into());
         }
     }
@@ -235,7 +230,9 @@ pub(super) async fn account_of(app: &Arc<App>, tenant: &TenantId, ruling: &Rulin
 /// Nothing decides the roles of an account that no connection feeds, so that nothing would come of what is said of it.
 pub(super) fn check_fed(view: &AccountView) -> Result<(), TenancyError> {
     match view.imported {
-        Some(_) => Err(TenancyError::Refused("the account was imported and no connection feeds it: change it where it is, and import it again".into())),
+        Some(_) => Err(TenancyError::Refused(
+            "the account was imported and no connection feeds it: change it where it is, and import it again".into(),
+        )),
         None => Ok(()),
     }
 }

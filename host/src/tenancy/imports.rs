@@ -26,8 +26,7 @@ pub async fn import(
     dry_run: bool,
 ) -> Result<Imported, TenancyError> {
     let active = super::active(app, tenant).await?;
-    let catalogue: Vec<String> =
-        active.built.iter().flat_map(|revision| revision.policies.roles()).map(|role| role.id.clone()).collect();
+    let catalogue: Vec<String> = active.built.iter().flat_map(|revision| revision.policies.roles()).map(|role| role.id.clone()).collect();
     // Thousands of rows take a while, and as many problems longer.
     let read = move || {
         let catalogue: BTreeSet<&str> = catalogue.iter().map(String::as_str).collect();

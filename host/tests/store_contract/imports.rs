@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use rolecall::model::{AccountId, AccountState, Cause, ConnectionState, Note, ResourceId, RoleId, RulingKind, collision_key};
-use rolecall::store::{
-    AdoptionChoice, AdoptionPlan, AdoptionWord, ImportProblem, Imported, NewImport, Person, Result, Staged, StoreError,
-};
+use rolecall::store::{AdoptionChoice, AdoptionPlan, AdoptionWord, ImportProblem, Imported, NewImport, Person, Result, Staged, StoreError};
 use serde_json::json;
 
 use crate::fixture::{Fixture, START, Through, actor};
@@ -109,9 +107,12 @@ async fn all_rows_are_imported_or_none(fixture: Fixture) {
 
 async fn people_are_found_beside_what_was_imported(fixture: Fixture) {
     let here = fixture.here();
-    import(&fixture, &[row("ada", None, &["dev"]), row("b", Some("ext-bob"), &[]), row("dora", None, &[]), row("zed", None, &[])]).await.unwrap();
+    import(&fixture, &[row("ada", None, &["dev"]), row("b", Some("ext-bob"), &[]), row("dora", None, &[]), row("zed", None, &[])])
+        .await
+        .unwrap();
     let users = staged(&fixture, &here, &["ada", "bob", "carl"]).await;
-    let page = async |after: Option<&ResourceId>, limit| fixture.store.staged(&fixture.tenant, &here.connection, after, limit).await.unwrap();
+    let page =
+        async |after: Option<&ResourceId>, limit| fixture.store.staged(&fixture.tenant, &here.connection, after, limit).await.unwrap();
     let all = page(None, 10).await;
     let first = page(None, 2).await;
     assert_eq!((&first[..], page(Some(&first[1].user), 2).await), (&all[..2], all[2..].to_vec()));
@@ -156,7 +157,10 @@ async fn a_connection_goes_live_with_what_was_seen(fixture: Fixture) {
     assert_eq!(go(&seen).await.unwrap(), Err(chosen.clone()));
     let resumed = fixture.store.set_connection_state(&fixture.tenant, &here.connection, ConnectionState::Active, &actor(), START).await;
     assert!(matches!(resumed, Err(StoreError::Conflict { what: "connection" })), "{resumed:?}");
-    assert_eq!(fixture.store.staged(&fixture.tenant, &here.connection, None, 10).await.unwrap()[1].choice, Some(AdoptionChoice::Adopt("import-d".into())));
+    assert_eq!(
+        fixture.store.staged(&fixture.tenant, &here.connection, None, 10).await.unwrap()[1].choice,
+        Some(AdoptionChoice::Adopt("import-d".into()))
+    );
     go(&chosen).await.unwrap().unwrap();
     assert!(matches!(go(&chosen).await, Err(StoreError::Conflict { what: "connection_state" })));
     let ada = here.person(&users[0]).await;

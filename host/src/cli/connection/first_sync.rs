@@ -11,7 +11,9 @@ const PAGE: u32 = 100;
 
 /// What a connection in staging changes when it goes live.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  rolecall connection difference --tenant acme entra-id\n  rolecall connection difference --tenant acme entra-id --csv > difference.csv")]
+#[command(
+    after_help = "Examples:\n  rolecall connection difference --tenant acme entra-id\n  rolecall connection difference --tenant acme entra-id --csv > difference.csv"
+)]
 pub struct Difference {
     #[command(flatten)]
     which: Which,
@@ -28,8 +30,10 @@ pub struct Difference {
 
 /// Whose an imported account is.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  rolecall connection adopt --tenant acme entra-id 0190… --account 0d4c… --reason 'the same person'\n  \
-                        rolecall connection adopt --tenant acme entra-id 0190… --new --reason 'a namesake'")]
+#[command(
+    after_help = "Examples:\n  rolecall connection adopt --tenant acme entra-id 0190… --account 0d4c… --reason 'the same person'\n  \
+                        rolecall connection adopt --tenant acme entra-id 0190… --new --reason 'a namesake'"
+)]
 pub struct Adopt {
     #[command(flatten)]
     which: Which,
@@ -86,9 +90,7 @@ pub(super) async fn live(which: Which, yes: bool, output: Output) -> anyhow::Res
         return output.print("nothing was changed\n");
     }
     let answer = api.post(&["tenants", &tenant, "connections", &id, "live"], &json!({"digest": digest})).await?;
-    output.show(&answer, |paint| {
-        Ok(format!("{}{} is live: what was staged is being decided\n", numbers(&answer), paint.strong(&name)))
-    })
+    output.show(&answer, |paint| Ok(format!("{}{} is live: what was staged is being decided\n", numbers(&answer), paint.strong(&name))))
 }
 
 async fn seen(api: &Api, tenant: &str, id: &str) -> anyhow::Result<(String, Value)> {

@@ -143,9 +143,9 @@ pub async fn difference(
     }
     let place = match query.after.as_deref() {
         None => Place::People(None),
-        Some(after) => Place::read(after).filter(|_| !after.contains('\0')).ok_or_else(|| {
-            Error::bad_request("`after` is the `next` of the page before", "a place in a difference is none")
-        })?,
+        Some(after) => Place::read(after)
+            .filter(|_| !after.contains('\0'))
+            .ok_or_else(|| Error::bad_request("`after` is the `next` of the page before", "a place in a difference is none"))?,
     };
     let totals = match (state, &query.after) {
         (ConnectionState::Staging, None) => Some(first_sync::whole(&app, &tenant, &connection).await?.0),
@@ -235,9 +235,7 @@ pub async fn live(
     ApiBody(seen): ApiBody<GoingLive>,
 ) -> Result<Json<Totals>> {
     // A large connection takes its time; half of it would have to be done again.
-    let done = frame::to_the_end(async move {
-        first_sync::go_live(&app, &who.tenant.id, &who.principal, &connection, &seen.digest).await
-    });
+    let done = frame::to_the_end(async move { first_sync::go_live(&app, &who.tenant.id, &who.principal, &connection, &seen.digest).await });
     Ok(Json(done.await??))
 }
 

@@ -43,5 +43,8 @@ fn a_doubt_is_held_until_somebody_decides() {
     assert_eq!((state(&left), &left.effect.end_rulings[..]), (AccountState::Suspended, &["adoption-".to_owned()][..]));
     let waiting = noted(AccountState::Held, Note::ADOPTION);
     let decided = settled_with(Standing { account: &waiting, ..standing(&[]) }, &evaluation, &["eng"], LIVE, NOW);
-    assert_eq!((state(&decided), put(&decided.effect), decided.guarded), (AccountState::Active, vec![("writer", GrantState::Effective, None)], None));
+    assert_eq!(
+        (state(&decided), put(&decided.effect), decided.guarded),
+        (AccountState::Active, vec![("writer", GrantState::Effective, None)], None)
+    );
 }

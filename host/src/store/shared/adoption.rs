@@ -92,23 +92,12 @@ pub(super) const WITH_EMAIL: &str =
 
 /// People of a connection, behind one.
 pub(super) async fn staged(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, after: &str, limit: i64) -> Result<Vec<Staged>> {
-    let found = sqlx::query(STAGED)
-        .bind(tenant.as_str())
-        .bind(connection.as_str())
-        .bind(after)
-        .bind(limit)
-        .fetch_all(&mut *conn)
-        .await?;
+    let found = sqlx::query(STAGED).bind(tenant.as_str()).bind(connection.as_str()).bind(after).bind(limit).fetch_all(&mut *conn).await?;
     beside_imports(conn, tenant, connection, &found).await
 }
 
 /// Some people of a connection.
-pub(super) async fn staged_of(
-    conn: &mut Conn,
-    tenant: &TenantId,
-    connection: &ConnectionId,
-    users: &[ResourceId],
-) -> Result<Vec<Staged>> {
+pub(super) async fn staged_of(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, users: &[ResourceId]) -> Result<Vec<Staged>> {
     let found = sqlx::query(STAGED_OF)
         .bind(tenant.as_str())
         .bind(connection.as_str())
@@ -165,11 +154,8 @@ async fn beside_imports(conn: &mut Conn, tenant: &TenantId, connection: &Connect
     let wanted = wanted(conn, tenant, connection, &wanted_names).await?;
     let their_ids: BTreeSet<&str> = known.iter().filter_map(|import| import.external_id.as_deref()).collect();
     let with_id = people_by(conn, (tenant, connection), WITH_ID, &their_ids).await?;
-    let holders: Vec<(String, String)> = sqlx::query_as(imports::NAME_HOLDERS)
-        .bind(tenant.as_str())
-        .bind(text_list(names.iter().copied()))
-        .fetch_all(&mut *conn)
-        .await?;
+    let holders: Vec<(String, String)> =
+        sqlx::query_as(imports::NAME_HOLDERS).bind(tenant.as_str()).bind(text_list(names.iter().copied())).fetch_all(&mut *conn).await?;
     let holders: BTreeMap<String, AccountId> = holders.into_iter().map(|(name, account)| (name, AccountId(account))).collect();
     let theirs = people.iter().map(|person| person.staged.account.as_str());
     let accounts: BTreeSet<&str> = theirs.chain(known.iter().map(|import| import.account.as_str())).collect();
@@ -360,7 +346,8 @@ pub(super) async fn unadopted(
 }
 
 /// What a difference depends on. Each count grows and never shrinks but that of people, which grows with each that is not deleted.
-pub(super) const MARK: &str = "SELECT t.active_revision, COALESCE((SELECT v.version FROM import_versions v WHERE v.tenant = $1), 0) AS imports,
+pub(super) const MARK: &str =
+    "SELECT t.active_revision, COALESCE((SELECT v.version FROM import_versions v WHERE v.tenant = $1), 0) AS imports,
             (SELECT count(*) FROM deleted_resources d WHERE d.tenant = $1 AND d.connection = $2 AND d.kind = 'user') AS deleted,
             e.people, e.versions
      FROM tenants t, (SELECT count(*) AS people, CAST(COALESCE(sum(input_version), 0) AS BIGINT) AS versions FROM evaluations
@@ -506,7 +493,8 @@ async fn adopt(
         .await?;
     let mut events = Vec::with_capacity(adopted.len() * 2);
     for (user, made, taken) in adopted {
-        let about = |account: &AccountId, kind, data| NewEvent { kind, account: Some(account.clone()), data, personal: None, leaver: false };
+        let about =
+            |account: &AccountId, kind, data| NewEvent { kind, account: Some(account.clone()), data, personal: None, leaver: false };
         events.push(about(taken, "account.adopted", json!({"connection": connection, "user": user, "instead_of": made})));
         events.push(about(made, "account.removed", json!({"state": AccountState::Removed, "why": "adopted", "account": taken})));
     }
@@ -581,12 +569,13 @@ pub(super) async fn choose(conn: &mut Conn, scope: &Scope, connection: &Connecti
             Ok(())
         }
         None => {
-            let ended =
-                sqlx::query("UPDATE rulings SET state = 'ended' WHERE tenant = $1 AND account = $2 AND kind = 'adoption' AND state = 'open'")
-                    .bind(tenant.as_str())
-                    .bind(made.as_str())
-                    .execute(&mut *conn)
-                    .await?;
+            let ended = sqlx::query(
+                "UPDATE rulings SET state = 'ended' WHERE tenant = $1 AND account = $2 AND kind = 'adoption' AND state = 'open'",
+            )
+            .bind(tenant.as_str())
+            .bind(made.as_str())
+            .execute(&mut *conn)
+            .await?;
             if ended.rows_affected() == 0 {
                 return Err(StoreError::Conflict { what: "adoption" });
             }

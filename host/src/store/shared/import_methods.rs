@@ -6,7 +6,9 @@ use async_trait::async_trait;
 
 use super::{Backend, Conn, adoption, askable, give_up, has_nul, imports, is_lost};
 use crate::model::{AccountId, Actor, ConnectionId, Instant, ResourceId, RevisionHash, TenantId};
-use crate::store::{AdoptionPlan, AdoptionWord, DifferenceMark, ImportProblem, Imported, Imports, NewImport, Result, Staged, StoreError, Unadopted};
+use crate::store::{
+    AdoptionPlan, AdoptionWord, DifferenceMark, ImportProblem, Imported, Imports, NewImport, Result, Staged, StoreError, Unadopted,
+};
 
 #[async_trait]
 impl Imports for Backend {

@@ -37,16 +37,13 @@ pub(super) async fn moved(conn: &mut Conn, tenant: &TenantId) -> Result<()> {
 }
 
 /// Imported accounts by name.
-pub(super) const BY_NAME: &str = concat!(
-    "SELECT account, name_key, digest, is_protected, adopted FROM imports WHERE tenant = $1 AND ",
-    any_of!("name_key", "$2")
-);
+pub(super) const BY_NAME: &str =
+    concat!("SELECT account, name_key, digest, is_protected, adopted FROM imports WHERE tenant = $1 AND ", any_of!("name_key", "$2"));
 /// Imported accounts by external id.
 pub(super) const BY_EXTERNAL_ID: &str =
     concat!("SELECT external_id, account FROM imports WHERE tenant = $1 AND ", any_of!("external_id", "$2"));
 /// Who has names.
-pub(super) const NAME_HOLDERS: &str =
-    concat!("SELECT name_key, account FROM accounts WHERE tenant = $1 AND ", any_of!("name_key", "$2"));
+pub(super) const NAME_HOLDERS: &str = concat!("SELECT name_key, account FROM accounts WHERE tenant = $1 AND ", any_of!("name_key", "$2"));
 
 struct Before {
     account: AccountId,
@@ -299,11 +296,15 @@ async fn drop_grants(conn: &mut Conn, tenant: &TenantId, taken: &[(&AccountId, &
         return Ok(());
     }
     let pairs: Vec<[&str; 2]> = taken.iter().map(|(account, role)| [account.as_str(), role.as_str()]).collect();
-    sqlx::query(concat!("DELETE FROM grants WHERE tenant = $1 AND (account, role) IN (SELECT one, two FROM ", pairs_of!("$2"), " AS pairs)"))
-        .bind(tenant.as_str())
-        .bind(json_text(&pairs, "pairs")?)
-        .execute(conn)
-        .await?;
+    sqlx::query(concat!(
+        "DELETE FROM grants WHERE tenant = $1 AND (account, role) IN (SELECT one, two FROM ",
+        pairs_of!("$2"),
+        " AS pairs)"
+    ))
+    .bind(tenant.as_str())
+    .bind(json_text(&pairs, "pairs")?)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

@@ -8,8 +8,8 @@ use super::super::scratch::{PLAN, SETTLE, is_scan, open};
 use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
 use super::{
-    Conn, Db, adoption, credentials, departures, groups, guard, history, imports, journal, outbox, people, review_opening, reviews, revisions, rulings,
-    sealed, tenancy, text_list, trials, work,
+    Conn, Db, adoption, credentials, departures, groups, guard, history, imports, journal, outbox, people, review_opening, reviews,
+    revisions, rulings, sealed, tenancy, text_list, trials, work,
 };
 use crate::model::{Instant, ReviewDecision, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};

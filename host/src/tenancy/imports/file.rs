@@ -112,7 +112,10 @@ impl<'t> Reading<'t> {
 pub fn read(format: Format, text: &str, roles: &BTreeSet<&str>) -> Result<Vec<AccountRow>, Vec<Diagnostic>> {
     let mut reading = Reading::new(format, text);
     if text.len() > IMPORT_BYTES_LIMIT {
-        return Err(vec![Diagnostic::of_file(reading.file, format!("the file has more than {IMPORT_BYTES_LIMIT} bytes: import it in parts"))]);
+        return Err(vec![Diagnostic::of_file(
+            reading.file,
+            format!("the file has more than {IMPORT_BYTES_LIMIT} bytes: import it in parts"),
+        )]);
     }
     let raw = match format {
         Format::Csv => csv_rows(&mut reading),
@@ -217,7 +220,8 @@ fn split(name: &str, cell: &str) -> Vec<String> {
 fn csv_rows(reading: &mut Reading<'_>) -> Vec<Raw> {
     let text = reading.text;
     let begins = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).has_headers(false).from_reader(&text.as_bytes()[begins..]);
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).has_headers(false).from_reader(&text.as_bytes()[begins..]);
     let mut header: Option<Vec<Option<&'static str>>> = None;
     let mut rows = Vec::new();
     for record in reader.records() {
@@ -349,7 +353,9 @@ fn values_of(name: &str, value: &Value) -> Option<Vec<String>> {
     match (name, value) {
         (_, Value::Null) => Some(Vec::new()),
         ("protected", Value::Bool(protected)) => Some(vec![protected.to_string()]),
-        ("emails" | "roles", Value::Array(items)) => items.iter().map(|item| item.as_str().map(some)).collect::<Option<Vec<_>>>().map(|all| all.concat()),
+        ("emails" | "roles", Value::Array(items)) => {
+            items.iter().map(|item| item.as_str().map(some)).collect::<Option<Vec<_>>>().map(|all| all.concat())
+        }
         ("emails" | "roles", _) => None,
         (_, Value::String(text)) => Some(some(text)),
         _ => None,
