@@ -179,13 +179,12 @@ pub async fn go_live(
     connection: &ConnectionId,
     seen: &str,
 ) -> Result<Totals, TenancyError> {
-    let (state, now) = stands(app, tenant, connection).await?;
-    if state != ConnectionState::Staging {
+    if state_of(app, tenant, connection).await? != ConnectionState::Staging {
         return Err(StoreError::Conflict { what: "connection_state" }.into());
     }
     let mark = app.store.difference_mark(tenant, connection).await?;
-    if seen != now || seen != digest(&mark) {
-        return Err(another(seen, &now));
+    if seen != digest(&mark) {
+        return Err(another(seen, &digest(&mark)));
     }
     let (totals, plan) = whole(app, tenant, connection).await?;
     let at: Instant = app.clock.now();

@@ -470,12 +470,17 @@ async fn adopt(
     .bind(json_text(&rulings, "pairs")?)
     .execute(&mut *conn)
     .await?;
-    for statement in [
-        concat!("UPDATE rulings SET state = 'ended' WHERE tenant = $1 AND state <> 'ended' AND ", any_of!("account", "$2")),
-        concat!("DELETE FROM grants WHERE tenant = $1 AND ", any_of!("account", "$2")),
-    ] {
-        sqlx::query(statement).bind(tenant.as_str()).bind(made()).execute(&mut *conn).await?;
-    }
+    sqlx::query(concat!("UPDATE rulings SET state = 'ended' WHERE tenant = $1 AND state <> 'ended' AND ", any_of!("account", "$2")))
+        .bind(tenant.as_str())
+        .bind(made())
+        .execute(&mut *conn)
+        .await?;
+    let waited: Vec<(String, String, String)> =
+        sqlx::query_as(concat!("DELETE FROM grants WHERE tenant = $1 AND ", any_of!("account", "$2"), " RETURNING account, role, state"))
+            .bind(tenant.as_str())
+            .bind(made())
+            .fetch_all(&mut *conn)
+            .await?;
     let mut ended = QueryBuilder::<Db>::new("UPDATE accounts SET state = ");
     ended.push_bind(AccountState::Removed.word()).push(", wanted_key = NULL, name_key = NULL, note = NULL, modified = ");
     ended.push_bind(stamp.at.0).push(" WHERE tenant = ").push_bind(tenant.as_str()).push(" AND account IN (");
@@ -491,10 +496,12 @@ async fn adopt(
         .bind(stamp.at.0)
         .execute(&mut *conn)
         .await?;
-    let mut events = Vec::with_capacity(adopted.len() * 2);
+    let about = |account: &AccountId, kind, data| NewEvent { kind, account: Some(account.clone()), data, personal: None, leaver: false };
+    let mut events = Vec::with_capacity(adopted.len() * 2 + waited.len());
+    for (account, role, state) in waited {
+        events.push(about(&AccountId(account), "grant.removed", json!({"role": role, "was": state, "why": "adopted"})));
+    }
     for (user, made, taken) in adopted {
-        let about =
-            |account: &AccountId, kind, data| NewEvent { kind, account: Some(account.clone()), data, personal: None, leaver: false };
         events.push(about(taken, "account.adopted", json!({"connection": connection, "user": user, "instead_of": made})));
         events.push(about(made, "account.removed", json!({"state": AccountState::Removed, "why": "adopted", "account": taken})));
     }

@@ -385,7 +385,11 @@ pub(super) async fn left_of(conn: &mut Conn, tenant: &TenantId, accounts: &[&str
 /// Takes roles away from imported accounts: nothing decides theirs, so that they stay away.
 pub(super) async fn revoke(conn: &mut Conn, scope: &Scope, taken: &[(AccountId, RoleId)], stamp: Stamp<'_>) -> Result<()> {
     let pairs: Vec<(&AccountId, &RoleId)> = taken.iter().map(|(account, role)| (account, role)).collect();
+    if pairs.is_empty() {
+        return Ok(());
+    }
     drop_grants(conn, &scope.tenant, &pairs).await?;
+    moved(conn, &scope.tenant).await?;
     let lost = json!({"why": "review", "was": GrantState::Effective});
     let events: Vec<NewEvent> = pairs.iter().map(|(account, role)| of_role("grant.removed", account, role, &lost)).collect();
     history::append(conn, Batch::new(), scope, stamp, &events, None).await
