@@ -23,10 +23,10 @@ use crate::model::{AccountId, ConnectionId, ConnectionState, ResourceId, RoleId,
 use crate::spreadsheet::defused;
 use crate::store::{DIFFERENCE_PAGE_LIMIT, Imported, StoreError};
 use crate::tenancy::first_sync::{self, Place};
-use crate::tenancy::imports::{self, Format, IMPORT_BYTES_LIMIT};
+use crate::tenancy::imports::{self, Format};
 
 /// The largest body of an import, in bytes: a file as a text in JSON, with quotes and ends of lines escaped.
-pub const IMPORT_BODY_BYTES_LIMIT: usize = 2 * IMPORT_BYTES_LIMIT;
+pub const IMPORT_BODY_BYTES_LIMIT: usize = 8 * 1024 * 1024;
 
 /// The columns of a difference as CSV.
 const COLUMNS: [&str; 9] = ["user", "user_name", "fate", "account", "candidates", "holder", "gained", "lost", "note"];
