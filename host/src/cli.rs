@@ -14,6 +14,7 @@ mod exception;
 mod handle;
 mod history;
 mod hold;
+mod import;
 mod invitation;
 mod logging;
 mod plugin;

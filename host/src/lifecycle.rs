@@ -5,6 +5,7 @@
 //! said (approvals, exceptions, holds) is weighed beside what the policies say.
 //! Knows nothing of HTTP, SQL, Wasm or Cedar.
 
+pub mod adoption;
 mod case;
 mod departed;
 mod moving;
@@ -135,7 +136,11 @@ pub fn settle(
 ) -> Settled {
     let with = |holding| settle_holding(standing, evaluation, groups, (rules, holding, activated), now);
     let Part { effect, still_pending, attempts, concerns } = with(Holding::default());
-    let guarded = guarded(rules, connection, activated, concerns, |holding| with(holding).effect);
+    // What an adoption changes was seen before the connection went live: nobody is asked again.
+    let guarded = match standing.account.note.as_ref().map(|note| note.code.as_str()) {
+        Some(Note::ADOPTED) => None,
+        _ => guarded(rules, connection, activated, concerns, |holding| with(holding).effect),
+    };
     Settled { effect, guarded, still_pending, attempts }
 }
 
@@ -240,6 +245,7 @@ fn settle_holding(
             let note = Note { code: "out_of_scope".into(), path: None, message: reason.clone() };
             change.turn_away("out_of_scope", AccountState::OutOfScope, None, note, &mut next);
         }
+        Outcome::Account(shape) | Outcome::Collision(shape, _) if change.is_doubted() => change.doubted(shape, evaluation),
         Outcome::Account(_) | Outcome::Refused(_) | Outcome::Fault(_) if change.absence().is_some() => {
             change.absent(evaluation, &mut next);
         }

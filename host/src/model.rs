@@ -199,8 +199,10 @@ pub use steps::{
     ProcessStep, ProcessStepState, StepCondition, StepList, StepSettings, check_span, due_at,
 };
 mod failure;
+mod fate;
 mod urgency;
 pub use failure::{CallInput, Failing, FailureDetail, FailureKind, Frame, LEVELS, LimitMet, LogLine, Spent};
+pub use fate::Fate;
 pub use urgency::{LIVE_IN_A_ROW, Urgency};
 
 word_enum!(
@@ -265,6 +267,8 @@ word_enum!(
         Hold = "hold",
         /// The connection, to go live.
         Staging = "staging",
+        /// A person, to say whose an imported account is.
+        Adoption = "adoption",
         /// The person's start date.
         Start = "start",
         /// The end of the time that somebody who moved keeps it.
@@ -324,6 +328,13 @@ impl Reason {
     pub fn exception(id: &str, reason: Option<&str>) -> Self {
         let reason = reason.map(str::to_owned);
         Self { policy: format!("{EXCEPTION}{id}"), reason, groups: Vec::new(), proposed: false, nomination: None }
+    }
+
+    /// The reason of a role that an account had when it was imported.
+    #[must_use]
+    pub fn imported() -> Self {
+        let reason = Some("the account had it when it was imported".to_owned());
+        Self { policy: "imported".into(), reason, groups: Vec::new(), proposed: false, nomination: None }
     }
 
     /// Whether it is an exception, and no policy's.
@@ -400,6 +411,10 @@ impl Note {
     pub const COLLISION: &'static str = "collision";
     /// The code of somebody whose connection has not gone live.
     pub const STAGING: &'static str = "staging";
+    /// The code of somebody who may be one of the accounts that were imported: a person decides.
+    pub const ADOPTION: &'static str = "adoption";
+    /// The code of an imported account that was adopted, until its roles are decided for the first time.
+    pub const ADOPTED: &'static str = "adopted";
     /// The code of somebody about whom a plugin gave no verdict.
     pub const PLUGIN_FAULT: &'static str = "plugin_fault";
     /// The code of somebody whose end date has come.

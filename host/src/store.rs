@@ -13,6 +13,7 @@ mod condition;
 mod connection;
 mod failure;
 pub mod history;
+mod import;
 mod keys;
 mod migrations;
 mod nesting;
@@ -41,6 +42,10 @@ use rolecall_scim::sort::Sort;
 use serde::{Deserialize, Serialize};
 
 pub use connection::{Connections, CredentialKind, Dialect, LogEntry, StoredIssuer};
+pub use import::{
+    AdoptionCandidate, AdoptionChoice, AdoptionPlan, AdoptionWord, DIFFERENCE_PAGE_LIMIT, DifferenceMark, IMPORT_ROWS_LIMIT, ImportProblem,
+    Imported, ImportedAccount, Imports, Likeness, NewImport, Staged, Unadopted,
+};
 pub use process::{
     DEPARTED_AT_ONCE, DEPARTURE_EVENTS_LIMIT, Departed, DepartureDelivery, DepartureEvent, Departures, ERASED_AT_ONCE, Erasure, Processes,
 };
@@ -648,6 +653,8 @@ pub struct AccountView {
     pub source: Option<(ConnectionId, ResourceId)>,
     /// Its evaluation state; `None` once the resource is deleted.
     pub evaluation: Option<EvaluationState>,
+    /// Set for an account that was imported and that nobody has adopted.
+    pub imported: Option<ImportedAccount>,
 }
 
 /// The methods that can't name a tenant first. Nothing else may cross tenants.
@@ -689,7 +696,7 @@ pub trait Platform: Send + Sync {
 /// Everything that is asked for one tenant.
 #[async_trait]
 pub trait Store:
-    Platform + Connections + Trials + Rulings + Reviews + Processes + Steps + records::PluginRecords + history::History
+    Platform + Connections + Trials + Rulings + Reviews + Processes + Steps + Imports + records::PluginRecords + history::History
 {
     /// Creates the tenant if it does not exist; `managed_by` of an existing one is left as it is.
     async fn ensure_tenant(&self, tenant: &TenantId, name: &str, managed_by: &str, at: Instant) -> Result<Tenant>;

@@ -2,9 +2,11 @@
 //! Knows nothing of HTTP; the API, the command line and start-up call the same functions.
 
 pub mod authoring;
+pub mod first_sync;
 pub mod fresh;
 pub mod governance;
 pub mod handles;
+pub mod imports;
 mod person;
 pub mod plugins;
 pub mod processes;
@@ -157,6 +159,9 @@ pub enum TenancyError {
     /// The folder is broken.
     #[error("the revision has {} problem(s)", .0.len())]
     Broken(Vec<Diagnostic>),
+    /// A file that was uploaded is broken.
+    #[error("the file has {} problem(s)", .0.len())]
+    File(Vec<Diagnostic>),
     /// Golden cases fail.
     #[error("{} golden case(s) fail", .0.iter().filter(|case| case.diff.is_some()).count())]
     Golden(Vec<GoldenResult>),

@@ -39,6 +39,8 @@ pub enum Account {
     },
     #[command(flatten)]
     Process(super::process::Process),
+    #[command(flatten)]
+    Import(super::import::Import),
 }
 
 /// Say why an account holds a role, or why not.
@@ -66,6 +68,7 @@ impl Account {
                 output.show(&answer, |paint| Ok(shown(&answer, paint)))?;
             }
             Self::Process(process) => process.run(output).await?,
+            Self::Import(import) => import.run(output).await?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -106,6 +109,9 @@ fn shown(account: &Value, paint: Paint) -> String {
     let mut text = format!("{} ({}), id {}\n", paint.strong(&name), word(&account["state"]), word(&account["id"]));
     if let Some(note) = account["note"]["message"].as_str() {
         text += &format!("{} {}\n", paint.bad("note:"), word(&Value::from(note)));
+    }
+    if account["imported"]["protected"] == true {
+        text += "protected: no connection touches it\n";
     }
     if !account["pending"].is_null() && account["pending"] != false {
         text += &format!("an evaluation is pending: {}\n", word(&account["pending"]));

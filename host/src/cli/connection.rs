@@ -1,6 +1,7 @@
 //! `rolecall connection`: an identity provider's provisioning path into a tenant, made, watched and ended.
 
 mod client;
+mod first_sync;
 mod issuer;
 mod watch;
 
@@ -47,11 +48,19 @@ pub enum Connection {
         #[arg(long, value_name = "DAYS")]
         days: Option<u32>,
     },
-    /// End staging: what was mapped and decided takes effect
+    /// Show what a connection in staging changes when it goes live; of one that is live, who waits for somebody
+    Difference(first_sync::Difference),
+    /// End staging: what was seen of it takes effect
+    #[command(after_help = "Example:\n  rolecall connection live --tenant acme entra-id")]
     Live {
         #[command(flatten)]
         which: Which,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
     },
+    /// Say which imported account is somebody's, or that theirs is a new one
+    Adopt(first_sync::Adopt),
     /// Say whether the guard counts the people whom changes concern
     #[command(after_help = "Example:\n  rolecall connection guard --tenant acme entra-id off")]
     Guard {
@@ -157,7 +166,9 @@ impl Connection {
             Self::Create { name, live, unguarded, at } => {
                 create(&json!({"name": name, "staging": !live, "guarded": !unguarded}), at, output).await?;
             }
-            Self::Live { which } => turn(which, "live", "is live: what was staged is being decided", output).await?,
+            Self::Difference(difference) => difference.run(output).await?,
+            Self::Live { which, yes } => first_sync::live(which, yes, output).await?,
+            Self::Adopt(adopt) => adopt.run(output).await?,
             Self::Guard { which, guard } => {
                 let name = which.name().to_owned();
                 let (api, tenant, id) = which.find().await?;

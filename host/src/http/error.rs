@@ -467,7 +467,7 @@ impl From<TenancyError> for Error {
     fn from(error: TenancyError) -> Self {
         let detail = error.to_string();
         match error {
-            TenancyError::Broken(problems) => {
+            TenancyError::Broken(problems) | TenancyError::File(problems) => {
                 let mut made = Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{detail}: see `problems`"));
                 made.0.problems = problems;
                 made
@@ -489,6 +489,26 @@ impl From<TenancyError> for Error {
             TenancyError::Store(StoreError::Conflict { what: "connection" }) => Self::new(
                 StatusCode::CONFLICT,
                 "the connection is in staging, where nothing has effect: let it go live first (`rolecall connection live`)",
+            ),
+            TenancyError::Store(StoreError::Conflict { what: "connection_state" }) => {
+                Self::new(StatusCode::CONFLICT, "the connection is not in staging: it is live already")
+            }
+            TenancyError::Store(StoreError::Conflict { what: "fed" }) => Self::new(
+                StatusCode::CONFLICT,
+                "a connection feeds the account, or has fed it, and the identity provider's word that somebody is gone always wins: only accounts \
+                 that were imported and that nobody has adopted can be protected",
+            ),
+            TenancyError::Store(StoreError::Conflict { what: "import" }) => Self::new(
+                StatusCode::CONFLICT,
+                "the account can't be adopted: it was not imported, is protected, or is somebody else's by now",
+            ),
+            TenancyError::Store(StoreError::Conflict { what: "adoption" }) => Self::new(
+                StatusCode::CONFLICT,
+                "nothing is to be decided about this person: the account is in use, or no imported one may be theirs",
+            ),
+            TenancyError::Store(StoreError::Conflict { what: "account_name" }) => Self::new(
+                StatusCode::CONFLICT,
+                "the login name belongs to another account: change that one first, at the identity provider or where it was imported from",
             ),
             TenancyError::Store(StoreError::Conflict { what: "ruling" }) => {
                 Self::new(StatusCode::CONFLICT, "the account has an exception for this role: end that one first (`rolecall exception end`)")

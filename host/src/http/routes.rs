@@ -1,6 +1,7 @@
 //! The one route table: the router, the OpenAPI document, the documentation and the tests that walk every route are made
 //! from it. Who may call a route is taken from its handler's guard and can't be written down wrongly here.
 
+mod first_sync;
 mod processes;
 
 use std::sync::Arc;
@@ -156,6 +157,7 @@ pub fn all() -> Vec<Route> {
         of_history(),
         of_reviews(),
         processes::all(),
+        first_sync::all(),
     ]
     .into_iter()
     .flatten()
@@ -319,12 +321,6 @@ fn of_tenants() -> Vec<Route> {
             "/api/v1/tenants/{tenant}/connections/{connection}/resume",
             "resume_connection",
             "Ends the pause and works off what was parked",
-            c::resume,
-        ),
-        post(
-            "/api/v1/tenants/{tenant}/connections/{connection}/live",
-            "connection_goes_live",
-            "Ends staging: what was mapped and decided takes effect",
             c::resume,
         ),
         put(

@@ -235,7 +235,7 @@ mod tests {
             created: NOW,
             modified: NOW,
         };
-        AccountView { account, grants: Vec::new(), source: None, evaluation: None }
+        AccountView { account, grants: Vec::new(), source: None, evaluation: None, imported: None }
     }
 
     /// Newest first: a mover's loss long before, the departure, and a deletion after it.

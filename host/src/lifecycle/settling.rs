@@ -202,7 +202,7 @@ impl<'a> Settling<'a> {
     /// Takes every role from somebody who goes; beyond the guard's limit so that it can be given back.
     pub(super) fn leave(&mut self, why: &str) {
         let waits = |ruling: &&Ruling| {
-            matches!(ruling.kind, RulingKind::Approval | RulingKind::Loss | RulingKind::Gain)
+            matches!(ruling.kind, RulingKind::Approval | RulingKind::Loss | RulingKind::Gain | RulingKind::Adoption)
                 || ruling.kind == RulingKind::Restored && ruling.state != RulingState::Open
         };
         self.end.extend(self.standing.rulings.iter().filter(waits).map(|ruling| ruling.id.clone()));
@@ -280,7 +280,7 @@ impl<'a> Settling<'a> {
     pub(super) fn not_yet(&mut self, shape: &AccountShape, evaluation: &Evaluation) {
         let (code, message) = match self.rules.connection {
             ConnectionState::Staging => {
-                self.stage(evaluation);
+                self.stage(evaluation, Waiting::Staging);
                 (Note::STAGING, "the connection is in staging: nothing has effect before it goes live")
             }
             ConnectionState::Paused | ConnectionState::Active => {
@@ -291,12 +291,31 @@ impl<'a> Settling<'a> {
         self.account(AccountState::Held, Some((shape, evaluation)), Some(Note { code: code.into(), path: None, message: message.into() }));
     }
 
+    /// Whether nobody has said yet whose an imported account is that may be this person's.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.standing.rulings.iter().any(|ruling| ruling.kind == RulingKind::Adoption && ruling.state == RulingState::Open)
+    }
+
+    /// Imported accounts may be the person's.
+    pub(super) fn doubted(&mut self, shape: &AccountShape, evaluation: &Evaluation) {
+        self.stage(evaluation, Waiting::Adoption);
+        let message = "accounts that were imported may be this person's: decide which, or that theirs is new (`rolecall connection adopt`)";
+        let note = Note { code: Note::ADOPTION.into(), path: None, message: message.into() };
+        self.account(AccountState::Held, Some((shape, evaluation)), Some(note));
+    }
+
+    /// Whether a person has looked at what the account comes to, before the connection went live or since.
+    fn is_from_first_sync(&self) -> bool {
+        let code = self.standing.account.note.as_ref().map(|note| note.code.as_str());
+        matches!(code, Some(Note::STAGING | Note::ADOPTION | Note::ADOPTED))
+    }
+
     /// What the roles would be.
-    fn stage(&mut self, evaluation: &Evaluation) {
+    fn stage(&mut self, evaluation: &Evaluation, waits_for: Waiting) {
         for decided in &evaluation.roles {
             let role = RoleId(decided.role.clone());
             let before = self.standing.grants.iter().find(|grant| grant.role == role);
-            self.pend(role, decided.reasons.clone(), before, Waiting::Staging);
+            self.pend(role, decided.reasons.clone(), before, waits_for);
         }
         for grant in self.standing.grants {
             if !evaluation.roles.iter().any(|decided| decided.role == grant.role.0) {
@@ -371,7 +390,7 @@ impl<'a> Settling<'a> {
         for (role, reasons, by_exception) in &wanted {
             self.give(role, reasons, *by_exception, next);
         }
-        let moves = !activated && self.moves(&wanted);
+        let moves = !activated && !self.is_from_first_sync() && self.moves(&wanted);
         let overlaps = moves && self.rules.processes.overlap_days > 0;
         for grant in self.standing.grants {
             if wanted.iter().any(|(role, ..)| *role == grant.role) {
@@ -450,7 +469,7 @@ impl<'a> Settling<'a> {
             _ if self.rules.connection == ConnectionState::Paused => return,
             _ => {}
         }
-        let mut asked = by_exception || self.standing.account.note.as_ref().is_some_and(|note| note.code == Note::STAGING);
+        let mut asked = by_exception || self.is_from_first_sync();
         if needs_yes {
             match approval {
                 None => {

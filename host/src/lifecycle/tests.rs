@@ -1,6 +1,7 @@
 //! What changes for a person, case by case.
 
 mod departed;
+mod first_sync;
 mod moving;
 mod steps;
 

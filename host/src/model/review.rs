@@ -87,6 +87,8 @@ word_enum!(
         RevokedBefore = "revoked_before",
         /// There is no such account any more.
         Gone = "gone",
+        /// The account is protected: the role stays.
+        Protected = "protected",
     }
 );
 
@@ -198,7 +200,7 @@ impl ReviewCounts {
     /// The number of lines that came to an outcome.
     pub fn came_to(&mut self, outcome: ReviewOutcome) -> &mut i64 {
         match outcome {
-            ReviewOutcome::Kept => &mut self.kept,
+            ReviewOutcome::Kept | ReviewOutcome::Protected => &mut self.kept,
             ReviewOutcome::Revoked | ReviewOutcome::RevokedBefore => &mut self.revoked,
             ReviewOutcome::Gone => &mut self.gone,
         }

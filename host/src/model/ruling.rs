@@ -25,6 +25,8 @@ word_enum!(
         Restored = "restored",
         /// A leave of absence: the account is out of use although the identity provider says that the person is active.
         Absence = "absence",
+        /// Whose an imported account is, or that the person's account is a new one.
+        Adoption = "adoption",
     }
 );
 

@@ -19,6 +19,7 @@ pub(super) const SQLITE: &[Script] = &[
     (5, "history", include_str!("../../migrations/sqlite/0005_history.sql")),
     (6, "reviews", include_str!("../../migrations/sqlite/0006_reviews.sql")),
     (7, "processes", include_str!("../../migrations/sqlite/0007_processes.sql")),
+    (8, "imports", include_str!("../../migrations/sqlite/0008_imports.sql")),
     (11, "steps", include_str!("../../migrations/sqlite/0011_steps.sql")),
     (13, "reviews kept", include_str!("../../migrations/sqlite/0013_reviews_kept.sql")),
 ];
@@ -31,6 +32,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (5, "history", include_str!("../../migrations/postgres/0005_history.sql")),
     (6, "reviews", include_str!("../../migrations/postgres/0006_reviews.sql")),
     (7, "processes", include_str!("../../migrations/postgres/0007_processes.sql")),
+    (8, "imports", include_str!("../../migrations/postgres/0008_imports.sql")),
     (11, "steps", include_str!("../../migrations/postgres/0011_steps.sql")),
     (13, "reviews kept", include_str!("../../migrations/postgres/0013_reviews_kept.sql")),
 ];

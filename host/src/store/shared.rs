@@ -25,6 +25,8 @@ macro_rules! read_once {
 mod rows;
 #[path = "shared/accounts.rs"]
 mod accounts;
+#[path = "shared/adoption.rs"]
+mod adoption;
 #[path = "shared/batch.rs"]
 mod batch;
 #[path = "shared/commit.rs"]
@@ -49,6 +51,10 @@ mod history;
 mod holds;
 #[path = "shared/invitations.rs"]
 mod invitations;
+#[path = "shared/import_methods.rs"]
+mod import_methods;
+#[path = "shared/imports.rs"]
+mod imports;
 #[path = "shared/journal.rs"]
 mod journal;
 #[path = "shared/lines.rs"]

@@ -72,6 +72,7 @@ pub async fn make_exception(
     check_words(&wanted.reason, Some(&wanted.owner))?;
     check_end(wanted.starts.unwrap_or(now).max(now), Some(wanted.ends))?;
     let view = app.store.account(tenant, &wanted.account).await?.ok_or(StoreError::Missing("account"))?;
+    check_fed(&view)?;
     if wanted.grants {
         not_for_oneself(who, &view, "gives themselves a role")?;
     }
@@ -107,7 +108,7 @@ pub async fn end_exception(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal
         RulingKind::Forbid => {
             not_for_oneself(who, &account_of(app, tenant, &ruling).await?, "ends an exception that keeps a role from them")?
         }
-        RulingKind::Absence | RulingKind::Approval | RulingKind::Loss | RulingKind::Gain | RulingKind::Restored => {
+        RulingKind::Absence | RulingKind::Approval | RulingKind::Loss | RulingKind::Gain | RulingKind::Restored | RulingKind::Adoption => {
             return Err(StoreError::Missing("exception").into());
         }
     }
@@ -240,6 +241,16 @@ pub(super) async fn account_of(app: &Arc<App>, tenant: &TenantId, ruling: &Rulin
 }
 
 /// The floor: a token that names a person gives that person nothing.
+/// Nothing decides the roles of an account that no connection feeds, so that nothing would come of what is said of it.
+pub(super) fn check_fed(view: &AccountView) -> Result<(), TenancyError> {
+    match view.imported {
+        Some(_) => Err(TenancyError::Refused(
+            "the account was imported and no connection feeds it: change it where it is, and import it again".into(),
+        )),
+        None => Ok(()),
+    }
+}
+
 pub(super) fn not_for_oneself(who: &ApiPrincipal, view: &AccountView, does: &str) -> Result<(), TenancyError> {
     let Some(name) = &who.scope.person else { return Ok(()) };
     if Person::from(view).goes_by(name) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::TenancyError;
-use super::governance::{account_of, check_end, check_words, not_for_oneself};
+use super::governance::{account_of, check_end, check_fed, check_words, not_for_oneself};
 use crate::app::App;
 use crate::crypto;
 use crate::lifecycle::receipt::{self, Receipt, Terms};
@@ -40,6 +40,7 @@ pub async fn begin_leave(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal, 
     check_words(&wanted.reason, wanted.owner.as_deref())?;
     check_end(wanted.starts.unwrap_or(now).max(now), Some(wanted.ends))?;
     let view = app.store.account(tenant, &wanted.account).await?.ok_or(StoreError::Missing("account"))?;
+    check_fed(&view)?;
     let leave = Ruling {
         user_name: view.account.user_name,
         starts: wanted.starts,
@@ -88,6 +89,9 @@ pub async fn receipt(app: &Arc<App>, tenant: &TenantId, account: &str) -> Result
 pub async fn erase(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal, account: &str, reference: String) -> Result<(), TenancyError> {
     let view = app.store.account(tenant, account).await?.ok_or(StoreError::Missing("account"))?;
     check_reference(&reference, view.account.user_name.as_deref())?;
+    if view.imported.is_some_and(|imported| imported.protected) {
+        return Err(TenancyError::Refused("the account is protected: end that first (`rolecall account unprotect`)".into()));
+    }
     if view.account.state != AccountState::Removed {
         let why = "only removed accounts are erased: delete the person at the identity provider first";
         return Err(TenancyError::Refused(why.into()));

@@ -25,6 +25,7 @@ mod connection;
 mod fixture;
 mod groups;
 mod history;
+mod imports;
 mod listing;
 mod names;
 mod postgres_only;

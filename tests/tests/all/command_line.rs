@@ -29,7 +29,8 @@ on_both_databases! {
         let run = async |arguments: &[&str]| run(&url, &token, arguments).await;
         let made = run(&["connection", "create", "--tenant", "acme", "entra-id"]).await;
         assert_eq!((&made["state"], &made["guarded"]), (&json!("staging"), &json!(true)));
-        run(&["connection", "live", "--tenant", "acme", "entra-id"]).await;
+        assert_eq!(run(&["connection", "difference", "--tenant", "acme", "entra-id"]).await["totals"]["people"], 0);
+        run(&["connection", "live", "--tenant", "acme", "entra-id", "--yes"]).await;
         run(&["connection", "guard", "--tenant", "acme", "entra-id", "off"]).await;
         let (id, base) = (text(&made["id"]), text(&made["base_url"]));
         let scim = Client::scim(base, text(&made["token"]));

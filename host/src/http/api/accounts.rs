@@ -15,7 +15,7 @@ use crate::http::guards::TenantReader;
 use crate::http::query::{ApiQuery, At, page, page_limit};
 use crate::model::{AccountId, AccountState, Cause, ConnectionId, EvaluationState, Event, Grant, Instant, Note, ResourceId, RevisionHash};
 use crate::policies::Explanation;
-use crate::store::AccountView;
+use crate::store::{AccountView, ImportedAccount};
 use crate::tenancy;
 
 /// An account with its grants.
@@ -42,6 +42,9 @@ pub struct AccountAnswer {
     note: Option<Note>,
     /// The SCIM user that feeds it; `null` once that is deleted.
     source: Option<Source>,
+    /// For an account that was imported and that nobody has adopted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imported: Option<ImportedAccount>,
     /// When it was made.
     created: Instant,
     /// When it was last changed.
@@ -159,7 +162,7 @@ pub async fn events(who: TenantReader, State(app): State<Arc<App>>, ApiQuery(que
 }
 
 fn seen(view: AccountView, active: Option<&RevisionHash>) -> AccountAnswer {
-    let AccountView { account, grants, source, evaluation } = view;
+    let AccountView { account, grants, source, evaluation, imported } = view;
     AccountAnswer {
         id: account.id,
         user_name: account.user_name,
@@ -171,6 +174,7 @@ fn seen(view: AccountView, active: Option<&RevisionHash>) -> AccountAnswer {
         pending_cause: evaluation.and_then(|evaluation| evaluation.cause),
         note: account.note,
         source: source.map(|(connection, id)| Source { connection, id }),
+        imported,
         created: account.created,
         modified: account.modified,
     }

@@ -170,10 +170,10 @@ pub async fn guard(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// POST …/connections/{connection}/resume and …/live: what was kept back, by a pause or in staging, takes effect.
+/// POST …/connections/{connection}/resume: what was kept back by a pause takes effect.
 ///
 /// # Errors
-/// 404.
+/// 404; 409 for a connection in staging.
 pub async fn resume(
     who: TenantWriter,
     State(app): State<Arc<App>>,

@@ -117,7 +117,7 @@ fn created_by(write: Option<&ResourceWrite>) -> Option<&ResourceId> {
 }
 
 /// Locks users in the order of their ids. Returns their `input_version` and account.
-async fn lock_evaluations<'u>(
+pub(super) async fn lock_evaluations<'u>(
     conn: &mut Conn,
     tenant: &TenantId,
     connection: &ConnectionId,

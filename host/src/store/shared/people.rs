@@ -7,8 +7,8 @@ use sqlx::Row as _;
 
 use super::rows::{self, Row};
 use super::{Conn, groups, rulings, text_list};
-use crate::model::{AccountId, AccountState, ConnectionId, Grant, ResourceId, RoleId, TenantId};
-use crate::store::{AccountView, Coverage, Departed, Person, Result};
+use crate::model::{Account, AccountId, AccountState, ConnectionId, Grant, ResourceId, RoleId, TenantId};
+use crate::store::{AccountView, Coverage, Departed, ImportedAccount, Person, Result};
 
 /// People with all that evaluation reads, in the order of their ids.
 pub(super) async fn read(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, users: &[ResourceId]) -> Result<Vec<Person>> {
@@ -125,8 +125,9 @@ macro_rules! view {
             account_columns!(),
             ", ",
             evaluation_columns!(),
-            " FROM accounts a
+            ", i.is_protected FROM accounts a
              JOIN tenants t ON t.tenant = a.tenant
+             LEFT JOIN imports i ON i.tenant = a.tenant AND i.account = a.account AND i.adopted IS NULL
              LEFT JOIN links l ON l.tenant = a.tenant AND l.account = a.account
              LEFT JOIN evaluations e ON e.tenant = l.tenant AND e.connection = l.connection AND e.resource = l.resource
              WHERE a.tenant = $1 AND ",
@@ -181,7 +182,8 @@ async fn views(conn: &mut Conn, tenant: &TenantId, found: &[Row]) -> Result<Vec<
         let source: (Option<String>, Option<String>) = (row.try_get("connection")?, row.try_get("resource")?);
         let source = source.0.zip(source.1).map(|(connection, resource)| (ConnectionId(connection), ResourceId(resource)));
         let evaluation = source.is_some().then(|| rows::evaluation(row)).transpose()?;
-        views.push(AccountView { account: rows::account(row)?, grants: Vec::new(), source, evaluation });
+        let imported = row.try_get::<Option<bool>, _>("is_protected")?.map(|protected| ImportedAccount { protected });
+        views.push(AccountView { account: rows::account(row)?, grants: Vec::new(), source, evaluation, imported });
     }
     let accounts: Vec<&str> = views.iter().map(|view| view.account.id.as_str()).collect();
     let mut grants = grants_of(conn, tenant, &accounts).await?;

@@ -8,8 +8,8 @@ use super::super::scratch::{PLAN, SETTLE, is_scan, open};
 use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
 use super::{
-    Conn, Db, credentials, departed, departures, groups, guard, history, holds, invitations, journal, outbox, people, review_keeping,
-    review_opening, reviews, revisions, rulings, sealed, steps, tenancy, text_list, trials, work,
+    Conn, Db, adoption, credentials, departed, departures, groups, guard, history, holds, imports, invitations, journal, outbox, people,
+    review_keeping, review_opening, reviews, revisions, rulings, sealed, steps, tenancy, text_list, trials, work,
 };
 use crate::model::{HoldState, Instant, ReviewDecision, RulingKind, RulingState, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
@@ -104,6 +104,10 @@ const SEED: &[&str] = &[
     "INSERT INTO invitations (tenant, invitation, account, hash, state, made, made_kind, made_id, expires)
      SELECT tenant, 'i' || id, 'a' || id, 'h' || id, CASE WHEN created % 50 = 0 THEN 'open' ELSE 'accepted' END, 0, 'x', 'x', created
      FROM resources WHERE kind = 'user'",
+    "UPDATE accounts SET wanted_key = 'wanted' || name_key WHERE state = 'held'",
+    "INSERT INTO imports (tenant, account, name_key, external_id, digest, is_protected, imported, adopted)
+     SELECT tenant, 'a' || id, user_name, external_id, '', FALSE, 0, CASE WHEN created % 10 = 0 THEN created END FROM resources WHERE kind = 'user'",
+    "INSERT INTO import_emails (tenant, value, account) SELECT tenant, value, 'a' || resource FROM emails",
     "INSERT INTO deliveries (tenant, target, event, lane, position, leaver, state, attempts)
      SELECT tenant, 'hook', id, id, position, seq IS NULL, CASE WHEN seq > 1500 THEN 'waiting' ELSE 'acknowledged' END, 0 FROM events",
     "INSERT INTO delivery_lanes (tenant, target, lane, leaver, next_at)
@@ -167,6 +171,20 @@ const CASES: &[Case] = &[
     (invitations::EXPIRED, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["invitations_due"]),
     (people::PENDING, As::Tenant, &[Text("t3")], &["evaluations_pending"]),
     (people::ROLES_HELD, As::Tenant, &[Text("t3"), Number(100)], &["grants"]),
+    (imports::BY_NAME, As::Tenant, &[Text("t3"), List(&["name7", "name8"])], &["imports_name_key"]),
+    (imports::BY_EXTERNAL_ID, As::Tenant, &[Text("t3"), List(&["x7", "x8"])], &["imports_external_id"]),
+    (imports::NAME_HOLDERS, As::Tenant, &[Text("t3"), List(&["name7", "name8"])], &["accounts_name_key"]),
+    (adoption::STAGED, As::Tenant, &[Text("t3"), Text("t3c"), Text("u7"), Number(200)], &[]),
+    (adoption::STAGED_OF, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7", "u8"])], &[]),
+    (adoption::EMAILS, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7", "u8"])], &["emails_resource"]),
+    (adoption::BY_NAME, As::Tenant, &[Text("t3"), List(&["name7", "name8"])], &["imports_name_key"]),
+    (adoption::BY_EXTERNAL_ID, As::Tenant, &[Text("t3"), List(&["x7", "x8"])], &["imports_external_id"]),
+    (adoption::BY_EMAIL, As::Tenant, &[Text("t3"), List(&["u7@example.com"])], &["import_emails"]),
+    (adoption::LEFT, As::Tenant, &[Text("t3"), Text("au7"), Number(200)], &["imports"]),
+    (adoption::WANTED, As::Tenant, &[Text("t3"), Text("t3c"), List(&["wantedname100"])], &["accounts_wanted_key", "links_account"]),
+    (adoption::WITH_ID, As::Tenant, &[Text("t3"), Text("t3c"), List(&["x7", "x8"])], &["resources_external_id"]),
+    (adoption::WITH_EMAIL, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7@example.com"])], &["emails"]),
+    (adoption::MARK, As::Tenant, &[Text("t3"), Text("t3c")], &[]),
     (rulings::OF_ACCOUNTS, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["rulings_account"]),
     (rulings::BY_ID, As::Tenant, &[Text("t3"), Text("lu7")], &["rulings"]),
     (rulings::SAID_ALREADY, As::Tenant, &[Text("t3"), Text("au7"), Text("r1")], &["rulings_account"]),

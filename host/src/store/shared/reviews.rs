@@ -8,7 +8,7 @@ use sqlx::{QueryBuilder, Row as _};
 use super::batch::Batch;
 use super::history::{self, Stamp};
 use super::rows::{Row, json as json_of, json_text, word};
-use super::{Conn, Db, Scope, lock_revision, rulings, text_list};
+use super::{Conn, Db, Scope, imports, lock_revision, rulings, text_list};
 use crate::crypto::random_id;
 use crate::model::{
     AccountId, Actor, Instant, NewEvent, Review, ReviewCounts, ReviewDecision, ReviewLine, ReviewOutcome, ReviewPlan, ReviewState, RoleId,
@@ -413,12 +413,26 @@ async fn carry_out(
             .collect();
     let standing = rulings::of_accounts(conn, tenant, &ids).await?;
     let ends = stamp.at.plus_seconds(i64::from(review.plan.exception_days) * 86_400);
-    let (mut made, mut ended) = (Vec::new(), Vec::new());
+    let unfed = imports::left_of(conn, tenant, &ids).await?;
+    let (mut made, mut ended, mut taken) = (Vec::new(), Vec::new(), Vec::new());
     for line in revoked {
         let (account, role) = (AccountId(line.1.clone()), RoleId(line.2.clone()));
         if !there.contains(account.as_str()) {
             outcomes.entry(ReviewOutcome::Gone).or_default().insert(line.0);
             continue;
+        }
+        match unfed.get(&account) {
+            Some(true) => {
+                outcomes.entry(ReviewOutcome::Protected).or_default().insert(line.0);
+                continue;
+            }
+            // Nothing decides the roles of an account that no connection feeds: there is nothing that could give this one back.
+            Some(false) => {
+                taken.push((account, role));
+                outcomes.entry(ReviewOutcome::Revoked).or_default().insert(line.0);
+                continue;
+            }
+            None => {}
         }
         let is_exception =
             |ruling: &&Ruling| matches!(ruling.kind, RulingKind::Grant | RulingKind::Forbid) && ruling.role.as_ref() == Some(&role);
@@ -434,6 +448,7 @@ async fn carry_out(
         made.push(exception(review, line, (account, role), ends, stamp));
         outcomes.entry(ReviewOutcome::Revoked).or_default().insert(line.0);
     }
+    imports::revoke(conn, scope, &taken, stamp).await?;
     rulings::replace_exceptions(conn, scope, &ended, &made, stamp).await?;
     Ok(outcomes)
 }

@@ -99,7 +99,7 @@ pub(super) async fn write(
             let hold = match ruling.kind {
                 RulingKind::Loss | RulingKind::Restored => kept.losses.as_deref(),
                 RulingKind::Gain => kept.gains.as_deref(),
-                RulingKind::Approval | RulingKind::Grant | RulingKind::Forbid | RulingKind::Absence => None,
+                RulingKind::Approval | RulingKind::Grant | RulingKind::Forbid | RulingKind::Absence | RulingKind::Adoption => None,
             };
             row.push_bind(tenant.as_str())
                 .push_bind(random_id())

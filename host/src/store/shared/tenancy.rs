@@ -240,8 +240,8 @@ pub(super) async fn set_connection_state(
         .fetch_one(&mut *conn)
         .await?;
     let before = word(&before, ConnectionState::from_word)?;
-    // What is staged goes live, or is deleted: a pause would let what is there already be in use.
-    if before == ConnectionState::Staging && state == ConnectionState::Paused {
+    // What is staged goes live with what was seen of it, or is deleted: a pause would let what is there already be in use.
+    if before == ConnectionState::Staging && state != ConnectionState::Staging {
         return Err(StoreError::Conflict { what: "connection" });
     }
     let changed = sqlx::query("UPDATE connections SET state = $3 WHERE tenant = $1 AND connection = $2 AND state <> $3")
@@ -256,7 +256,7 @@ pub(super) async fn set_connection_state(
     let kind = match state {
         ConnectionState::Active => {
             fan_out(conn, &scope.tenant, Below::Connection(connection), Cause::Resumed, at).await?;
-            if before == ConnectionState::Staging { "connection.live" } else { "connection.resumed" }
+            "connection.resumed"
         }
         ConnectionState::Paused => "connection.paused",
         ConnectionState::Staging => "connection.staged",

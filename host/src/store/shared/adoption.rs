@@ -1,0 +1,632 @@
+//! People of a connection beside the accounts that were imported, a page at a time by batched look-ups; going live with those who
+//! adopt one; what a person says of somebody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+use sqlx::{QueryBuilder, Row as _};
+
+use super::batch::Batch;
+use super::commit::lock_evaluations;
+use super::history::{self, Stamp};
+use super::rows::{self, Row, json, json_text, word};
+use super::work::{Below, fan_out, mark, mark_waiting_for};
+use super::{Conn, Db, Scope, imports, lock_revision, people, tenancy, text_list};
+use crate::crypto::random_id;
+use crate::model::{
+    AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, Grant, Instant, NewEvent, Note, ResourceId, RevisionHash, RoleId,
+    RulingKind, RulingState, TenantId, collision_key,
+};
+use crate::store::{
+    AdoptionCandidate, AdoptionChoice, AdoptionPlan, AdoptionWord, DifferenceMark, Likeness, Result, Staged, StoreError, Unadopted,
+};
+
+/// People who change accounts in one statement: far below both databases' limits on parameters.
+const ADOPTED_AT_ONCE: usize = 500;
+
+/// The SELECT of people, with a condition to follow.
+macro_rules! staged {
+    ($condition:expr) => {
+        concat!(
+            "SELECT r.id, r.external_id, r.user_name AS scim_name, a.account, a.state, a.user_name, a.note, e.evaluated_version, \
+                    c.resource AS chosen_for, c.account AS chosen
+             FROM resources r
+             JOIN links l ON l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id
+             JOIN accounts a ON a.tenant = l.tenant AND a.account = l.account
+             JOIN evaluations e ON e.tenant = r.tenant AND e.connection = r.connection AND e.resource = r.id
+             LEFT JOIN adoptions c ON c.tenant = r.tenant AND c.connection = r.connection AND c.resource = r.id
+             WHERE r.tenant = $1 AND r.connection = $2 AND r.kind = 'user' AND ",
+            $condition
+        )
+    };
+}
+/// People behind one.
+pub(super) const STAGED: &str = staged!("r.id > $3 ORDER BY r.id LIMIT $4");
+/// Some people.
+pub(super) const STAGED_OF: &str = staged!(concat!(any_of!("r.id", "$3"), " ORDER BY r.id"));
+
+/// The addresses of people.
+pub(super) const EMAILS: &str =
+    concat!("SELECT resource, value FROM emails WHERE tenant = $1 AND connection = $2 AND ", any_of!("resource", "$3"));
+
+/// The SELECT of imported accounts that nobody has adopted, with a condition to follow.
+macro_rules! candidates {
+    ($from:literal, $value:literal, $condition:expr) => {
+        concat!(
+            "SELECT ",
+            $value,
+            " AS value, i.account, i.name_key, i.external_id, i.is_protected, a.user_name FROM ",
+            $from,
+            " JOIN accounts a ON a.tenant = i.tenant AND a.account = i.account WHERE i.tenant = $1 AND i.adopted IS NULL AND ",
+            $condition
+        )
+    };
+}
+/// Imported accounts by login name.
+pub(super) const BY_NAME: &str = candidates!("imports i", "i.name_key", any_of!("i.name_key", "$2"));
+/// Imported accounts by external id.
+pub(super) const BY_EXTERNAL_ID: &str = candidates!("imports i", "i.external_id", any_of!("i.external_id", "$2"));
+/// Imported accounts by address.
+pub(super) const BY_EMAIL: &str = candidates!(
+    "import_emails m JOIN imports i ON i.tenant = m.tenant AND i.account = m.account",
+    "m.value",
+    concat!("m.tenant = $1 AND ", any_of!("m.value", "$2"))
+);
+/// Imported accounts behind one.
+pub(super) const LEFT: &str = candidates!("imports i", "i.name_key", "i.account > $2 ORDER BY i.account LIMIT $3");
+
+/// Who of a connection waits for names.
+pub(super) const WANTED: &str = concat!(
+    "SELECT a.wanted_key, l.resource, a.account FROM accounts a JOIN links l ON l.tenant = a.tenant AND l.account = a.account
+     WHERE a.tenant = $1 AND l.connection = $2 AND ",
+    any_of!("a.wanted_key", "$3")
+);
+/// Who of a connection has external ids.
+pub(super) const WITH_ID: &str = concat!(
+    "SELECT external_id, id FROM resources WHERE tenant = $1 AND connection = $2 AND kind = 'user' AND ",
+    any_of!("external_id", "$3")
+);
+/// Who of a connection has addresses.
+pub(super) const WITH_EMAIL: &str =
+    concat!("SELECT value, resource FROM emails WHERE tenant = $1 AND connection = $2 AND ", any_of!("value", "$3"));
+
+/// People of a connection, behind one.
+pub(super) async fn staged(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, after: &str, limit: i64) -> Result<Vec<Staged>> {
+    let found = sqlx::query(STAGED).bind(tenant.as_str()).bind(connection.as_str()).bind(after).bind(limit).fetch_all(&mut *conn).await?;
+    beside_imports(conn, tenant, connection, &found).await
+}
+
+/// Some people of a connection.
+pub(super) async fn staged_of(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, users: &[ResourceId]) -> Result<Vec<Staged>> {
+    let found = sqlx::query(STAGED_OF)
+        .bind(tenant.as_str())
+        .bind(connection.as_str())
+        .bind(text_list(users.iter().map(ResourceId::as_str)))
+        .fetch_all(&mut *conn)
+        .await?;
+    beside_imports(conn, tenant, connection, &found).await
+}
+
+/// Somebody as read, with what imported accounts are looked up by.
+struct Sought {
+    staged: Staged,
+    name_key: Option<String>,
+    external_id: Option<String>,
+    emails: BTreeSet<String>,
+}
+
+/// An imported account as read.
+#[derive(Clone)]
+struct Import {
+    account: AccountId,
+    name_key: String,
+    external_id: Option<String>,
+    protected: bool,
+    user_name: Option<String>,
+}
+
+async fn beside_imports(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, found: &[Row]) -> Result<Vec<Staged>> {
+    let mut people = found.iter().map(sought).collect::<Result<Vec<_>>>()?;
+    if people.is_empty() {
+        return Ok(Vec::new());
+    }
+    let index: BTreeMap<ResourceId, usize> =
+        people.iter().enumerate().map(|(number, person)| (person.staged.user.clone(), number)).collect();
+    let emails: Vec<(String, String)> = sqlx::query_as(EMAILS)
+        .bind(tenant.as_str())
+        .bind(connection.as_str())
+        .bind(text_list(index.keys().map(ResourceId::as_str)))
+        .fetch_all(&mut *conn)
+        .await?;
+    for (user, email) in emails {
+        if let Some(person) = index.get(&ResourceId(user)).and_then(|number| people.get_mut(*number)) {
+            person.emails.insert(email);
+        }
+    }
+    let names: BTreeSet<&str> = people.iter().filter_map(|person| person.name_key.as_deref()).collect();
+    let ids: BTreeSet<&str> = people.iter().filter_map(|person| person.external_id.as_deref()).collect();
+    let addresses: BTreeSet<&str> = people.iter().flat_map(|person| &person.emails).map(String::as_str).collect();
+    let by_name = imports_by(conn, tenant, BY_NAME, &names).await?;
+    let by_id = imports_by(conn, tenant, BY_EXTERNAL_ID, &ids).await?;
+    let by_email = imports_by(conn, tenant, BY_EMAIL, &addresses).await?;
+    let known: Vec<&Import> = by_name.values().chain(by_id.values()).chain(by_email.values()).flatten().collect();
+    let wanted_names: BTreeSet<&str> = names.iter().copied().chain(known.iter().map(|import| import.name_key.as_str())).collect();
+    let wanted = wanted(conn, tenant, connection, &wanted_names).await?;
+    let their_ids: BTreeSet<&str> = known.iter().filter_map(|import| import.external_id.as_deref()).collect();
+    let with_id = people_by(conn, (tenant, connection), WITH_ID, &their_ids).await?;
+    let holders: Vec<(String, String)> =
+        sqlx::query_as(imports::NAME_HOLDERS).bind(tenant.as_str()).bind(text_list(names.iter().copied())).fetch_all(&mut *conn).await?;
+    let holders: BTreeMap<String, AccountId> = holders.into_iter().map(|(name, account)| (name, AccountId(account))).collect();
+    let theirs = people.iter().map(|person| person.staged.account.as_str());
+    let accounts: BTreeSet<&str> = theirs.chain(known.iter().map(|import| import.account.as_str())).collect();
+    let grants = people::grants_of(conn, tenant, &accounts.into_iter().collect::<Vec<_>>()).await?;
+    let claims = |import: &Import, user: &ResourceId| {
+        let by_name = wanted.get(&import.name_key).into_iter().flatten().any(|(other, _)| other != user);
+        let ids = import.external_id.as_ref().and_then(|id| with_id.get(id));
+        by_name || ids.into_iter().flatten().any(|other| other != user)
+    };
+    let mut staged = Vec::with_capacity(people.len());
+    for person in &people {
+        let mut of = person.staged.clone();
+        of.roles = roles_of(&grants, &of.account);
+        let mut candidates = BTreeMap::<AccountId, AdoptionCandidate>::new();
+        let mut see = |imports: Option<&Vec<Import>>, by: fn(&mut Likeness)| {
+            for import in imports.into_iter().flatten() {
+                let candidate = candidates.entry(import.account.clone()).or_insert_with(|| AdoptionCandidate {
+                    account: import.account.clone(),
+                    user_name: import.user_name.clone(),
+                    by: Likeness::default(),
+                    protected: import.protected,
+                    rivals: claims(import, &of.user),
+                    roles: roles_of(&grants, &import.account),
+                });
+                by(&mut candidate.by);
+            }
+        };
+        see(person.name_key.as_ref().and_then(|name| by_name.get(name)), |by| by.name = true);
+        see(person.external_id.as_ref().and_then(|id| by_id.get(id)), |by| by.external_id = true);
+        for email in &person.emails {
+            see(by_email.get(email), |by| by.email = true);
+        }
+        of.candidates = candidates.into_values().collect();
+        of.holder = person.name_key.as_ref().and_then(|name| holders.get(name)).filter(|holder| **holder != of.account).cloned();
+        let others = person.name_key.as_ref().and_then(|name| wanted.get(name)).into_iter().flatten();
+        of.before = others.filter(|(other, _)| *other < of.user).min().map(|(_, account)| account.clone());
+        staged.push(of);
+    }
+    Ok(staged)
+}
+
+fn roles_of(grants: &BTreeMap<AccountId, Vec<Grant>>, account: &AccountId) -> Vec<RoleId> {
+    grants.get(account).into_iter().flatten().map(|grant| grant.role.clone()).collect()
+}
+
+fn sought(row: &Row) -> Result<Sought> {
+    let note: Option<String> = row.try_get("note")?;
+    let mapped: Option<String> = row.try_get("user_name")?;
+    let user_name = mapped.or(row.try_get("scim_name")?);
+    let chosen: (Option<String>, Option<String>) = (row.try_get("chosen_for")?, row.try_get("chosen")?);
+    let choice = match chosen {
+        (None, _) => None,
+        (Some(_), None) => Some(AdoptionChoice::New),
+        (Some(_), Some(account)) => Some(AdoptionChoice::Adopt(AccountId(account))),
+    };
+    Ok(Sought {
+        name_key: user_name.as_deref().map(collision_key),
+        external_id: row.try_get("external_id")?,
+        emails: BTreeSet::new(),
+        staged: Staged {
+            user: ResourceId(row.try_get("id")?),
+            account: AccountId(row.try_get("account")?),
+            state: word(row.try_get("state")?, AccountState::from_word)?,
+            note: note.map(|note| json(&note, "a note")).transpose()?,
+            undecided: row.try_get::<Option<i64>, _>("evaluated_version")?.is_none(),
+            user_name,
+            roles: Vec::new(),
+            candidates: Vec::new(),
+            holder: None,
+            before: None,
+            choice,
+        },
+    })
+}
+
+fn import(row: &Row) -> Result<Import> {
+    Ok(Import {
+        account: AccountId(row.try_get("account")?),
+        name_key: row.try_get("name_key")?,
+        external_id: row.try_get("external_id")?,
+        protected: row.try_get("is_protected")?,
+        user_name: row.try_get("user_name")?,
+    })
+}
+
+/// Imported accounts by what they are looked up by.
+async fn imports_by(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    statement: &'static str,
+    values: &BTreeSet<&str>,
+) -> Result<BTreeMap<String, Vec<Import>>> {
+    let mut by = BTreeMap::<String, Vec<Import>>::new();
+    if !values.is_empty() {
+        let found = sqlx::query(statement).bind(tenant.as_str()).bind(text_list(values.iter().copied())).fetch_all(conn).await?;
+        for row in &found {
+            by.entry(row.try_get("value")?).or_default().push(import(row)?);
+        }
+    }
+    Ok(by)
+}
+
+/// The people of a connection by what they are looked up by.
+async fn people_by(
+    conn: &mut Conn,
+    (tenant, connection): (&TenantId, &ConnectionId),
+    statement: &'static str,
+    values: &BTreeSet<&str>,
+) -> Result<BTreeMap<String, Vec<ResourceId>>> {
+    let mut by = BTreeMap::<String, Vec<ResourceId>>::new();
+    if !values.is_empty() {
+        let found: Vec<(String, String)> = sqlx::query_as(statement)
+            .bind(tenant.as_str())
+            .bind(connection.as_str())
+            .bind(text_list(values.iter().copied()))
+            .fetch_all(conn)
+            .await?;
+        for (value, user) in found {
+            by.entry(value).or_default().push(ResourceId(user));
+        }
+    }
+    Ok(by)
+}
+
+/// Who of a connection waits for names, and with which account.
+async fn wanted(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    names: &BTreeSet<&str>,
+) -> Result<BTreeMap<String, Vec<(ResourceId, AccountId)>>> {
+    let found: Vec<(String, String, String)> = sqlx::query_as(WANTED)
+        .bind(tenant.as_str())
+        .bind(connection.as_str())
+        .bind(text_list(names.iter().copied()))
+        .fetch_all(conn)
+        .await?;
+    let mut wanted = BTreeMap::<String, Vec<(ResourceId, AccountId)>>::new();
+    for (name, user, account) in found {
+        wanted.entry(name).or_default().push((ResourceId(user), AccountId(account)));
+    }
+    Ok(wanted)
+}
+
+/// Imported accounts behind one, with people of the connection who have something in common with them.
+pub(super) async fn unadopted(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Unadopted>> {
+    let found = sqlx::query(LEFT).bind(tenant.as_str()).bind(after).bind(limit).fetch_all(&mut *conn).await?;
+    let imports = found.iter().map(import).collect::<Result<Vec<_>>>()?;
+    let accounts: Vec<&str> = imports.iter().map(|import| import.account.as_str()).collect();
+    let names: BTreeSet<&str> = imports.iter().map(|import| import.name_key.as_str()).collect();
+    let ids: BTreeSet<&str> = imports.iter().filter_map(|import| import.external_id.as_deref()).collect();
+    let addresses: Vec<(String, String)> =
+        sqlx::query_as(concat!("SELECT account, value FROM import_emails WHERE tenant = $1 AND ", any_of!("account", "$2")))
+            .bind(tenant.as_str())
+            .bind(text_list(accounts.iter().copied()))
+            .fetch_all(&mut *conn)
+            .await?;
+    let values: BTreeSet<&str> = addresses.iter().map(|(_, value)| value.as_str()).collect();
+    let wanted = wanted(conn, tenant, connection, &names).await?;
+    let with_id = people_by(conn, (tenant, connection), WITH_ID, &ids).await?;
+    let with_email = people_by(conn, (tenant, connection), WITH_EMAIL, &values).await?;
+    let mut their_emails = BTreeMap::<&str, Vec<&str>>::new();
+    for (account, value) in &addresses {
+        their_emails.entry(account).or_default().push(value);
+    }
+    let grants = people::grants_of(conn, tenant, &accounts).await?;
+    let of = |import: &Import| {
+        let by_name = wanted.get(&import.name_key).into_iter().flatten().map(|(user, _)| user);
+        let by_id = import.external_id.as_ref().and_then(|id| with_id.get(id)).into_iter().flatten();
+        let emails = their_emails.get(import.account.as_str()).into_iter().flatten();
+        let alike: BTreeSet<&ResourceId> =
+            by_name.chain(by_id).chain(emails.filter_map(|value| with_email.get(*value)).flatten()).collect();
+        Unadopted {
+            account: import.account.clone(),
+            user_name: import.user_name.clone(),
+            protected: import.protected,
+            roles: roles_of(&grants, &import.account),
+            alike: alike.into_iter().cloned().collect(),
+        }
+    };
+    Ok(imports.iter().map(of).collect())
+}
+
+/// What a difference depends on. Each count grows and never shrinks but that of people, which grows with each that is not deleted.
+pub(super) const MARK: &str =
+    "SELECT t.active_revision, COALESCE((SELECT v.version FROM import_versions v WHERE v.tenant = $1), 0) AS imports,
+            (SELECT count(*) FROM deleted_resources d WHERE d.tenant = $1 AND d.connection = $2 AND d.kind = 'user') AS deleted,
+            e.people, e.versions
+     FROM tenants t, (SELECT count(*) AS people, CAST(COALESCE(sum(input_version), 0) AS BIGINT) AS versions FROM evaluations
+                      WHERE tenant = $1 AND connection = $2) AS e
+     WHERE t.tenant = $1";
+
+/// [`MARK`].
+pub(super) async fn mark_of(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId) -> Result<DifferenceMark> {
+    let row = sqlx::query(MARK).bind(tenant.as_str()).bind(connection.as_str()).fetch_optional(conn).await?;
+    let row = row.ok_or(StoreError::Missing("tenant"))?;
+    Ok(DifferenceMark {
+        people: row.try_get("people")?,
+        deleted: row.try_get("deleted")?,
+        versions: row.try_get("versions")?,
+        imports: row.try_get("imports")?,
+        revision: row.try_get::<Option<String>, _>("active_revision")?.map(RevisionHash),
+    })
+}
+
+/// See [`crate::store::Imports::go_live`].
+pub(super) async fn go_live(
+    conn: &mut Conn,
+    scope: &Scope,
+    connection: &ConnectionId,
+    (plan, seen): (&AdoptionPlan, &DifferenceMark),
+    (actor, at): (&Actor, Instant),
+) -> Result<std::result::Result<(), DifferenceMark>> {
+    // Alone: no change of anybody is under way, so that what was seen is what stands.
+    lock_revision(conn, &scope.tenant, true).await?;
+    imports::lock(conn, &scope.tenant).await?;
+    let name = tenancy::lock_connection(conn, &scope.tenant, connection).await?;
+    if state_of(conn, &scope.tenant, connection).await? != ConnectionState::Staging {
+        return Err(StoreError::Conflict { what: "connection_state" });
+    }
+    let mark = mark_of(conn, &scope.tenant, connection).await?;
+    if mark != *seen {
+        return Ok(Err(mark));
+    }
+    let stamp = Stamp { at, actor, request_id: None };
+    for adopted in plan.adopt.chunks(ADOPTED_AT_ONCE) {
+        adopt(conn, scope, connection, adopted, stamp).await?;
+    }
+    for doubts in plan.doubts.chunks(ADOPTED_AT_ONCE) {
+        doubt(conn, &scope.tenant, doubts, stamp).await?;
+    }
+    sqlx::query("DELETE FROM adoptions WHERE tenant = $1 AND connection = $2")
+        .bind(scope.tenant.as_str())
+        .bind(connection.as_str())
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query("UPDATE connections SET state = $3 WHERE tenant = $1 AND connection = $2")
+        .bind(scope.tenant.as_str())
+        .bind(connection.as_str())
+        .bind(ConnectionState::Active.word())
+        .execute(&mut *conn)
+        .await?;
+    if !plan.adopt.is_empty() {
+        imports::moved(conn, &scope.tenant).await?;
+    }
+    fan_out(conn, &scope.tenant, Below::Connection(connection), Cause::Resumed, at).await?;
+    let data = json!({"connection": connection, "name": name, "totals": plan.totals});
+    tenancy::record(conn, scope, actor, at, "connection.live", data).await?;
+    Ok(Ok(()))
+}
+
+async fn state_of(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId) -> Result<ConnectionState> {
+    let state: Option<String> = sqlx::query_scalar("SELECT state FROM connections WHERE tenant = $1 AND connection = $2")
+        .bind(tenant.as_str())
+        .bind(connection.as_str())
+        .fetch_optional(conn)
+        .await?;
+    word(&state.ok_or(StoreError::Missing("connection"))?, ConnectionState::from_word)
+}
+
+/// Joins users to imported accounts in place of those that were made for them. What was said of the latter goes along.
+async fn adopt(
+    conn: &mut Conn,
+    scope: &Scope,
+    connection: &ConnectionId,
+    adopted: &[(ResourceId, AccountId, AccountId)],
+    stamp: Stamp<'_>,
+) -> Result<()> {
+    let tenant = &scope.tenant;
+    let note = Note { code: Note::ADOPTED.into(), path: None, message: "adopted: its roles are being decided".into() };
+    let made = || text_list(adopted.iter().map(|(_, made, _)| made.as_str()));
+    let taken = || text_list(adopted.iter().map(|(.., taken)| taken.as_str()));
+    // Whoever is to be adopted must be so still: neither protected nor somebody else's by now.
+    let open = sqlx::query(concat!(
+        "UPDATE imports SET adopted = $3 WHERE tenant = $1 AND adopted IS NULL AND NOT is_protected AND ",
+        any_of!("account", "$2")
+    ))
+    .bind(tenant.as_str())
+    .bind(taken())
+    .bind(stamp.at.0)
+    .execute(&mut *conn)
+    .await?;
+    if open.rows_affected() != adopted.len() as u64 {
+        return Err(StoreError::Conflict { what: "import" });
+    }
+    // What was computed of them before is about another account.
+    mark(conn, tenant, connection, adopted.iter().map(|(user, ..)| user), Cause::Resumed, stamp.at).await?;
+    let links: Vec<[&str; 2]> = adopted.iter().map(|(user, _, taken)| [user.as_str(), taken.as_str()]).collect();
+    sqlx::query(concat!(
+        "UPDATE links SET account = pairs.two FROM ",
+        pairs_of!("$3"),
+        " AS pairs WHERE links.tenant = $1 AND links.connection = $2 AND links.resource = pairs.one"
+    ))
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(json_text(&links, "pairs")?)
+    .execute(&mut *conn)
+    .await?;
+    let rulings: Vec<[&str; 2]> = adopted.iter().map(|(_, made, taken)| [made.as_str(), taken.as_str()]).collect();
+    sqlx::query(concat!(
+        "UPDATE rulings SET account = pairs.two FROM ",
+        pairs_of!("$2"),
+        " AS pairs WHERE rulings.tenant = $1 AND rulings.account = pairs.one AND rulings.state <> 'ended' AND rulings.kind <> 'adoption'"
+    ))
+    .bind(tenant.as_str())
+    .bind(json_text(&rulings, "pairs")?)
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query(concat!("UPDATE rulings SET state = 'ended' WHERE tenant = $1 AND state <> 'ended' AND ", any_of!("account", "$2")))
+        .bind(tenant.as_str())
+        .bind(made())
+        .execute(&mut *conn)
+        .await?;
+    let waited: Vec<(String, String, String)> =
+        sqlx::query_as(concat!("DELETE FROM grants WHERE tenant = $1 AND ", any_of!("account", "$2"), " RETURNING account, role, state"))
+            .bind(tenant.as_str())
+            .bind(made())
+            .fetch_all(&mut *conn)
+            .await?;
+    let mut ended = QueryBuilder::<Db>::new("UPDATE accounts SET state = ");
+    ended.push_bind(AccountState::Removed.word()).push(", wanted_key = NULL, name_key = NULL, note = NULL, modified = ");
+    ended.push_bind(stamp.at.0).push(" WHERE tenant = ").push_bind(tenant.as_str()).push(" AND account IN (");
+    let mut accounts = ended.separated(", ");
+    for (_, made, _) in adopted {
+        accounts.push_bind(made.as_str());
+    }
+    ended.push(")").build().persistent(false).execute(&mut *conn).await?;
+    sqlx::query(concat!("UPDATE accounts SET note = $3, modified = $4 WHERE tenant = $1 AND ", any_of!("account", "$2")))
+        .bind(tenant.as_str())
+        .bind(taken())
+        .bind(json_text(&note, "a note")?)
+        .bind(stamp.at.0)
+        .execute(&mut *conn)
+        .await?;
+    let about = |account: &AccountId, kind, data| NewEvent { kind, account: Some(account.clone()), data, personal: None, leaver: false };
+    let mut events = Vec::with_capacity(adopted.len() * 2 + waited.len());
+    for (account, role, state) in waited {
+        events.push(about(&AccountId(account), "grant.removed", json!({"role": role, "was": state, "why": "adopted"})));
+    }
+    for (user, made, taken) in adopted {
+        events.push(about(taken, "account.adopted", json!({"connection": connection, "user": user, "instead_of": made})));
+        events.push(about(made, "account.removed", json!({"state": AccountState::Removed, "why": "adopted", "account": taken})));
+    }
+    history::append(conn, Batch::new(), scope, stamp, &events, None).await
+}
+
+/// Lets people wait for somebody to say whose an imported account is.
+async fn doubt(conn: &mut Conn, tenant: &TenantId, accounts: &[AccountId], stamp: Stamp<'_>) -> Result<()> {
+    let mut sql =
+        QueryBuilder::<Db>::new("INSERT INTO rulings (tenant, ruling, account, role, kind, state, created, created_kind, created_id) ");
+    sql.push_values(accounts, |mut row, account| {
+        row.push_bind(tenant.as_str())
+            .push_bind(random_id())
+            .push_bind(account.as_str())
+            .push_bind("")
+            .push_bind(RulingKind::Adoption.word())
+            .push_bind(RulingState::Open.word())
+            .push_bind(stamp.at.0)
+            .push_bind(&stamp.actor.kind)
+            .push_bind(&stamp.actor.id);
+    });
+    sql.build().persistent(false).execute(conn).await?;
+    Ok(())
+}
+
+/// See [`crate::store::Imports::choose_account`].
+pub(super) async fn choose(conn: &mut Conn, scope: &Scope, connection: &ConnectionId, said: &AdoptionWord) -> Result<()> {
+    lock_revision(conn, &scope.tenant, false).await?;
+    let tenant = &scope.tenant;
+    let locked = lock_evaluations(conn, tenant, connection, [said.user.as_str()]).await?;
+    let (_, made) = locked.into_iter().next().map(|(_, locked)| locked).ok_or(StoreError::Missing("user"))?;
+    imports::lock(conn, tenant).await?;
+    let staged = state_of(conn, tenant, connection).await? == ConnectionState::Staging;
+    let row = sqlx::query(concat!("SELECT ", account_columns!(), ", a.wanted_key FROM accounts a WHERE a.tenant = $1 AND a.account = $2"))
+        .bind(tenant.as_str())
+        .bind(made.as_str())
+        .fetch_one(&mut *conn)
+        .await?;
+    let (account, wanted) = (rows::account(&row)?, row.try_get::<Option<String>, _>("wanted_key")?);
+    // Whoever is in use has an account; and so has who was, and was adopted.
+    let is_open = account.state == AccountState::Held || staged && account.state == AccountState::Suspended;
+    if !is_open {
+        return Err(StoreError::Conflict { what: "adoption" });
+    }
+    if let AdoptionChoice::Adopt(chosen) = &said.choice {
+        check_open(conn, tenant, chosen, wanted.as_deref()).await?;
+    }
+    let stamp = Stamp { at: said.at, actor: &said.actor, request_id: None };
+    let chosen = match &said.choice {
+        AdoptionChoice::Adopt(chosen) => Some(chosen),
+        AdoptionChoice::New => None,
+    };
+    let data = json!({"connection": connection, "user": said.user, "account": chosen});
+    let event = NewEvent {
+        kind: "adoption.decided",
+        account: Some(made.clone()),
+        data,
+        personal: Some(json!({"reason": said.reason})),
+        leaver: false,
+    };
+    history::append(conn, Batch::new(), scope, stamp, &[event], None).await?;
+    if staged {
+        keep_choice(conn, tenant, connection, (&said.user, chosen), said.at).await?;
+        return imports::moved(conn, tenant).await;
+    }
+    match chosen {
+        Some(chosen) => {
+            adopt(conn, scope, connection, &[(said.user.clone(), made, chosen.clone())], stamp).await?;
+            imports::moved(conn, tenant).await?;
+            // Whoever waited for this account's person may wait no more.
+            mark_waiting_for(conn, tenant, wanted.as_slice(), said.at).await?;
+            Ok(())
+        }
+        None => {
+            let ended = sqlx::query(
+                "UPDATE rulings SET state = 'ended' WHERE tenant = $1 AND account = $2 AND kind = 'adoption' AND state = 'open'",
+            )
+            .bind(tenant.as_str())
+            .bind(made.as_str())
+            .execute(&mut *conn)
+            .await?;
+            if ended.rows_affected() == 0 {
+                return Err(StoreError::Conflict { what: "adoption" });
+            }
+            mark(conn, tenant, connection, [&said.user], Cause::Ruling, said.at).await?;
+            Ok(())
+        }
+    }
+}
+
+/// That an account was imported and is nobody's, and that the person's name, if it is taken, is its own.
+async fn check_open(conn: &mut Conn, tenant: &TenantId, chosen: &AccountId, wanted: Option<&str>) -> Result<()> {
+    let is_open: Option<bool> =
+        sqlx::query_scalar("SELECT NOT is_protected FROM imports WHERE tenant = $1 AND account = $2 AND adopted IS NULL")
+            .bind(tenant.as_str())
+            .bind(chosen.as_str())
+            .fetch_optional(&mut *conn)
+            .await?;
+    if is_open != Some(true) {
+        return Err(StoreError::Conflict { what: "import" });
+    }
+    let holder = match wanted {
+        Some(wanted) => people::name_holder(conn, tenant, wanted, chosen).await?,
+        None => None,
+    };
+    if holder.is_some() { Err(StoreError::Conflict { what: "account_name" }) } else { Ok(()) }
+}
+
+async fn keep_choice(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    (user, chosen): (&ResourceId, Option<&AccountId>),
+    at: Instant,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO adoptions (tenant, connection, resource, account, decided) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (tenant, connection, resource) DO UPDATE SET account = excluded.account, decided = excluded.decided",
+    )
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(user.as_str())
+    .bind(chosen.map(AccountId::as_str))
+    .bind(at.0)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
