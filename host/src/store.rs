@@ -46,7 +46,7 @@ pub use review::{
     PEERS_LIMIT, ReviewPlace, Reviews,
 };
 pub use ruling::{ANSWERED_AT_ONCE, Answer, Answered, Effect, Guarded, RulingQuery, Rulings};
-pub use trial::{Advance, DIFFERENCES_LIMIT, NewActivation, NewDifference, Place, Progress, RunningShadow, Trials};
+pub use trial::{Advance, DIFFERENCES_LIMIT, DespiteChanges, NewActivation, NewDifference, Place, Progress, RunningShadow, Trials};
 
 use crate::model::{
     Account, AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, EvaluationState, Event, Grant, GroupMembership, Handle,

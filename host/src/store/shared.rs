@@ -84,6 +84,8 @@ mod signing;
 mod tenancy;
 #[path = "shared/trial_methods.rs"]
 mod trial_methods;
+#[path = "shared/trial_people.rs"]
+mod trial_people;
 #[path = "shared/trials.rs"]
 mod trials;
 #[path = "shared/work.rs"]

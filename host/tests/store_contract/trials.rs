@@ -34,6 +34,7 @@ pub(crate) fn trial(id: &str, kind: TrialKind, revision: &str) -> Trial {
         ends: (kind == TrialKind::Shadow).then(|| START.plus_seconds(3_600)),
         finished: None,
         population: None,
+        part: None,
         summary: Summary::default(),
     }
 }
@@ -47,6 +48,9 @@ pub(crate) fn difference(fixture: &Fixture, name: &str, kind: DifferenceKind, ne
         account: vec![AttributeDifference { attribute: "title".into(), before: "a".into(), after: name.into() }],
         gains: vec![],
         loses: vec!["dev".into()],
+        waits: vec![],
+        withdrawn: vec![],
+        because: vec![],
         retains: vec![],
         note: None,
         collides: false,
@@ -65,6 +69,7 @@ fn step(progress: &Progress, last: bool) -> Advance {
     Advance {
         from: progress.place.clone(),
         to: progress.people.last().filter(|_| !last).cloned(),
+        forecasts: None,
         population: Some(3),
         summary: summary(progress.people.len() as u64),
         differences: vec![],
@@ -113,7 +118,7 @@ async fn a_simulation_goes_on_where_it_was_and_no_step_counts_twice(fixture: Fix
     let mut one = step(&first, false);
     one.differences =
         vec![difference(&fixture, "ana", DifferenceKind::Loses, None), difference(&fixture, "nobody", DifferenceKind::Loses, None)];
-    one.summary.count(&one.differences[0].person.difference);
+    one.summary.count(&one.differences[0].person);
     assert!(store.advance_trial(tenant, "t", &one).await.unwrap());
     assert!(!store.advance_trial(tenant, "t", &one).await.unwrap(), "another host has taken the step");
     let second = store.trial_progress(tenant, "t", 2).await.unwrap().unwrap();
