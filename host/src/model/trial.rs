@@ -100,8 +100,8 @@ pub struct Difference {
     /// The account's state under the candidate.
     pub after: String,
     /// Attributes of the account that differ, by name.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub account: Vec<AttributeDifference>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty", alias = "account")]
+    pub attributes: Vec<AttributeDifference>,
     /// Roles that come into effect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gains: Vec<String>,
@@ -198,7 +198,7 @@ impl Summary {
             self.turned_away += 1;
         }
         add(&mut self.kinds, difference.kind.word(), 1);
-        for attribute in &difference.account {
+        for attribute in &difference.attributes {
             add(&mut self.attributes, &attribute.attribute, 1);
         }
         for role in &difference.gains {
@@ -469,7 +469,7 @@ mod tests {
                 user_name: None,
                 before: "active".into(),
                 after: "active".into(),
-                account: vec![AttributeDifference { attribute: "title".into(), before: Value::Null, after: "x".into() }],
+                attributes: vec![AttributeDifference { attribute: "title".into(), before: Value::Null, after: "x".into() }],
                 gains: owned(gains),
                 loses: owned(loses),
                 waits: vec![WaitingRole { role: "root".into(), waits_for: Waiting::Approval }],

@@ -34,7 +34,7 @@ impl Moved {
     /// Why an activation that names the simulation is refused.
     pub(super) fn refusal(self, simulation: &str) -> String {
         format!(
-            "since simulation `{simulation}` began {self}, and at most {} may: simulate it again, or say why it is activated all the same \
+            "since simulation `{simulation}` began {self}, and it counts for at most {}: simulate it again, or say why it is activated all the same \
              with `--despite-changes REASON` (`despite_changes`)",
             self.limit
         )
@@ -44,7 +44,7 @@ impl Moved {
 impl fmt::Display for Moved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let least = if self.people >= Self::most(self.limit) { "at least " } else { "" };
-        write!(f, "something has changed about {least}{} of {} people", self.people, self.of)
+        write!(f, "something has changed about {least}{} people, new ones among them, where it asked about {}", self.people, self.of)
     }
 }
 
@@ -69,10 +69,11 @@ mod tests {
         let moved = |people| Moved { people, of: 240, limit: 24 };
         assert!(!moved(24).is_past() && moved(25).is_past());
         let refusal = moved(25).refusal("s1");
-        let said = "since simulation `s1` began something has changed about 25 of 240 people, and at most 24 may: simulate it again";
+        let said = "since simulation `s1` began something has changed about 25 people, new ones among them, where it asked about 240, \
+                    and it counts for at most 24: simulate it again";
         assert!(refusal.starts_with(said), "{refusal}");
-        assert!(moved(COUNTED_LIMIT).to_string().contains("about at least 10000 of"));
+        assert!(moved(COUNTED_LIMIT).to_string().contains("about at least 10000 people"));
         let large = Moved { people: 20_001, of: 1_000_000, limit: 20_000 };
-        assert!(large.to_string().contains("at least 20001 of 1000000"));
+        assert!(large.to_string().contains("at least 20001 people"));
     }
 }

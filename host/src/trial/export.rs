@@ -73,7 +73,7 @@ fn row_of(person: &PersonDifference, change: &str, role: &str, waits_for: &str) 
     let found = &person.difference;
     let nothing = Because::default();
     let because = found.because.iter().find(|because| because.role == role).unwrap_or(&nothing);
-    let attributes: Vec<&str> = found.account.iter().map(|attribute| attribute.attribute.as_str()).collect();
+    let attributes: Vec<&str> = found.attributes.iter().map(|attribute| attribute.attribute.as_str()).collect();
     let cells: [&str; COLUMNS.len()] = [
         person.connection.as_str(),
         person.user.as_str(),
@@ -109,7 +109,7 @@ mod tests {
             user_name: Some("=cmd()".into()),
             before: "active".into(),
             after: "active".into(),
-            account: vec![AttributeDifference { attribute: "title".into(), before: Value::Null, after: "x".into() }],
+            attributes: vec![AttributeDifference { attribute: "title".into(), before: Value::Null, after: "x".into() }],
             gains: vec!["mail".into()],
             loses: vec!["vpn".into()],
             waits: vec![WaitingRole { role: "root".into(), waits_for: Waiting::Approval }],

@@ -81,12 +81,12 @@ impl Picture {
     /// What differs from this picture to one that a candidate makes with that outcome; `lost` says what forbids roles that are lost.
     #[must_use]
     pub fn difference(&self, after: &Self, outcome: &Outcome, lost: &[Loss]) -> Option<Difference> {
-        let account = attributes(&self.profile, &after.profile);
+        let attributes = attributes_other_than(&self.profile, &after.profile);
         let Roles { gains, loses, waits, withdrawn, retains } = self.roles_other_than(after);
         let code = |picture: &Self| picture.note.as_ref().map(|note| note.code.clone());
         let same_state = self.state == after.state && code(self) == code(after);
         let same_roles = [&gains, &loses, &withdrawn, &retains].iter().all(|roles| roles.is_empty()) && waits.is_empty();
-        if same_state && account.is_empty() && same_roles {
+        if same_state && attributes.is_empty() && same_roles {
             return None;
         }
         let kind = match outcome {
@@ -115,7 +115,7 @@ impl Picture {
             user_name,
             before,
             after: after_word,
-            account,
+            attributes,
             gains,
             loses,
             waits,
@@ -169,7 +169,7 @@ struct Roles {
 }
 
 /// The attributes that differ; tags one by one.
-fn attributes(before: &Value, after: &Value) -> Vec<AttributeDifference> {
+fn attributes_other_than(before: &Value, after: &Value) -> Vec<AttributeDifference> {
     let (before, after) = (flat(before), flat(after));
     let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     names
@@ -240,7 +240,7 @@ mod tests {
             (difference.kind, difference.gains, difference.loses),
             (DifferenceKind::Loses, vec!["build".into()], vec!["mail".into()])
         );
-        let names: Vec<&str> = difference.account.iter().map(|attribute| attribute.attribute.as_str()).collect();
+        let names: Vec<&str> = difference.attributes.iter().map(|attribute| attribute.attribute.as_str()).collect();
         assert_eq!(names, ["tags.c", "title"]);
 
         let away = picture(AccountState::OutOfScope, json!({"title": "x", "tags": {"a": ["b"], "c": ["d"]}}), &[], Some("out_of_scope"));

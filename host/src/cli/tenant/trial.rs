@@ -390,7 +390,7 @@ fn people(page: &Value, paint: Paint) -> String {
         let name = if person["user_name"].is_null() { word(&person["account"]) } else { word(&person["user_name"]) };
         text += &format!("{shown} {name} ({} → {})", word(&person["before"]), word(&person["after"]));
         text += if person["collides"] == true { ", its name collides\n" } else { "\n" };
-        for attribute in items(person, "account") {
+        for attribute in items(person, "attributes") {
             let _ = writeln!(text, "    {}: {} → {}", word(&attribute["attribute"]), word(&attribute["before"]), word(&attribute["after"]));
         }
         for waiting in items(person, "waits") {
