@@ -8,3 +8,10 @@ pub fn defused(cell: &str) -> String {
     let is_formula = cell.starts_with(['\t', '\r', '\n']) || cell.trim_start().starts_with(begins);
     if is_formula { format!("'{cell}") } else { cell.to_owned() }
 }
+
+/// A line of CSV (RFC 4180): every cell quoted, none of them a formula.
+#[must_use]
+pub fn row<S: AsRef<str>>(cells: &[S]) -> String {
+    let cells: Vec<String> = cells.iter().map(|cell| format!("\"{}\"", defused(cell.as_ref()).replace('"', "\"\""))).collect();
+    format!("{}\r\n", cells.join(","))
+}

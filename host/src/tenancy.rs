@@ -7,6 +7,7 @@ pub mod fresh;
 pub mod governance;
 pub mod handles;
 pub mod imports;
+mod moved;
 mod person;
 pub mod plugins;
 pub mod processes;
@@ -30,8 +31,11 @@ use crate::model::{
 };
 use crate::policies::Explanation;
 use crate::revision::{self, Files, GoldenResult, Revision};
-use crate::store::{ApiScope, Connection, CredentialKind, NewActivation, NewPlugin, NewToken, StoreError, StoredRevision, Tenant};
+use crate::store::{
+    ApiScope, Connection, CredentialKind, DespiteChanges, NewActivation, NewPlugin, NewToken, StoreError, StoredRevision, Tenant,
+};
 use fresh::{Fresh, Verdict};
+pub use moved::{Moved, moved};
 
 /// The longest tenant id, as a DNS label.
 const TENANT_ID_LIMIT: usize = 63;
@@ -462,7 +466,7 @@ pub async fn activate(
     }
     let before = active(app, tenant).await?;
     let settings = before.activation_settings();
-    let expected = simulated(app, tenant, &wanted, &settings).await?;
+    let expected = simulated(app, tenant, &mut wanted, &settings).await?;
     let files = app.store.revision(tenant, &wanted.revision).await?.ok_or(StoreError::Missing("revision"))?.files;
     // By the keys of now: one may have been removed since the revision was stored.
     plugins::check_signatures(app, tenant, &files).await?;
@@ -528,9 +532,16 @@ async fn second_person(
     Err(TenancyError::Held(format!("revision {} is held: {reason}", wanted.revision)))
 }
 
-/// How many people the simulation that an activation names turned away: expected, then.
-async fn simulated(app: &App, tenant: &TenantId, wanted: &NewActivation, settings: &ActivationSettings) -> Result<i64, TenancyError> {
+/// How many people the simulation that an activation names turned away: expected, then. It counts as long as it is of what is activated,
+/// of everybody, and of people who are still those whom it saw, unless somebody says that it does all the same.
+async fn simulated(app: &App, tenant: &TenantId, wanted: &mut NewActivation, settings: &ActivationSettings) -> Result<i64, TenancyError> {
+    if let Some(despite) = &wanted.despite_changes {
+        governance::check_words(&despite.reason, None)?;
+    }
     let Some(id) = &wanted.simulation else {
+        if wanted.despite_changes.is_some() {
+            return Err(TenancyError::Refused("`despite_changes` is said of a simulation: name it as well".into()));
+        }
         // Back to what was active before is a way out, and never waits.
         let new = settings.require_simulation && !was_active(app, tenant, &wanted.revision).await?;
         let needed = "the tenant's revisions are activated after a simulation: begin one with `rolecall tenant simulate`, and name it";
@@ -546,9 +557,18 @@ async fn simulated(app: &App, tenant: &TenantId, wanted: &NewActivation, setting
         "was begun while another revision was active: begin another one".to_owned()
     } else if trial.state != TrialState::Finished {
         format!("is {}: only one that has asked about everybody counts", trial.state)
+    } else if let Some(part) = &trial.part {
+        format!("is of a part of the people ({part}): an activation names one of everybody")
     } else if old {
         format!("is older than {SIMULATION_HOURS} hours, and the people are others by now: begin another one")
     } else {
+        let moved = moved(app, tenant, &trial, settings).await?;
+        wanted.despite_changes = match wanted.despite_changes.take() {
+            // Only what had to be said is part of the history.
+            Some(despite) => moved.is_past().then_some(DespiteChanges { moved: moved.people, ..despite }),
+            None if moved.is_past() => return Err(TenancyError::Refused(moved.refusal(id))),
+            None => None,
+        };
         return Ok(i64::try_from(trial.summary.turned_away).unwrap_or(i64::MAX));
     };
     Err(TenancyError::Refused(format!("simulation `{id}` {problem}")))

@@ -1,6 +1,8 @@
 //! Candidate revisions that are tried out without effect: a simulation goes over the people who are stored, a shadow goes along with
 //! what is decided. Both ask the one decision and settle it as the write path would, and keep what would be different.
 
+pub mod export;
+pub mod part;
 mod picture;
 mod shadow;
 
@@ -13,13 +15,14 @@ use crate::crypto;
 use crate::evaluation::{self, Evaluation, HookCall, Outcome};
 use crate::lifecycle::{self, Case, Rules, as_of};
 use crate::model::{
-    AccountState, Actor, ConnectionId, ConnectionState, Instant, Note, PersonDifference, ResourceId, RevisionHash, Summary, TenantId,
-    Trial, TrialKind, TrialState, Urgency, collision_key,
+    AccountState, ActivationSettings, Actor, ConnectionId, ConnectionState, Forecast, GuardSettings, Instant, Note, PersonDifference,
+    ResourceId, RevisionHash, Summary, TenantId, Trial, TrialKind, TrialState, Urgency, collision_key,
 };
 use crate::revision::{self, Files, Revision};
-use crate::store::{Advance, NewActivation, NewDifference, Place, Progress, StoreError};
-use crate::tenancy::{self, TenancyError};
+use crate::store::{Advance, Connection, NewActivation, NewDifference, Progress, StoreError};
+use crate::tenancy::{self, Moved, TenancyError};
 
+use part::NamedPart;
 pub use picture::Picture;
 pub use shadow::{Decision, Shadows};
 
@@ -35,6 +38,8 @@ const SLICE: Duration = Duration::from_secs(2);
 const WHILE_BUSY: Duration = Duration::from_millis(100);
 /// How often a step is tried that loses against people who are deleted while it is written.
 const ATTEMPTS: usize = 5;
+/// How often a folder is simulated whose people are others each time before it is held.
+const SIMULATIONS: usize = 3;
 /// The longest time that a shadow goes along, in hours.
 pub const SHADOW_HOURS_LIMIT: u32 = 30 * 24;
 /// For how long the results of trials are kept, in days.
@@ -53,17 +58,28 @@ pub struct Wanted {
     pub percent: u8,
     /// A shadow: for how many hours.
     pub hours: u32,
+    /// A simulation: which part of the people; everybody where it names nothing.
+    pub part: NamedPart,
+}
+
+impl Wanted {
+    /// A simulation over everybody.
+    #[must_use]
+    pub fn simulation(revision: RevisionHash) -> Self {
+        Self { kind: TrialKind::Simulation, revision, percent: 100, hours: 0, part: NamedPart::default() }
+    }
 }
 
 /// Begins a trial.
 ///
 /// # Errors
 /// `Store(Missing)` when the candidate is not stored, `Store(Conflict)` when a trial of the kind is running, `Broken` when the candidate
-/// can't be built.
+/// can't be built, `Refused` for a part of the people that names what there is not.
 pub async fn start(app: &Arc<App>, tenant: &TenantId, wanted: Wanted, actor: &Actor) -> Result<Trial, TenancyError> {
     // Built before it begins, so that what is wrong with it is told now.
     tenancy::candidate(app, tenant, &wanted.revision).await?;
     let base = app.store.tenant(tenant).await?.ok_or(StoreError::Missing("tenant"))?.active_revision;
+    let part = part::resolve(app, tenant, wanted.part).await?;
     let started = app.clock.now();
     let shadow = wanted.kind == TrialKind::Shadow;
     let trial = Trial {
@@ -79,6 +95,7 @@ pub async fn start(app: &Arc<App>, tenant: &TenantId, wanted: Wanted, actor: &Ac
         ends: shadow.then(|| started.plus_seconds(i64::from(wanted.hours) * 3600)),
         finished: None,
         population: None,
+        part,
         summary: Summary::default(),
     };
     app.store.start_trial(tenant, &trial).await?;
@@ -100,35 +117,47 @@ pub async fn stop(app: &Arc<App>, tenant: &TenantId, trial: &str) -> Result<Tria
     Ok(trial)
 }
 
+/// On what terms a person is compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// How their connection stands.
+    pub connection: ConnectionState,
+    /// Whether the activation of the candidate would be what causes it.
+    pub activated: bool,
+    /// The guard that would count them, where one would: that of the revision that is active, never the candidate's.
+    pub guard: Option<&'a GuardSettings>,
+    /// Now, and the instant that the evaluation is given.
+    pub at: (Instant, Instant),
+}
+
 /// What a candidate makes of somebody who has `before` now, counted into `summary`.
 #[must_use]
-pub fn compare(
-    candidate: &Revision,
-    case: &Case,
-    before: &Picture,
-    (connection, activated): (ConnectionState, bool),
-    (now, at): (Instant, Instant),
-    summary: &mut Summary,
-) -> Option<NewDifference> {
+pub fn compare(candidate: &Revision, case: &Case, before: &Picture, terms: Terms<'_>, summary: &mut Summary) -> Option<NewDifference> {
+    let (now, at) = terms.at;
     summary.people += 1;
     if !evaluation::is_active(&case.subject.document) {
         summary.inactive += 1;
         return None;
     }
     let evaluation = evaluate(candidate, case, at, summary);
-    let rules = Rules::of(candidate, connection);
+    let mut rules = Rules::of(candidate, terms.connection);
+    rules.guard = terms.guard.unwrap_or(rules.guard);
     let standing = case.standing();
-    let settled = lifecycle::settle(&standing, &evaluation, &case.subject.groups, (&rules, &case.subject.connection, activated), now);
+    let settled = lifecycle::settle(&standing, &evaluation, &case.subject.groups, (&rules, &case.subject.connection, terms.activated), now);
+    if let Some(guarded) = settled.guarded.as_ref().filter(|_| terms.guard.is_some()) {
+        summary.guard.count(&guarded.concerned);
+    }
     let after = Picture::after(&standing, &settled);
-    let difference = before.difference(&after, &evaluation.outcome)?;
-    summary.count(&difference);
+    let difference = before.difference(&after, &evaluation.outcome, &evaluation.lost)?;
     let name_key = after.user_name.filter(|name| before.user_name.as_ref() != Some(name)).map(|name| collision_key(&name));
     let (connection, user) = (case.subject.connection.clone(), case.subject.user.clone());
-    Some(NewDifference { person: PersonDifference { connection, user, account: case.account.id.clone(), difference }, name_key })
+    let person = PersonDifference { connection, user, account: case.account.id.clone(), difference };
+    summary.count(&person);
+    Some(NewDifference { person, name_key })
 }
 
 fn evaluate(candidate: &Revision, case: &Case, at: Instant, summary: &mut Summary) -> Evaluation {
-    let evaluation = evaluation::evaluate(candidate, &case.subject, at);
+    let evaluation = evaluation::evaluate_standing(candidate, &case.subject, &case.grants, at);
     for HookCall { result, .. } in &evaluation.calls {
         if let Ok(usage) = result {
             summary.call(usage.fuel);
@@ -205,17 +234,25 @@ async fn step(
         by_connection.entry(connection).or_default().push(user.clone());
     }
     let (mut summary, mut differences) = (Summary::default(), Vec::new());
+    let guard = tenancy::active_revision(app, tenant).await?.map(|active| active.guard.clone()).unwrap_or_default();
+    let connections = app.store.connections(tenant).await?;
+    let groups = progress.trial.part.as_ref().map(|part| part.groups.clone()).unwrap_or_default();
     for (connection, users) in by_connection {
-        let Some((_, state)) = app.store.find_connection(connection).await? else { continue };
+        let Some(Connection { state, guarded, .. }) = connections.iter().find(|known| known.id == *connection) else { continue };
+        let (state, guard) = (*state, Some(guard.clone()).filter(|_| *guarded));
         let mut cases: Vec<Case> = app.store.people(tenant, connection, &users).await?.into_iter().map(Case::unchanged).collect();
+        // A part leads to people by one of the things that it names; the others are asked of each.
+        cases.retain(|case| groups.is_empty() || case.subject.groups.iter().any(|group| groups.contains(&group.handle)));
         while !cases.is_empty() {
             let turn: Vec<Case> = cases.drain(..cases.len().min(PEOPLE_PER_TURN)).collect();
-            let candidate = Arc::clone(candidate);
+            let (candidate, guard) = (Arc::clone(candidate), guard.clone());
             let work = move || {
                 let mut part = Summary::default();
                 let found = turn.iter().filter_map(|case| {
                     let before = Picture::standing(&case.standing());
-                    compare(&candidate, case, &before, (state, true), (now, as_of(now, case.due)), &mut part)
+                    let at = (now, as_of(now, case.due));
+                    let terms = Terms { connection: state, activated: true, guard: guard.as_ref(), at };
+                    compare(&candidate, case, &before, terms, &mut part)
                 });
                 let found: Vec<NewDifference> = found.collect();
                 (part, found)
@@ -226,11 +263,27 @@ async fn step(
         }
     }
     let first = progress.place.0.as_str().is_empty();
-    let population = if first { Some(app.store.count_people(tenant, i64::MAX).await?) } else { None };
-    let full = i64::try_from(progress.people.len()).is_ok_and(|people| people == PEOPLE_PER_STEP);
-    let to: Option<Place> = progress.people.last().filter(|_| full).cloned();
+    let is_counted = first && progress.trial.part.is_none();
+    let population = if is_counted { Some(app.store.count_people(tenant, i64::MAX).await?) } else { None };
+    let to = progress.next.clone();
+    let forecasts = if to.is_none() { Some(forecasts(app, tenant, &guard, progress, &summary, now).await?) } else { None };
     let lease_until = if keep { now.plus_seconds(LEASE_SECONDS) } else { now };
-    Ok(Some(Advance { from: progress.place.clone(), to, population, summary, differences, at: app.clock.now(), lease_until }))
+    let (from, at) = (progress.place.clone(), app.clock.now());
+    Ok(Some(Advance { from, to, population, summary, forecasts, differences, at, lease_until }))
+}
+
+/// How many of all whom the guard would count it would hold.
+async fn forecasts(
+    app: &App,
+    tenant: &TenantId,
+    guard: &GuardSettings,
+    progress: &Progress,
+    last: &Summary,
+    now: Instant,
+) -> Result<Vec<Forecast>, StoreError> {
+    let mut all = progress.trial.summary.guard.clone();
+    all.merge(&last.guard);
+    app.store.limit_forecasts(tenant, guard, all.scopes, now).await
 }
 
 /// Makes files the active revision of a tenant whose revisions a folder owns: checked as an upload is, simulated where there is anybody,
@@ -251,10 +304,16 @@ pub async fn deploy(app: &Arc<App>, tenant: &TenantId, files: Files, owner: &str
     let mut wanted = NewActivation::of(hash.clone(), standing.active_revision.clone());
     let anybody = standing.active_revision.is_some() && app.store.count_people(tenant, 1).await? > 0;
     if anybody {
-        let simulation = start(app, tenant, Wanted { kind: TrialKind::Simulation, revision: hash, percent: 100, hours: 0 }, actor).await?;
-        let done = finish(app, tenant, &simulation.id).await?;
-        wanted.simulation = Some(done.id.clone());
         let settings = tenancy::activation_settings(app, tenant).await?;
+        let (done, moved) = simulate_now(app, tenant, &hash, &settings, actor).await?;
+        wanted.simulation = Some(done.id.clone());
+        if moved.is_past() {
+            let reason = format!(
+                "{moved} while it was simulated, {SIMULATIONS} times in a row: when they have come to rest, simulate it and activate it with                  `rolecall tenant activate`, or change the folder"
+            );
+            app.store.hold_activation(tenant, &wanted, &reason, actor, app.clock.now()).await?;
+            return Err(TenancyError::Refused(reason));
+        }
         let limit = settings.limit(done.population.unwrap_or(0));
         let turned_away = i64::try_from(done.summary.turned_away).unwrap_or(i64::MAX);
         if turned_away > limit {
@@ -269,6 +328,26 @@ pub async fn deploy(app: &Arc<App>, tenant: &TenantId, files: Files, owner: &str
     }
     tenancy::activate(app, tenant, wanted, owner, actor).await?;
     Ok(true)
+}
+
+/// Simulates a revision over everybody, once more where the people are others at the end of it: as they are in the midst of a first sync.
+async fn simulate_now(
+    app: &Arc<App>,
+    tenant: &TenantId,
+    hash: &RevisionHash,
+    settings: &ActivationSettings,
+    actor: &Actor,
+) -> Result<(Trial, Moved), TenancyError> {
+    let mut attempts = 0;
+    loop {
+        let simulation = start(app, tenant, Wanted::simulation(hash.clone()), actor).await?;
+        let done = finish(app, tenant, &simulation.id).await?;
+        let moved = tenancy::moved(app, tenant, &done, settings).await?;
+        attempts += 1;
+        if attempts >= SIMULATIONS || !moved.is_past() {
+            return Ok((done, moved));
+        }
+    }
 }
 
 /// Works at a simulation until it has ended, beside whoever else does.

@@ -43,7 +43,8 @@ pub enum Tenant {
         The server checks the folder and runs its golden cases first: what is broken is never activated.")]
     Apply(Apply),
     /// Try a folder out on everybody who is stored, without effect, and show what would be different
-    #[command(after_help = "Example:\n  rolecall tenant simulate examples/tenants/acme --server https://rolecall.example\n\n\
+    #[command(after_help = "Example:\n  rolecall tenant simulate examples/tenants/acme --server https://rolecall.example\n  \
+        rolecall tenant simulate examples/tenants/acme --group engineering --csv differences.csv\n\n\
         Exit code 1 when somebody with an account would be turned away: by a fault, a refusal, or as out of scope.")]
     Simulate(trial::Simulate),
     /// Let a folder go along with what is decided from now on, without effect
@@ -55,7 +56,8 @@ pub enum Tenant {
     Trial(trial::Trials),
     /// Activate a revision that is stored: one that was simulated, one that was held, or an older one
     #[command(
-        after_help = "Examples:\n  rolecall tenant activate --tenant acme HASH --simulation ID\n  rolecall tenant activate --tenant acme HASH"
+        after_help = "Examples:\n  rolecall tenant activate --tenant acme HASH --simulation ID\n  rolecall tenant activate --tenant acme HASH\n  \
+                      rolecall tenant activate --tenant acme HASH --simulation ID --despite-changes 'only the new site was synced'"
     )]
     Activate(Activate),
     /// Go back to the revision that was active before
@@ -110,6 +112,9 @@ pub struct Activate {
     /// The simulation that it rests on: people whom it turned away are expected then
     #[arg(long, value_name = "TRIAL")]
     simulation: Option<String>,
+    /// Activate it although something has changed about more people than may be since that simulation began, and say why
+    #[arg(long, value_name = "REASON", requires = "simulation")]
+    despite_changes: Option<String>,
 }
 
 /// A server.
@@ -271,7 +276,7 @@ async fn apply(wanted: Apply, output: Output) -> anyhow::Result<ExitCode> {
     let changed = before.as_ref() != Some(&local.0);
     let mut simulation = None;
     if changed && wanted.simulate {
-        let trial = trial::run(&api, &tenant, &files, output).await?;
+        let trial = trial::run(&api, &tenant, &files, &Value::Null, output).await?;
         let id = word(&trial["id"]);
         if trial["summary"]["turned_away"] != 0 {
             let away = word(&trial["summary"]["turned_away"]);
@@ -314,21 +319,16 @@ fn short(hash: &Value) -> String {
 }
 
 async fn activate(wanted: Activate, output: Output) -> anyhow::Result<ExitCode> {
-    let Activate { at, revision, simulation } = wanted;
+    let Activate { at, revision, simulation, despite_changes } = wanted;
     let api = at.remote.connect()?;
     let before = api.get(&["tenants", &at.tenant], &[]).await?["active_revision"].clone();
-    switch(&api, &at.tenant, &before, &revision, simulation.as_deref(), output).await
+    let rests_on = json!({"simulation": simulation, "despite_changes": despite_changes});
+    switch(&api, &at.tenant, &before, &revision, rests_on, output).await
 }
 
-async fn switch(
-    api: &Api,
-    tenant: &str,
-    before: &Value,
-    revision: &str,
-    simulation: Option<&str>,
-    output: Output,
-) -> anyhow::Result<ExitCode> {
-    let body = json!({"replaces": before, "simulation": simulation});
+async fn switch(api: &Api, tenant: &str, before: &Value, revision: &str, mut rests_on: Value, output: Output) -> anyhow::Result<ExitCode> {
+    rests_on["replaces"] = before.clone();
+    let body = rests_on;
     api.post(&["tenants", tenant, "revisions", revision, "activate"], &body).await?;
     let changed = before.as_str() != Some(revision);
     output.show(&json!({"tenant": tenant, "before": before, "after": revision, "changed": changed}), |paint| {
@@ -345,7 +345,7 @@ async fn rollback(at: At, output: Output) -> anyhow::Result<ExitCode> {
     let standing = super::items(&answer, "activations").iter().find(|activation| activation["state"] == "active");
     let last = standing.and_then(|activation| activation["replaces"].as_str()).map(str::to_owned);
     let last = last.with_context(|| format!("tenant `{}` had no other revision before this one", at.tenant))?;
-    switch(&api, &at.tenant, &before, &last, None, output).await
+    switch(&api, &at.tenant, &before, &last, json!({}), output).await
 }
 
 async fn history(at: At, output: Output) -> anyhow::Result<ExitCode> {

@@ -433,6 +433,14 @@ fn of_trials() -> Vec<Route> {
         )
         .query::<t::DifferenceQuery>()
         .answers::<t::DifferencePage>(ok),
+        get(
+            "/api/v1/tenants/{tenant}/trials/{trial}/export",
+            "export_differences",
+            "What a trial would make different, as JSON Lines or CSV",
+            t::export,
+        )
+        .query::<t::DifferenceExportQuery>()
+        .answers::<String>(ok),
         post("/api/v1/tenants/{tenant}/trials/{trial}/stop", "stop_trial", "Ends a trial before its time", t::stop).answers::<Trial>(ok),
     ]
 }

@@ -9,6 +9,12 @@ use serde_json::Value;
 
 use super::{AccountId, Actor, ConnectionId, Instant, Note, ResourceId, RevisionHash};
 
+mod part;
+mod totals;
+
+pub use part::{Part, PersonRef};
+pub use totals::{Because, Forecast, Forecasts, Tally, Totals, WaitingRole};
+
 /// Distinct codes of faults and refusals that a summary counts apart: refusals' codes are the plugin's own words.
 const CODES_LIMIT: usize = 100;
 /// The word for codes beyond [`CODES_LIMIT`].
@@ -51,8 +57,10 @@ word_enum!(
         Held = "held",
         /// Loses roles.
         Loses = "loses",
-        /// Gains roles, perhaps while losing none.
+        /// Gains roles, while losing none.
         Gains = "gains",
+        /// Other roles wait for somebody's yes than now.
+        Waits = "waits",
         /// Comes into use.
         Admitted = "admitted",
         /// Another account, with the same roles.
@@ -92,14 +100,24 @@ pub struct Difference {
     /// The account's state under the candidate.
     pub after: String,
     /// Attributes of the account that differ, by name.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub account: Vec<AttributeDifference>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty", alias = "account")]
+    pub attributes: Vec<AttributeDifference>,
     /// Roles that come into effect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gains: Vec<String>,
     /// Roles that are no longer held.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub loses: Vec<String>,
+    /// Roles that would be given, and wait for somebody's yes first. Who of those who gain or lose would be held by the guard depends on
+    /// who comes first: how many it is, the summary says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<WaitingRole>,
+    /// Roles that wait now, and would not be given any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withdrawn: Vec<String>,
+    /// By which policies and groups roles are gained, lost, or wait.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub because: Vec<Because>,
     /// Roles that would be retained over a fault until a deadline.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retains: Vec<String>,
@@ -145,6 +163,18 @@ pub struct Summary {
     pub gains: BTreeMap<String, u64>,
     /// Roles that people lose.
     pub loses: BTreeMap<String, u64>,
+    /// Roles that wait for somebody's yes before people have them.
+    pub waits: BTreeMap<String, u64>,
+    /// People by what becomes of their roles.
+    pub roles: Totals,
+    /// The same by connection, by id.
+    pub by_connection: Tally,
+    /// The same by group, by handle: those that the reasons of a role name, where it is given and where it was.
+    pub by_group: Tally,
+    /// The same by policy: those that give a role, those that gave it, and those that forbid it.
+    pub by_policy: Tally,
+    /// Whom the guard would count, by the settings of the revision that is active; a simulation's.
+    pub guard: Forecasts,
     /// Faults and refusals by code, those that are the same now among them.
     pub errors: BTreeMap<String, u64>,
     /// Accounts whose new name another account has or gets; told when a simulation has finished.
@@ -161,13 +191,14 @@ pub struct Summary {
 
 impl Summary {
     /// Counts a person's difference.
-    pub fn count(&mut self, difference: &Difference) {
+    pub fn count(&mut self, person: &PersonDifference) {
+        let difference = &person.difference;
         self.different += 1;
         if difference.kind.turns_away() && difference.before == super::AccountState::Active.word() {
             self.turned_away += 1;
         }
         add(&mut self.kinds, difference.kind.word(), 1);
-        for attribute in &difference.account {
+        for attribute in &difference.attributes {
             add(&mut self.attributes, &attribute.attribute, 1);
         }
         for role in &difference.gains {
@@ -176,6 +207,32 @@ impl Summary {
         for role in &difference.loses {
             add(&mut self.loses, role, 1);
         }
+        for waiting in &difference.waits {
+            add(&mut self.waits, &waiting.role, 1);
+        }
+        self.tally(person);
+    }
+
+    /// Counts the person by what becomes of their roles: in all, by connection, and by each group and policy of their reasons.
+    fn tally(&mut self, PersonDifference { connection, difference, .. }: &PersonDifference) {
+        let totals = Totals::one(!difference.gains.is_empty(), !difference.loses.is_empty(), !difference.waits.is_empty());
+        self.roles.add(totals);
+        self.by_connection.add(connection.as_str(), totals);
+        let (mut by_group, mut by_policy) = (BTreeMap::<&str, Vec<&str>>::new(), BTreeMap::<&str, Vec<&str>>::new());
+        for Because { role, policies, groups } in &difference.because {
+            groups.iter().for_each(|group| by_group.entry(group).or_default().push(role));
+            policies.iter().for_each(|policy| by_policy.entry(policy).or_default().push(role));
+        }
+        let of = |roles: &[&str]| {
+            let any = |of: &[String]| of.iter().any(|role| roles.contains(&role.as_str()));
+            Totals::one(
+                any(&difference.gains),
+                any(&difference.loses),
+                difference.waits.iter().any(|one| roles.contains(&one.role.as_str())),
+            )
+        };
+        by_group.iter().for_each(|(group, roles)| self.by_group.add(group, of(roles)));
+        by_policy.iter().for_each(|(policy, roles)| self.by_policy.add(policy, of(roles)));
     }
 
     /// Counts a fault or refusal.
@@ -201,11 +258,17 @@ impl Summary {
         self.fuel = self.fuel.saturating_add(other.fuel);
         self.fuel_max = self.fuel_max.max(other.fuel_max);
         self.missed += other.missed;
+        self.roles.add(other.roles);
+        self.by_connection.merge(&other.by_connection);
+        self.by_group.merge(&other.by_group);
+        self.by_policy.merge(&other.by_policy);
+        self.guard.merge(&other.guard);
         let maps = [
             (&mut self.kinds, &other.kinds),
             (&mut self.attributes, &other.attributes),
             (&mut self.gains, &other.gains),
             (&mut self.loses, &other.loses),
+            (&mut self.waits, &other.waits),
             (&mut self.errors, &other.errors),
         ];
         for (mine, theirs) in maps {
@@ -248,8 +311,11 @@ pub struct Trial {
     pub ends: Option<Instant>,
     /// When it ended.
     pub finished: Option<Instant>,
-    /// How many people a simulation found when it began; `null` before it has.
+    /// How many people a simulation found when it began; `null` before it has, and where it is of a part of them.
     pub population: Option<i64>,
+    /// The part of the people that a simulation asks about; left out where it is everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
     /// What it came to so far.
     pub summary: Summary,
 }
@@ -333,16 +399,27 @@ pub struct ActivationSettings {
     pub turned_away_percent: u32,
     /// The most people that it may turn away, whatever the share is (default 500).
     pub turned_away_people: u32,
+    /// The share of the tenant's people, in percent, about whom something may be other than when its simulation began (default 10).
+    pub moved_percent: u32,
+    /// The most of those, whatever the share is (default 500).
+    pub moved_people: u32,
 }
 
 impl Default for ActivationSettings {
     fn default() -> Self {
-        Self { require_simulation: false, watch_hours: 24, turned_away_percent: 10, turned_away_people: 500 }
+        Self {
+            require_simulation: false,
+            watch_hours: 24,
+            turned_away_percent: 10,
+            turned_away_people: 500,
+            moved_percent: 10,
+            moved_people: 500,
+        }
     }
 }
 
 impl ActivationSettings {
-    /// The fewest people at which a revision is taken back: below it, a few real changes would look like a fault.
+    /// So many people may always be concerned: with a lower limit, a few real changes would look like a fault, or like a crowd.
     const FEWEST: i64 = 5;
 
     /// How many of `population` people may be turned away beyond what is expected.
@@ -350,6 +427,13 @@ impl ActivationSettings {
     pub fn limit(&self, population: i64) -> i64 {
         let share = population.saturating_mul(i64::from(self.turned_away_percent)) / 100;
         share.min(i64::from(self.turned_away_people)).max(Self::FEWEST)
+    }
+
+    /// About how many of `population` people something may be other than when a simulation began.
+    #[must_use]
+    pub fn moved_limit(&self, population: i64) -> i64 {
+        let share = population.saturating_mul(i64::from(self.moved_percent)) / 100;
+        share.min(i64::from(self.moved_people)).max(Self::FEWEST)
     }
 
     /// How many people have to be counted: more make no difference to [`Self::limit`].
@@ -361,6 +445,7 @@ impl ActivationSettings {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Waiting;
     use super::*;
 
     #[test]
@@ -369,27 +454,38 @@ mod tests {
         let limits = [0, 49, 100, 4_999, 5_000, 1_000_000].map(|people| settings.limit(people));
         assert_eq!(limits, [5, 5, 10, 499, 500, 500]);
         assert_eq!(settings.limit(settings.population_needed()), settings.limit(i64::MAX));
+        let settings = ActivationSettings { moved_percent: 1, moved_people: 7, ..settings };
+        assert_eq!([0, 599, 600, 1_000_000].map(|people| settings.moved_limit(people)), [5, 5, 6, 7]);
     }
 
     #[test]
     fn parts_of_a_summary_add_up() {
-        let difference = |kind, gains: &[&str]| Difference {
-            kind,
-            user_name: None,
-            before: "active".into(),
-            after: "active".into(),
-            account: vec![AttributeDifference { attribute: "title".into(), before: Value::Null, after: "x".into() }],
-            gains: gains.iter().map(|role| (*role).to_owned()).collect(),
-            loses: vec![],
-            retains: vec![],
-            note: None,
-            collides: false,
+        let difference = |kind, gains: &[&str], loses: &[&str], connection: &str| {
+            let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+            let because =
+                |(role, policy): (&str, &str)| Because { role: role.into(), policies: owned(&[policy]), groups: owned(&["staff"]) };
+            let difference = Difference {
+                kind,
+                user_name: None,
+                before: "active".into(),
+                after: "active".into(),
+                attributes: vec![AttributeDifference { attribute: "title".into(), before: Value::Null, after: "x".into() }],
+                gains: owned(gains),
+                loses: owned(loses),
+                waits: vec![WaitingRole { role: "root".into(), waits_for: Waiting::Approval }],
+                withdrawn: vec![],
+                because: [("mail", "all-staff"), ("vpn", "remote"), ("root", "admins")].map(because).to_vec(),
+                retains: vec![],
+                note: None,
+                collides: false,
+            };
+            PersonDifference { connection: connection.into(), user: "u".into(), account: "a".into(), difference }
         };
         let mut one = Summary { people: 3, ..Summary::default() };
-        one.count(&difference(DifferenceKind::Gains, &["mail"]));
+        one.count(&difference(DifferenceKind::Gains, &["mail"], &[], "entra"));
         one.call(10);
         let mut other = Summary { people: 2, ..Summary::default() };
-        other.count(&difference(DifferenceKind::OutOfScope, &[]));
+        other.count(&difference(DifferenceKind::OutOfScope, &[], &["mail", "vpn"], "okta"));
         other.call(30);
         other.error("fuel");
         let mut whole = one.clone();
@@ -399,6 +495,12 @@ mod tests {
         assert_eq!(whole, swapped);
         assert_eq!((whole.people, whole.different, whole.turned_away, whole.fuel, whole.fuel_max), (5, 2, 1, 40, 30));
         assert_eq!((whole.attributes["title"], whole.gains["mail"], whole.errors["fuel"]), (2, 1, 1));
+        assert_eq!((whole.waits["root"], whole.roles), (2, Totals { gains: 1, loses: 1, waits: 2 }));
+        assert_eq!(whole.by_connection.of["okta"], Totals { gains: 0, loses: 1, waits: 1 });
+        assert_eq!(whole.by_group.of["staff"], whole.roles, "each person once, however many roles of theirs rest on it");
+        assert_eq!(whole.by_policy.of["all-staff"], Totals { gains: 1, loses: 1, waits: 0 });
+        assert_eq!(whole.by_policy.of["remote"], Totals { gains: 0, loses: 1, waits: 0 });
+        assert_eq!(whole.by_policy.of["admins"], Totals { gains: 0, loses: 0, waits: 2 });
     }
 
     #[test]

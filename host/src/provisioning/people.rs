@@ -173,8 +173,11 @@ fn inline(active: &Active, case: &Case, as_of: Instant) -> Evaluation {
 #[must_use]
 pub fn settle(case: &Case, evaluation: &Evaluation, active: &Active, terms: Terms, now: Instant) -> Settled {
     let (standing, connection) = (case.standing(), &case.subject.connection);
+    // What an activation does is counted by the guard of the revision that it replaces: none lets itself pass.
+    let replaced = active.fresh.as_ref().filter(|_| terms.activated).map(|fresh| &fresh.previous.guard);
     with_rules(active, terms.connection, |rules| {
-        lifecycle::settle(&standing, evaluation, &case.subject.groups, (rules, connection, terms.activated), now)
+        let rules = Rules { guard: replaced.unwrap_or(rules.guard), ..rules.clone() };
+        lifecycle::settle(&standing, evaluation, &case.subject.groups, (&rules, connection, terms.activated), now)
     })
 }
 

@@ -47,6 +47,8 @@ const TARGET_HOURS_LIMIT: u32 = 720;
 const REMIND_DAYS_LIMIT: u32 = 90;
 /// The most people that a fresh revision may be allowed to turn away: each is remembered while it is watched.
 const TURNED_AWAY_LIMIT: u32 = 10_000;
+/// The most people about whom something may be other than when a simulation began: they are counted with each activation.
+const MOVED_LIMIT: u32 = 100_000;
 
 /// What a sound `tenant.toml` says.
 pub(super) struct Settings {
@@ -233,6 +235,12 @@ fn activation(place: &Place<'_>, written: Option<Spanned<ActivationSettings>>, p
     }
     if settings.turned_away_people > TURNED_AWAY_LIMIT {
         problems.push(place.at(written.span(), format!("`turned_away_people` is at most {TURNED_AWAY_LIMIT}")));
+    }
+    if settings.moved_percent > 100 {
+        problems.push(place.at(written.span(), "`moved_percent` is a share of the people: at most 100"));
+    }
+    if settings.moved_people > MOVED_LIMIT {
+        problems.push(place.at(written.span(), format!("`moved_people` is at most {MOVED_LIMIT}")));
     }
     written.into_inner()
 }

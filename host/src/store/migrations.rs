@@ -20,6 +20,7 @@ pub(super) const SQLITE: &[Script] = &[
     (6, "reviews", include_str!("../../migrations/sqlite/0006_reviews.sql")),
     (7, "processes", include_str!("../../migrations/sqlite/0007_processes.sql")),
     (8, "imports", include_str!("../../migrations/sqlite/0008_imports.sql")),
+    (9, "what if", include_str!("../../migrations/sqlite/0009_what_if.sql")),
     (11, "steps", include_str!("../../migrations/sqlite/0011_steps.sql")),
     (13, "reviews kept", include_str!("../../migrations/sqlite/0013_reviews_kept.sql")),
 ];
@@ -33,6 +34,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (6, "reviews", include_str!("../../migrations/postgres/0006_reviews.sql")),
     (7, "processes", include_str!("../../migrations/postgres/0007_processes.sql")),
     (8, "imports", include_str!("../../migrations/postgres/0008_imports.sql")),
+    (9, "what if", include_str!("../../migrations/postgres/0009_what_if.sql")),
     (11, "steps", include_str!("../../migrations/postgres/0011_steps.sql")),
     (13, "reviews kept", include_str!("../../migrations/postgres/0013_reviews_kept.sql")),
 ];

@@ -104,6 +104,8 @@ mod steps;
 mod tenancy;
 #[path = "shared/trial_methods.rs"]
 mod trial_methods;
+#[path = "shared/trial_people.rs"]
+mod trial_people;
 #[path = "shared/trials.rs"]
 mod trials;
 #[path = "shared/work.rs"]

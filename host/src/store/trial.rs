@@ -4,8 +4,8 @@ use async_trait::async_trait;
 
 use super::Result;
 use crate::model::{
-    Activation, Actor, ConnectionId, DifferenceKind, Instant, PersonDifference, ResourceId, RevisionHash, Summary, TenantId, Trial,
-    TrialState, TurnedAway, Watch,
+    Activation, Actor, ConnectionId, DifferenceKind, Forecast, GuardSettings, Instant, PersonDifference, PersonRef, ResourceId,
+    RevisionHash, Summary, TenantId, Trial, TrialState, TurnedAway, Watch,
 };
 
 /// The most people whose differences one trial keeps: all are counted, and a list that is longer is read by nobody.
@@ -49,6 +49,8 @@ pub struct Advance {
     pub population: Option<i64>,
     /// What it came to.
     pub summary: Summary,
+    /// How many of all whom the guard would count it would hold, with the last step.
+    pub forecasts: Option<Vec<Forecast>>,
     /// What differs for whom.
     pub differences: Vec<NewDifference>,
     /// When.
@@ -64,8 +66,10 @@ pub struct Progress {
     pub trial: Trial,
     /// Behind whom it goes on.
     pub place: Place,
-    /// The next people in order, at most as many as were asked for.
+    /// The next people in order, at most as many as were asked for: none where a part of the people has none here.
     pub people: Vec<Place>,
+    /// Where it is after them; `None` when nobody is left.
+    pub next: Option<Place>,
 }
 
 /// An activation that is wanted.
@@ -81,13 +85,24 @@ pub struct NewActivation {
     pub watch: Option<Watch>,
     /// Why what stands is taken back, where this is no new activation but a return.
     pub returns: Option<String>,
+    /// Why it is activated although the people are others than when its simulation began.
+    pub despite_changes: Option<DespiteChanges>,
+}
+
+/// An activation although the people are others than when its simulation began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DespiteChanges {
+    /// Why, in somebody's words.
+    pub reason: String,
+    /// About how many of them something is other; 0 before they are counted.
+    pub moved: i64,
 }
 
 impl NewActivation {
     /// An activation that nothing watches.
     #[must_use]
     pub fn of(revision: RevisionHash, replaces: Option<RevisionHash>) -> Self {
-        Self { revision, replaces, simulation: None, watch: None, returns: None }
+        Self { revision, replaces, simulation: None, watch: None, returns: None, despite_changes: None }
     }
 }
 
@@ -128,6 +143,19 @@ pub trait Trials: Send + Sync {
 
     /// How many people the tenant has, as far as `most`.
     async fn count_people(&self, tenant: &TenantId, most: i64) -> Result<i64>;
+    /// About how many people something that a decision rests on, or that stands, was changed after an instant, as far as `most`. Who is
+    /// gone since is not counted.
+    async fn count_moved(&self, tenant: &TenantId, since: Instant, most: i64) -> Result<i64>;
+    /// The people whom account ids, SCIM ids or login names stand for: each name that stands for somebody, with whom.
+    async fn people_named(&self, tenant: &TenantId, names: &[String]) -> Result<Vec<(String, PersonRef)>>;
+    /// The same forecasts with the limits of the guard's windows, those that go on and those that would begin now.
+    async fn limit_forecasts(
+        &self,
+        tenant: &TenantId,
+        settings: &GuardSettings,
+        forecasts: Vec<Forecast>,
+        now: Instant,
+    ) -> Result<Vec<Forecast>>;
     /// Activates a revision, or takes back what stands.
     async fn activate(&self, tenant: &TenantId, activation: &NewActivation, actor: &Actor, at: Instant) -> Result<()>;
     /// Notes that a revision waits for somebody to activate it, once for each revision in a row.

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Picture, compare};
+use super::{Picture, Terms, compare};
 use crate::app::App;
 use crate::evaluation;
 use crate::lifecycle::{Case, Settled};
@@ -181,7 +181,8 @@ async fn ask(
     };
     let work = move || {
         let mut part = Summary::default();
-        let found = compare(&candidate, &case, &before, (connection, false), at, &mut part);
+        // Who comes first is not known of decisions that are made anyway: a shadow says nothing of the guard.
+        let found = compare(&candidate, &case, &before, Terms { connection, activated: false, guard: None, at }, &mut part);
         (part, found)
     };
     app.compute.run(tenant, Urgency::Crowd, work).await.ok()

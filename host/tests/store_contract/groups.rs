@@ -40,7 +40,7 @@ fn binding(through: &Through<'_>, handle: &str, group: &ResourceId, confirmed: b
     }
 }
 
-async fn bind(through: &Through<'_>, handle: &str, group: &ResourceId) {
+pub(crate) async fn bind(through: &Through<'_>, handle: &str, group: &ResourceId) {
     let bind_handle = Some(binding(through, handle, group, true));
     through.commit(Change { bind_handle, ..through.change() }).await.unwrap();
 }

@@ -1,12 +1,14 @@
 //! Trials of candidate revisions, and activations with what becomes of them.
 
 use rolecall::model::{
-    ActivationState, AttributeDifference, Difference, DifferenceKind, Instant, PersonDifference, ResourceId, Summary, Trial, TrialKind,
-    TrialState, TurnedAway, Watch, collision_key,
+    ActivationState, AttributeDifference, Difference, DifferenceKind, Forecast, GuardDirection, GuardScope, GuardSettings, Instant, Part,
+    PersonDifference, PersonRef, ResourceId, Summary, Trial, TrialKind, TrialState, TurnedAway, Watch, collision_key,
 };
-use rolecall::store::{Advance, NewActivation, NewDifference, Place, Progress, StoreError};
+use rolecall::store::{Advance, Change, NewActivation, NewDifference, PersonOutcome, Place, Progress, StoreError};
 
-use crate::fixture::{Fixture, START, actor};
+use crate::fixture::{Fixture, START, actor, outcome};
+use crate::groups::bind;
+use crate::rulings::past_the_limit;
 
 store_contract_suite!(
     one_trial_of_a_kind_runs_at_a_time,
@@ -18,6 +20,9 @@ store_contract_suite!(
     activations_are_numbered_and_say_what_became_of_them,
     who_is_turned_away_adds_up_while_the_revision_is_active,
     trials_are_apart_from_other_tenants,
+    a_part_of_the_people_is_walked_once_whichever_way_leads_there,
+    who_moved_after_an_instant_is_counted_as_far_as_it_matters,
+    a_forecast_has_the_limit_of_its_window,
 );
 
 pub(crate) fn trial(id: &str, kind: TrialKind, revision: &str) -> Trial {
@@ -34,6 +39,7 @@ pub(crate) fn trial(id: &str, kind: TrialKind, revision: &str) -> Trial {
         ends: (kind == TrialKind::Shadow).then(|| START.plus_seconds(3_600)),
         finished: None,
         population: None,
+        part: None,
         summary: Summary::default(),
     }
 }
@@ -44,9 +50,12 @@ pub(crate) fn difference(fixture: &Fixture, name: &str, kind: DifferenceKind, ne
         user_name: Some(name.into()),
         before: "active".into(),
         after: "active".into(),
-        account: vec![AttributeDifference { attribute: "title".into(), before: "a".into(), after: name.into() }],
+        attributes: vec![AttributeDifference { attribute: "title".into(), before: "a".into(), after: name.into() }],
         gains: vec![],
         loses: vec!["dev".into()],
+        waits: vec![],
+        withdrawn: vec![],
+        because: vec![],
         retains: vec![],
         note: None,
         collides: false,
@@ -65,6 +74,7 @@ fn step(progress: &Progress, last: bool) -> Advance {
     Advance {
         from: progress.place.clone(),
         to: progress.people.last().filter(|_| !last).cloned(),
+        forecasts: None,
         population: Some(3),
         summary: summary(progress.people.len() as u64),
         differences: vec![],
@@ -113,7 +123,7 @@ async fn a_simulation_goes_on_where_it_was_and_no_step_counts_twice(fixture: Fix
     let mut one = step(&first, false);
     one.differences =
         vec![difference(&fixture, "ana", DifferenceKind::Loses, None), difference(&fixture, "nobody", DifferenceKind::Loses, None)];
-    one.summary.count(&one.differences[0].person.difference);
+    one.summary.count(&one.differences[0].person);
     assert!(store.advance_trial(tenant, "t", &one).await.unwrap());
     assert!(!store.advance_trial(tenant, "t", &one).await.unwrap(), "another host has taken the step");
     let second = store.trial_progress(tenant, "t", 2).await.unwrap().unwrap();
@@ -284,4 +294,108 @@ async fn trials_are_apart_from_other_tenants(fixture: Fixture) {
     assert_eq!(store.turn_away(&other, 1, TurnedAway::default()).await.unwrap(), None);
     assert_eq!(store.forget_trials(&other, START.plus_seconds(99), 0, 10).await.unwrap(), 0);
     assert_eq!(store.trial(&fixture.tenant, "t").await.unwrap().unwrap().summary.people, 1);
+}
+
+/// The people of a part, in steps of two.
+async fn walked(fixture: &Fixture, number: usize, part: Part) -> Vec<String> {
+    let (store, tenant, id) = (&fixture.store, &fixture.tenant, format!("part-{number}"));
+    let begun = Trial { part: Some(part.clone()), ..trial(&id, TrialKind::Simulation, "r1") };
+    store.start_trial(tenant, &begun).await.unwrap();
+    assert_eq!(store.trial(tenant, &id).await.unwrap().unwrap().part, Some(part));
+    let mut found = Vec::new();
+    while let Some(progress) = store.trial_progress(tenant, &id, 2).await.unwrap() {
+        found.extend(progress.people.iter().map(|(connection, user)| format!("{connection}/{user}")));
+        let step = Advance { to: progress.next.clone(), ..step(&progress, true) };
+        assert!(store.advance_trial(tenant, &id, &step).await.unwrap());
+    }
+    found
+}
+
+async fn a_part_of_the_people_is_walked_once_whichever_way_leads_there(fixture: Fixture) {
+    fixture.activate("r1").await;
+    fixture.new_connection(&fixture.tenant, "conn-other").await.unwrap();
+    let (here, there) = (fixture.here(), fixture.through("conn-other"));
+    let (ana, bob, cid) = (here.create_user("ana").await, here.create_user("bob").await, here.create_user("cid").await);
+    here.create_user("dan").await;
+    there.create_user("eve").await;
+    let inner = here.create_group("inner", &[&bob, &cid]).await;
+    let outer = here.create_group("outer", &[&ana, &bob, &inner]).await;
+    here.create_group("empty", &[]).await;
+    for (handle, group) in [("outer", &outer), ("empty", &ResourceId::from("group-empty"))] {
+        bind(&here, handle, group).await;
+    }
+    let connections = |ids: &[&str]| Part { connections: ids.iter().map(|id| (*id).into()).collect(), ..Part::default() };
+    let groups = |handles: &[&str]| Part { groups: handles.iter().map(|handle| (*handle).to_owned()).collect(), ..Part::default() };
+    let person = |connection: &str, user: &str| PersonRef { connection: connection.into(), user: user.into() };
+    let people = vec![person("conn-other", "user-eve"), person("conn-acme", "user-ana"), person("conn-acme", "user-ana")];
+    let of = |names: &[&str]| names.iter().map(|name| format!("conn-acme/user-{name}")).collect::<Vec<_>>();
+    let eve = "conn-other/user-eve".to_owned();
+    let both = [of(&["ana", "bob", "cid", "dan"]), vec![eve.clone()]].concat();
+    for (number, (part, expected)) in [
+        (connections(&["conn-other"]), vec![eve.clone()]),
+        (connections(&["conn-other", "conn-acme", "gone"]), both),
+        (groups(&["outer"]), of(&["ana", "bob", "cid"])),
+        (groups(&["empty", "unbound"]), vec![]),
+        (Part { groups: vec!["outer".into()], ..connections(&["conn-other"]) }, vec![]),
+        (Part { people: people.clone(), ..Part::default() }, [of(&["ana"]), vec![eve.clone()]].concat()),
+        (Part { people, ..connections(&["conn-other"]) }, vec![eve.clone()]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(walked(&fixture, number, part.clone()).await, expected, "{part:?}");
+    }
+    let names = ["ANA", "account-bob", "user-cid", "nobody"].map(str::to_owned);
+    let mut found = fixture.store.people_named(&fixture.tenant, &names).await.unwrap();
+    found.sort();
+    let expected = [("account-bob", "user-bob"), ("ana", "user-ana"), ("user-cid", "user-cid")];
+    assert_eq!(found, expected.map(|(said, user)| (said.to_owned(), person("conn-acme", user))));
+    assert!(fixture.store.people_named(&"nowhere".into(), &names).await.unwrap().is_empty());
+}
+
+async fn who_moved_after_an_instant_is_counted_as_far_as_it_matters(fixture: Fixture) {
+    let (store, tenant, here) = (&fixture.store, &fixture.tenant, fixture.here());
+    fixture.activate("r1").await;
+    let (ana, bob) = (here.create_user("ana").await, here.create_user("bob").await);
+    here.create_user("cid").await;
+    let moved = async |since: Instant, most: i64| store.count_moved(tenant, since, most).await.unwrap();
+    assert_eq!((moved(START, 10).await, moved(START.plus_seconds(-1), 10).await, moved(START.plus_seconds(-1), 2).await), (0, 3, 2));
+    // A group that somebody comes into, a verdict, and somebody new.
+    let later = START.plus_seconds(60);
+    let group = here.create_group("g", &[]).await;
+    here.commit(Change { at: later, ..here.members_change(&group, &[&ana], &[]) }).await.unwrap();
+    assert_eq!(moved(START, 10).await, 1);
+    let (person, revision) = (here.person(&bob).await, here.active().await);
+    let outcome = PersonOutcome { revision: revision.clone(), ..outcome(&bob, person.evaluation.input_version) };
+    here.commit(Change { persons: vec![outcome], revision: revision.clone(), at: later, ..here.change() }).await.unwrap();
+    let mut change = Change { revision: revision.clone(), at: later, ..here.creation("dan") };
+    change.persons[0].revision = revision;
+    here.commit(change).await.unwrap();
+    assert_eq!((moved(START, 10).await, moved(later, 10).await), (3, 0));
+    // Another revision moves nobody by itself.
+    fixture.activate("r2").await;
+    fixture.expand().await;
+    assert_eq!(moved(START, 10).await, 3);
+    here.delete_user(&ana).await;
+    assert_eq!(moved(START, 10).await, 2, "who is gone is not counted");
+    assert_eq!(store.count_moved(&"globex".into(), START, 10).await.unwrap(), 0);
+}
+
+async fn a_forecast_has_the_limit_of_its_window(fixture: Fixture) {
+    let here = fixture.here();
+    let users = here.create_users("u", 6).await;
+    past_the_limit(&here, &users[0]).await;
+    let half = GuardSettings { percent: 50, people: 500, at_least: 0, ..GuardSettings::default() };
+    let forecast =
+        |scope, of: &str| Forecast { direction: GuardDirection::Losses, scope, of: of.into(), people: 5, limit: None, held: None };
+    let asked =
+        [(GuardScope::Connection, "conn-acme"), (GuardScope::Role, "kept"), (GuardScope::Role, "nobodys"), (GuardScope::Revision, "r2")];
+    let asked: Vec<Forecast> = asked.into_iter().map(|(scope, of)| forecast(scope, of)).collect();
+    let told = fixture.store.limit_forecasts(&fixture.tenant, &half, asked.clone(), START).await.unwrap();
+    let told: Vec<_> = told.iter().map(|told| (told.limit, told.held)).collect();
+    // The connection's window goes on, and somebody was counted; one of the two who were asked about has the role; there are seven people.
+    assert_eq!(told, [(Some(1), Some(5)), (Some(0), Some(5)), (Some(0), Some(5)), (Some(3), Some(2))]);
+    let after = START.plus_seconds(25 * 3_600);
+    let told = fixture.store.limit_forecasts(&fixture.tenant, &half, asked, after).await.unwrap();
+    assert_eq!((told[0].limit, told[0].held), (Some(3), Some(2)), "a new window");
 }

@@ -29,6 +29,15 @@ async fn simulate(server: &Server, tenant: &Tenant, revision: &str) -> Value {
     done
 }
 
+/// Simulates a stored revision over a part of the people, to the end.
+async fn simulate_part(server: &Server, tenant: &Tenant, revision: &str, part: &Value) -> Value {
+    let begun = tenant.api.post("/trials", json!({"kind": "simulation", "revision": revision, "part": part})).await.expect(201);
+    server.settle().await;
+    let done = tenant.api.get(&format!("/trials/{}", text(&begun["id"]))).await.expect(200);
+    assert_eq!(done["state"], "finished", "{done}");
+    done
+}
+
 /// All differences of a trial, read page by page.
 async fn differences(tenant: &Tenant, trial: &Value, query: &str) -> Vec<Value> {
     let (mut found, mut after) = (Vec::new(), String::new());
@@ -136,6 +145,65 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// Who gains, who loses, for whom a role waits, by connection, group and policy, and how many the guard holds: by that of the revision
+    /// that is active, whatever the candidate says of its own.
+    async fn who_gains_who_loses_and_who_waits_is_known_before(database: Database) {
+        const CANDIDATE: &str = r#"
+@id("readers")
+@reason("engineers read")
+permit (principal in Rolecall::Group::"engineering", action == Rolecall::Action::"hold", resource == Rolecall::Role::"reader");
+
+@id("new-admins")
+@reason("engineers run what they build")
+permit (principal in Rolecall::Group::"engineering", action == Rolecall::Action::"hold", resource == Rolecall::Role::"admin");
+"#;
+        const APPROVALS: &str = "[approvals]\nsecond_person = \"never\"\n";
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").asking().and_settings(APPROVALS).create().await;
+        let (entra, hr) = (acme.connection(&server, "Entra ID").await, acme.connection(&server, "HR").await);
+        let ids = entra.crowd("p", 12).await;
+        entra.group("Engineering", &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        hr.create("solo@acme.example").await;
+        server.settle().await;
+        acme.guard(&entra).await;
+        let base = active_revision(&acme).await;
+        let settings = format!("{APPROVALS}[guard]\nenabled = false\n");
+        let hash = store(&acme, &server.tenant("acme").asking().and_settings(&settings).with_policies(CANDIDATE).files()).await;
+        let trial = simulate(&server, &acme, &hash).await;
+        let (summary, all) = (&trial["summary"], json!({"gains": 12, "loses": 12, "waits": 12}));
+        assert_eq!((&summary["kinds"], &summary["roles"], &summary["people"]), (&json!({"loses": 12}), &all, &json!(13)), "{trial}");
+        let told = (&summary["gains"], &summary["loses"], &summary["waits"]);
+        assert_eq!(told, (&json!({"reader": 12}), &json!({"developer": 12}), &json!({"admin": 12})));
+        assert_eq!(summary["by_connection"]["of"], json!({entra.id.clone(): all}));
+        assert_eq!(summary["by_group"]["of"], json!({"engineering": all}));
+        let of = |gains: u64, loses: u64, waits: u64| json!({"gains": gains, "loses": loses, "waits": waits});
+        let by_policy = json!({"engineers": of(0, 12, 0), "readers": of(12, 0, 0), "new-admins": of(0, 0, 12)});
+        assert_eq!(summary["by_policy"], json!({"of": by_policy, "others": of(0, 0, 0)}));
+        let scopes = summary["guard"]["scopes"].as_array().expect("scopes");
+        let scope = |direction: &str, of: &str| {
+            let found = scopes.iter().find(|scope| scope["direction"] == direction && scope["of"] == of).expect("the scope is told");
+            (found["people"].as_u64(), found["limit"].as_i64(), found["held"].as_u64())
+        };
+        let seven = (Some(12), Some(5), Some(7));
+        for (direction, of) in [("losses", hash.as_str()), ("losses", &entra.id), ("losses", "developer"), ("gains", "reader")] {
+            assert_eq!(scope(direction, of), seven, "{direction} {of}: {trial}");
+        }
+        let found = differences(&acme, &trial, "").await;
+        assert_eq!((found.len(), &found[0]["waits"]), (12, &json!([{"role": "admin", "waits_for": "approval"}])));
+
+        acme.api.post(&format!("/revisions/{hash}/activate"), json!({"replaces": base, "simulation": trial["id"]})).await.expect(204);
+        server.settle().await;
+        let accounts = acme.accounts().await;
+        let count = |role: &str, state: &str, waits_for: Option<&str>| {
+            let grants = accounts.values().flat_map(|account| account["grants"].as_array().into_iter().flatten());
+            grants.filter(|grant| grant["role"] == role && grant["state"] == state && grant["waits_for"] == json!(waits_for)).count()
+        };
+        assert_eq!(count("developer", "effective", Some("hold")), 7, "as many losses are held as was said: {accounts:?}");
+        assert_eq!((count("reader", "effective", None), count("reader", "pending", Some("hold"))), (5, 7));
+        assert_eq!(count("admin", "pending", Some("approval")), 12);
+        server.stop().await;
+    }
+
     /// An activation may only name a finished simulation of that very revision, begun under the one that is replaced, and not too old.
     async fn an_activation_names_what_was_simulated(database: Database) {
         let server = Server::start(&database).await;
@@ -157,6 +225,41 @@ on_both_databases! {
         refused(&acme, &hash, &base, &json!("nothing"), "no such").await;
         server.clock.advance_hours(25);
         refused(&acme, &hash, &base, &trial["id"], "older than 24 hours").await;
+        // One of a part is none of everybody.
+        let part = json!({"groups": ["engineering"], "connections": ["Entra ID"]});
+        let trial = simulate_part(&server, &acme, &hash, &part).await;
+        assert_eq!((&trial["summary"]["people"], &trial["part"]["connections"]), (&json!(4), &json!([entra.id])), "{trial}");
+        refused(&acme, &hash, &base, &trial["id"], "of a part of the people (1 connection, 1 group)").await;
+        let part = json!({"groups": ["engineering"], "people": ["trap@acme.example", "gone@acme.example"]});
+        entra.create("gone@acme.example").await;
+        let trial = simulate_part(&server, &acme, &hash, &part).await;
+        assert_eq!((&trial["summary"]["people"], &trial["summary"]["kinds"]), (&json!(1), &json!({"fault": 1})), "{trial}");
+        for (part, word) in [
+            (json!({"people": ["nobody"]}), "nobody has the id or login name `nobody`"),
+            (json!({"groups": ["nothing"]}), "no group is bound"),
+            (json!({"connections": ["nowhere"]}), "no connection `nowhere`"),
+        ] {
+            let problem = acme.api.post("/trials", json!({"kind": "simulation", "revision": hash, "part": part})).await.expect(422);
+            assert!(text(&problem["detail"]).contains(word), "{problem}");
+        }
+        acme.api.post("/trials", json!({"kind": "shadow", "revision": hash, "part": {}})).await.expect(400);
+        // As many as always may are others than when it began, and one more: then somebody has to say why.
+        let trial = simulate(&server, &acme, &hash).await;
+        server.clock.advance_seconds(60);
+        entra.crowd("new", 6).await;
+        let said = "about 6 people, new ones among them, where it asked about 5, and it counts for at most 5";
+        refused(&acme, &hash, &base, &trial["id"], said).await;
+        let path = format!("/revisions/{hash}/activate");
+        acme.api.post(&path, json!({"replaces": base, "simulation": trial["id"], "despite_changes": " "})).await.expect(422);
+        acme.api.post(&path, json!({"replaces": base, "despite_changes": "why not"})).await.expect(422);
+        let body = json!({"replaces": base, "simulation": trial["id"], "despite_changes": "a new site was synced"});
+        acme.api.post(&path, body).await.expect(204);
+        let events = acme.events(&server).await;
+        let activated = events.iter().rev().find(|event| event["kind"] == "revision.activated").expect("it is part of the history");
+        let despite = json!({"reason": "a new site was synced", "moved": 6});
+        assert_eq!((&activated["data"]["revision"], &activated["data"]["despite_changes"]), (&json!(hash), &despite), "{activated}");
+        acme.api.post(&format!("/revisions/{}/activate", text(&base)), json!({"replaces": hash})).await.expect(204);
+        server.settle().await;
         let trial = simulate(&server, &acme, &hash).await;
         acme.api.post(&format!("/revisions/{other}/activate"), json!({"replaces": base})).await.expect(204);
         refused(&acme, &hash, &json!(other), &trial["id"], "another revision was active").await;
@@ -343,8 +446,14 @@ on_both_databases! {
             assert_eq!(done, good, "{arguments:?}:\n{out}{error}");
             out
         };
-        let report = run(&["tenant", "simulate", &path, "--tenant", "acme"], false).await;
-        for word in ["4 people asked about, 3 different, 3 turned away", "outside@acme.example (active → out_of_scope)", "- developer"] {
+        let csv = folder.path().with_extension("csv").display().to_string();
+        let report = run(&["tenant", "simulate", &path, "--tenant", "acme", "--csv", &csv], false).await;
+        let written = std::fs::read_to_string(&csv).expect("the file is written");
+        std::fs::remove_file(&csv).expect("the file is there");
+        let lost = "\"out_of_scope\",\"active\",\"out_of_scope\",\"loses\",\"developer\",\"\",\"engineers\",\"engineering\"";
+        assert!(written.lines().count() == 4 && written.contains(lost), "{written}");
+        for word in ["4 people asked about, 3 different, 3 turned away", "outside@acme.example (active → out_of_scope)", "- developer", "policy engineers: 1 lose",
+            "group engineering: 1 lose"] {
             assert!(report.contains(word), "`{word}` is not in\n{report}");
         }
         let report = run(&["tenant", "apply", &path, "--tenant", "acme", "--simulate"], false).await;
@@ -356,7 +465,15 @@ on_both_databases! {
         let (id, candidate) = (text(&trial["id"]), text(&trial["revision"]));
         let report = run(&["tenant", "trial", "differences", &id, "--kind", "fault"], true).await;
         assert!(report.contains("trap@acme.example") && !report.contains("outside@"), "{report}");
-        run(&["tenant", "activate", &candidate, "--simulation", &id], true).await;
+        let export = run(&["tenant", "trial", "export", &id], true).await;
+        let lines: Vec<Value> = export.lines().map(|line| serde_json::from_str(line).expect("JSON in each line")).collect();
+        assert_eq!((lines.len(), &lines[0]["trial"]["id"]), (4, &json!(id)), "{export}");
+        let export = run(&["tenant", "trial", "export", &id, "--format", "csv", "--kind", "fault"], true).await;
+        assert!(export.lines().count() > 1 && export.contains("trap@acme.example") && !export.contains("outside@"), "{export}");
+        let report = run(&["tenant", "simulate", &path, "--tenant", "acme", "--person", "engineer@acme.example"], true).await;
+        assert!(report.contains("1 people asked about, 0 different") && report.contains("a simulation of a part"), "{report}");
+        let arguments = ["tenant", "activate", &candidate, "--simulation", &id, "--despite-changes", "it was looked at"];
+        run(&arguments, true).await;
         assert_eq!(active_revision(&acme).await, json!(candidate));
         run(&["tenant", "rollback"], true).await;
         assert_eq!(active_revision(&acme).await, json!(first));

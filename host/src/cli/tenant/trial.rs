@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::{Deployed, active, broken, encoded, make_tenant};
@@ -23,7 +25,19 @@ const SHOWN: &str = "20";
 #[derive(clap::Args)]
 pub struct Simulate {
     #[command(flatten)]
-    pub(super) deployed: Deployed,
+    deployed: Deployed,
+    /// Only people of this connection (id or name); may be given several times
+    #[arg(long = "connection", value_name = "CONNECTION")]
+    connections: Vec<String>,
+    /// Only people in this group, by handle; may be given several times
+    #[arg(long = "group", value_name = "HANDLE")]
+    groups: Vec<String>,
+    /// Only this person (account id, SCIM id or login name); may be given several times
+    #[arg(long = "person", value_name = "PERSON")]
+    people: Vec<String>,
+    /// Write what differs for whom into this file, as CSV
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
 }
 
 /// A folder that goes along.
@@ -49,6 +63,9 @@ pub enum Trials {
     /// Show what a trial would make different, person by person
     #[command(after_help = "Example:\n  rolecall tenant trial differences --tenant acme ID --kind out_of_scope")]
     Differences(Differences),
+    /// Write what a trial would make different: everything as JSON Lines, or CSV with a row for each role of a person that changes
+    #[command(after_help = "Example:\n  rolecall tenant trial export --tenant acme ID --format csv > differences.csv")]
+    Export(Export),
     /// End a trial before its time
     Stop(One),
 }
@@ -68,7 +85,7 @@ pub struct One {
 pub struct Differences {
     #[command(flatten)]
     one: One,
-    /// Only people for whom this is the gravest difference: fault, refused, out_of_scope, held, loses, gains, admitted, account
+    /// Only people for whom this is the gravest difference: fault, refused, out_of_scope, held, loses, gains, waits, admitted, account
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
     /// Only those behind this place, as the page before named it
@@ -79,20 +96,44 @@ pub struct Differences {
     limit: u32,
 }
 
-/// Simulates a folder over everybody, and shows what differs.
+/// What a trial would make different, to be kept.
+#[derive(clap::Args)]
+pub struct Export {
+    #[command(flatten)]
+    one: One,
+    /// How
+    #[arg(long, value_parser = ["json", "csv"], default_value = "json")]
+    format: String,
+    /// Only people for whom this is the gravest difference
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
+}
+
+/// Simulates a folder over everybody or a part of the people, and shows what differs.
 pub(super) async fn simulate(simulate: Simulate, output: Output) -> anyhow::Result<ExitCode> {
     let (tenant, files, api) = match simulate.deployed.open()? {
         Ok(opened) => opened,
         Err((dir, problems)) => return broken(&dir, &problems, output),
     };
-    let trial = run(&api, &tenant, &files, output).await?;
+    let Simulate { connections, groups, people: named, csv, .. } = simulate;
+    let is_whole = connections.is_empty() && groups.is_empty() && named.is_empty();
+    let part = if is_whole { Value::Null } else { json!({"connections": connections, "groups": groups, "people": named}) };
+    let trial = run(&api, &tenant, &files, &part, output).await?;
     let id = word(&trial["id"]);
+    if let Some(path) = &csv {
+        let mut file = std::fs::File::create(path).with_context(|| format!("`{}` can't be written", path.display()))?;
+        api.download(&["tenants", &tenant, "trials", &id, "export"], &[("format", "csv")], &mut file).await?;
+    }
     let page = api.get(&["tenants", &tenant, "trials", &id, "differences"], &[("limit", SHOWN)]).await?;
     let value = json!({"trial": trial, "differences": page["differences"], "next": page["next"]});
     output.show(&value, |paint| {
         let mut text = summary(&trial, paint) + &people(&page, paint);
         if !page["next"].is_null() {
             writeln!(text, "… the others: rolecall tenant trial differences --tenant {tenant} {id}")?;
+        }
+        if !is_whole {
+            writeln!(text, "\na simulation of a part of the people: an activation names one of everybody")?;
+            return Ok(text);
         }
         writeln!(
             text,
@@ -104,10 +145,11 @@ pub(super) async fn simulate(simulate: Simulate, output: Output) -> anyhow::Resu
     Ok(ExitCode::from(if trial["summary"]["turned_away"] == 0 { 0 } else { EXIT_FOUND }))
 }
 
-/// Stores a folder's files and simulates them to the end.
-pub(super) async fn run(api: &Api, tenant: &str, files: &revision::Files, output: Output) -> anyhow::Result<Value> {
+/// Stores a folder's files and simulates them to the end, over everybody or the part of the people that is named.
+pub(super) async fn run(api: &Api, tenant: &str, files: &revision::Files, part: &Value, output: Output) -> anyhow::Result<Value> {
     let hash = store(api, tenant, files).await?;
-    let mut trial = api.post(&["tenants", tenant, "trials"], &json!({"kind": "simulation", "revision": hash})).await?;
+    let wanted = json!({"kind": "simulation", "revision": hash, "part": part});
+    let mut trial = api.post(&["tenants", tenant, "trials"], &wanted).await?;
     let id = word(&trial["id"]);
     let mut progress = Progress { shown: !output.json && std::io::stderr().is_terminal() };
     while trial["state"] == "running" {
@@ -144,9 +186,10 @@ struct Progress {
 impl Progress {
     fn show(&mut self, trial: &Value) {
         if self.shown {
-            let (done, all) = (word(&trial["summary"]["people"]), word(&trial["population"]));
+            let done = word(&trial["summary"]["people"]);
+            let of = trial["population"].as_i64().map(|all| format!(" of {all}")).unwrap_or_default();
             // Nobody reads progress that can't be shown.
-            let _ = write!(std::io::stderr(), "\r\u{1b}[Ksimulating: {done} of {all} people");
+            let _ = write!(std::io::stderr(), "\r\u{1b}[Ksimulating: {done}{of} people");
             let _ = std::io::stderr().flush();
         }
     }
@@ -188,6 +231,14 @@ pub(super) async fn trials(command: Trials, output: Output) -> anyhow::Result<Ex
             output.show(&trial, |paint| Ok(summary(&trial, paint)))?;
         }
         Trials::Differences(asked) => differences(asked, output).await?,
+        Trials::Export(Export { one, format, kind }) => {
+            let mut query = vec![("format", format.as_str())];
+            query.extend(kind.as_deref().map(|kind| ("kind", kind)));
+            let path = ["tenants", &one.at.tenant, "trials", &one.trial, "export"];
+            let mut out = std::io::stdout();
+            one.at.remote.connect()?.download(&path, &query, &mut out).await?;
+            out.flush()?;
+        }
         Trials::Stop(one) => {
             let api = one.at.remote.connect()?;
             let trial = api.post(&["tenants", &one.at.tenant, "trials", &one.trial, "stop"], &json!({})).await?;
@@ -247,6 +298,12 @@ fn summary(trial: &Value, paint: Paint) -> String {
     if !trial["problem"].is_null() {
         text += &format!("{}\n", paint.bad(&word(&trial["problem"])));
     }
+    let part = &trial["part"];
+    let named = |key: &str| part[key].as_array().map_or(0, Vec::len);
+    if !part.is_null() {
+        let (connections, groups, people) = (named("connections"), named("groups"), named("people"));
+        text += &format!("of a part: {connections} connections, {groups} groups, {people} people named\n");
+    }
     text += &format!("{} people asked about, {} different", word(&found["people"]), word(&found["different"]));
     let away = word(&found["turned_away"]);
     text += &if away == "0" { ", nobody turned away\n".to_owned() } else { format!(", {}\n", paint.bad(&format!("{away} turned away"))) };
@@ -255,6 +312,7 @@ fn summary(trial: &Value, paint: Paint) -> String {
         ("attributes", "attributes"),
         ("roles gained", "gains"),
         ("roles lost", "loses"),
+        ("roles that wait for a yes", "waits"),
         ("faults and refusals", "errors"),
     ] {
         let counts = found[key].as_object().into_iter().flatten().map(|(name, count)| format!("{name} {count}"));
@@ -263,6 +321,10 @@ fn summary(trial: &Value, paint: Paint) -> String {
             text += &format!("  {what}: {}\n", counts.join(", "));
         }
     }
+    for (what, key) in [("connection", "by_connection"), ("group", "by_group"), ("policy", "by_policy")] {
+        text += &tally(what, &found[key], paint);
+    }
+    text += &held(&found["guard"], paint);
     for (what, key) in [("names that collide", "collisions"), ("decisions missed", "missed"), ("inactive people", "inactive")] {
         if found[key].as_u64().unwrap_or(0) > 0 {
             text += &format!("  {what}: {}\n", found[key]);
@@ -270,6 +332,50 @@ fn summary(trial: &Value, paint: Paint) -> String {
     }
     if let (Some(calls), Some(fuel)) = (found["calls"].as_u64().filter(|calls| *calls > 0), found["fuel"].as_u64()) {
         text += &format!("  fuel a call: {} on average, {} at most\n", fuel / calls, found["fuel_max"]);
+    }
+    text
+}
+
+/// People by what becomes of their roles, of each connection, group or policy; those with the most first.
+fn tally(what: &str, tally: &Value, paint: Paint) -> String {
+    /// How many are shown.
+    const SHOWN: usize = 10;
+    let count = |totals: &Value, key: &str| totals[key].as_u64().unwrap_or(0);
+    let all = |totals: &Value| ["gains", "loses", "waits"].iter().map(|key| count(totals, key)).sum::<u64>();
+    let line = |totals: &Value| {
+        let words = [("gains", "gain"), ("loses", "lose"), ("waits", "wait")];
+        let told = words.iter().filter(|(key, _)| count(totals, key) > 0).map(|(key, word)| format!("{} {word}", count(totals, key)));
+        told.collect::<Vec<_>>().join(", ")
+    };
+    let mut apart: Vec<(&String, &Value)> = tally["of"].as_object().into_iter().flatten().collect();
+    apart.sort_by_key(|(_, totals)| std::cmp::Reverse(all(totals)));
+    let mut text = String::new();
+    for (name, totals) in apart.iter().take(SHOWN) {
+        text += &format!("  {what} {}: {}\n", paint.strong(name), line(totals));
+    }
+    if apart.len() > SHOWN {
+        text += &format!("  … and {} more: --json shows them\n", apart.len() - SHOWN);
+    }
+    if all(&tally["others"]) > 0 {
+        text += &format!("  others, counted together: {}\n", line(&tally["others"]));
+    }
+    text
+}
+
+/// How many the guard would hold, by scope.
+fn held(guard: &Value, paint: Paint) -> String {
+    let mut text = String::new();
+    for scope in items(guard, "scopes").iter().filter(|scope| scope["held"].as_u64().unwrap_or(0) > 0) {
+        let of = if scope["scope"] == "revision" { super::short(&scope["of"]) } else { word(&scope["of"]) };
+        let line = format!(
+            "  {} of {} {} would be held by the guard ({} {of}, limit {})",
+            word(&scope["held"]),
+            word(&scope["people"]),
+            word(&scope["direction"]).replace('_', " "),
+            word(&scope["scope"]),
+            word(&scope["limit"]),
+        );
+        text += &format!("{}\n", paint.bad(&line));
     }
     text
 }
@@ -284,10 +390,13 @@ fn people(page: &Value, paint: Paint) -> String {
         let name = if person["user_name"].is_null() { word(&person["account"]) } else { word(&person["user_name"]) };
         text += &format!("{shown} {name} ({} → {})", word(&person["before"]), word(&person["after"]));
         text += if person["collides"] == true { ", its name collides\n" } else { "\n" };
-        for attribute in items(person, "account") {
+        for attribute in items(person, "attributes") {
             let _ = writeln!(text, "    {}: {} → {}", word(&attribute["attribute"]), word(&attribute["before"]), word(&attribute["after"]));
         }
-        for (sign, key) in [("+", "gains"), ("-", "loses"), ("~", "retains")] {
+        for waiting in items(person, "waits") {
+            let _ = writeln!(text, "    ? {} (waits for: {})", word(&waiting["role"]), word(&waiting["waits_for"]));
+        }
+        for (sign, key) in [("+", "gains"), ("-", "loses"), ("~", "retains"), ("×", "withdrawn")] {
             for role in items(person, key) {
                 let line = format!("    {sign} {}", word(role));
                 text += &format!("{}\n", if sign == "+" { paint.good(&line) } else { paint.bad(&line) });

@@ -19,7 +19,7 @@ use crate::http::guards::{TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At};
 use crate::model::{RevisionHash, TenantId};
 use crate::revision::Files;
-use crate::store::{NewActivation, StoreError};
+use crate::store::{DespiteChanges, NewActivation, StoreError};
 use crate::tenancy::{self, Checked};
 
 /// Who owns the revisions of a tenant that are activated here (`managed_by`).
@@ -64,6 +64,8 @@ pub struct NewRevision {
     replaces: Option<RevisionHash>,
     /// The finished simulation of these files that the activation rests on.
     simulation: Option<String>,
+    /// Why it is activated although something has changed about more people than may be since the simulation began: 1 to 1,000 characters.
+    despite_changes: Option<String>,
 }
 
 /// What became of an upload.
@@ -84,6 +86,8 @@ pub struct Activation {
     replaces: Option<RevisionHash>,
     /// The finished simulation of the revision that the activation rests on: people whom it turned away are expected, then.
     simulation: Option<String>,
+    /// Why it is activated although something has changed about more people than may be since the simulation began: 1 to 1,000 characters.
+    despite_changes: Option<String>,
 }
 
 /// A revision's files: for comparing a folder with it, and for playing a failure of it again.
@@ -130,7 +134,7 @@ pub async fn create(
     let tenant = &who.tenant.id;
     let checked = tenancy::store_revision(&app, tenant, decoded(&app, tenant, new.files).await?).await?;
     if new.activate {
-        let wanted = NewActivation { simulation: new.simulation, ..NewActivation::of(checked.hash.clone(), new.replaces) };
+        let wanted = wanted(checked.hash.clone(), new.replaces, new.simulation, new.despite_changes);
         tenancy::activate(&app, tenant, wanted, OWNER, &who.actor).await?;
     }
     Ok((StatusCode::CREATED, Json(RevisionAnswer { checked, activated: new.activate })))
@@ -146,9 +150,14 @@ pub async fn activate(
     At((_, hash)): At<(String, RevisionHash)>,
     ApiBody(activation): ApiBody<Activation>,
 ) -> Result<StatusCode> {
-    let wanted = NewActivation { simulation: activation.simulation, ..NewActivation::of(hash, activation.replaces) };
+    let wanted = wanted(hash, activation.replaces, activation.simulation, activation.despite_changes);
     tenancy::activate(&app, &who.tenant.id, wanted, OWNER, &who.actor).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn wanted(hash: RevisionHash, replaces: Option<RevisionHash>, simulation: Option<String>, despite: Option<String>) -> NewActivation {
+    let despite_changes = despite.map(|reason| DespiteChanges { reason, moved: 0 });
+    NewActivation { simulation, despite_changes, ..NewActivation::of(hash, replaces) }
 }
 
 /// GET …/revisions/active

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::{StreamExt as _, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,12 +18,16 @@ use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
 use crate::http::guards::{TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At, page_limit};
-use crate::model::{Activation, ConnectionId, DifferenceKind, PersonDifference, ResourceId, RevisionHash, Trial, TrialKind};
+use crate::model::{Activation, ConnectionId, DifferenceKind, PersonDifference, ResourceId, RevisionHash, TenantId, Trial, TrialKind};
 use crate::store::{Place, StoreError};
+use crate::trial::export::Format;
+use crate::trial::part::NamedPart;
 use crate::trial::{self, SHADOW_HOURS_LIMIT, Wanted};
 
 /// The share of the people that a shadow asks about unless told otherwise.
 const PERCENT: u8 = 100;
+/// People who are read at once for an export.
+const EXPORT_PAGE: i64 = 1_000;
 /// For how many hours a shadow goes along unless told otherwise.
 const HOURS: u32 = 24;
 
@@ -35,6 +43,46 @@ pub struct NewTrial {
     percent: Option<u8>,
     /// A shadow: for how many hours; 24 unless given, at most 720.
     hours: Option<u32>,
+    /// A simulation: which part of the people; everybody unless given. An activation can't name one of a part.
+    part: Option<NewPart>,
+}
+
+/// A part of the people: those of these connections who are in one of these groups and are among these people. What is left out, or
+/// empty, chooses nobody out. At most 1,000 of each.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPart {
+    /// Connections, by id or name.
+    #[serde(default)]
+    connections: Vec<String>,
+    /// Groups, by handle: their members, and those of groups in them.
+    #[serde(default)]
+    groups: Vec<String>,
+    /// People, by account id, SCIM id or login name.
+    #[serde(default)]
+    people: Vec<String>,
+}
+
+/// How a trial's differences are written.
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DifferenceFormat {
+    /// One JSON document a line: the trial, then each person.
+    #[default]
+    Json,
+    /// For spreadsheets: a row for each role of a person that changes.
+    Csv,
+}
+
+/// Which differences are written, and how.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DifferenceExportQuery {
+    /// JSON Lines unless given.
+    #[serde(default)]
+    format: DifferenceFormat,
+    /// Only those of this kind.
+    kind: Option<DifferenceKind>,
 }
 
 /// The tenant's trials.
@@ -83,7 +131,8 @@ pub struct ActivationList {
 /// POST …/trials
 ///
 /// # Errors
-/// 404 for a revision that is not stored; 409 while another trial of the kind is running; 422 for one that can't be built.
+/// 404 for a revision that is not stored; 409 while another trial of the kind is running; 422 for one that can't be built, and for a part
+/// of the people that names what there is not.
 pub async fn create(who: TenantWriter, State(app): State<Arc<App>>, ApiBody(new): ApiBody<NewTrial>) -> Result<(StatusCode, Json<Trial>)> {
     let (percent, hours) = (new.percent.unwrap_or(PERCENT), new.hours.unwrap_or(HOURS));
     if !(1..=100).contains(&percent) {
@@ -92,7 +141,14 @@ pub async fn create(who: TenantWriter, State(app): State<Arc<App>>, ApiBody(new)
     if !(1..=SHADOW_HOURS_LIMIT).contains(&hours) {
         return Err(Error::bad_request(format!("`hours` is from 1 to {SHADOW_HOURS_LIMIT}"), "hours are out of range"));
     }
-    let wanted = Wanted { kind: new.kind, revision: new.revision, percent, hours };
+    if new.kind == TrialKind::Shadow && new.part.is_some() {
+        return Err(Error::bad_request(
+            "`part` is for a simulation: a shadow takes a share of the people (`percent`)",
+            "a shadow of a part",
+        ));
+    }
+    let part = new.part.map(|NewPart { connections, groups, people }| NamedPart { connections, groups, people });
+    let wanted = Wanted { kind: new.kind, revision: new.revision, percent, hours, part: part.unwrap_or_default() };
     Ok((StatusCode::CREATED, Json(trial::start(&app, &who.tenant.id, wanted, &who.actor).await?)))
 }
 
@@ -138,6 +194,64 @@ pub async fn differences(
     let full = i64::try_from(differences.len()).is_ok_and(|found| found == limit);
     let next = differences.last().filter(|_| full).map(|last| format!("{}/{}", last.connection, last.user));
     Ok(Json(DifferencePage { differences, next }))
+}
+
+/// GET …/trials/{trial}/export
+///
+/// # Errors
+/// 404.
+pub async fn export(
+    who: TenantReader,
+    State(app): State<Arc<App>>,
+    At((_, trial)): At<(String, String)>,
+    ApiQuery(query): ApiQuery<DifferenceExportQuery>,
+) -> Result<Response> {
+    let tenant = who.tenant.id.clone();
+    app.shadows.flush(&app, Some(&tenant)).await?;
+    let trial = app.store.trial(&tenant, &trial).await?.ok_or_else(|| Error::not_found("such trial"))?;
+    let (format, content_type, ending) = match query.format {
+        DifferenceFormat::Json => (Format::Json, "application/x-ndjson", "jsonl"),
+        DifferenceFormat::Csv => (Format::Csv, "text/csv; charset=utf-8", "csv"),
+    };
+    let named = format!("attachment; filename=\"trial-{}.{ending}\"", trial.id);
+    let first = format.first(&trial);
+    let pages = Pages { app, tenant, trial: trial.id, kind: query.kind, format, after: None };
+    let headers = [(CONTENT_TYPE, content_type), (CONTENT_DISPOSITION, named.as_str())];
+    Ok((headers, pages.streamed(first)).into_response())
+}
+
+/// Differences, read a page after the other. Nothing is held between two pages.
+struct Pages {
+    app: Arc<App>,
+    tenant: TenantId,
+    trial: String,
+    kind: Option<DifferenceKind>,
+    format: Format,
+    after: Option<Place>,
+}
+
+impl Pages {
+    /// When a page can't be read the answer is broken off.
+    fn streamed(self, first: String) -> Body {
+        let pages = stream::try_unfold(self, |mut pages| async move {
+            match pages.next().await {
+                Ok(text) => Ok(text.map(|text| (text, pages))),
+                Err(error) => {
+                    tracing::error!(%error, "a trial's differences can't be read to their end");
+                    Err(error)
+                }
+            }
+        });
+        Body::from_stream(stream::once(async { Ok::<_, StoreError>(first) }).chain(pages))
+    }
+
+    async fn next(&mut self) -> std::result::Result<Option<String>, StoreError> {
+        let after = self.after.as_ref();
+        let people = self.app.store.trial_differences(&self.tenant, &self.trial, self.kind, after, EXPORT_PAGE).await?;
+        let Some(last) = people.last() else { return Ok(None) };
+        self.after = Some((last.connection.clone(), last.user.clone()));
+        Ok(Some(self.format.people(&people)))
+    }
 }
 
 /// POST …/trials/{trial}/stop

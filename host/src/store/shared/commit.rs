@@ -557,7 +557,7 @@ impl<'a> Committing<'a> {
         sql.push(")");
         let sql = self.batch.next(self.conn, 1).await?;
         sql.push(
-            "INSERT INTO evaluations (tenant, connection, resource, input_version, next_evaluation_at, cause, attempts, due_at,
+            "INSERT INTO evaluations (tenant, connection, resource, input_version, moved_at, next_evaluation_at, cause, attempts, due_at,
                                       evaluated_version, evaluated_revision, as_of) VALUES (",
         );
         sql.separated(", ")
@@ -565,6 +565,7 @@ impl<'a> Committing<'a> {
             .push_bind(connection)
             .push_bind(user)
             .push_bind(evaluated.input_version)
+            .push_bind(self.change.at.0)
             .push_bind(outcome.effect.next_evaluation_at.map(|at| at.0))
             .push_bind(evaluated.cause.map(Cause::word))
             .push_bind(outcome.attempts)
@@ -596,7 +597,8 @@ impl<'a> Committing<'a> {
         for (stamp, users) in stamps {
             for users in users.chunks(STAMPED_AT_ONCE) {
                 let sql = self.batch.next(self.conn, users.len()).await?;
-                sql.push("UPDATE evaluations SET input_version = input_version + 1, next_evaluation_at = ");
+                sql.push("UPDATE evaluations SET input_version = input_version + 1, moved_at = ").push_bind(self.change.at.0);
+                sql.push(", next_evaluation_at = ");
                 sql.push_bind(stamp.next.map(|at| at.0));
                 sql.push(", cause = ").push_bind(stamp.cause.map(Cause::word));
                 sql.push(", attempts = ").push_bind(stamp.attempts);

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Conn, Scope, text_list};
 use crate::crypto::random_id;
-use crate::model::{AccountId, Concerned, GuardDirection, GuardScope, GuardSettings, Instant, NewEvent, TenantId};
+use crate::model::{AccountId, Concerned, Forecast, GuardDirection, GuardScope, GuardSettings, Instant, NewEvent, TenantId};
 use crate::store::{PersonOutcome, Result};
 
 /// What a direction, a scope and its id are called in the database.
@@ -22,13 +22,20 @@ pub(super) fn parts(guard: &str) -> Option<(GuardDirection, GuardScope, &str)> {
     Some((GuardDirection::from_word(direction)?, GuardScope::from_word(scope)?, of))
 }
 
+macro_rules! windows {
+    ($lock:expr) => {
+        concat!(
+            "SELECT guard, limit_people FROM guard_windows WHERE tenant = $1 AND began > $3 AND ",
+            any_of!("guard", "$2"),
+            " ORDER BY guard",
+            $lock
+        )
+    };
+}
 /// The windows that go on, locked in the order of their names.
-pub(super) const WINDOWS: &str = concat!(
-    "SELECT guard, limit_people FROM guard_windows WHERE tenant = $1 AND began > $3 AND ",
-    any_of!("guard", "$2"),
-    " ORDER BY guard",
-    for_update!()
-);
+pub(super) const WINDOWS: &str = windows!(for_update!());
+/// The same, looked at alone.
+const WINDOWS_SEEN: &str = windows!("");
 /// How many people were concerned in each: as many as its limit at most.
 pub(super) const COUNTED: &str =
     concat!("SELECT guard, count(*) FROM guard_people WHERE tenant = $1 AND at > $3 AND ", any_of!("guard", "$2"), " GROUP BY guard");
@@ -53,6 +60,19 @@ pub(super) const PEOPLE_OF_CONNECTION: &str =
 pub(super) const PEOPLE_WITH_ROLE: &str = "SELECT count(*) FROM (SELECT 1 FROM grants WHERE tenant = $1 AND role = $2 LIMIT $3) AS people";
 /// As many people of a tenant as matter.
 pub(super) const PEOPLE_OF_TENANT: &str = "SELECT count(*) FROM (SELECT 1 FROM links WHERE tenant = $1 AND $2 <> '' LIMIT $3) AS people";
+
+/// As many people of each of some connections as matter.
+pub(super) const PEOPLE_OF_CONNECTIONS: &str = concat!(
+    "SELECT item, (SELECT count(*) FROM (SELECT 1 FROM links WHERE tenant = $1 AND connection = item LIMIT $3) AS people) FROM ",
+    items_of!("$2"),
+    " AS asked"
+);
+/// As many people with each of some roles as matter.
+pub(super) const PEOPLE_WITH_ROLES: &str = concat!(
+    "SELECT item, (SELECT count(*) FROM (SELECT 1 FROM grants WHERE tenant = $1 AND role = item LIMIT $3) AS people) FROM ",
+    items_of!("$2"),
+    " AS asked"
+);
 
 /// A window: how many people may be concerned, and who was so far.
 struct Window {
@@ -278,4 +298,61 @@ async fn open_holds(
         holds.insert(guard.to_owned(), hold);
     }
     Ok((holds, events))
+}
+
+/// Forecasts with the limits of the windows that go on, and of those that would begin now.
+pub(super) async fn limit_forecasts(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    settings: &GuardSettings,
+    forecasts: Vec<Forecast>,
+    now: Instant,
+) -> Result<Vec<Forecast>> {
+    if forecasts.is_empty() {
+        return Ok(forecasts);
+    }
+    let guard_of = |forecast: &Forecast| name(forecast.direction, &(forecast.scope, forecast.of.clone()));
+    let guards: Vec<String> = forecasts.iter().map(guard_of).collect();
+    let cutoff = now.plus_seconds(-i64::from(settings.window_hours) * 3_600);
+    let open: BTreeMap<String, i64> = {
+        let asked = sqlx::query_as(WINDOWS_SEEN).bind(tenant.as_str()).bind(text_list(guards.iter().map(String::as_str))).bind(cutoff.0);
+        asked.fetch_all(&mut *conn).await?.into_iter().collect()
+    };
+    let counted: BTreeMap<String, i64> = {
+        let asked = sqlx::query_as(COUNTED).bind(tenant.as_str()).bind(text_list(guards.iter().map(String::as_str))).bind(cutoff.0);
+        asked.fetch_all(&mut *conn).await?.into_iter().collect()
+    };
+    let people = populations(conn, tenant, settings, &forecasts).await?;
+    let limited = |(forecast, guard): (Forecast, String)| {
+        let population = people.get(&(forecast.scope, forecast.of.clone())).copied().unwrap_or(0);
+        let limit = open.get(&guard).copied().unwrap_or_else(|| settings.limit(forecast.direction, population));
+        forecast.limited(limit, counted.get(&guard).copied().unwrap_or(0))
+    };
+    Ok(forecasts.into_iter().zip(guards).map(limited).collect())
+}
+
+/// How many people scopes have, as far as it matters.
+async fn populations(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    settings: &GuardSettings,
+    forecasts: &[Forecast],
+) -> Result<BTreeMap<(GuardScope, String), i64>> {
+    let most = GuardDirection::ALL.iter().map(|direction| settings.population_needed(*direction)).max().unwrap_or(0);
+    let mut found = BTreeMap::new();
+    for (scope, statement) in [(GuardScope::Connection, PEOPLE_OF_CONNECTIONS), (GuardScope::Role, PEOPLE_WITH_ROLES)] {
+        let asked: BTreeSet<&str> =
+            forecasts.iter().filter(|forecast| forecast.scope == scope).map(|forecast| forecast.of.as_str()).collect();
+        let asked = sqlx::query_as(statement).bind(tenant.as_str()).bind(text_list(asked)).bind(most);
+        let rows: Vec<(String, i64)> = asked.fetch_all(&mut *conn).await?;
+        found.extend(rows.into_iter().map(|(of, people)| ((scope, of), people)));
+    }
+    for forecast in forecasts.iter().filter(|forecast| forecast.scope == GuardScope::Revision) {
+        let key = (GuardScope::Revision, forecast.of.clone());
+        // A candidate is one revision, in two or three directions.
+        if let std::collections::btree_map::Entry::Vacant(place) = found.entry(key) {
+            place.insert(population(conn, tenant, forecast.scope, &forecast.of, most).await?);
+        }
+    }
+    Ok(found)
 }

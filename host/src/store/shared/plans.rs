@@ -9,7 +9,7 @@ use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
 use super::{
     Conn, Db, adoption, credentials, departed, departures, groups, guard, history, holds, imports, invitations, journal, outbox, people,
-    review_keeping, review_opening, reviews, revisions, rulings, sealed, steps, tenancy, text_list, trials, work,
+    review_keeping, review_opening, reviews, revisions, rulings, sealed, steps, tenancy, text_list, trial_people, trials, work,
 };
 use crate::model::{HoldState, Instant, ReviewDecision, RulingKind, RulingState, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
@@ -41,8 +41,8 @@ const SEED: &[&str] = &[
      SELECT tenant, 'a' || id, CASE WHEN created % 100 = 0 THEN 'held' ELSE 'active' END, user_name, user_name, '{}', '{}', 0, 0 FROM resources WHERE kind = 'user'",
     "INSERT INTO links (tenant, connection, resource, account)
      SELECT tenant, connection, id, 'a' || id FROM resources WHERE kind = 'user'",
-    "INSERT INTO evaluations (tenant, connection, resource, input_version, attempts, due_at, cause)
-     SELECT tenant, connection, id, 0, 0, CASE WHEN created % 50 = 0 THEN created END, CASE WHEN created % 100 = 0 THEN 'retry' END
+    "INSERT INTO evaluations (tenant, connection, resource, input_version, moved_at, attempts, due_at, cause)
+     SELECT tenant, connection, id, 0, created, 0, CASE WHEN created % 50 = 0 THEN created END, CASE WHEN created % 100 = 0 THEN 'retry' END
      FROM resources WHERE kind = 'user'",
     "INSERT INTO events (tenant, id, seq, at, kind, actor_kind, actor_id, data)
      SELECT tenant, id, CASE WHEN created <= 1990 THEN created END, 0, 'x', 'x', 'x', '{}' FROM resources WHERE kind = 'user'",
@@ -205,7 +205,14 @@ const CASES: &[Case] = &[
     (revisions::FILES, As::Tenant, &[Text("t3"), Text("r7")], &[]),
     (revisions::CONTENTS, As::Tenant, &[Text("t3"), List(&["c7", "c8"])], &[]),
     (revisions::PLUGINS, As::Tenant, &[Text("t3"), Number(100)], &["plugins_created", "revision_files_digest"]),
-    (trials::NEXT_PEOPLE, As::Tenant, &[Text("t3"), Text("t3c"), Text("u7"), Number(200)], &[]),
+    (trial_people::NEXT_OF_CONNECTION, As::Tenant, &[Text("t3"), Text("t3c"), Text("u7"), Number(200)], &[]),
+    (trial_people::GROUPS, As::Tenant, &[Text("t3"), List(&["h7", "h8"])], &[]),
+    (trial_people::NEXT_BELOW, As::Tenant, &[Text("t3"), Text("t3c"), List(&["g7"]), Text("u7"), Number(200)], &[]),
+    (trial_people::NAMED, As::Tenant, &[Text("t3"), List(&["u7", "au8"]), List(&["name7"])], &["links_account", "accounts_user_name"]),
+    (trial_people::MOVED, As::Tenant, &[Text("t3"), Number(1990), Number(500)], &["evaluations_moved"]),
+    (guard::PEOPLE_OF_CONNECTIONS, As::Tenant, &[Text("t3"), List(&["t3c"]), Number(500)], &[]),
+    (guard::PEOPLE_WITH_ROLES, As::Tenant, &[Text("t3"), List(&["r7", "r8"]), Number(500)], &["grants_role"]),
+    (trial_people::NEXT_PEOPLE, As::Tenant, &[Text("t3"), Text("t3c"), Text("u7"), Number(200)], &[]),
     (trials::DIFFERENCES, As::Tenant, &[Text("t3"), Text("trialg7"), Text("t3c"), Text("u7"), Number(100)], &[]),
     (
         trials::DIFFERENCES_OF,

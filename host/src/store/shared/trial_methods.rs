@@ -2,8 +2,11 @@
 
 use async_trait::async_trait;
 
-use super::{Backend, Conn, give_up, has_nul, is_lost, trials};
-use crate::model::{Activation, Actor, DifferenceKind, Instant, PersonDifference, Summary, TenantId, Trial, TrialState, TurnedAway};
+use super::{Backend, Conn, give_up, guard, has_nul, is_lost, trial_people, trials};
+use crate::model::{
+    Activation, Actor, DifferenceKind, Forecast, GuardSettings, Instant, PersonDifference, PersonRef, Summary, TenantId, Trial, TrialState,
+    TurnedAway,
+};
 use crate::store::{Advance, NewActivation, NewDifference, Place, Progress, Result, RunningShadow, StoreError, Trials};
 
 #[async_trait]
@@ -88,6 +91,25 @@ impl Trials for Backend {
 
     async fn count_people(&self, tenant: &TenantId, most: i64) -> Result<i64> {
         read_once!(self.read_one(tenant), conn => trials::count_people(conn, tenant, most))
+    }
+
+    async fn count_moved(&self, tenant: &TenantId, since: Instant, most: i64) -> Result<i64> {
+        read_once!(self.read_one(tenant), conn => trial_people::count_moved(conn, tenant, since, most))
+    }
+
+    async fn people_named(&self, tenant: &TenantId, names: &[String]) -> Result<Vec<(String, PersonRef)>> {
+        let names: Vec<String> = names.iter().filter(|name| !has_nul(name)).cloned().collect();
+        trial_people::named(&mut *self.read(tenant).await?, tenant, &names).await
+    }
+
+    async fn limit_forecasts(
+        &self,
+        tenant: &TenantId,
+        settings: &GuardSettings,
+        forecasts: Vec<Forecast>,
+        now: Instant,
+    ) -> Result<Vec<Forecast>> {
+        guard::limit_forecasts(&mut *self.read(tenant).await?, tenant, settings, forecasts, now).await
     }
 
     async fn activate(&self, tenant: &TenantId, activation: &NewActivation, actor: &Actor, at: Instant) -> Result<()> {

@@ -9,16 +9,18 @@ use super::revisions;
 use super::rows::{Row, json as json_of, json_text, word};
 use super::tenancy::{self, record};
 use super::work::{Below, fan_out};
-use super::{Conn, Db, Scope, lock_revision, text_list};
+use super::{Conn, Db, Scope, lock_revision, text_list, trial_people};
 use crate::model::{
     Activation, ActivationState, Actor, Cause, ConnectionId, Difference, DifferenceKind, Instant, PersonDifference, ResourceId,
     RevisionHash, Summary, TenantId, Trial, TrialState, TurnedAway, Watch,
 };
-use crate::store::{Advance, DIFFERENCES_LIMIT, NewActivation, NewDifference, Place, Progress, Result, RunningShadow, StoreError};
+use crate::store::{
+    Advance, DIFFERENCES_LIMIT, DespiteChanges, NewActivation, NewDifference, Place, Progress, Result, RunningShadow, StoreError,
+};
 
 macro_rules! trial_columns {
     () => {
-        "trial, kind, revision, base, state, problem, actor_kind, actor_id, percent, started, ends, finished, population, summary"
+        "trial, kind, revision, base, state, problem, actor_kind, actor_id, percent, started, ends, finished, population, part, summary"
     };
 }
 
@@ -38,6 +40,7 @@ fn trial_of(row: &Row) -> Result<Trial> {
         ends: instant("ends")?,
         finished: instant("finished")?,
         population: row.try_get("population")?,
+        part: row.try_get::<Option<&str>, _>("part")?.map(|part| json_of(part, "a part of the people")).transpose()?,
         summary: json_of(row.try_get("summary")?, "a trial's summary")?,
     })
 }
@@ -100,8 +103,8 @@ pub(super) async fn start(conn: &mut Conn, scope: &Scope, trial: &Trial) -> Resu
     }
     sqlx::query(
         "INSERT INTO trials (tenant, trial, kind, revision, base, state, actor_kind, actor_id, percent, started, ends, cursor_connection,
-                             cursor_resource, summary, due_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, '', '', $12, $10)",
+                             cursor_resource, summary, part, due_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, '', '', $12, $13, $10)",
     )
     .bind(scope.tenant.as_str())
     .bind(&trial.id)
@@ -115,9 +118,13 @@ pub(super) async fn start(conn: &mut Conn, scope: &Scope, trial: &Trial) -> Resu
     .bind(trial.started.0)
     .bind(trial.ends.map(|ends| ends.0))
     .bind(json_text(&trial.summary, "a trial's summary")?)
+    .bind(trial.part.as_ref().map(|part| json_text(part, "a part of the people")).transpose()?)
     .execute(&mut *conn)
     .await?;
-    let data = json!({"trial": trial.id, "kind": trial.kind, "revision": trial.revision, "base": trial.base});
+    let mut data = json!({"trial": trial.id, "kind": trial.kind, "revision": trial.revision, "base": trial.base});
+    if let Some(part) = &trial.part {
+        data["part"] = json!({"connections": part.connections, "groups": part.groups, "people": part.people.len()});
+    }
     record(conn, scope, &trial.actor, trial.started, "trial.started", data).await
 }
 
@@ -142,10 +149,6 @@ pub(super) async fn newest(conn: &mut Conn, tenant: &TenantId, limit: i64) -> Re
     rows.iter().map(trial_of).collect()
 }
 
-/// The next people of a tenant, in order.
-pub(super) const NEXT_PEOPLE: &str = "SELECT connection, resource FROM evaluations WHERE tenant = $1 AND (connection, resource) > ($2, $3)
-     ORDER BY connection, resource LIMIT $4";
-
 /// Where a running simulation is.
 pub(super) async fn progress(conn: &mut Conn, tenant: &TenantId, trial: &str, limit: i64) -> Result<Option<Progress>> {
     let row = sqlx::query(concat!(
@@ -159,10 +162,9 @@ pub(super) async fn progress(conn: &mut Conn, tenant: &TenantId, trial: &str, li
     .await?;
     let Some(row) = row else { return Ok(None) };
     let place: Place = (ConnectionId(row.try_get("cursor_connection")?), ResourceId(row.try_get("cursor_resource")?));
-    let people: Vec<(String, String)> =
-        sqlx::query_as(NEXT_PEOPLE).bind(tenant.as_str()).bind(place.0.as_str()).bind(place.1.as_str()).bind(limit).fetch_all(conn).await?;
-    let people = people.into_iter().map(|(connection, user)| (ConnectionId(connection), ResourceId(user))).collect();
-    Ok(Some(Progress { trial: trial_of(&row)?, place, people }))
+    let trial = trial_of(&row)?;
+    let (people, next) = trial_people::next(conn, tenant, trial.part.as_ref(), &place, limit).await?;
+    Ok(Some(Progress { trial, place, people, next }))
 }
 
 /// The summary of a running trial, locked until the transaction ends.
@@ -189,6 +191,9 @@ pub(super) async fn advance(conn: &mut Conn, scope: &Scope, trial: &str, step: &
     }
     keep(conn, tenant, trial, &summary, &step.differences).await?;
     summary.merge(&step.summary);
+    if let Some(forecasts) = &step.forecasts {
+        summary.guard.scopes.clone_from(forecasts);
+    }
     if step.to.is_none() {
         summary.collisions = collide(conn, tenant, trial).await?;
     }
@@ -417,7 +422,7 @@ pub(super) async fn count_people(conn: &mut Conn, tenant: &TenantId, most: i64) 
 
 /// Swaps the active revision and leaves marking everybody to the job.
 pub(super) async fn activate(conn: &mut Conn, scope: &Scope, wanted: &NewActivation, actor: &Actor, at: Instant) -> Result<()> {
-    let NewActivation { revision, replaces, simulation, watch, returns } = wanted;
+    let NewActivation { revision, replaces, simulation, watch, returns, despite_changes } = wanted;
     lock_revision(conn, &scope.tenant, true).await?;
     let tenant = tenancy::find(conn, &scope.tenant).await?.ok_or(StoreError::Missing("tenant"))?;
     if !revisions::exists(conn, &scope.tenant, revision).await? {
@@ -452,7 +457,11 @@ pub(super) async fn activate(conn: &mut Conn, scope: &Scope, wanted: &NewActivat
         Some(reason) => ("revision.returned", json!({"revision": revision, "replaces": replaces, "reason": reason})),
         None if simulation.is_some() || watch.is_some() => {
             let limit = watch.map(|watch| watch.limit);
-            ("revision.activated", json!({"revision": revision, "replaces": replaces, "simulation": simulation, "limit": limit}))
+            let mut data = json!({"revision": revision, "replaces": replaces, "simulation": simulation, "limit": limit});
+            if let Some(DespiteChanges { reason, moved }) = despite_changes {
+                data["despite_changes"] = json!({"reason": reason, "moved": moved});
+            }
+            ("revision.activated", data)
         }
         None => ("revision.activated", data),
     };

@@ -65,7 +65,7 @@ pub(super) async fn mark<'u>(
     }
     // Locked in the order of ids, as everybody locks them.
     let marked: Vec<String> = sqlx::query_scalar(concat!(
-        "UPDATE evaluations SET input_version = input_version + 1, cause = $4, due_at = $5, attempts = 0
+        "UPDATE evaluations SET input_version = input_version + 1, cause = $4, due_at = $5, moved_at = $5, attempts = 0
          WHERE tenant = $1 AND connection = $2 AND resource IN (
              SELECT resource FROM evaluations WHERE tenant = $1 AND connection = $2 AND ",
         any_of!("resource", "$3"),

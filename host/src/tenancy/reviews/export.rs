@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::crypto::Hasher;
 use crate::crypto::signature::{Signature, SignatureError, SigningKey, VerifyingKey};
 use crate::model::{Instant, Reason, Review, ReviewLine, TenantId};
-use crate::spreadsheet::defused;
+use crate::spreadsheet::row;
 
 /// What the last line of a CSV file begins with.
 const SIGNED: &str = "#signed";
@@ -73,7 +73,7 @@ impl Export {
     pub fn begin(format: Format, tenant: TenantId, review: Review, at: Instant) -> (Self, String) {
         let mut export = Self { format, tenant, review, hasher: Hasher::default() };
         let first = match format {
-            Format::Csv => row(&COLUMNS.map(str::to_owned)),
+            Format::Csv => row(&COLUMNS),
             Format::Json => line_of(&json!({"tenant": export.tenant, "review": export.review, "exported": at})),
         };
         (export.hasher).update(first.as_bytes());
@@ -197,11 +197,6 @@ fn why(reason: &Reason) -> String {
     let groups: Vec<String> = reason.groups.iter().map(|chain| chain.join(" > ")).collect();
     let groups = if groups.is_empty() { String::new() } else { format!(" by {}", groups.join(", ")) };
     format!("{}{said}{groups}", reason.policy)
-}
-
-fn row(cells: &[String]) -> String {
-    let cells: Vec<String> = cells.iter().map(|cell| format!("\"{}\"", defused(cell).replace('"', "\"\""))).collect();
-    format!("{}\r\n", cells.join(","))
 }
 
 #[cfg(test)]
