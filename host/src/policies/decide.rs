@@ -64,6 +64,10 @@ impl<'a> Asking<'a> {
         &self.policies.roles[role]
     }
 
+    pub(super) fn condition_of(&self, rule: usize) -> &'a Rest {
+        self.policies.index.condition(rule)
+    }
+
     /// What a policy says whose scope matches.
     pub(super) fn verdict(&mut self, rule: usize, role: usize, nominated: bool) -> Verdict {
         if !self.policies.index.concerns(rule, role) {
