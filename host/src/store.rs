@@ -22,6 +22,7 @@ mod process;
 pub mod records;
 mod review;
 mod ruling;
+mod spreading;
 mod sqlite;
 mod trial;
 
@@ -46,6 +47,7 @@ pub use review::{
     PEERS_LIMIT, ReviewPlace, Reviews,
 };
 pub use ruling::{ANSWERED_AT_ONCE, Answer, Answered, Effect, Guarded, RulingQuery, Rulings};
+pub use spreading::{Page, Reached, Spread, Spreading};
 pub use trial::{Advance, DIFFERENCES_LIMIT, NewActivation, NewDifference, Place, Progress, RunningShadow, Trials};
 
 use crate::model::{
@@ -682,7 +684,9 @@ pub trait Platform: Send + Sync {
 
 /// Everything that is asked for one tenant.
 #[async_trait]
-pub trait Store: Platform + Connections + Trials + Rulings + Reviews + Processes + records::PluginRecords + history::History {
+pub trait Store:
+    Platform + Connections + Trials + Rulings + Reviews + Processes + Spreading + records::PluginRecords + history::History
+{
     /// Creates the tenant if it does not exist; `managed_by` of an existing one is left as it is.
     async fn ensure_tenant(&self, tenant: &TenantId, name: &str, managed_by: &str, at: Instant) -> Result<Tenant>;
     /// The tenant, or `None`.

@@ -52,6 +52,11 @@ impl<'a> Asking<'a> {
         }
     }
 
+    /// Asks with what is remembered of people who are alike.
+    pub(super) fn remembering(policies: &'a Policies, principal: &'a Principal<'a>, as_of: jiff::Timestamp) -> Self {
+        Self { memo: Some(&policies.memo), ..Self::about(policies, principal, as_of) }
+    }
+
     pub(super) fn principal(&self) -> &'a Principal<'a> {
         self.principal
     }

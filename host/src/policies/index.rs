@@ -113,6 +113,11 @@ impl Index {
         self.concerns[rule].roles.binary_search(&role).is_ok()
     }
 
+    /// The roles that the rule can concern.
+    pub(super) fn concerned(&self, rule: RuleNumber) -> &[RoleNumber] {
+        &self.concerns[rule].roles
+    }
+
     /// Whether the rule concerns any role at all.
     pub(super) fn concerns_any(&self, rule: RuleNumber) -> bool {
         !self.concerns[rule].roles.is_empty()

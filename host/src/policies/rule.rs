@@ -129,7 +129,7 @@ impl Rule {
 }
 
 /// The parts of the condition of a policy in Cedar's JSON form, in order.
-fn conjuncts(policy: &Value) -> Result<Vec<Conjunct>, String> {
+pub(super) fn conjuncts(policy: &Value) -> Result<Vec<Conjunct>, String> {
     let mut parts = Vec::new();
     for clause in policy["conditions"].as_array().into_iter().flatten() {
         match clause.get("kind").and_then(Value::as_str) {

@@ -80,6 +80,8 @@ mod rulings;
 mod sealed;
 #[path = "shared/signing.rs"]
 mod signing;
+#[path = "shared/spreading.rs"]
+mod spreading;
 #[path = "shared/tenancy.rs"]
 mod tenancy;
 #[path = "shared/trial_methods.rs"]

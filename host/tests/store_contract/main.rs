@@ -33,6 +33,7 @@ mod records;
 mod removal;
 mod rulings;
 mod sealed;
+mod spreading;
 mod sqlite_only;
 mod tenancy;
 mod trials;
