@@ -23,6 +23,8 @@ use self::verify::{Finding, Verified};
 
 /// The most events of one batch: bounds what is hashed and kept at once.
 pub const BATCH_EVENTS: i64 = 1_000;
+/// The most bytes that the events of one batch have together: an event that has more by itself is a batch of its own.
+pub const BATCH_BYTES_LIMIT: i64 = 4 << 20;
 /// Batches of a tenant that are sealed in one go, before others have their turn.
 pub const BATCHES_AT_ONCE: usize = 10;
 /// The most events that one request verifies.
@@ -66,15 +68,14 @@ pub async fn seal_all(store: &dyn Store, keyring: &Keyring, now: Instant) -> Res
     Ok(more)
 }
 
-/// Seals what is numbered of a tenant, at most [`BATCHES_AT_ONCE`] batches of at most `limit` events. Returns whether there may be more.
+/// Seals what is numbered of a tenant, at most [`BATCHES_AT_ONCE`] batches of at most `limit` events and [`BATCH_BYTES_LIMIT`] bytes. Returns whether there may be more.
 ///
 /// # Errors
 /// The store's, and [`HistoryError::Gap`].
 pub async fn seal(store: &dyn Store, keyring: &Keyring, tenant: &TenantId, now: Instant, limit: i64) -> Result<bool, HistoryError> {
     let key = keyring.history()?;
     for _ in 0..BATCHES_AT_ONCE {
-        let unsealed = store.next_batch(tenant, limit).await?;
-        let full = i64::try_from(unsealed.events.len()).unwrap_or(i64::MAX) >= limit;
+        let unsealed = store.next_batch(tenant, limit, BATCH_BYTES_LIMIT).await?;
         let batch = match chain::seal(&key, tenant, unsealed.head.as_ref(), &unsealed.events, now) {
             Ok(batch) => batch,
             Err(NotSealed::Nothing) => return Ok(false),
@@ -85,7 +86,7 @@ pub async fn seal(store: &dyn Store, keyring: &Keyring, tenant: &TenantId, now: 
         let latest = store.latest_standings(tenant, &standing::keys(&events), batch.batch.first).await?;
         let made = standing::project(latest, &events);
         let sealed = store.seal_batch(tenant, &batch, &made.began, &made.ended).await?;
-        if sealed && !full {
+        if sealed && !unsealed.more {
             return Ok(false);
         }
     }

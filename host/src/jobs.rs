@@ -1,6 +1,8 @@
 //! What runs without a request: fan-outs, pending evaluations, numbering and sealing of events, deliveries. All of it is data in the
 //! database, so that several processes can share it and a crash loses nothing.
 
+mod spreading;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -386,7 +388,7 @@ async fn bind_handles(app: &Arc<App>) {
 /// One bounded round; whether there may be more to do at once.
 async fn round(app: &Arc<App>, work: &mut Work) -> Result<bool, StoreError> {
     let now = app.clock.now();
-    let more_fan_outs = app.store.expand_fan_outs(now).await?;
+    let more_fan_outs = spreading::step(app, now).await?;
     let due = app.store.claim_due(now, now.plus_seconds(LEASE_SECONDS), PEOPLE_PER_ROUND, &work.tenants).await?;
     let claimed = !due.is_empty();
     let mut by_tenant: BTreeMap<TenantId, Vec<DuePerson>> = BTreeMap::new();

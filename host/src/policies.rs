@@ -23,6 +23,7 @@ mod reads;
 mod rule;
 mod scan;
 mod source;
+mod touch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,6 +34,7 @@ pub use difference::{ChangedPolicy, Clause, PolicyDifference, PolicyText, diff};
 pub use format::format;
 pub use lint::{Facts, LINTS, Lint, lint_policies};
 pub use privilege::Privilege;
+pub use touch::Touch;
 
 use crate::diagnostic::Diagnostic;
 use crate::mapping::AccountShape;

@@ -190,6 +190,26 @@ impl Revision {
         }
     }
 
+    /// Whether none of the tenant's code is run.
+    #[must_use]
+    pub fn runs_no_plugin(&self) -> bool {
+        self.transform.is_none() && self.propose.is_none()
+    }
+
+    /// Whether two revisions that run no plugin make the same accounts of people and settle them alike, so that only policies and their
+    /// catalogue make a difference. The guard is not asked about whom nothing changes for, and tables are read by plugins.
+    #[must_use]
+    pub fn differs_in_policies_alone(&self, other: &Self) -> bool {
+        self.runs_no_plugin()
+            && other.runs_no_plugin()
+            && self.decisions == other.decisions
+            && self.approvals == other.approvals
+            && self.processes == other.processes
+            && self.calendar == other.calendar
+            && self.schemas == other.schemas
+            && self.declared_handles == other.declared_handles
+    }
+
     /// Runs the golden cases and the policy tests among the revision's files. They are read again, because what is active in thousands of tenants has no
     /// use for them.
     ///

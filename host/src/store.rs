@@ -23,6 +23,7 @@ mod process;
 pub mod records;
 mod review;
 mod ruling;
+mod spreading;
 mod sqlite;
 mod step;
 mod trial;
@@ -54,6 +55,7 @@ pub use review::{
     PEERS_LIMIT, REVIEWERS_AT_ONCE, ReviewPlace, Reviews,
 };
 pub use ruling::{ANSWERED_AT_ONCE, Answer, Answered, Effect, Guarded, HeldPerson, RulingQuery, Rulings};
+pub use spreading::{Page, Reached, Spread, Spreading};
 pub use step::{FoundInvitation, InvitationQuery, LinkToken, NewInvitation, OVERDUE_AT_ONCE, ProcessQuery, StepSaid, Steps};
 pub use trial::{Advance, DIFFERENCES_LIMIT, DespiteChanges, NewActivation, NewDifference, Place, Progress, RunningShadow, Trials};
 
@@ -696,7 +698,7 @@ pub trait Platform: Send + Sync {
 /// Everything that is asked for one tenant.
 #[async_trait]
 pub trait Store:
-    Platform + Connections + Trials + Rulings + Reviews + Processes + Steps + Imports + records::PluginRecords + history::History
+    Platform + Connections + Trials + Rulings + Reviews + Processes + Steps + Imports + Spreading + records::PluginRecords + history::History
 {
     /// Creates the tenant if it does not exist; `managed_by` of an existing one is left as it is.
     async fn ensure_tenant(&self, tenant: &TenantId, name: &str, managed_by: &str, at: Instant) -> Result<Tenant>;

@@ -190,7 +190,12 @@ pub async fn simulate_next(app: &Arc<App>) -> Result<bool, StoreError> {
     let now = app.clock.now();
     let Some((tenant, trial)) = app.store.claim_simulation(now, now.plus_seconds(LEASE_SECONDS)).await? else { return Ok(false) };
     let began = tokio::time::Instant::now();
-    while simulate_step(app, &tenant, &trial, began.elapsed() < SLICE).await? && began.elapsed() < SLICE {}
+    // The last step of a slice is one that gives the claim back: else the next slice would wait for the end of the lease.
+    let mut keep = true;
+    while keep {
+        keep = began.elapsed() < SLICE;
+        keep &= simulate_step(app, &tenant, &trial, keep).await?;
+    }
     Ok(true)
 }
 

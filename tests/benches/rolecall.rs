@@ -9,6 +9,8 @@ mod activation;
 mod commits;
 #[path = "rolecall/extism.rs"]
 mod extism;
+#[path = "rolecall/history.rs"]
+mod history;
 #[path = "rolecall/load.rs"]
 mod load;
 #[path = "rolecall/noisy.rs"]
@@ -80,6 +82,9 @@ fn main() {
             }
             if asked("protocol") {
                 protocol::get_by_id(&mut report, kind).await;
+            }
+            if asked("history") {
+                history::measure(&mut report, kind).await;
             }
             if asked("activation") {
                 activation::measure(&mut report, kind).await;

@@ -52,6 +52,11 @@ impl<'a> Asking<'a> {
         }
     }
 
+    /// Asks with what is remembered of people who are alike.
+    pub(super) fn remembering(policies: &'a Policies, principal: &'a Principal<'a>, as_of: jiff::Timestamp) -> Self {
+        Self { memo: Some(&policies.memo), ..Self::about(policies, principal, as_of) }
+    }
+
     pub(super) fn principal(&self) -> &'a Principal<'a> {
         self.principal
     }
@@ -62,6 +67,10 @@ impl<'a> Asking<'a> {
 
     pub(super) fn role(&self, role: usize) -> &'a Role {
         &self.policies.roles[role]
+    }
+
+    pub(super) fn condition_of(&self, rule: usize) -> &'a Rest {
+        self.policies.index.condition(rule)
     }
 
     /// What a policy says whose scope matches.

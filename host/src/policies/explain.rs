@@ -11,7 +11,7 @@ use crate::model::Reason;
 
 /// How many near misses are told: beyond that a list explains nothing.
 const NEAREST_LIMIT: usize = 20;
-/// How many permits are taken apart to see how much each misses: that takes a hundred times as long as asking one.
+/// How many permits are taken apart to see how much each misses: that takes twenty times as long as asking one.
 const EXAMINED_LIMIT: usize = 32;
 /// How many values of one condition are told.
 const SEEN_LIMIT: usize = 8;
@@ -22,6 +22,7 @@ const LOSS_LIMIT: usize = 8;
 
 /// A permit that gives the role to others.
 struct Near<'a> {
+    number: usize,
     rule: &'a Rule,
     in_scope: bool,
 }
@@ -44,7 +45,7 @@ impl Policies {
         let mut near = Vec::new();
         for (at, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.what.matches(&self.roles[number])) {
             if !rule.who.matches(principal) {
-                near.extend((rule.permits && outside(rule).is_some()).then_some(Near { rule, in_scope: false }));
+                near.extend((rule.permits && outside(rule).is_some()).then_some(Near { number: at, rule, in_scope: false }));
                 continue;
             }
             let verdict = asking.verdict(at, number, proposed);
@@ -52,7 +53,7 @@ impl Policies {
                 Verdict::Failed(message) => {
                     explanation.nearest.push(NearMiss::of(rule, format!("the policy failed: {message}"), Vec::new()))
                 }
-                Verdict::Unsatisfied if rule.permits => near.push(Near { rule, in_scope: true }),
+                Verdict::Unsatisfied if rule.permits => near.push(Near { number: at, rule, in_scope: true }),
                 Verdict::Unsatisfied | Verdict::Satisfied => {}
             }
             found.add(at, rule, verdict);
@@ -90,7 +91,7 @@ impl Policies {
                 Some((_, rule)) if !rule.who.matches(principal) => Some(missed_scope(rule, principal)),
                 // A permit that still holds was overruled, which the forbids say.
                 Some((at, _)) if asking.verdict(at, number, proposed) == Verdict::Satisfied => None,
-                Some((_, rule)) => Some(Missed::of(rule, &mut asking, number, proposed).told),
+                Some(rule) => Some(Missed::of(rule, &mut asking, number, proposed).told),
             });
         }
         let forbids = self.index.forbids(number).iter().filter(|&&rule| self.rules[rule].who.matches(principal));
@@ -106,7 +107,7 @@ fn nearest(mut near: Vec<Near<'_>>, asking: &mut Asking<'_>, role: usize, propos
     near.sort_by(|a, b| b.in_scope.cmp(&a.in_scope).then_with(|| a.rule.id.cmp(&b.rule.id)));
     near.truncate(EXAMINED_LIMIT);
     let (inside, outside): (Vec<Near<'_>>, Vec<Near<'_>>) = near.into_iter().partition(|near| near.in_scope);
-    let mut missed: Vec<Missed> = inside.iter().map(|near| Missed::of(near.rule, asking, role, proposed)).collect();
+    let mut missed: Vec<Missed> = inside.iter().map(|near| Missed::of((near.number, near.rule), asking, role, proposed)).collect();
     missed.sort_by_key(|missed| missed.parts);
     let others = outside.iter().take(NEAREST_LIMIT).map(|near| missed_scope(near.rule, asking.principal()));
     missed.into_iter().map(|missed| missed.told).chain(others).collect()
@@ -131,8 +132,8 @@ struct Missed {
 }
 
 impl Missed {
-    fn of(rule: &Rule, asking: &mut Asking<'_>, role: usize, proposed: bool) -> Self {
-        let conjuncts = rule.conjuncts().unwrap_or_default();
+    fn of((number, rule): (usize, &Rule), asking: &mut Asking<'_>, role: usize, proposed: bool) -> Self {
+        let conjuncts = asking.condition_of(number).whole().unwrap_or_default();
         let unmet: Vec<&Conjunct> = conjuncts.iter().filter(|part| !asking.part(part, role, proposed)).collect();
         let (text, saw) = match unmet.first() {
             Some(part) if part.is_proposed() => ("the tenant's plugin does not nominate the role for this person".into(), Vec::new()),

@@ -103,9 +103,19 @@ impl Index {
         (nominated || !reach.nominated_only).then_some(&reach.rest)
     }
 
+    /// The rule's condition.
+    pub(super) fn condition(&self, rule: RuleNumber) -> &Rest {
+        &self.concerns[rule].rest
+    }
+
     /// Whether the rule can concern the role, as far as scope and role alone say.
     pub(super) fn concerns(&self, rule: RuleNumber, role: RoleNumber) -> bool {
         self.concerns[rule].roles.binary_search(&role).is_ok()
+    }
+
+    /// The roles that the rule can concern.
+    pub(super) fn concerned(&self, rule: RuleNumber) -> &[RoleNumber] {
+        &self.concerns[rule].roles
     }
 
     /// Whether the rule concerns any role at all.
@@ -146,7 +156,7 @@ impl Oracle<'_> {
             roles: concerned,
             can_give,
             nominated_only: conjuncts[..known].iter().any(Conjunct::is_proposed),
-            rest: Rest::of(&rule.id, &conjuncts[known..])?,
+            rest: Rest::of(&rule.id, conjuncts, known)?,
         })
     }
 

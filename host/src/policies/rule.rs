@@ -51,6 +51,8 @@ pub(super) struct Conjunct {
 
 /// The condition of a policy from some part on, without its scope: what there is to ask once the scope is known to match.
 pub(super) struct Rest {
+    /// The parts before, in Cedar's JSON form, as one text: few policies have any, and only explanations need them.
+    before: Option<Box<str>>,
     /// A `permit` for everybody and everything under that condition; `None` when nothing is left to ask.
     pub set: Option<PolicySet>,
     /// Whether it reads the role: else its answer is the same for every role that the scope matches.
@@ -65,7 +67,7 @@ pub(super) struct Rest {
 pub(super) struct Rule {
     /// Its `@id`.
     pub id: String,
-    /// Its text, of which explanations make its parts again: they are asked for seldom, and parts take a hundred times the memory.
+    /// Its text.
     source: Box<str>,
     /// Its `@reason`.
     pub reason: Option<String>,
@@ -124,15 +126,10 @@ impl Rule {
     pub(super) fn policy(&self) -> Result<Policy, String> {
         Policy::parse(Some(PolicyId::new(&self.id)), &self.source).map_err(|error| error.to_string())
     }
-
-    /// The parts of its condition again.
-    pub(super) fn conjuncts(&self) -> Result<Vec<Conjunct>, String> {
-        conjuncts(&self.policy()?.to_json().map_err(|error| error.to_string())?)
-    }
 }
 
 /// The parts of the condition of a policy in Cedar's JSON form, in order.
-fn conjuncts(policy: &Value) -> Result<Vec<Conjunct>, String> {
+pub(super) fn conjuncts(policy: &Value) -> Result<Vec<Conjunct>, String> {
     let mut parts = Vec::new();
     for clause in policy["conditions"].as_array().into_iter().flatten() {
         match clause.get("kind").and_then(Value::as_str) {
@@ -144,16 +141,34 @@ fn conjuncts(policy: &Value) -> Result<Vec<Conjunct>, String> {
 }
 
 impl Rest {
-    /// The condition that these parts are, of the policy with that id.
-    pub(super) fn of(id: &str, conjuncts: &[Conjunct]) -> Result<Self, String> {
+    /// The condition that these parts are but for the first `known`, of the policy with that id.
+    pub(super) fn of(id: &str, conjuncts: &[Conjunct], known: usize) -> Result<Self, String> {
+        let (before, conjuncts) = conjuncts.split_at(known);
+        let before: Vec<&Value> = before.iter().map(|part| &part.part).collect();
+        let before = (!before.is_empty()).then(|| json!(before).to_string().into());
         let any = |reads: fn(&Names) -> bool| conjuncts.iter().any(|part| reads(&part.names));
         let set = if conjuncts.is_empty() { None } else { Some(unscoped(id, conjuncts.iter().map(|part| &part.part))?) };
         Ok(Self {
+            before,
             set,
             reads_role: any(|names| names.role),
             reads_context: any(|names| names.context),
             reads_proposed: any(|names| names.proposed),
         })
+    }
+
+    /// The parts of the whole condition, those before included. They are made each time, because explanations are asked for seldom and parts
+    /// take a hundred times the memory; and not from the policy's text, because reading that takes most of an explanation's time.
+    pub(super) fn whole(&self) -> Result<Vec<Conjunct>, String> {
+        let mut parts: Vec<Value> = match &self.before {
+            Some(before) => serde_json::from_str(before).map_err(|error| error.to_string())?,
+            None => Vec::new(),
+        };
+        for policy in self.set.iter().flat_map(PolicySet::policies) {
+            let json = policy.to_json().map_err(|error| error.to_string())?;
+            parts.extend(bodies(&json).cloned());
+        }
+        parts.into_iter().map(Conjunct::of).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Compiled policies: what they decide, what they explain, and that slicing changes nothing.
 
 mod memo;
+mod touch;
 
 use std::collections::BTreeSet;
 

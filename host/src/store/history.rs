@@ -136,6 +136,8 @@ pub struct Unsealed {
     pub head: Option<Batch>,
     /// The events behind it, in order.
     pub events: Vec<StoredEvent>,
+    /// Whether there are others behind these.
+    pub more: bool,
 }
 
 /// What a range of history is verified by, in one snapshot.
@@ -192,8 +194,9 @@ pub trait History: Send + Sync {
     /// Tenants with numbered events that are not sealed yet.
     async fn unsealed(&self) -> Result<Vec<TenantId>>;
 
-    /// What the next batch is to be made of: at most `limit` events.
-    async fn next_batch(&self, tenant: &TenantId, limit: i64) -> Result<Unsealed>;
+    /// What the next batch is to be made of: at most `limit` events, which have at most `bytes_limit` bytes together. One that has more by
+    /// itself is alone.
+    async fn next_batch(&self, tenant: &TenantId, limit: i64, bytes_limit: i64) -> Result<Unsealed>;
     /// The newest standing of each of these accounts and roles (`""` for the account's state) that began before `before`.
     async fn latest_standings(&self, tenant: &TenantId, keys: &[(AccountId, String)], before: i64) -> Result<Vec<Standing>>;
     /// Keeps a batch with what its events began and ended. `false`, and nothing is kept, when another host has sealed one with this number.

@@ -96,6 +96,8 @@ mod rulings;
 mod sealed;
 #[path = "shared/signing.rs"]
 mod signing;
+#[path = "shared/spreading.rs"]
+mod spreading;
 #[path = "shared/step_methods.rs"]
 mod step_methods;
 #[path = "shared/steps.rs"]

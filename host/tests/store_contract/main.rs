@@ -36,6 +36,7 @@ mod removal;
 mod reviews;
 mod rulings;
 mod sealed;
+mod spreading;
 mod sqlite_only;
 mod steps;
 mod tenancy;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rolecall::history::chain::Anchor;
+use rolecall::history::chain::{self, Anchor};
 use rolecall::history::verify::{Finding, Wrong};
 use rolecall::history::{self, HistoryError};
 use rolecall::model::{Event, Instant, NewEvent, TenantId};
@@ -25,6 +25,7 @@ store_contract_suite!(
     verifying_goes_on_where_it_stopped,
     who_held_what_is_what_a_replay_says,
     pages_of_holders_miss_nobody,
+    a_batch_is_bounded_by_bytes_as_well,
 );
 
 /// Events of one batch.
@@ -437,4 +438,27 @@ async fn pages_of_holders_miss_nobody(fixture: Fixture) {
         fixture.store.held(&through.tenant, &dev(), Span { from: START.plus_seconds(11), to: START.plus_seconds(12) }, 0, 2).await.unwrap();
     let first = &page.held[0].standing;
     assert_eq!((first.seq, first.held_seq, first.held_since, first.until_seq), (7, 7, START.plus_seconds(2), Some(20)));
+}
+
+async fn a_batch_is_bounded_by_bytes_as_well(fixture: Fixture) {
+    let large =
+        |bytes: usize| NewEvent { kind: "x", account: None, data: json!({"x": "ö".repeat(bytes / 2)}), personal: None, leaver: false };
+    append(&fixture.here(), START, [100, 100, 5_000, 100, 100].map(large).into()).await;
+    while fixture.store.number_events().await.unwrap() > 0 {}
+    let counted = async |limit: i64| {
+        let batch = fixture.store.next_batch(&fixture.tenant, limit, i64::MAX).await.unwrap();
+        (batch.events.len(), batch.more)
+    };
+    assert_eq!((counted(5).await, counted(6).await, counted(7).await), ((5, true), (6, false), (6, false)));
+    let mut batches = Vec::new();
+    let mut more = true;
+    while more {
+        let next = fixture.store.next_batch(&fixture.tenant, BATCH, 2_000).await.unwrap();
+        more = next.more;
+        batches.push(next.events.iter().map(|event| event.seq).collect::<Vec<_>>());
+        let key = keyring().history().unwrap();
+        let sealed = chain::seal(&key, &fixture.tenant, next.head.as_ref(), &next.events, START).unwrap();
+        assert!(fixture.store.seal_batch(&fixture.tenant, &sealed, &[], &[]).await.unwrap());
+    }
+    assert_eq!(batches, [vec![1, 2, 3], vec![4], vec![5, 6]], "what is too large by itself is alone");
 }

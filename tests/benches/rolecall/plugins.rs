@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use people_mapping::PeopleMapping;
+use rolecall::crypto::SecretKey;
 use rolecall::model::Instant;
-use rolecall::plugins::{Call, Plugin, Sandbox, SandboxConfig, Tables, Usage};
+use rolecall::plugins::{Artefacts, Call, Plugin, Sandbox, SandboxConfig, Tables, Usage};
 use rolecall_plugin::run::{self, Question};
 use rolecall_plugin::{Host, Level, Plugin as _, Row};
 use rolecall_tests::wasm;
@@ -78,7 +79,28 @@ pub fn measure(report: &mut Report) {
     rust(report, &sandbox);
     for name in ["people_mapping", "people_mapping_js", "people_mapping_python"] {
         language(report, &sandbox, name);
+        started(report, name);
     }
+}
+
+/// What a start takes until the plugin can be called: compiled, and read back from what an earlier start has kept.
+fn started(report: &mut Report, name: &str) {
+    /// Starts: compiling an interpreter takes seconds.
+    const STARTS: usize = 3;
+    let bytes = wasm::plugin(name);
+    let (mut compiled, mut read_back) = (Vec::new(), Vec::new());
+    for _ in 0..STARTS {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let artefacts = Artefacts::new(folder.path().to_owned(), SecretKey::random());
+        for times in [&mut compiled, &mut read_back] {
+            let config = SandboxConfig { artefacts: Some(artefacts.clone()), ..SandboxConfig::default() };
+            let sandbox = Sandbox::new(&config).expect("the sandbox can be made");
+            let started = std::time::Instant::now();
+            sandbox.load(&bytes).expect("the example plugin is a plugin");
+            times.push(started.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+    report.add(format!("{name}, start"), "ms", ("read back", read_back), ("compiled", compiled));
 }
 
 /// Calls of each round, of which the slowest hundredth is looked at.

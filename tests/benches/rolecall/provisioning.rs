@@ -159,8 +159,28 @@ pub async fn measure(report: &mut Report) {
         }
         report.add(name, "requests a second", ("plugin and Cedar", with), ("off", without));
     }
+    guarded(report, &server, &on).await;
     tried_out(report, &server, &on).await;
     server.stop().await;
+}
+
+/// The same tenant with a guard that counts everybody and holds nobody, against one whose connection is not guarded.
+async fn guarded(report: &mut Report, server: &Server, on: &Arc<Side>) {
+    let mut files = everything();
+    let settings = "\n[guard]\npercent = 100\npeople = 10000\nat_least = 10000\nprivileged_percent = 100\nprivileged_people = \
+                    10000\nprivileged_at_least = 10000\n";
+    files.get_mut("tenant.toml").expect("a folder has settings").extend_from_slice(settings.as_bytes());
+    let guarded = Side::new(server, "guarded", files).await;
+    server.existing("guarded").guard(&guarded.connection).await;
+    for (name, what) in [("SCIM create", What::Create), ("member PATCH", What::Member)] {
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        for round in 0..ROUNDS {
+            with.push(rate(&guarded, what, round).await);
+            without.push(rate(on, what, round).await);
+            server.settle().await;
+        }
+        report.add(format!("{name}, guard"), "requests a second", ("on", with), ("off", without));
+    }
 }
 
 /// A candidate that is tried out: what a shadow costs those whom it goes along with, and a simulation beside deciding everybody anew.

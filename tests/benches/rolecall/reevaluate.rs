@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use rolecall::mapping::AccountShape;
 use rolecall::model::GroupMembership;
-use rolecall::policies::{Policies, Principal, Unsliced};
+use rolecall::policies::{Policies, Principal, Touch, Unsliced};
 
 use crate::load::per_second;
 use crate::population::{forget_peak, peak};
@@ -63,6 +63,28 @@ fn ask_everybody(policies: &Policies, people: u32) -> (usize, f64) {
     (grants, f64::from(people) / seconds)
 }
 
+/// Looks at everybody, and asks about those whom the change can touch; how many seconds that takes.
+fn ask_touched(before: &Policies, after: &Policies) -> f64 {
+    let (proposed, at) = (BTreeSet::new(), as_of());
+    let (mut touched, mut seconds) = (0, 0.0);
+    for first in (0..LARGE).step_by(PAGE as usize) {
+        let page: Vec<Person> = (first..LARGE.min(first + PAGE)).map(somebody).collect();
+        let started = Instant::now();
+        // As an activation does: what differs is found anew for each page.
+        let touch = Touch::between(before, after).expect("the catalogue is the same");
+        for Person { id, shape, groups } in &page {
+            let principal = Principal::of(id, "connection", shape, groups);
+            if touch.touches(&principal, at) {
+                touched += 1;
+                black_box(after.decide(&principal, &proposed, at));
+            }
+        }
+        seconds += started.elapsed().as_secs_f64();
+    }
+    assert!((LARGE / 30..LARGE / 10).contains(&touched), "one department of twenty: {touched}");
+    seconds
+}
+
 fn as_of() -> jiff::Timestamp {
     rolecall::model::Instant(1_790_000_000_000_000).timestamp()
 }
@@ -117,6 +139,13 @@ fn large(report: &mut Report) {
             }
         }
     }
+    let (without, with) = (compile(""), compile(one_department));
+    let (mut touched, mut everybody) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        touched.push(ask_touched(&without, &with));
+        everybody.push(f64::from(LARGE) / ask_everybody(&with, LARGE).1);
+    }
+    report.add(format!("{LARGE} people, activating it"), "seconds", ("whom it touches", touched), ("everybody", everybody));
     report.add(format!("{LARGE} people, one policy of one department more"), "seconds", ("with it", after), ("without", before));
     report.add(format!("memory of {LARGE} people's decisions"), "MiB", ("more", memory), ("before", none));
 }

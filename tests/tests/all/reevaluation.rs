@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall::jobs;
+use rolecall::model::ResourceId;
 use rolecall_tests::process::{self, Process};
 use rolecall_tests::tenant::{patch, roles_in_effect};
 use rolecall_tests::{Connection, Database, Kind, Server, Tenant, on_both_databases};
@@ -148,6 +149,38 @@ on_both_databases! {
             sorted.sort();
             sorted.dedup();
             assert_eq!(sorted.len(), changes.len(), "{account}: {changes:?}");
+        }
+    }
+
+    /// One policy more: whom it can't touch is decided alike, and is not decided again.
+    async fn a_policy_for_some_leaves_the_others_as_they_are(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        let people = entra.crowd("person", 21).await;
+        let members: Vec<&str> = people.iter().map(String::as_str).collect();
+        entra.group("Engineering", &members).await;
+        server.settle().await;
+        let ids: Vec<ResourceId> = people.iter().map(|id| id.as_str().into()).collect();
+        let versions = async || -> Vec<i64> {
+            let found = server.app().store.people(&acme.id, &entra.id.as_str().into(), &ids).await.expect("they are read");
+            let versions: BTreeMap<_, _> = found.into_iter().map(|person| (person.resource.id, person.evaluation.input_version)).collect();
+            ids.iter().map(|id| versions[id]).collect()
+        };
+        let before = versions().await;
+        let some = "@id(\"some\") @reason(\"titles\") permit (principal, action, resource == Rolecall::Role::\"reader\") \
+                    when { principal has title && principal.title == \"t3\" };";
+        acme.activate(&server, server.tenant("acme").and_policies(some).files()).await;
+        assert_eq!(progress(&acme).await, (0, people.len()));
+        server.settle().await;
+        assert_eq!(progress(&acme).await, (people.len(), people.len()));
+        let decided: Vec<usize> =
+            before.iter().zip(versions().await).enumerate().filter(|(_, (before, after))| *before != after).map(|(number, _)| number).collect();
+        assert_eq!(decided, [3, 10, 17]);
+        for (name, account) in acme.accounts().await {
+            let expected: &[&str] = if account["profile"]["title"] == "t3" { &["developer", "reader"] } else { &["developer"] };
+            assert_eq!(roles_in_effect(&account), expected.iter().map(|&role| role.to_owned()).collect(), "{name}");
+            assert_eq!(account["pending"], false, "{account}");
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::model::Tags;
 use crate::policies::memo::BYTES_LIMIT;
 
 /// A policy of every kind that can be written, over few groups, people, roles, values and dates, so that they meet.
-fn any_policy_of_all_kinds() -> impl Strategy<Value = String> {
+pub(super) fn any_policy_of_all_kinds() -> impl Strategy<Value = String> {
     let who = prop_oneof![
         4 => (0..5).prop_map(|n| format!("principal in Rolecall::Group::\"g{n}\"")),
         1 => (0..3).prop_map(|n| format!("principal == Rolecall::User::\"u{n}\"")),
@@ -62,15 +62,15 @@ fn any_policy_of_all_kinds() -> impl Strategy<Value = String> {
 
 /// Somebody: as the policies see them, the groups that they are directly in, and what is nominated.
 #[derive(Clone, Debug)]
-struct Somebody {
-    user: String,
-    connection: String,
-    shape: AccountShape,
-    directly_in: BTreeSet<usize>,
+pub(super) struct Somebody {
+    pub user: String,
+    pub connection: String,
+    pub shape: AccountShape,
+    pub directly_in: BTreeSet<usize>,
     proposed: BTreeSet<String>,
 }
 
-fn anybody() -> impl Strategy<Value = Somebody> {
+pub(super) fn anybody() -> impl Strategy<Value = Somebody> {
     let one_of = |values: &'static [&'static str]| prop::option::of(prop::sample::select(values).prop_map(str::to_owned));
     let tags = prop::collection::btree_map(
         prop::sample::select(vec!["grade".to_owned(), "site".into(), "n1".into()]),
@@ -107,7 +107,7 @@ fn anybody() -> impl Strategy<Value = Somebody> {
 
 /// Groups in groups.
 #[derive(Default)]
-struct Nesting(BTreeSet<(usize, usize)>);
+pub(super) struct Nesting(BTreeSet<(usize, usize)>);
 
 impl Nesting {
     /// The chain from each group that is reached to where it was reached from.
@@ -133,7 +133,7 @@ impl Nesting {
         }
     }
 
-    fn memberships(&self, directly_in: &BTreeSet<usize>) -> Vec<GroupMembership> {
+    pub fn memberships(&self, directly_in: &BTreeSet<usize>) -> Vec<GroupMembership> {
         let mut found: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for &group in directly_in {
             for (above, chain) in self.above(group) {

@@ -9,7 +9,7 @@ use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
 use super::{
     Conn, Db, adoption, credentials, departed, departures, groups, guard, history, holds, imports, invitations, journal, outbox, people,
-    review_keeping, review_opening, reviews, revisions, rulings, sealed, steps, tenancy, text_list, trial_people, trials, work,
+    review_keeping, review_opening, reviews, revisions, rulings, sealed, spreading, steps, tenancy, text_list, trial_people, trials, work,
 };
 use crate::model::{HoldState, Instant, ReviewDecision, RulingKind, RulingState, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
@@ -242,10 +242,13 @@ const CASES: &[Case] = &[
     (work::DUE_TENANTS, As::Platform, &[Number(100), Number(10)], &["evaluations_due"]),
     (work::DUE_PEOPLE, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["evaluations_due"]),
     (work::DUE_COUNT, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["evaluations_due"]),
+    (spreading::PAGE, As::Tenant, &[Text("t3"), Text("t3c"), Text("u7"), Number(10), Number(100)], &[]),
+    (spreading::STAMP, As::Tenant, &[Text("t3"), Text("t3c"), Text("[[\"u7\",\"0\"]]"), Text("r7"), Number(100), Text("r")], &[]),
     (work::NEXT_DUE, As::Platform, &[], &["evaluations_due", "delivery_lanes_due"]),
     (history::UNNUMBERED, As::Platform, &[], &["events_unnumbered"]),
     (history::AFTER, As::Tenant, &[Text("t3"), Number(1_900), Number(10)], &["events_seq"]),
     (sealed::UNSEALED, As::Platform, &[], &["history_batches", "events_seq"]),
+    (sealed::SIZES, As::Tenant, &[Text("t3"), Number(1_900), Number(10)], &["events_seq"]),
     (sealed::LAST, As::Tenant, &[Text("t3")], &["history_batches"]),
     (sealed::BATCHES, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["history_batches"]),
     (sealed::BEFORE, As::Tenant, &[Text("t3"), Number(100)], &["history_batches"]),

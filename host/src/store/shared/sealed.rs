@@ -56,6 +56,9 @@ pub(super) const DIGESTS: &str = "SELECT digests FROM history_batches WHERE tena
 /// Events behind a number.
 pub(super) const EVENTS: &str =
     concat!("SELECT ", event_columns!(), " FROM events WHERE tenant = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4");
+/// How large the next events are, and one more.
+pub(super) const SIZES: &str = "SELECT seq, CAST(octet_length(data) + COALESCE(octet_length(personal), 0) AS BIGINT) FROM events
+     WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3";
 /// Standings that began in a range.
 pub(super) const BEGAN: &str =
     concat!("SELECT ", standing_columns!(), " FROM standings s WHERE s.tenant = $1 AND s.seq >= $2 AND s.seq <= $3 ORDER BY s.seq");
@@ -149,6 +152,17 @@ async fn last_batch(conn: &mut Conn, tenant: &TenantId) -> Result<Option<Batch>>
 async fn events_between(conn: &mut Conn, tenant: &TenantId, after: i64, last: i64, limit: i64) -> Result<Vec<StoredEvent>> {
     let rows = sqlx::query(EVENTS).bind(tenant.as_str()).bind(after).bind(last).bind(limit).fetch_all(conn).await?;
     rows.iter().map(event).collect()
+}
+
+/// The last event of a batch.
+fn last_of_batch(sizes: &[(i64, i64)], limit: i64, bytes_limit: i64) -> Option<i64> {
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let bytes = sizes.iter().scan(0_i64, |sum, (_, bytes)| {
+        *sum = sum.saturating_add(*bytes);
+        Some(*sum)
+    });
+    let fitting = sizes.iter().zip(bytes).enumerate().take(most).take_while(|(nth, (_, bytes))| *nth == 0 || *bytes <= bytes_limit);
+    fitting.last().map(|(_, ((seq, _), _))| *seq)
 }
 
 async fn batches_after(conn: &mut Conn, tenant: &TenantId, after: i64, limit: i64) -> Result<Vec<Batch>> {
@@ -311,12 +325,16 @@ impl History for Backend {
         Ok(tenants.into_iter().map(TenantId).collect())
     }
 
-    async fn next_batch(&self, tenant: &TenantId, limit: i64) -> Result<Unsealed> {
+    async fn next_batch(&self, tenant: &TenantId, limit: i64, bytes_limit: i64) -> Result<Unsealed> {
         let mut tx = self.read(tenant).await?;
         let head = last_batch(&mut tx, tenant).await?;
-        let last = head.as_ref().map_or(0, |batch| batch.last);
-        let events = events_between(&mut tx, tenant, last, i64::MAX, limit).await?;
-        Ok(Unsealed { head, events })
+        let after = head.as_ref().map_or(0, |batch| batch.last);
+        // Read before the events themselves: what is too much is never in memory.
+        let sizes: Vec<(i64, i64)> =
+            sqlx::query_as(SIZES).bind(tenant.as_str()).bind(after).bind(limit.saturating_add(1)).fetch_all(&mut *tx).await?;
+        let Some(last) = last_of_batch(&sizes, limit, bytes_limit) else { return Ok(Unsealed { head, events: Vec::new(), more: false }) };
+        let events = events_between(&mut tx, tenant, after, last, limit).await?;
+        Ok(Unsealed { head, events, more: sizes.iter().any(|(seq, _)| *seq > last) })
     }
 
     async fn latest_standings(&self, tenant: &TenantId, keys: &[(AccountId, String)], before: i64) -> Result<Vec<Standing>> {

@@ -12,7 +12,7 @@ use crate::store::{DuePerson, Result};
 const FAN_OUT_BATCH: i64 = 1_000;
 /// Due people beyond whom nobody else is made due by another revision: whoever becomes due for a reason of their own stands behind
 /// so many of the crowd and no more.
-const CROWD_LIMIT: i64 = 2_000;
+pub(super) const CROWD_LIMIT: i64 = 2_000;
 
 /// Whose evaluation a fan-out makes due.
 pub(super) enum Below<'a> {
@@ -156,6 +156,12 @@ pub(super) async fn expand(conn: &mut Conn, scope: &Scope, now: Instant) -> Resu
         (Some(connection), None) => step_of_connection(conn, tenant, &connection, cause, cursor, now).await?,
         (None, _) => step_of_tenant(conn, tenant, cause, cursor, now).await?,
     };
+    advance(conn, tenant, &id, reached, now).await?;
+    Ok(true)
+}
+
+/// Notes how far a fan-out has come, or that it is done.
+pub(super) async fn advance(conn: &mut Conn, tenant: &TenantId, id: &str, reached: Option<Cursor>, now: Instant) -> Result<()> {
     match reached {
         Some((connection, resource)) => {
             sqlx::query("UPDATE fan_outs SET cursor_connection = $3, cursor_resource = $4, touched = $5 WHERE tenant = $1 AND id = $2")
@@ -169,11 +175,11 @@ pub(super) async fn expand(conn: &mut Conn, scope: &Scope, now: Instant) -> Resu
         }
         None => sqlx::query("DELETE FROM fan_outs WHERE tenant = $1 AND id = $2").bind(tenant.as_str()).bind(id).execute(conn).await?,
     };
-    Ok(true)
+    Ok(())
 }
 
 /// How far a fan-out has come: connection and resource of the last one looked at. `None`: to the end.
-type Cursor = (String, String);
+pub(super) type Cursor = (String, String);
 
 /// Users directly in the group are marked; each nested group becomes a fan-out of its own.
 async fn step_below_group(
@@ -257,12 +263,24 @@ async fn step_of_tenant(conn: &mut Conn, tenant: &TenantId, cause: Cause, after:
     .bind(FAN_OUT_BATCH)
     .fetch_all(&mut *conn)
     .await?;
+    mark_undecided(conn, tenant, users.iter().map(|(connection, resource)| (connection.as_str(), resource.as_str())), cause, now).await?;
+    Ok(users.last().filter(|_| is_full(users.len())).cloned())
+}
+
+/// Makes those due who were evaluated under another revision than the active one. Their inputs are what they were, and whoever was evaluated
+/// under it already is done.
+pub(super) async fn mark_undecided<'p>(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    people: impl Iterator<Item = (&'p str, &'p str)>,
+    cause: Cause,
+    now: Instant,
+) -> Result<()> {
     let mut by_connection = BTreeMap::<&str, Vec<&str>>::new();
-    for (connection, resource) in &users {
+    for (connection, resource) in people {
         by_connection.entry(connection).or_default().push(resource);
     }
     for (connection, resources) in by_connection {
-        // Their inputs are what they were: only the revision is another. Whoever was evaluated under it already is done.
         sqlx::query(concat!(
             "UPDATE evaluations SET cause = COALESCE(cause, $4), due_at = $5
              WHERE tenant = $1 AND connection = $2 AND resource IN (
@@ -279,7 +297,7 @@ async fn step_of_tenant(conn: &mut Conn, tenant: &TenantId, cause: Cause, after:
         .execute(&mut *conn)
         .await?;
     }
-    Ok(users.last().filter(|_| is_full(users.len())).cloned())
+    Ok(())
 }
 
 /// Tenants with due people, the longest waiting first.
