@@ -191,6 +191,8 @@ pub use review::{
     Evidence, OnSilence, Review, ReviewCounts, ReviewDecision, ReviewLine, ReviewOutcome, ReviewPlan, ReviewScope, ReviewState,
     ReviewerSource, Reviewers,
 };
+mod health;
+pub use health::{Health, HealthEvidence, HealthRule, HealthSettings, HealthState, Standing, Traffic};
 mod processes;
 pub use processes::ProcessSettings;
 mod failure;
