@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::app::App;
 use crate::crypto;
 use crate::crypto::jwt::Token;
-use crate::model::{ConnectionId, ConnectionState, Instant, TenantId};
+use crate::model::{ConnectionId, ConnectionState, Instant, TenantId, Traffic};
 use crate::rate::TooMany;
 pub use crate::store::ApiPrincipal;
 use crate::store::{ConnectionCredential, CredentialKind, StoreError};
@@ -105,7 +105,9 @@ pub async fn connection(app: &Arc<App>, path: &str, token: Option<&str>) -> Resu
         by_bearer_token(app, path, token, now).await?
     };
     let Some(known) = known else { return Err(wrong(app, path, now).await) };
-    take_turn(app, &known.connection, now)?;
+    take_turn(app, &known.connection, now).inspect_err(|_| {
+        app.journal.observe(&known.tenant, &known.connection, now, Traffic { limited: 1, ..Traffic::default() });
+    })?;
     Ok(known)
 }
 
@@ -171,7 +173,10 @@ fn connection_id(path: &str) -> Option<ConnectionId> {
 async fn count_wrong(app: &App, path: &str, now: Instant) {
     let Some(connection) = connection_id(path) else { return };
     let counted = match app.store.find_connection(&connection).await {
-        Ok(Some((tenant, _))) => app.store.note_credential(&tenant, &connection, None, now).await,
+        Ok(Some((tenant, _))) => {
+            app.journal.observe(&tenant, &connection, now, Traffic { wrong: 1, ..Traffic::default() });
+            app.store.note_credential(&tenant, &connection, None, now).await
+        }
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Health, HealthEvidence, HealthRule, HealthSettings, HealthState, Instant, Standing, Traffic};
+use crate::model::{Health, HealthEvidence, HealthNews, HealthRule, HealthSettings, HealthState, Instant, Standing, Traffic};
 use rhythm::Rhythm;
 
 const SECOND: i64 = 1_000_000;
@@ -29,6 +29,15 @@ const SLOTS: usize = 12;
 const HOURS: usize = 24;
 /// The days whose requests are remembered: four weeks, the day before them, and today.
 const DAYS: usize = 30;
+
+/// A slot is over so long after its end, in microseconds: until then, hosts write what they have counted.
+pub const GRACE: i64 = 30 * SECOND;
+
+/// Whether nothing more is expected of a slot.
+#[must_use]
+pub fn is_over(slot: Instant, as_of: Instant) -> bool {
+    slot.0.saturating_add(SLOT).saturating_add(GRACE) <= as_of.0
+}
 
 /// The slot that an instant is in: when it began.
 #[must_use]
@@ -54,6 +63,8 @@ pub struct Memory {
     days: VecDeque<(i64, Traffic)>,
     found: BTreeMap<HealthRule, Found>,
     state: Option<(HealthState, i64)>,
+    /// Whether its state was told a second time.
+    escalated: bool,
     /// Until when harm is not asked about: somebody has looked.
     excused: Option<i64>,
 }
@@ -89,6 +100,46 @@ impl Memory {
             }
         }
         self.seen = Some(self.seen.map_or(at, |seen| seen.max(at)));
+    }
+
+    /// Takes in the slots that are over, and judges the connection with those that go on: they are told again, with more in them.
+    pub fn look(
+        &mut self,
+        (over, open): (&[(Instant, Traffic)], &[(Instant, Traffic)]),
+        standing: &Standing,
+        settings: &HealthSettings,
+        as_of: Instant,
+    ) -> (Health, Option<HealthNews>) {
+        for (slot, traffic) in over {
+            self.observe(*slot, *traffic, settings, !standing.staging);
+        }
+        let mut seen = self.clone();
+        for (slot, traffic) in open {
+            seen.observe(*slot, *traffic, settings, !standing.staging);
+        }
+        let before = self.state;
+        let health = seen.judge(standing, settings, as_of);
+        self.state = seen.state;
+        self.found = seen.found;
+        let news = self.news(before.map(|(state, _)| state), &health, settings, as_of);
+        (health, news)
+    }
+
+    /// What is to be told: each change once, and once more what lasts.
+    fn news(&mut self, before: Option<HealthState>, health: &Health, settings: &HealthSettings, as_of: Instant) -> Option<HealthNews> {
+        let (before, now) = (before.unwrap_or(HealthState::NeverSeen), health.state);
+        if before != now {
+            self.escalated = false;
+            return match now {
+                _ if now.is_bad() => Some(HealthNews::Alarm),
+                HealthState::Healthy if before == HealthState::NeverSeen => Some(HealthNews::FirstSeen),
+                HealthState::Healthy if before.is_bad() => Some(HealthNews::AllClear),
+                _ => None,
+            };
+        }
+        let patience = MINUTE.saturating_mul(settings.escalate_minutes.into());
+        let lasts = patience > 0 && as_of.0.saturating_sub(health.since.0) >= patience;
+        (now.is_bad() && lasts && !std::mem::replace(&mut self.escalated, true)).then_some(HealthNews::Escalated)
     }
 
     /// Judges the connection. What is found stays found until it has not been found for some time, so that a state does not flicker.

@@ -12,6 +12,7 @@
 mod condition;
 mod connection;
 mod failure;
+mod health;
 pub mod history;
 mod keys;
 mod migrations;
@@ -40,6 +41,7 @@ use rolecall_scim::sort::Sort;
 use serde::{Deserialize, Serialize};
 
 pub use connection::{Connections, CredentialKind, Dialect, LogEntry, StoredIssuer};
+pub use health::{Counted, HEALTH_PEOPLE_LIMIT, HealthCase, Healths, KeptHealth, SLOTS_AT_ONCE};
 pub use process::{DEPARTURE_EVENTS_LIMIT, DepartureDelivery, DepartureEvent, Departures, ERASED_AT_ONCE, Erasure, Processes};
 pub use review::{
     Candidate, EarlyClose, Filling, LINES_AT_ONCE_LIMIT, LineQuery, LineView, LinesDecided, LinesReassigned, NewReviewLine, OpeningPage,
@@ -682,7 +684,9 @@ pub trait Platform: Send + Sync {
 
 /// Everything that is asked for one tenant.
 #[async_trait]
-pub trait Store: Platform + Connections + Trials + Rulings + Reviews + Processes + records::PluginRecords + history::History {
+pub trait Store:
+    Platform + Connections + Healths + Trials + Rulings + Reviews + Processes + records::PluginRecords + history::History
+{
     /// Creates the tenant if it does not exist; `managed_by` of an existing one is left as it is.
     async fn ensure_tenant(&self, tenant: &TenantId, name: &str, managed_by: &str, at: Instant) -> Result<Tenant>;
     /// The tenant, or `None`.

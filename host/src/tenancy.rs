@@ -5,6 +5,7 @@ pub mod authoring;
 pub mod fresh;
 pub mod governance;
 pub mod handles;
+pub mod health;
 pub mod plugins;
 pub mod processes;
 pub mod reviews;

@@ -39,6 +39,7 @@ mod governed_traffic;
 #[path = "all/handles.rs"]
 mod handles;
 #[path = "all/history.rs"]
+mod health;
 mod history;
 #[path = "all/hostile.rs"]
 mod hostile;

@@ -1,6 +1,7 @@
 //! `rolecall connection`: an identity provider's provisioning path into a tenant, made, watched and ended.
 
 mod client;
+mod health;
 mod issuer;
 mod watch;
 
@@ -83,6 +84,7 @@ pub enum Connection {
     Client(client::Client),
     #[command(subcommand)]
     Issuer(issuer::Issuer),
+    Health(health::Health),
     /// Show what the client does that the standard does not ask for, and whether it was handled
     Dialects {
         #[command(flatten)]
@@ -171,6 +173,7 @@ impl Connection {
             Self::Delete { which, yes } => delete(which, yes, output).await?,
             Self::Client(client) => client.run(output).await?,
             Self::Issuer(issuer) => issuer.run(output).await?,
+            Self::Health(command) => health::run(command, output).await?,
             Self::Dialects { which } => watch::dialects(which, output).await?,
             Self::Log { which, after, limit } => watch::log(which, after, limit, output).await?,
             Self::List { at } => list(at, output).await?,

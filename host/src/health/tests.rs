@@ -460,6 +460,29 @@ fn busy(at: i64, dice: &mut Dice) -> Traffic {
     like_entra(at, dice).and(if at.rem_euclid(HOUR) < SLOT { writes(20, 0) } else { Traffic::default() })
 }
 
+#[test]
+fn news_is_told_once() {
+    let mut on = Watched::new();
+    let mut told = Vec::new();
+    for slot in 0..(12 * 8) {
+        let traffic = if (12..72).contains(&slot) { writes(0, 10) } else { writes(10, 0) };
+        let open = [(Instant(on.now), traffic)];
+        let over: Vec<_> = if slot > 0 {
+            vec![(Instant(on.now - SLOT), if (13..73).contains(&slot) { writes(0, 10) } else { writes(10, 0) })]
+        } else {
+            vec![]
+        };
+        on.now += SLOT;
+        let (_, news) = on.memory.look((&over, &open), &on.standing, &on.settings, Instant(on.now));
+        told.extend(news.map(|news| (slot, news)));
+    }
+    let words: Vec<HealthNews> = told.iter().map(|(_, news)| *news).collect();
+    let first =
+        [HealthNews::FirstSeen, HealthNews::Alarm, HealthNews::Alarm, HealthNews::Escalated, HealthNews::Alarm, HealthNews::AllClear];
+    // Degraded, then failing for more than four hours, then degraded again until the newest operations succeed.
+    assert_eq!(words, first, "{told:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

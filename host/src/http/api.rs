@@ -6,6 +6,7 @@ pub mod connections;
 pub mod credentials;
 pub mod governance;
 pub mod handles;
+pub mod health;
 pub mod history;
 pub mod journal;
 pub mod plugins;

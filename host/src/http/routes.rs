@@ -1,6 +1,7 @@
 //! The one route table: the router, the OpenAPI document, the documentation and the tests that walk every route are made
 //! from it. Who may call a route is taken from its handler's guard and can't be written down wrongly here.
 
+mod health;
 mod processes;
 
 use std::sync::Arc;
@@ -155,6 +156,7 @@ pub fn all() -> Vec<Route> {
         of_governance(),
         of_history(),
         of_reviews(),
+        health::all(),
         processes::all(),
     ]
     .into_iter()

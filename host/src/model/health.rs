@@ -87,6 +87,14 @@ pub struct Traffic {
     pub skewed: i64,
 }
 
+impl HealthState {
+    /// Whether somebody has to do something about it.
+    #[must_use]
+    pub fn is_bad(self) -> bool {
+        matches!(self, Self::Quarantined | Self::Failing | Self::Stalled | Self::Degraded)
+    }
+}
+
 impl Traffic {
     /// Both together.
     #[must_use]
@@ -171,6 +179,20 @@ pub struct Health {
     pub silent_until: Option<Instant>,
 }
 
+word_enum!(
+    /// What is told of a connection's health, once each.
+    HealthNews {
+        /// The first request came.
+        FirstSeen = "first_seen",
+        /// It is in another bad state than before.
+        Alarm = "alarm",
+        /// It is in the same bad state for long.
+        Escalated = "escalated",
+        /// Nothing is wrong any more.
+        AllClear = "all_clear",
+    }
+);
+
 /// By which measures a connection is judged; set for each connection, and left alone by most.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -209,6 +231,8 @@ pub struct HealthSettings {
     pub quarantine: bool,
     /// For how many minutes a rule must find nothing before what it found is over.
     pub recovery_minutes: u32,
+    /// After how many minutes of one bad state it is told again; 0 for never.
+    pub escalate_minutes: u32,
 }
 
 impl Default for HealthSettings {
@@ -231,6 +255,80 @@ impl Default for HealthSettings {
             harm_refused: 1_000,
             quarantine: true,
             recovery_minutes: 15,
+            escalate_minutes: 240,
         }
+    }
+}
+
+/// The longest time that a setting names, in minutes: a year.
+const MINUTES_LIMIT: u32 = 366 * 24 * 60;
+
+impl HealthSettings {
+    /// Whether they make sense.
+    ///
+    /// # Errors
+    /// The first field that does not, with what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        let percents = [
+            ("degraded_percent", self.degraded_percent),
+            ("failing_percent", self.failing_percent),
+            ("faults_percent", self.faults_percent),
+            ("throughput_percent", self.throughput_percent),
+            ("overload_percent", self.overload_percent),
+        ];
+        if let Some((field, _)) = percents.iter().find(|(_, percent)| !(1..=100).contains(percent)) {
+            return Err(format!("`{field}` must be from 1 to 100"));
+        }
+        if self.degraded_percent > self.failing_percent {
+            return Err("`degraded_percent` must not be above `failing_percent`".to_owned());
+        }
+        let counts = [
+            ("errors_at_least", self.errors_at_least),
+            ("wrong_credentials", self.wrong_credentials),
+            ("repeated_failures", self.repeated_failures),
+            ("pending_minutes", self.pending_minutes),
+            ("skewed", self.skewed),
+            ("harm_times", self.harm_times),
+            ("harm_refused", self.harm_refused),
+            ("silence_minutes", self.silence_minutes.unwrap_or(1)),
+        ];
+        if let Some((field, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return Err(format!("`{field}` must be at least 1; to ask a rule no more, name it in `without`"));
+        }
+        let minutes = [
+            ("silence_minutes", self.silence_minutes.unwrap_or(1)),
+            ("pending_minutes", self.pending_minutes),
+            ("recovery_minutes", self.recovery_minutes),
+            ("escalate_minutes", self.escalate_minutes),
+        ];
+        match minutes.iter().find(|(_, minutes)| *minutes > MINUTES_LIMIT) {
+            Some((field, _)) => Err(format!("`{field}` must be at most {MINUTES_LIMIT}, a year")),
+            None if self.credential_days > 366 => Err("`credential_days` must be at most 366".to_owned()),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused() {
+        let read = |json: &str| serde_json::from_str::<HealthSettings>(json).unwrap().check();
+        assert_eq!(HealthSettings::default().check(), Ok(()));
+        assert_eq!(read(r#"{"without": ["silence"], "silence_minutes": 30, "escalate_minutes": 0}"#), Ok(()));
+        for (json, field) in [
+            (r#"{"degraded_percent": 0}"#, "degraded_percent"),
+            (r#"{"degraded_percent": 60}"#, "degraded_percent"),
+            (r#"{"overload_percent": 101}"#, "overload_percent"),
+            (r#"{"skewed": 0}"#, "skewed"),
+            (r#"{"silence_minutes": 0}"#, "silence_minutes"),
+            (r#"{"recovery_minutes": 1000000}"#, "recovery_minutes"),
+            (r#"{"credential_days": 400}"#, "credential_days"),
+        ] {
+            assert!(read(json).is_err_and(|detail| detail.contains(field)), "{json}");
+        }
+        assert!(serde_json::from_str::<HealthSettings>(r#"{"silence": 1}"#).is_err());
     }
 }

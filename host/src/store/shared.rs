@@ -41,6 +41,10 @@ mod failures;
 mod groups;
 #[path = "shared/guard.rs"]
 mod guard;
+#[path = "shared/health.rs"]
+mod health;
+#[path = "shared/health_methods.rs"]
+mod health_methods;
 #[path = "shared/history.rs"]
 mod history;
 #[path = "shared/journal.rs"]

@@ -241,7 +241,7 @@ pub(super) async fn set_connection_state(
         .await?;
     let before = word(&before, ConnectionState::from_word)?;
     // What is staged goes live, or is deleted: a pause would let what is there already be in use.
-    if before == ConnectionState::Staging && state == ConnectionState::Paused {
+    if before == ConnectionState::Staging && state.parks() {
         return Err(StoreError::Conflict { what: "connection" });
     }
     let changed = sqlx::query("UPDATE connections SET state = $3 WHERE tenant = $1 AND connection = $2 AND state <> $3")
@@ -259,6 +259,7 @@ pub(super) async fn set_connection_state(
             if before == ConnectionState::Staging { "connection.live" } else { "connection.resumed" }
         }
         ConnectionState::Paused => "connection.paused",
+        ConnectionState::Quarantined => "connection.quarantined",
         ConnectionState::Staging => "connection.staged",
     };
     record(conn, scope, actor, at, kind, json!({"connection": connection, "name": name})).await
