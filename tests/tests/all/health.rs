@@ -48,8 +48,8 @@ on_both_databases! {
         server.settle().await;
         assert_eq!(found(&health(&acme, &entra).await), ("healthy".into(), vec![]));
         assert_eq!(told(&acme, &server).await, ["connection.first_seen", "connection.alarm", "connection.all_clear"]);
-        let metrics = server.api_client(None, false).await.at(server.url()).get("/metrics").await;
-        assert!(metrics.text().contains(r#"rolecall_connections{state="healthy"} 1"#), "{metrics:?}");
+        let metrics = server.operator.at(server.url()).get("/metrics").await;
+        assert!(metrics.text.contains(r#"rolecall_connections{state="healthy"} 1"#), "{metrics:?}");
         server.stop().await;
     }
 
