@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::app::App;
 use crate::history::HistoryError;
 use crate::journal::LOG_DAYS_LIMIT;
-use crate::model::{Actor, Cause, ConnectionId, Instant, ResourceId, TenantId};
+use crate::model::{Actor, Cause, ConnectionId, HealthState, Instant, ResourceId, TenantId};
 use crate::provisioning::{departed, people};
 use crate::store::{DeliveryResult, DueDelivery, DuePerson, OVERDUE_AT_ONCE, StoreError};
 use crate::watch::LINES_DAYS_LIMIT;
@@ -43,6 +43,8 @@ const LOOK_AFTER: Duration = Duration::from_secs(1);
 const REMINDERS_PER_ROUND: i64 = 200;
 /// How often numbered events are sealed: what is not sealed can be altered unseen, and each time makes a batch of a tenant in use.
 const SEAL_PAUSE: Duration = Duration::from_secs(5);
+/// How often connections are judged: what is found is told within so long.
+const HEALTH_PAUSE: Duration = Duration::from_secs(15);
 /// The pause after the database could not be reached.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -54,6 +56,7 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         ("the job that works at simulations", tokio::spawn(simulate_until(Arc::clone(&app), stop.clone()))),
         ("the job that looks after fresh revisions", tokio::spawn(look_after_revisions_until(Arc::clone(&app), stop.clone()))),
         ("the job that seals history", tokio::spawn(seal_until(Arc::clone(&app), stop.clone()))),
+        ("the job that looks after connections", tokio::spawn(look_after_connections_until(Arc::clone(&app), stop.clone()))),
         ("the job that works at access reviews", tokio::spawn(review_until(Arc::clone(&app), stop.clone()))),
     ];
     bind_handles(&app).await;
@@ -104,6 +107,7 @@ pub async fn run_until_idle(app: &Arc<App>) -> Result<(), StoreError> {
         {
             app.journal.flush(&*app.store).await?;
             look_after_revisions(app).await?;
+            look_after_connections(app).await?;
             while seal_history(app).await? {}
             return app.watch.flush(&*app.store, app.clock.now()).await;
         }
@@ -243,6 +247,34 @@ async fn review_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     }
 }
 
+/// Judges connections.
+async fn look_after_connections_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        if let Err(error) = look_after_connections(&app).await {
+            log_failure("looking after connections", &error);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(HEALTH_PAUSE) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+/// Judges all connections once, and counts them by state.
+///
+/// # Errors
+/// The store's.
+pub async fn look_after_connections(app: &App) -> Result<(), StoreError> {
+    let mut states: BTreeMap<HealthState, i64> = HealthState::ALL.iter().map(|state| (*state, 0)).collect();
+    for tenant in app.store.tenants().await? {
+        for state in tenancy::health::look_after(app, &tenant.id).await? {
+            *states.entry(state).or_default() += 1;
+        }
+    }
+    app.metrics.connections(&states);
+    Ok(())
+}
+
 /// Looks after what was activated a while ago, and after shadows, once more at the end.
 async fn look_after_revisions_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     loop {
@@ -333,6 +365,8 @@ pub async fn forget_log(app: &App) -> Result<(), StoreError> {
     for tenant in app.store.tenants().await? {
         while app.store.forget_log(&tenant.id, before, FORGOTTEN_AT_ONCE).await? == FORGOTTEN_AT_ONCE.unsigned_abs() {}
         trial::forget(app, &tenant.id, FORGOTTEN_AT_ONCE).await?;
+        let traffic_before = app.clock.now().plus_seconds(-tenancy::health::TRAFFIC_DAYS * 86_400);
+        while app.store.forget_traffic(&tenant.id, traffic_before, FORGOTTEN_AT_ONCE).await? == FORGOTTEN_AT_ONCE.unsigned_abs() {}
     }
     Ok(())
 }

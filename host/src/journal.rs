@@ -1,4 +1,4 @@
-//! What connections did, on its way to the database: counts of client quirks, and the provisioning log. Gathered in bounded
+//! What connections did, on its way to the database: counts of client quirks and of what came, and the provisioning log. Gathered in bounded
 //! memory and written in batches by a job, so that a write costs nothing for it.
 //!
 //! It is a view for people. What must not be lost of a change is its event, which is written with the change itself and has the
@@ -7,17 +7,18 @@
 pub mod example;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rolecall_scim::Quirk;
 
-use crate::model::{ConnectionId, Instant, TenantId};
-use crate::store::{Dialect, LogEntry, Result, Store};
+use crate::health::slot_of;
+use crate::model::{ConnectionId, Instant, TenantId, Traffic};
+use crate::store::{Counted, Dialect, LogEntry, Result, Store};
 
 /// The most entries that wait to be written; past it the oldest go, and the log says how many.
 const WAITING_ENTRIES_LIMIT: usize = 20_000;
-/// The most counts that wait to be written, one for each connection and quirk; past it new ones are not counted.
+/// The most counts that wait to be written, one for each connection and quirk, or connection and slot; past it new ones are not counted.
 const WAITING_COUNTS_LIMIT: usize = 20_000;
 /// The most entries that are written in one transaction for one tenant.
 const BATCH_LIMIT: usize = 1_000;
@@ -35,6 +36,7 @@ pub const LOG_DAYS_LIMIT: i64 = 30;
 pub struct Trail {
     quirks: Mutex<Vec<Quirk>>,
     logged: AtomicU64,
+    skewed: AtomicBool,
 }
 
 impl Trail {
@@ -57,6 +59,18 @@ impl Trail {
     /// Says that the request, or one more of its operations, has its entry in the log.
     pub fn add_logged(&self) {
         self.logged.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Says that the request's clock is off, or that it writes back what was read before a later change.
+    pub fn is_skewed(&self) {
+        self.skewed.store(true, Ordering::Release);
+    }
+
+    /// What the request is in the counts, beside its operations.
+    #[must_use]
+    pub fn traffic(&self, lists: bool, writes: bool) -> Traffic {
+        let skewed = self.skewed.load(Ordering::Acquire);
+        Traffic { requests: 1, lists: lists.into(), writes: writes.into(), skewed: skewed.into(), ..Traffic::default() }
     }
 
     /// How many entries the request has in the log.
@@ -82,6 +96,7 @@ struct Waiting {
     entries: VecDeque<(TenantId, ConnectionId, LogEntry)>,
     turned_away: BTreeMap<Door, i64>,
     counts: BTreeMap<(TenantId, ConnectionId, Quirk), Count>,
+    traffic: BTreeMap<(TenantId, ConnectionId, Instant), Traffic>,
     lost: u64,
 }
 
@@ -90,6 +105,7 @@ struct Waiting {
 struct Part {
     dialects: Vec<(ConnectionId, Dialect)>,
     entries: Vec<(ConnectionId, LogEntry)>,
+    counted: Vec<Counted>,
 }
 
 /// What waits to be written.
@@ -99,10 +115,30 @@ pub struct Journal {
     writing: tokio::sync::Mutex<()>,
 }
 
+impl Waiting {
+    fn observe(&mut self, tenant: &TenantId, connection: &ConnectionId, at: Instant, traffic: Traffic) {
+        let key = (tenant.clone(), connection.clone(), slot_of(at));
+        if let Some(counted) = self.traffic.get_mut(&key) {
+            *counted = counted.and(traffic);
+        } else if self.traffic.len() < WAITING_COUNTS_LIMIT {
+            self.traffic.insert(key, traffic);
+        }
+    }
+}
+
 impl Journal {
-    /// Puts an entry into the log.
+    /// Counts what came of a connection, for its health.
+    pub fn observe(&self, tenant: &TenantId, connection: &ConnectionId, at: Instant, traffic: Traffic) {
+        self.waiting().observe(tenant, connection, at, traffic);
+    }
+
+    /// Puts an entry into the log, and counts its operations.
     pub fn log(&self, tenant: &TenantId, connection: &ConnectionId, entry: LogEntry) {
+        let LogEntry { applied, no_op, refused, .. } = entry;
+        // What is our fault is no refusal.
+        let (refused, failed) = if entry.status >= 500 { (0, refused) } else { (refused, 0) };
         let mut waiting = self.waiting();
+        waiting.observe(tenant, connection, entry.at, Traffic { applied, no_op, refused, failed, ..Traffic::default() });
         if waiting.entries.len() >= WAITING_ENTRIES_LIMIT {
             waiting.entries.pop_front();
             waiting.lost += 1;
@@ -114,6 +150,8 @@ impl Journal {
     /// second of them is one entry, however many there are.
     pub fn turn_away(&self, tenant: &TenantId, connection: &ConnectionId, status: u16, at: Instant) {
         let mut waiting = self.waiting();
+        let (wrong, limited) = (i64::from(status == 401), i64::from(status == 429));
+        waiting.observe(tenant, connection, at, Traffic { wrong, limited, ..Traffic::default() });
         let door = (tenant.clone(), connection.clone(), status, at.0.div_euclid(SECOND));
         if let Some(count) = waiting.turned_away.get_mut(&door) {
             *count += 1;
@@ -179,7 +217,7 @@ impl Journal {
         for (tenant, part) in parts {
             // Once the database is away, the rest waits for the next time.
             let written = match failed {
-                None => store.record(&tenant, &part.dialects, &part.entries, LOG_ENTRIES_LIMIT).await,
+                None => store.record(&tenant, &part.dialects, &part.entries, &part.counted, LOG_ENTRIES_LIMIT).await,
                 Some(_) => Ok(()),
             };
             match (written, &failed) {
@@ -209,6 +247,9 @@ impl Journal {
         for ((tenant, connection, status, second), count) in std::mem::take(&mut waiting.turned_away) {
             parts.entry(tenant).or_default().entries.push((connection, of_door(status, second, count)));
         }
+        for ((tenant, connection, slot), traffic) in std::mem::take(&mut waiting.traffic) {
+            parts.entry(tenant).or_default().counted.push(Counted { connection, slot, traffic });
+        }
         let taken = waiting.entries.len().min(BATCH_LIMIT);
         for (tenant, connection, entry) in waiting.entries.drain(..taken) {
             parts.entry(tenant).or_default().entries.push((connection, entry));
@@ -224,6 +265,9 @@ impl Journal {
             } else {
                 waiting.lost += 1;
             }
+        }
+        for Counted { connection, slot, traffic } in part.counted {
+            waiting.observe(tenant, &connection, slot, traffic);
         }
         for (connection, dialect) in part.dialects {
             let Some(quirk) = Quirk::from_word(&dialect.quirk) else { continue };
@@ -275,6 +319,8 @@ mod tests {
         let part = parts.remove(&tenant).unwrap();
         let found: Vec<_> = part.entries.iter().map(|(_, entry)| (entry.status, entry.at.0, entry.refused)).collect();
         assert_eq!(found, [(401, 0, 1_000), (401, 1_000_000, 1_000), (401, 2_000_000, 500), (429, 0, 1)]);
+        let counted: Vec<_> = part.counted.iter().map(|of| (of.slot.0, of.traffic.wrong, of.traffic.limited)).collect();
+        assert_eq!(counted, [(0, 2_500, 1)]);
         assert!(journal.take_batch().0.is_empty());
     }
 

@@ -11,6 +11,7 @@ pub mod crypto;
 pub mod delivery;
 pub mod diagnostic;
 pub mod evaluation;
+pub mod health;
 pub mod history;
 pub mod http;
 pub mod issuer;

@@ -15,7 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::model::{TenantId, Usage};
+use crate::model::{HealthState, TenantId, Usage};
 
 /// The most tenants that get series of their own; those seen later share the label `other`, so that a scrape stays small.
 pub const TENANT_LABEL_LIMIT: usize = 1_000;
@@ -95,6 +95,11 @@ struct HookLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Word {
     word: &'static str,
 }
@@ -140,6 +145,7 @@ pub struct Metrics {
     call_seconds: ByHook,
     call_fuel: ByHook,
     sandbox: SandboxGauges,
+    connections: Family<StateLabel, Gauge>,
     plugin_faults: Family<TenantCode, Counter>,
     revisions_returned: Family<TenantCode, Counter>,
     plugin_dropped: Family<TenantWhat, Counter>,
@@ -205,6 +211,8 @@ impl Default for Metrics {
         let (plugin_calls, plugin_fuel, plugin_seconds, plugin_memory) =
             (Family::default(), Family::default(), Family::default(), Family::default());
         let (plugin_faults, revisions_returned) = (Family::default(), Family::default());
+        let connections = Family::default();
+        process.register("connections", "Connections by their health, as judged last", Family::clone(&connections));
         process.register("http_requests", "Requests by route, method and class of status", requests.clone());
         process.register("http_request_duration_seconds", "Time from a request's head to its answer", durations.clone());
         process.register("deliveries", "Attempts to deliver an event to a target, by result", deliveries.clone());
@@ -250,6 +258,7 @@ impl Default for Metrics {
             call_seconds,
             call_fuel,
             sandbox,
+            connections,
             plugin_faults,
             revisions_returned,
             plugin_dropped,
@@ -261,6 +270,13 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// How many connections are in each state.
+    pub fn connections(&self, states: &BTreeMap<HealthState, i64>) {
+        for (state, count) in states {
+            self.connections.get_or_create(&StateLabel { state: state.word() }).set(*count);
+        }
+    }
+
     /// Counts a request: `route` is the matched path of the route table, never the path as sent.
     pub fn request(&self, route: &str, method: &str, status: u16, seconds: f64) {
         let (method, status) = (method_word(method), status_class(status));

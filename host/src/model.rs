@@ -191,6 +191,8 @@ pub use review::{
     Evidence, OnSilence, Review, ReviewCounts, ReviewDecision, ReviewLine, ReviewOutcome, ReviewPlan, ReviewScope, ReviewSettings,
     ReviewState, ReviewerSource, Reviewers,
 };
+mod health;
+pub use health::{Health, HealthEvidence, HealthNews, HealthRule, HealthSettings, HealthState, Standing, Traffic};
 mod processes;
 pub use processes::ProcessSettings;
 mod steps;
@@ -212,10 +214,20 @@ word_enum!(
         Active = "active",
         /// Writes are stored and removals of access take effect; nothing new is granted until resumed.
         Paused = "paused",
+        /// It does harm, and is kept as if it were paused until somebody has looked or the harm is over.
+        Quarantined = "quarantined",
         /// Before the first sync is let in: people and groups are stored, mapped and decided, and nothing has effect.
         Staging = "staging",
     }
 );
+
+impl ConnectionState {
+    /// Whether what is new waits: writes are stored, and what takes access away takes effect.
+    #[must_use]
+    pub fn parks(self) -> bool {
+        matches!(self, Self::Paused | Self::Quarantined)
+    }
+}
 
 word_enum!(
     /// What an account is at present. Only `Active` accounts hold effective roles.

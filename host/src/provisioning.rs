@@ -282,6 +282,17 @@ fn resource_event(kind: &'static str, id: &ResourceId, report: Report<'_>) -> Ne
     NewEvent { kind, account: None, data, personal: None, leaver: false }
 }
 
+/// How far a client's clock may be ahead, in seconds.
+const CLOCK_SKEW_SECONDS: i64 = 300;
+
+/// Whether what is written back says that it was read before a later change, or has a time that is still to come. It is written all the
+/// same: the client's word counts. But a client that plays back old data shows in its connection's health.
+fn is_skewed(body: &Value, modified: Instant, now: Instant) -> bool {
+    let read = body["meta"]["lastModified"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok()).map(Instant::from);
+    // Clients cut the fraction off.
+    read.is_some_and(|read| read.plus_seconds(1) < modified || read > now.plus_seconds(CLOCK_SKEW_SECONDS))
+}
+
 /// Fails with 412 when the client's condition names another version.
 fn check_version(if_match: Option<i64>, resource: &StoredResource) -> Result<(), ScimError> {
     match if_match {

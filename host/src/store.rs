@@ -12,6 +12,7 @@
 mod condition;
 mod connection;
 mod failure;
+mod health;
 pub mod history;
 mod import;
 mod keys;
@@ -43,6 +44,7 @@ use rolecall_scim::sort::Sort;
 use serde::{Deserialize, Serialize};
 
 pub use connection::{Connections, CredentialKind, Dialect, LogEntry, StoredIssuer};
+pub use health::{Counted, HEALTH_PEOPLE_LIMIT, HealthCase, Healths, KeptHealth, SLOTS_AT_ONCE};
 pub use import::{
     AdoptionCandidate, AdoptionChoice, AdoptionPlan, AdoptionWord, DIFFERENCE_PAGE_LIMIT, DifferenceMark, IMPORT_ROWS_LIMIT, ImportProblem,
     Imported, ImportedAccount, Imports, Likeness, NewImport, Staged, Unadopted,
@@ -698,7 +700,18 @@ pub trait Platform: Send + Sync {
 /// Everything that is asked for one tenant.
 #[async_trait]
 pub trait Store:
-    Platform + Connections + Trials + Rulings + Reviews + Processes + Steps + Imports + Spreading + records::PluginRecords + history::History
+    Platform
+    + Connections
+    + Healths
+    + Trials
+    + Rulings
+    + Reviews
+    + Processes
+    + Steps
+    + Imports
+    + Spreading
+    + records::PluginRecords
+    + history::History
 {
     /// Creates the tenant if it does not exist; `managed_by` of an existing one is left as it is.
     async fn ensure_tenant(&self, tenant: &TenantId, name: &str, managed_by: &str, at: Instant) -> Result<Tenant>;

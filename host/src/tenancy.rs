@@ -6,6 +6,7 @@ pub mod first_sync;
 pub mod fresh;
 pub mod governance;
 pub mod handles;
+pub mod health;
 pub mod imports;
 mod moved;
 mod person;

@@ -41,6 +41,7 @@ mod governed_traffic;
 #[path = "all/handles.rs"]
 mod handles;
 #[path = "all/history.rs"]
+mod health;
 mod history;
 #[path = "all/hostile.rs"]
 mod hostile;

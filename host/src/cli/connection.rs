@@ -2,6 +2,7 @@
 
 mod client;
 mod first_sync;
+mod health;
 mod issuer;
 mod watch;
 
@@ -92,6 +93,7 @@ pub enum Connection {
     Client(client::Client),
     #[command(subcommand)]
     Issuer(issuer::Issuer),
+    Health(health::Health),
     /// Show what the client does that the standard does not ask for, and whether it was handled
     Dialects {
         #[command(flatten)]
@@ -182,6 +184,7 @@ impl Connection {
             Self::Delete { which, yes } => delete(which, yes, output).await?,
             Self::Client(client) => client.run(output).await?,
             Self::Issuer(issuer) => issuer.run(output).await?,
+            Self::Health(command) => health::run(command, output).await?,
             Self::Dialects { which } => watch::dialects(which, output).await?,
             Self::Log { which, after, limit } => watch::log(which, after, limit, output).await?,
             Self::List { at } => list(at, output).await?,

@@ -7,6 +7,7 @@ pub mod credentials;
 pub mod first_sync;
 pub mod governance;
 pub mod handles;
+pub mod health;
 pub mod history;
 pub mod journal;
 pub mod plugins;

@@ -2,6 +2,7 @@
 //! from it. Who may call a route is taken from its handler's guard and can't be written down wrongly here.
 
 mod first_sync;
+mod health;
 mod processes;
 
 use std::sync::Arc;
@@ -156,6 +157,7 @@ pub fn all() -> Vec<Route> {
         of_governance(),
         of_history(),
         of_reviews(),
+        health::all(),
         processes::all(),
         first_sync::all(),
     ]

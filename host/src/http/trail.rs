@@ -48,6 +48,12 @@ impl Whose {
         app.journal.count((tenant, connection), &trail.take(), status < 400, now, shown);
         let writes = matches!(asked.method, Method::PUT | Method::PATCH | Method::DELETE)
             || (asked.method == Method::POST && !endpoint.ends_with(".search"));
+        let lists = !writes && (endpoint.ends_with(".search") || kind_of(endpoint).is_some());
+        let mut traffic = trail.traffic(lists, writes);
+        if !writes && status >= 500 {
+            traffic.failed = 1;
+        }
+        app.journal.observe(tenant, connection, now, traffic);
         if !writes || trail.logged() > 0 {
             return;
         }

@@ -283,6 +283,10 @@ impl<'a> Settling<'a> {
                 self.stage(evaluation, Waiting::Staging);
                 (Note::STAGING, "the connection is in staging: nothing has effect before it goes live")
             }
+            ConnectionState::Quarantined => {
+                self.drop_all("quarantined");
+                ("quarantined", "the connection does harm: nothing new comes into use before somebody has looked, or the harm is over")
+            }
             ConnectionState::Paused | ConnectionState::Active => {
                 self.drop_all("paused");
                 ("paused", "the connection is paused: nothing new comes into use before it is resumed")
@@ -466,7 +470,7 @@ impl<'a> Settling<'a> {
                 return if dormant { self.wake(before, reasons.to_vec()) } else { self.keep(before, reasons) };
             }
             // What waits goes on waiting while the connection is paused.
-            _ if self.rules.connection == ConnectionState::Paused => return,
+            _ if self.rules.connection.parks() => return,
             _ => {}
         }
         let mut asked = by_exception || self.is_from_first_sync();

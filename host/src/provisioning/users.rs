@@ -10,7 +10,7 @@ use rolecall_scim::{Quirk, ResourceKind, ScimError};
 use serde_json::Value;
 
 use super::people::{self, Case, Decided, Terms};
-use super::{Applied, Caller, Failure, Report, check_version, new_resource_id, resource_event};
+use super::{Applied, Caller, Failure, Report, check_version, is_skewed, new_resource_id, resource_event};
 use crate::app::App;
 use crate::crypto;
 use crate::evaluation::{self, Evaluation, Outcome};
@@ -109,6 +109,11 @@ pub(super) async fn update(
     let schemas = tenancy::schemas(&active);
     let person = read_person(app, caller, id).await?;
     check_version(if_match, &person.resource)?;
+    if let Update::Replace(body) = &update
+        && is_skewed(body, person.resource.modified, app.clock.now())
+    {
+        caller.trail.is_skewed();
+    }
     let next = update.next(&schemas, &person.resource.document, &caller.trail)?;
     caller.trail.see(&next.quirks);
     if next.document == person.resource.document {

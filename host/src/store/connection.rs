@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use rolecall_scim::ResourceKind;
 use serde::Serialize;
 
-use super::{ConnectionCredential, Result};
+use super::{ConnectionCredential, Counted, Result};
 use crate::model::{Actor, ConnectionId, ConnectionState, Instant, Issuer, ResourceId, TenantId};
 
 /// What a stored secret of a connection is good for.
@@ -122,13 +122,14 @@ pub trait Connections: Send + Sync {
     /// Keeps keys that were fetched for these settings, if they still are the connection's.
     async fn keep_keys(&self, tenant: &TenantId, connection: &ConnectionId, issuer: &Issuer, keys: &str, at: Instant) -> Result<()>;
 
-    /// Adds to the counts of quirks and puts entries into the provisioning log, each with the connection that it is of; of
+    /// Adds to the counts of quirks and of what came, and puts entries into the provisioning log, each with the connection that it is of; of
     /// connections that are gone nothing is kept. The oldest entries beyond `keep` of each connection go.
     async fn record(
         &self,
         tenant: &TenantId,
         dialects: &[(ConnectionId, Dialect)],
         entries: &[(ConnectionId, LogEntry)],
+        counted: &[Counted],
         keep: i64,
     ) -> Result<()>;
     /// The counts of quirks, by word.

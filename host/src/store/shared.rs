@@ -45,16 +45,20 @@ mod failures;
 mod groups;
 #[path = "shared/guard.rs"]
 mod guard;
+#[path = "shared/health.rs"]
+mod health;
+#[path = "shared/health_methods.rs"]
+mod health_methods;
 #[path = "shared/history.rs"]
 mod history;
 #[path = "shared/holds.rs"]
 mod holds;
-#[path = "shared/invitations.rs"]
-mod invitations;
 #[path = "shared/import_methods.rs"]
 mod import_methods;
 #[path = "shared/imports.rs"]
 mod imports;
+#[path = "shared/invitations.rs"]
+mod invitations;
 #[path = "shared/journal.rs"]
 mod journal;
 #[path = "shared/lines.rs"]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use rolecall::model::{Instant, Issuer, ResourceId};
-use rolecall::store::{CredentialKind, Dialect, LogEntry, StoreError};
+use rolecall::model::{ConnectionState, Health, HealthSettings, HealthState, Instant, Issuer, NewEvent, ResourceId, Traffic};
+use rolecall::store::{Counted, CredentialKind, Dialect, KeptHealth, LogEntry, StoreError};
 use rolecall_scim::ResourceKind;
 
 use crate::fixture::{Fixture, START, actor, token};
@@ -16,6 +16,9 @@ store_contract_suite!(
     quirks_add_up,
     the_log_keeps_the_newest_and_forgets_with_age,
     what_a_connection_did_goes_with_it_and_is_its_tenants,
+    what_came_adds_up_until_it_is_taken_in,
+    a_judgement_is_kept_once_and_may_quarantine,
+    what_the_rules_look_at_is_counted,
 );
 
 pub(crate) fn issuer(audience: &str) -> Issuer {
@@ -123,7 +126,7 @@ async fn quirks_add_up(fixture: Fixture) {
     let later = START.plus_seconds(1);
     for batch in [vec![dialect("a", 2, 1, START), dialect("b", 1, 1, START)], vec![dialect("a", 3, 3, later)]] {
         let batch: Vec<_> = batch.into_iter().map(|dialect| (connection.clone(), dialect)).collect();
-        store.record(tenant, &batch, &[], 10).await.unwrap();
+        store.record(tenant, &batch, &[], &[], 10).await.unwrap();
     }
     assert_eq!(store.dialects(tenant, connection).await.unwrap(), [dialect("a", 5, 4, later), dialect("b", 1, 1, START)]);
 }
@@ -132,9 +135,9 @@ async fn the_log_keeps_the_newest_and_forgets_with_age(fixture: Fixture) {
     let (store, tenant, connection) = (&fixture.store, &fixture.tenant, &fixture.connection);
     fixture.new_connection(tenant, "conn-2").await.unwrap();
     let of = |ids: &[&str], at: Instant| ids.iter().map(|id| (connection.clone(), entry(id, at))).collect::<Vec<_>>();
-    store.record(tenant, &[], &[("conn-2".into(), entry("other", START))], 3).await.unwrap();
-    store.record(tenant, &[], &of(&["1", "2"], START), 3).await.unwrap();
-    store.record(tenant, &[], &of(&["3", "4", "5"], START.plus_seconds(60)), 3).await.unwrap();
+    store.record(tenant, &[], &[("conn-2".into(), entry("other", START))], &[], 3).await.unwrap();
+    store.record(tenant, &[], &of(&["1", "2"], START), &[], 3).await.unwrap();
+    store.record(tenant, &[], &of(&["3", "4", "5"], START.plus_seconds(60)), &[], 3).await.unwrap();
     let read = async |after: Option<i64>, limit: i64| store.log(tenant, connection, after, limit).await.unwrap();
     let ids = |entries: &[(i64, LogEntry)]| entries.iter().map(|(_, entry)| entry.request_id.clone()).collect::<Vec<_>>();
     let all = read(None, 10).await;
@@ -156,8 +159,8 @@ async fn what_a_connection_did_goes_with_it_and_is_its_tenants(fixture: Fixture)
     let entries = [(connection.clone(), entry("1", START)), ("conn-gone".into(), entry("2", START))];
     let dialects = [(connection.clone(), dialect("a", 1, 1, START)), ("conn-gone".into(), dialect("a", 1, 1, START))];
     store.put_issuer(tenant, connection, &issuer("a"), None, &actor(), START).await.unwrap();
-    store.record(tenant, &dialects, &entries, 10).await.unwrap();
-    store.record(&other, &dialects, &entries, 10).await.unwrap();
+    store.record(tenant, &dialects, &entries, &[], 10).await.unwrap();
+    store.record(&other, &dialects, &entries, &[], 10).await.unwrap();
     assert_eq!(
         (store.log(tenant, connection, None, 10).await.unwrap().len(), store.dialects(tenant, connection).await.unwrap().len()),
         (1, 1)
@@ -174,4 +177,66 @@ async fn what_a_connection_did_goes_with_it_and_is_its_tenants(fixture: Fixture)
     assert!(store.log(tenant, connection, None, 10).await.unwrap().is_empty());
     assert!(store.dialects(tenant, connection).await.unwrap().is_empty());
     assert_eq!(store.find_issuer(connection).await.unwrap(), None);
+}
+
+pub(crate) fn counted(connection: &str, slot: Instant, requests: i64) -> Counted {
+    Counted { connection: connection.into(), slot, traffic: Traffic { requests, wrong: 1, ..Traffic::default() } }
+}
+
+pub(crate) fn kept(connection: &str, version: i64, state: HealthState, taken_in: Instant) -> KeptHealth {
+    let health = Health { state, since: START, evidence: Vec::new(), last_seen: None, rhythm: None, silent_until: None };
+    let event = NewEvent { kind: "connection.alarm", account: None, data: serde_json::json!({}), personal: None, leaver: false };
+    let becomes = (state == HealthState::Quarantined).then_some(ConnectionState::Quarantined);
+    KeptHealth { connection: connection.into(), memory: "learned".into(), health, taken_in, version, event: Some(event), becomes }
+}
+
+async fn what_came_adds_up_until_it_is_taken_in(fixture: Fixture) {
+    let (store, tenant, connection) = (&fixture.store, &fixture.tenant, &fixture.connection);
+    let (first, second) = (START, START.plus_seconds(300));
+    let name = connection.as_str();
+    for batch in [vec![counted(name, first, 2), counted(name, second, 5), counted("conn-gone", first, 1)], vec![counted(name, first, 3)]] {
+        store.record(tenant, &[], &[], &batch, 10).await.unwrap();
+    }
+    let came = |requests, wrong| Traffic { requests, wrong, ..Traffic::default() };
+    let case = store.health_cases(tenant, Some(connection), second).await.unwrap().remove(0);
+    assert_eq!(case.counted, [(first, came(5, 2)), (second, came(5, 1))]);
+    store.keep_health(tenant, &[kept(name, 0, HealthState::Healthy, first)], &actor(), second).await.unwrap();
+    let case = store.health_cases(tenant, None, second).await.unwrap().remove(0);
+    assert_eq!((case.counted.as_slice(), case.memory.as_deref(), case.version), ([(second, came(5, 1))].as_slice(), Some("learned"), 1));
+    assert_eq!(store.traffic(tenant, connection, START, 10).await.unwrap().len(), 2);
+    assert_eq!(store.forget_traffic(tenant, second, 10).await.unwrap(), 1);
+    assert_eq!(store.traffic(tenant, connection, START, 10).await.unwrap(), [(second, came(5, 1))]);
+    store.delete_connection(tenant, connection, &actor(), START).await.unwrap();
+    assert!(store.health_cases(tenant, None, second).await.unwrap().is_empty());
+}
+
+async fn a_judgement_is_kept_once_and_may_quarantine(fixture: Fixture) {
+    let (store, tenant, connection) = (&fixture.store, &fixture.tenant, &fixture.connection);
+    let harm = [kept(connection.as_str(), 0, HealthState::Quarantined, START)];
+    assert_eq!(store.keep_health(tenant, &harm, &actor(), START).await.unwrap(), [connection.clone()]);
+    // Another host has judged at the same moment: it is told once.
+    assert!(store.keep_health(tenant, &harm, &actor(), START).await.unwrap().is_empty());
+    assert!(store.keep_health(tenant, &[kept("conn-gone", 0, HealthState::Healthy, START)], &actor(), START).await.unwrap().is_empty());
+    assert_eq!(store.connections(tenant).await.unwrap()[0].state, ConnectionState::Quarantined);
+    let settings = HealthSettings { silence_minutes: Some(7), ..HealthSettings::default() };
+    store.put_health_settings(tenant, connection, Some(&settings), &actor(), START).await.unwrap();
+    let case = store.health_cases(tenant, None, START).await.unwrap().remove(0);
+    assert_eq!((case.settings, case.version, case.health.map(|health| health.state)), (Some(settings), 2, Some(HealthState::Quarantined)));
+    let unknown = store.put_health_settings(tenant, &"conn-gone".into(), None, &actor(), START).await;
+    assert!(matches!(unknown, Err(StoreError::Missing("connection"))), "{unknown:?}");
+}
+
+async fn what_the_rules_look_at_is_counted(fixture: Fixture) {
+    let (store, tenant, connection) = (&fixture.store, &fixture.tenant, &fixture.connection);
+    let refused = |request: &str, at: Instant| (connection.clone(), entry(request, at));
+    let entries = [refused("1", START), refused("2", START), refused("3", START.plus_seconds(-90_000))];
+    store.record(tenant, &[], &entries, &[], 10).await.unwrap();
+    let case = store.health_cases(tenant, None, START).await.unwrap().remove(0);
+    assert_eq!(case.standing.repeated, Some(("group g".to_owned(), 2)));
+    assert_eq!((case.standing.credentials, case.standing.credentials_end), (1, None));
+    let ends = token("short", START);
+    let overlap = START.plus_seconds(60);
+    store.rotate_token(tenant, connection, CredentialKind::Bearer, &ends, overlap, &actor()).await.unwrap();
+    let standing = store.health_cases(tenant, None, overlap).await.unwrap().remove(0).standing;
+    assert_eq!((standing.credentials, standing.pending, standing.holds, standing.plugin_faults), (1, 0, 0, 0));
 }

@@ -61,7 +61,10 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
         let (at, actor) = (START, crate::fixture::actor());
         fixture.store.put_issuer(&tenant, &connection, &issuer("a"), None, &actor, at).await.unwrap();
         let (dialects, entries) = ([(connection.clone(), dialect("a", 1, 1, at))], [(connection.clone(), entry("r", at))]);
-        fixture.store.record(&tenant, &dialects, &entries, 10).await.unwrap();
+        let counted = crate::connection::counted(connection.as_str(), at, 1);
+        let kept = crate::connection::kept(connection.as_str(), 0, rolecall::model::HealthState::Healthy, at);
+        fixture.store.keep_health(&tenant, &[kept], &actor, at).await.unwrap();
+        fixture.store.record(&tenant, &dialects, &entries, &[counted], 10).await.unwrap();
         let asked = Asked {
             plugin: "p".into(),
             digest: "d".into(),

@@ -46,6 +46,7 @@ const ROOMS: &[&str] = &[
     "clock",
     "config",
     "rate",
+    "health",
     "model",
 ];
 

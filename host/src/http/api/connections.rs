@@ -170,7 +170,8 @@ pub async fn guard(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// POST …/connections/{connection}/resume: what was kept back by a pause takes effect.
+/// POST …/connections/{connection}/resume: what was kept back, by a pause or in quarantine, takes effect. Whoever resumes a connection has
+/// looked at what it did.
 ///
 /// # Errors
 /// 404; 409 for a connection in staging.
@@ -180,7 +181,7 @@ pub async fn resume(
     At((_, connection)): At<(String, ConnectionId)>,
     _: ApiBody<Nothing>,
 ) -> Result<StatusCode> {
-    tenancy::set_connection_state(&app, &who.tenant.id, &connection, ConnectionState::Active, &who.actor).await?;
+    tenancy::health::excuse(&app, &who.tenant.id, &connection, &who.actor).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

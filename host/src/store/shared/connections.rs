@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{Backend, Conn, credentials, give_up, has_nul, is_lost, journal};
 use crate::model::{Actor, ConnectionId, Instant, Issuer, TenantId};
-use crate::store::{ConnectionCredential, Connections, Dialect, LogEntry, Result};
+use crate::store::{ConnectionCredential, Connections, Counted, Dialect, LogEntry, Result};
 
 #[async_trait]
 impl Connections for Backend {
@@ -73,11 +73,12 @@ impl Connections for Backend {
         tenant: &TenantId,
         dialects: &[(ConnectionId, Dialect)],
         entries: &[(ConnectionId, LogEntry)],
+        counted: &[Counted],
         keep: i64,
     ) -> Result<()> {
-        let (scope, dialects, entries) = (self.scope(tenant), dialects.to_vec(), entries.to_vec());
+        let (scope, dialects, entries, counted) = (self.scope(tenant), dialects.to_vec(), entries.to_vec(), counted.to_vec());
         self.write(tenant, move |conn: &mut Conn| {
-            Box::pin(async move { journal::record(conn, &scope.tenant, &dialects, &entries, keep).await })
+            Box::pin(async move { journal::record(conn, &scope.tenant, &dialects, &entries, &counted, keep).await })
         })
         .await
     }

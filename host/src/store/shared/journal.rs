@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use sqlx::{QueryBuilder, Row as _};
 
 use super::rows::{kind_of, kind_word};
-use super::{Conn, Db, lock_log, text_list};
+use super::{Conn, Db, health, lock_log, text_list};
 use crate::model::{ConnectionId, Instant, ResourceId, TenantId};
-use crate::store::{Dialect, LogEntry, Result, StoreError};
+use crate::store::{Counted, Dialect, LogEntry, Result, StoreError};
 
 /// Rows of one INSERT: far below both databases' limits on parameters.
 const INSERT_BATCH: usize = 500;
@@ -29,11 +29,13 @@ pub(super) async fn record(
     tenant: &TenantId,
     dialects: &[(ConnectionId, Dialect)],
     entries: &[(ConnectionId, LogEntry)],
+    counted: &[Counted],
     keep: i64,
 ) -> Result<()> {
     // Batches of several hosts are committed one after the other: whoever reads on from a position misses none.
     lock_log(conn, tenant).await?;
-    let named = dialects.iter().map(|(id, _)| id).chain(entries.iter().map(|(id, _)| id)).map(ConnectionId::as_str);
+    let named = dialects.iter().map(|(id, _)| id).chain(entries.iter().map(|(id, _)| id)).chain(counted.iter().map(|of| &of.connection));
+    let named = named.map(ConnectionId::as_str);
     let named: BTreeSet<&str> = named.collect();
     let known: Vec<String> =
         sqlx::query_scalar(concat!("SELECT connection FROM connections WHERE tenant = $1 AND ", any_of!("connection", "$2")))
@@ -45,6 +47,8 @@ pub(super) async fn record(
     for (connection, dialect) in dialects.iter().filter(|(id, _)| known.contains(id.as_str())) {
         add_dialect(conn, tenant, connection, dialect).await?;
     }
+    let counted: Vec<&Counted> = counted.iter().filter(|of| known.contains(of.connection.as_str())).collect();
+    health::add_traffic(conn, tenant, &counted).await?;
     let entries: Vec<_> = entries.iter().filter(|(id, _)| known.contains(id.as_str())).collect();
     for chunk in entries.chunks(INSERT_BATCH) {
         insert(conn, tenant, chunk).await?;

@@ -67,7 +67,12 @@ pub(super) const TABLES: &[(&str, End)] = &[
     ("invitations", End::Stays("the account's id and a keyed hash, which nobody can turn into the token")),
     ("events", End::Stays("personal values are sealed under the person's key, which is destroyed")),
     ("delivery_lanes", End::Stays("goes with the delivery, and has the account's id alone")),
-    ("deliveries", End::Stays("has the account's id; the event is read when it is sent, and what a target alone is told is sealed under the person's key")),
+    (
+        "deliveries",
+        End::Stays(
+            "has the account's id; the event is read when it is sent, and what a target alone is told is sealed under the person's key",
+        ),
+    ),
     ("standings", End::Stays("the history without personal values: the account's id, roles, reasons")),
     ("guard_people", End::Stays("the account's id, for the guard's window")),
     (

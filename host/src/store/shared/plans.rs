@@ -8,8 +8,9 @@ use super::super::scratch::{PLAN, SETTLE, is_scan, open};
 use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
 use super::{
-    Conn, Db, adoption, credentials, departed, departures, groups, guard, history, holds, imports, invitations, journal, outbox, people,
-    review_keeping, review_opening, reviews, revisions, rulings, sealed, spreading, steps, tenancy, text_list, trial_people, trials, work,
+    Conn, Db, adoption, credentials, departed, departures, groups, guard, health, history, holds, imports, invitations, journal, outbox,
+    people, review_keeping, review_opening, reviews, revisions, rulings, sealed, spreading, steps, tenancy, text_list, trial_people,
+    trials, work,
 };
 use crate::model::{HoldState, Instant, ReviewDecision, RulingKind, RulingState, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
@@ -49,6 +50,11 @@ const SEED: &[&str] = &[
     "INSERT INTO connection_issuers (tenant, connection, settings) SELECT tenant, connection, '{}' FROM connections",
     "INSERT INTO provisioning_log (tenant, connection, at, request_id, method, status, applied, no_op, refused)
      SELECT tenant, connection, created, id, 'PATCH', 200, 1, 0, 0 FROM resources",
+    "UPDATE provisioning_log SET refused = 1, resource = request_id WHERE at % 50 = 0",
+    "UPDATE accounts SET note = '{\"code\":\"plugin_fault\",\"message\":\"x\"}' WHERE state = 'held'",
+    "INSERT INTO connection_traffic (tenant, connection, slot, requests, lists, writes, applied, no_op, refused, failed, limited, wrong, skewed)
+     SELECT tenant, connection, created, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM resources WHERE kind = 'user'",
+    "INSERT INTO connection_health (tenant, connection, taken_in, version) SELECT tenant, connection, 1900, 1 FROM connections",
     "INSERT INTO revisions (tenant, hash, created) SELECT tenant, 'r', 0 FROM tenants",
     "INSERT INTO revisions (tenant, hash, created)
      SELECT tenant, 'r' || id, created FROM resources WHERE kind = 'group'",
@@ -140,6 +146,12 @@ const CASES: &[Case] = &[
     (credentials::BY_ID, As::Tenant, &[Text("t3"), Text("t3c"), Text("token7")], &[]),
     (journal::NEWEST, As::Tenant, &[Text("t3"), Text("t3c"), Number(10)], &["provisioning_log_connection"]),
     (journal::AFTER, As::Tenant, &[Text("t3"), Text("t3c"), Number(10), Number(1_900)], &["provisioning_log_connection"]),
+    (health::NOT_TAKEN_IN, As::Tenant, &[Text("t3"), Text("t3c"), Number(10)], &[]),
+    (health::FAULTY, As::Tenant, &[Text("t3"), Number(10_000)], &["accounts_faulty"]),
+    (health::OVERDUE, As::Tenant, &[Text("t3"), Number(100), Number(10_000)], &["evaluations_due"]),
+    (health::REFUSED, As::Tenant, &[Text("t3"), Number(1_000), Number(5_000)], &["provisioning_log_refused"]),
+    (health::TRAFFIC, As::Tenant, &[Text("t3"), Text("t3c"), Number(1_000), Number(288)], &[]),
+    (health::PEOPLE, As::Tenant, &[Text("t3"), List(&["t3c"]), Number(10_000)], &[]),
     (tenancy::API_TOKEN, As::Platform, &[Text("hash7")], &["api_tokens_hash"]),
     (groups::MEMBERS, As::Tenant, &[Text("t3"), Text("t3c"), Text("g500"), Text(""), Number(10)], &[]),
     (groups::GROUPS_OF, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7", "u8"])], &["members_member"]),

@@ -259,6 +259,7 @@ pub(super) async fn set_connection_state(
             "connection.resumed"
         }
         ConnectionState::Paused => "connection.paused",
+        ConnectionState::Quarantined => "connection.quarantined",
         ConnectionState::Staging => "connection.staged",
     };
     record(conn, scope, actor, at, kind, json!({"connection": connection, "name": name})).await

@@ -1,0 +1,155 @@
+//! Looking after connections: judges them, puts what does harm into quarantine and lets it out again, and tells what has changed.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::TenancyError;
+use crate::app::App;
+use crate::health::{Memory, is_over};
+use crate::model::{
+    Actor, ConnectionId, ConnectionState, Health, HealthNews, HealthSettings, HealthState, Instant, NewEvent, TenantId, Traffic,
+};
+use crate::store::{HealthCase, KeptHealth, StoreError};
+
+/// For how many hours harm is not asked about after somebody has looked.
+pub const EXCUSED_HOURS: u32 = 24;
+/// For how many days what was counted is kept: the weeks that a day is compared with.
+pub const TRAFFIC_DAYS: i64 = 35;
+/// Slots that are shown of a connection: a day.
+pub const SLOTS_SHOWN: i64 = 288;
+
+/// A connection's health for people.
+#[derive(Clone, Debug)]
+pub struct HealthView {
+    /// The judgement, made now.
+    pub health: Health,
+    /// The measures.
+    pub settings: HealthSettings,
+    /// What came within the last day.
+    pub traffic: Vec<(Instant, Traffic)>,
+}
+
+/// Judges the connections of a tenant and keeps what has changed. Returns the state of each.
+///
+/// # Errors
+/// The store's.
+pub async fn look_after(app: &App, tenant: &TenantId) -> Result<Vec<HealthState>, StoreError> {
+    let now = app.clock.now();
+    let cases = app.store.health_cases(tenant, None, now).await?;
+    let judged: Vec<(HealthState, Option<KeptHealth>)> = cases.into_iter().map(|case| judge(case, now)).collect();
+    let (states, kept): (Vec<HealthState>, Vec<Option<KeptHealth>>) = judged.into_iter().unzip();
+    let kept: Vec<KeptHealth> = kept.into_iter().flatten().collect();
+    if kept.is_empty() {
+        return Ok(states);
+    }
+    let actor = Actor { kind: "worker".into(), id: "health".into() };
+    let done = app.store.keep_health(tenant, &kept, &actor, now).await?;
+    for one in kept.iter().filter(|one| one.event.is_some() && done.contains(&one.connection)) {
+        let rules: Vec<&str> = one.health.evidence.iter().map(|evidence| evidence.rule.word()).collect();
+        tracing::info!(%tenant, connection = %one.connection, state = %one.health.state, ?rules, "the health of a connection has changed");
+    }
+    if kept.iter().any(|one| one.becomes.is_some()) {
+        app.wake.notify_one();
+    }
+    app.numbered.notify_one();
+    Ok(states)
+}
+
+/// The judgement of a connection, and what is to be kept of it where anything is.
+fn judge(case: HealthCase, now: Instant) -> (HealthState, Option<KeptHealth>) {
+    let settings = case.settings.clone().unwrap_or_default();
+    let before = memory(&case);
+    let mut memory = before.clone();
+    let (over, open): (Vec<_>, Vec<_>) = case.counted.iter().copied().partition(|(slot, _)| is_over(*slot, now));
+    let (health, news) = memory.look((&over, &open), &case.standing, &settings, now);
+    let becomes = match (health.state, case.state) {
+        (HealthState::Quarantined, ConnectionState::Active) => Some(ConnectionState::Quarantined),
+        (HealthState::Quarantined, _) => None,
+        (_, ConnectionState::Quarantined) => Some(ConnectionState::Active),
+        _ => None,
+    };
+    let state = health.state;
+    let taken_in = over.last().map_or(case.taken_in, |(slot, _)| *slot);
+    if memory == before && case.health.as_ref() == Some(&health) && becomes.is_none() && taken_in == case.taken_in {
+        return (state, None);
+    }
+    let event = news.map(|news| told(&case, news, &health));
+    let memory = json!(memory).to_string();
+    let kept = KeptHealth { connection: case.connection, memory, health, taken_in, version: case.version, event, becomes };
+    (state, Some(kept))
+}
+
+/// What was learned; nothing where it can't be read any more: it is learned again.
+fn memory(case: &HealthCase) -> Memory {
+    case.memory.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+fn told(case: &HealthCase, news: HealthNews, health: &Health) -> NewEvent {
+    let kind = match news {
+        HealthNews::FirstSeen => "connection.first_seen",
+        HealthNews::Alarm => "connection.alarm",
+        HealthNews::Escalated => "connection.alarm_escalated",
+        HealthNews::AllClear => "connection.all_clear",
+    };
+    let before = case.health.as_ref().map(|health| health.state);
+    let data = json!({
+        "connection": case.connection,
+        "name": case.name,
+        "state": health.state,
+        "before": before,
+        "since": health.since,
+        "evidence": health.evidence,
+    });
+    NewEvent { kind, account: None, data, personal: None, leaver: false }
+}
+
+/// A connection's health now, with what it is made of.
+///
+/// # Errors
+/// `Store(Missing)` for an unknown connection; the store's.
+pub async fn view(app: &App, tenant: &TenantId, connection: &ConnectionId) -> Result<HealthView, TenancyError> {
+    app.journal.flush(&*app.store).await?;
+    let now = app.clock.now();
+    let case = one(app, tenant, connection, now).await?;
+    let settings = case.settings.clone().unwrap_or_default();
+    let (over, open): (Vec<_>, Vec<_>) = case.counted.iter().copied().partition(|(slot, _)| is_over(*slot, now));
+    let (health, _) = memory(&case).look((&over, &open), &case.standing, &settings, now);
+    let traffic = app.store.traffic(tenant, connection, now.plus_seconds(-86_400), SLOTS_SHOWN).await?;
+    Ok(HealthView { health, settings, traffic })
+}
+
+/// Somebody has looked at a connection that does harm: it takes part again, and harm is not asked about for [`EXCUSED_HOURS`].
+///
+/// # Errors
+/// `Store(Missing)`; `Store(Conflict)` when it is judged anew at this moment, again and again.
+pub async fn excuse(app: &Arc<App>, tenant: &TenantId, connection: &ConnectionId, actor: &Actor) -> Result<(), TenancyError> {
+    const ATTEMPTS: usize = 5;
+    for _ in 0..ATTEMPTS {
+        let now = app.clock.now();
+        let case = one(app, tenant, connection, now).await?;
+        let settings = case.settings.clone().unwrap_or_default();
+        let mut memory = memory(&case);
+        memory.excuse(EXCUSED_HOURS, now);
+        let health = memory.clone().judge(&case.standing, &settings, now);
+        let kept = KeptHealth {
+            connection: connection.clone(),
+            memory: json!(memory).to_string(),
+            health,
+            taken_in: case.taken_in,
+            version: case.version,
+            event: None,
+            becomes: Some(ConnectionState::Active),
+        };
+        if !app.store.keep_health(tenant, &[kept], actor, now).await?.is_empty() {
+            app.wake.notify_one();
+            return Ok(());
+        }
+    }
+    Err(StoreError::Conflict { what: "connection" }.into())
+}
+
+async fn one(app: &App, tenant: &TenantId, connection: &ConnectionId, now: Instant) -> Result<HealthCase, StoreError> {
+    let cases = app.store.health_cases(tenant, Some(connection), now).await?;
+    cases.into_iter().next().ok_or(StoreError::Missing("connection"))
+}
