@@ -52,7 +52,7 @@ fn passages_with(
 }
 
 fn passages(account: &Account, fresh: bool, grants: &[Grant], evaluation: &Evaluation) -> Vec<Passage> {
-    let standing = Standing { account, fresh, grants, rulings: &[], attempts: 0 };
+    let standing = Standing { account, fresh, grants, rulings: &[], former: Former::default(), attempts: 0 };
     passages_with(&processes(), standing, evaluation, ConnectionState::Active, false).effect.passages
 }
 
@@ -103,7 +103,7 @@ fn nobody_joins_by_staying_or_by_a_first_sync() {
     assert!(matches!(&coming[..], [Passage::Joins { .. }]), "{coming:?}");
     for connection in [ConnectionState::Staging, ConnectionState::Paused] {
         let fresh = unknown();
-        let standing = Standing { account: &fresh, fresh: true, grants: &[], rulings: &[], attempts: 0 };
+        let standing = Standing { account: &fresh, fresh: true, grants: &[], rulings: &[], former: Former::default(), attempts: 0 };
         assert_eq!(passages_with(&processes(), standing, &mapped(&[]), connection, false).effect.passages, [], "{connection}");
     }
     assert_eq!(passages(&unknown(), true, &[], &Evaluation::inactive()), []);
@@ -114,7 +114,7 @@ fn nobody_joins_by_staying_or_by_a_first_sync() {
 fn who_gains_and_loses_moves_once_whatever_the_guard_keeps_back() {
     let grants = [standing_grant("writer", "eng")];
     let active = account(AccountState::Active);
-    let standing = || Standing { account: &active, fresh: false, grants: &grants, rulings: &[], attempts: 0 };
+    let standing = || Standing { account: &active, fresh: false, grants: &grants, rulings: &[], former: Former::default(), attempts: 0 };
     let move_on = mapped(&[("seller", "eng")]);
     let settled = passages_with(&processes(), standing(), &move_on, ConnectionState::Active, false);
     let [Passage::Moves(process)] = &settled.effect.passages[..] else { panic!("{:?}", settled.effect.passages) };
@@ -149,7 +149,7 @@ fn a_leaver_leaves_once_and_whoever_is_away_stays() {
 
     let absence = [Ruling { ends: Some(NOW.plus_seconds(DAY)), ..ruling(RulingKind::Absence, None, RulingState::Yes, None) }];
     let active = account(AccountState::Active);
-    let standing = Standing { account: &active, fresh: false, grants: &grants, rulings: &absence, attempts: 0 };
+    let standing = Standing { account: &active, fresh: false, grants: &grants, rulings: &absence, former: Former::default(), attempts: 0 };
     let away = passages_with(&processes(), standing, &mapped(&[("writer", "eng")]), ConnectionState::Active, false);
     assert_eq!((away.effect.account.as_ref().unwrap().state, away.effect.passages.len()), (AccountState::Suspended, 0));
     let absent = Account { note: away.effect.account.unwrap().note, ..account(AccountState::Suspended) };
@@ -163,7 +163,7 @@ fn steps_before_an_end_begin_with_the_first_of_them() {
     settings.leaver.steps.push(step("notice", "-7 days", StepCondition::default()));
     let active = account(AccountState::Active);
     let settle = |ends: Option<i64>| {
-        let standing = Standing { account: &active, fresh: false, grants: &[], rulings: &[], attempts: 0 };
+        let standing = Standing { account: &active, fresh: false, grants: &[], rulings: &[], former: Former::default(), attempts: 0 };
         passages_with(&settings, standing, &dated(mapped(&[]), None, ends), ConnectionState::Active, false).effect
     };
     let far = settle(Some(20 * DAY));
@@ -184,7 +184,7 @@ fn who_is_meant_is_invited_when_in_use_and_never_before() {
     let tagged = Evaluation::outcome(Outcome::Account(Box::new(shape)));
     let fresh = unknown();
     let invited = |account: &Account, fresh, evaluation: &Evaluation, connection| {
-        let standing = Standing { account, fresh, grants: &[], rulings: &[], attempts: 0 };
+        let standing = Standing { account, fresh, grants: &[], rulings: &[], former: Former::default(), attempts: 0 };
         let passages = passages_with(&settings, standing, evaluation, connection, false).effect.passages;
         passages.into_iter().find_map(|passage| match passage {
             Passage::Invited { expires, again, personal } => Some((expires, again, personal)),

@@ -6,7 +6,7 @@ use serde_json::json;
 use sqlx::{QueryBuilder, Row as _};
 
 use super::rows::{Row, json as json_of, word};
-use super::{Conn, Db, Scope, rulings, tenancy, text_list};
+use super::{Conn, Db, Scope, holds, tenancy, text_list};
 use crate::model::{
     Actor, ConnectionId, ConnectionState, GuardScope, HealthSettings, HoldState, Instant, NewEvent, Standing, TenantId, Traffic,
 };
@@ -45,7 +45,7 @@ pub(super) const FAULTY: &str = "SELECT connection, code, count(*) FROM
      GROUP BY connection, code";
 /// As many people of some connections as matter.
 pub(super) const PEOPLE: &str = concat!(
-    "SELECT c.connection, (SELECT count(*) FROM (SELECT 1 FROM links l WHERE l.tenant = c.tenant AND l.connection = c.connection LIMIT $3) AS some)
+    "SELECT c.connection, (SELECT count(*) FROM (SELECT 1 FROM links l WHERE l.tenant = c.tenant AND l.connection = c.connection LIMIT $3) AS counted)
      FROM connections c WHERE c.tenant = $1 AND ",
     any_of!("c.connection", "$2")
 );
@@ -204,7 +204,7 @@ async fn people(conn: &mut Conn, tenant: &TenantId, now: Instant, cases: &mut Ca
 
 /// Holds of whole connections: those of roles and revisions are of several.
 async fn held(conn: &mut Conn, tenant: &TenantId, cases: &mut Cases) -> Result<()> {
-    let open = rulings::holds(conn, tenant, Some(HoldState::Open), None, HOLDS_LIMIT).await?;
+    let open = holds::holds(conn, tenant, Some(HoldState::Open), None, HOLDS_LIMIT).await?;
     for hold in open.into_iter().filter(|hold| hold.scope == GuardScope::Connection && hold.people > 0) {
         let Some(case) = cases.get_mut(&hold.of) else { continue };
         case.standing.holds += 1;

@@ -7,7 +7,7 @@ use sqlx::Row as _;
 
 use super::rows::{self, Row};
 use super::{Conn, groups, rulings, text_list};
-use crate::model::{Account, AccountId, AccountState, ConnectionId, Grant, ResourceId, RoleId, TenantId};
+use crate::model::{AccountId, AccountState, ConnectionId, Grant, ResourceId, RoleId, TenantId};
 use crate::store::{AccountView, Coverage, Departed, ImportedAccount, Person, Result};
 
 /// People with all that evaluation reads, in the order of their ids.
