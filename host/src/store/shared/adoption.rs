@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rolecall_scim::filter::fold;
 use serde_json::json;
 use sqlx::{QueryBuilder, Row as _};
 
@@ -85,6 +86,15 @@ pub(super) const WANTED: &str = concat!(
 pub(super) const WITH_ID: &str = concat!(
     "SELECT external_id, id FROM resources WHERE tenant = $1 AND connection = $2 AND kind = 'user' AND ",
     any_of!("external_id", "$3")
+);
+/// Who of a connection has login names there.
+pub(super) const WITH_NAME: &str =
+    concat!("SELECT user_name, id FROM resources WHERE tenant = $1 AND connection = $2 AND kind = 'user' AND ", any_of!("user_name", "$3"));
+/// Who of a connection has, or had, login names here.
+pub(super) const MAPPED: &str = concat!(
+    "SELECT a.user_name_folded, l.resource FROM accounts a JOIN links l ON l.tenant = a.tenant AND l.account = a.account
+     WHERE a.tenant = $1 AND l.connection = $2 AND ",
+    any_of!("a.user_name_folded", "$3")
 );
 /// Who of a connection has addresses.
 pub(super) const WITH_EMAIL: &str =
@@ -183,7 +193,11 @@ async fn beside_imports(conn: &mut Conn, tenant: &TenantId, connection: &Connect
                 by(&mut candidate.by);
             }
         };
-        see(person.name_key.as_ref().and_then(|name| by_name.get(name)), |by| by.name = true);
+        // Whoever is gone waits for no name: theirs is looked for as it is written, from either side.
+        let written = |import: &Import| import.user_name.as_deref().map(fold) == of.user_name.as_deref().map(fold);
+        let named = person.name_key.as_ref().and_then(|name| by_name.get(name));
+        let named = named.filter(|imports| of.state != AccountState::Suspended || imports.iter().all(written));
+        see(named, |by| by.name = true);
         see(person.external_id.as_ref().and_then(|id| by_id.get(id)), |by| by.external_id = true);
         for email in &person.emails {
             see(by_email.get(email), |by| by.email = true);
@@ -323,17 +337,22 @@ pub(super) async fn unadopted(
     let wanted = wanted(conn, tenant, connection, &names).await?;
     let with_id = people_by(conn, (tenant, connection), WITH_ID, &ids).await?;
     let with_email = people_by(conn, (tenant, connection), WITH_EMAIL, &values).await?;
+    let written: Vec<String> = imports.iter().map(|import| fold(import.user_name.as_deref().unwrap_or_default())).collect();
+    let folded: BTreeSet<&str> = written.iter().map(String::as_str).collect();
+    let with_name = people_by(conn, (tenant, connection), WITH_NAME, &folded).await?;
+    let mapped = people_by(conn, (tenant, connection), MAPPED, &folded).await?;
     let mut their_emails = BTreeMap::<&str, Vec<&str>>::new();
     for (account, value) in &addresses {
         their_emails.entry(account).or_default().push(value);
     }
     let grants = people::grants_of(conn, tenant, &accounts).await?;
-    let of = |import: &Import| {
+    let of = |(import, written): (&Import, &String)| {
+        let as_written = [&with_name, &mapped].into_iter().filter_map(|people| people.get(written)).flatten();
         let by_name = wanted.get(&import.name_key).into_iter().flatten().map(|(user, _)| user);
         let by_id = import.external_id.as_ref().and_then(|id| with_id.get(id)).into_iter().flatten();
         let emails = their_emails.get(import.account.as_str()).into_iter().flatten();
         let alike: BTreeSet<&ResourceId> =
-            by_name.chain(by_id).chain(emails.filter_map(|value| with_email.get(*value)).flatten()).collect();
+            by_name.chain(as_written).chain(by_id).chain(emails.filter_map(|value| with_email.get(*value)).flatten()).collect();
         Unadopted {
             account: import.account.clone(),
             user_name: import.user_name.clone(),
@@ -342,17 +361,15 @@ pub(super) async fn unadopted(
             alike: alike.into_iter().cloned().collect(),
         }
     };
-    Ok(imports.iter().map(of).collect())
+    Ok(imports.iter().zip(&written).map(of).collect())
 }
 
 /// What a difference depends on. Each count grows and never shrinks but that of people, which grows with each that is not deleted.
-pub(super) const MARK: &str =
-    "SELECT t.active_revision, COALESCE((SELECT v.version FROM import_versions v WHERE v.tenant = $1), 0) AS imports,
+pub(super) const MARK: &str = "SELECT t.active_revision, COALESCE((SELECT v.version FROM import_versions v WHERE v.tenant = $1), 0) AS imports,
             (SELECT count(*) FROM deleted_resources d WHERE d.tenant = $1 AND d.connection = $2 AND d.kind = 'user') AS deleted,
-            e.people, e.versions
-     FROM tenants t, (SELECT count(*) AS people, CAST(COALESCE(sum(input_version), 0) AS BIGINT) AS versions FROM evaluations
-                      WHERE tenant = $1 AND connection = $2) AS e
-     WHERE t.tenant = $1";
+            (SELECT count(*) FROM evaluations e WHERE e.tenant = $1 AND e.connection = $2) AS people,
+            (SELECT CAST(COALESCE(sum(e.input_version), 0) AS BIGINT) FROM evaluations e WHERE e.tenant = $1 AND e.connection = $2) AS versions
+     FROM tenants t WHERE t.tenant = $1";
 
 /// [`MARK`].
 pub(super) async fn mark_of(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId) -> Result<DifferenceMark> {

@@ -195,6 +195,8 @@ const CASES: &[Case] = &[
     (adoption::LEFT, As::Tenant, &[Text("t3"), Text("au7"), Number(200)], &["imports"]),
     (adoption::WANTED, As::Tenant, &[Text("t3"), Text("t3c"), List(&["wantedname100"])], &["accounts_wanted_key", "links_account"]),
     (adoption::WITH_ID, As::Tenant, &[Text("t3"), Text("t3c"), List(&["x7", "x8"])], &["resources_external_id"]),
+    (adoption::WITH_NAME, As::Tenant, &[Text("t3"), Text("t3c"), List(&["name7", "name8"])], &["resources_user_name"]),
+    (adoption::MAPPED, As::Tenant, &[Text("t3"), Text("t3c"), List(&["name7", "name8"])], &["accounts_user_name", "links_account"]),
     (adoption::WITH_EMAIL, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7@example.com"])], &["emails"]),
     (adoption::MARK, As::Tenant, &[Text("t3"), Text("t3c")], &[]),
     (rulings::OF_ACCOUNTS, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["rulings_account"]),
