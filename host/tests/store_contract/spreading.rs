@@ -7,7 +7,11 @@ use crate::fixture::{Fixture, START, account, claim_all, grant, outcome};
 
 store_contract_suite!(who_is_left_as_they_are_is_stamped_and_the_others_are_due, a_page_is_taken_once_and_under_the_active_revision,);
 
-/// Everybody of the page is left as they are.
+fn settled(people: &[Reached]) -> impl Iterator<Item = &Reached> {
+    people.iter().filter(|reached| reached.settled.is_some())
+}
+
+/// Of the page everybody is left as they are who may be.
 fn everybody(fan_out: &str, from: &str, people: &[Reached]) -> Spread {
     Spread {
         fan_out: fan_out.into(),
@@ -15,7 +19,7 @@ fn everybody(fan_out: &str, from: &str, people: &[Reached]) -> Spread {
         to: None,
         from: from.into(),
         revision: "r2".into(),
-        untouched: people.iter().map(|reached| (reached.place.clone(), reached.input_version)).collect(),
+        untouched: settled(people).map(|reached| (reached.place.clone(), reached.input_version)).collect(),
         people: people.iter().map(|reached| reached.place.clone()).collect(),
         as_of: START,
         at: START,
@@ -51,9 +55,8 @@ async fn who_is_left_as_they_are_is_stamped_and_the_others_are_due(fixture: Fixt
     fixture.activate("r2").await;
     assert_eq!(fixture.store.spreading().await.unwrap().as_ref(), Some(&fixture.tenant));
     let page = fixture.store.next_page(&fixture.tenant, START, 10).await.unwrap().unwrap();
-    let settled: Vec<&str> =
-        page.people.iter().filter(|reached| reached.settled.is_some()).map(|reached| reached.user().as_str()).collect();
-    assert_eq!((page.people.len(), settled), (6, vec!["user-ana", "user-bob"]));
+    let users_of: Vec<&str> = settled(&page.people).map(|reached| reached.user().as_str()).collect();
+    assert_eq!((page.people.len(), users_of), (6, vec!["user-ana", "user-bob"]));
     let (revision, profile) = page.people[0].settled.clone().unwrap();
     assert_eq!((revision, profile), (RevisionHash::from("r1"), account("ana").profile));
     assert_eq!(fixture.store.count_pending(&fixture.tenant).await.unwrap(), 6);
