@@ -67,7 +67,9 @@ impl<'a> Settling<'a> {
     pub(super) fn finish(mut self, next: Option<Instant>) -> (Effect, Concerns) {
         self.end.sort();
         self.end.dedup();
-        let Self { account, put, drop, rule, end, events, concerns, .. } = self;
+        let Self { account, put, mut drop, rule, end, events, concerns, .. } = self;
+        // Somebody who comes back may be given again what was left: what is put stands in its place.
+        drop.retain(|role| !put.iter().any(|grant| grant.role == *role));
         (Effect { account, put_grants: put, drop_grants: drop, rule, end_rulings: end, events, next_evaluation_at: next }, concerns)
     }
 
