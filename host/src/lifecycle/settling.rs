@@ -75,7 +75,9 @@ impl<'a> Settling<'a> {
         self.end.sort();
         self.end.dedup();
         let passages = self.passages(&mut next);
-        let Self { account, put, drop, rule, end, events, concerns, .. } = self;
+        let Self { account, put, mut drop, rule, end, events, concerns, .. } = self;
+        // Somebody who comes back may be given again what was left: what is put stands in its place.
+        drop.retain(|role| !put.iter().any(|grant| grant.role == *role));
         let (put_grants, drop_grants, end_rulings, next_evaluation_at) = (put, drop, end, next);
         (Effect { account, put_grants, drop_grants, rule, end_rulings, passages, events, next_evaluation_at }, concerns)
     }

@@ -1,10 +1,10 @@
 //! The guard and what people say of what it holds: counted with the commit, answered in bounded steps, read with the person.
 
 use rolecall::model::{
-    AccountId, Cause, Concerned, GuardDirection, GuardScope, GuardSettings, HoldState, Instant, NewRuling, ResourceId, Ruling, RulingKind,
-    RulingState,
+    AccountId, AccountState, Cause, Concerned, Grant, GrantState, GuardDirection, GuardScope, GuardSettings, HoldState, Instant, NewRuling,
+    ResourceId, Ruling, RulingKind, RulingState,
 };
-use rolecall::store::{Answer, Answered, Change, Effect, Guarded, PersonOutcome, RulingQuery, StoreError};
+use rolecall::store::{Answer, Answered, Change, Departed, Effect, Guarded, PersonOutcome, ResourceWrite, RulingQuery, StoreError};
 
 use crate::fixture::{Fixture, START, Through, actor, grant, outcome};
 
@@ -15,6 +15,7 @@ store_contract_suite!(
     an_unguarded_connection_is_not_counted,
     an_answer_marks_its_people_and_closes_the_hold,
     a_hold_that_is_resolved_is_closed_once,
+    a_deleted_person_is_settled_by_what_was_said,
     exceptions_are_made_once_and_ended,
     changes_at_once_do_not_pass_together,
 );
@@ -214,6 +215,63 @@ async fn a_hold_that_is_resolved_is_closed_once(fixture: Fixture) {
     assert_eq!((closed.state, closed.closed, closed.people), (HoldState::Closed, Some(START), 0));
     assert!(fixture.store.resolved_holds(10).await.unwrap().is_empty());
     assert_eq!(fixture.event_kinds().await.iter().filter(|kind| *kind == "hold.closed").count(), 1);
+}
+
+async fn a_deleted_person_is_settled_by_what_was_said(fixture: Fixture) {
+    let (here, store, tenant) = (fixture.here(), &fixture.store, &fixture.tenant);
+    let ana = here.create_user("ana").await;
+    let person = here.person(&ana).await;
+    let mut deletion = here.deletion(&person);
+    let dormant = Grant { state: GrantState::Dormant, ..grant("dev") };
+    deletion.persons[0].effect.put_grants = vec![dormant];
+    deletion.persons[0].effect.rule = vec![NewRuling::open(None, RulingKind::Restored)];
+    here.commit(deletion).await.unwrap();
+    let open = store.rulings(tenant, &RulingQuery { limit: 10, ..RulingQuery::default() }).await.unwrap().remove(0);
+    assert!(store.due_departed(START, 10).await.unwrap().is_empty(), "nobody has said anything");
+    let ends = START.plus_seconds(3_600);
+    let yes = Answer { ends: Some(ends), ..said(true) };
+    store.answer_rulings(tenant, &Answered::One(open.id.clone()), &yes).await.unwrap();
+    assert_eq!(store.due_departed(START, 10).await.unwrap(), [tenant.clone()]);
+    let departed = store.departed(tenant, START, 10).await.unwrap().remove(0);
+    assert_eq!(
+        (departed.account.id.as_str(), departed.account.state, departed.holder.as_ref()),
+        ("account-ana", AccountState::Removed, None)
+    );
+    assert_eq!((departed.grants[0].state, departed.rulings[0].state), (GrantState::Dormant, RulingState::Yes));
+    let effect = Effect {
+        account: Some(crate::fixture::account("ana")),
+        put_grants: vec![grant("dev")],
+        next_evaluation_at: Some(ends),
+        ..Effect::default()
+    };
+    // Something else was said since it was read: what comes of that is decided again.
+    let stale = Departed { rulings: Vec::new(), ..departed.clone() };
+    assert_eq!(store.settle_departed(tenant, &[(stale, effect.clone())], &actor(), START).await.unwrap(), 0);
+    let later = START.plus_seconds(1);
+    assert_eq!(store.settle_departed(tenant, &[(departed.clone(), effect.clone())], &actor(), later).await.unwrap(), 1);
+    assert_eq!(store.settle_departed(tenant, &[(departed, effect)], &actor(), later).await.unwrap(), 0, "once");
+    let view = store.account(tenant, "ana").await.unwrap().unwrap();
+    assert_eq!((view.account.state, view.account.holds_name, view.source), (AccountState::Active, true, None));
+    assert!(store.due_departed(later, 10).await.unwrap().is_empty() && !store.due_departed(ends, 10).await.unwrap().is_empty());
+    // An exception is settled like an answer.
+    let forbid = Ruling { role: Some("dev".into()), ..Ruling::said("e".into(), "account-ana".into(), RulingKind::Forbid, later, actor()) };
+    store.make_exception(tenant, &forbid).await.unwrap();
+    assert_eq!(store.departed(tenant, later, 10).await.unwrap()[0].rulings.len(), 2);
+    // Whoever comes back has what is left of them read with the account; and once they are here, nobody settles them.
+    let left = store.revivable(tenant, &here.connection, "ext-ana").await.unwrap().unwrap();
+    assert_eq!((left.grants.len(), left.rulings.len(), left.account.modified), (1, 2, later));
+    let mut back = here.creation("ana");
+    let document = crate::fixture::document(serde_json::json!({"userName": "back", "externalId": "ext-ana"}));
+    let returning = |modified| ResourceWrite::CreateUser { id: "user-back".into(), document: document.clone(), revives: Some(modified) };
+    back.persons[0].user = "user-back".into();
+    back.persons[0].effect.end_rulings = vec![open.id];
+    back.write = Some(returning(START));
+    let raced = here.commit(back.clone()).await;
+    assert!(matches!(raced, Err(StoreError::Conflict { what: "account" })), "{raced:?}");
+    back.write = Some(returning(later));
+    here.commit(back).await.unwrap();
+    assert!(store.due_departed(ends, 10).await.unwrap().is_empty());
+    assert!(store.departed(tenant, ends, 10).await.unwrap().is_empty());
 }
 
 async fn exceptions_are_made_once_and_ended(fixture: Fixture) {

@@ -63,7 +63,7 @@ fn whoever_comes_back_begins_anew() {
     let back = settled_with(standing, &mapped(&[("writer", "eng")]), &["eng"], LIVE, NOW);
     let kinds: Vec<&str> = back.effect.events.iter().map(|event| event.kind).collect();
     assert_eq!(kinds, ["grant.removed", "grant.removed", "grant.added", "account.revived"]);
-    assert_eq!(back.effect.drop_grants.len(), 2);
+    assert_eq!(back.effect.drop_grants, [RoleId::from("admin")], "the other is put in its place");
     assert_eq!((put(&back.effect).len(), back.effect.end_rulings), (1, vec!["l1".to_owned()]));
     assert!(back.guarded.is_some(), "what is gained is counted as a joiner's");
     let standing = Standing {

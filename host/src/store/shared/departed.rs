@@ -115,11 +115,16 @@ pub(super) async fn settle(conn: &mut Conn, scope: &Scope, settled: &[(Departed,
         accounts::write_grants(conn, &mut batch, tenant, id, (&effect.put_grants, &effect.drop_grants)).await?;
         let asked = (&effect.rule[..], &effect.end_rulings[..], &Kept::default());
         rulings::write(conn, &mut batch, tenant, id, asked, stamp).await?;
+        events.extend(effect.events.iter().cloned());
+    }
+    batch.flush(conn).await?;
+    // Behind the others: one statement writes a row once.
+    let mut batch = Batch::new();
+    for (departed, effect) in &settled {
         let sql = batch.next(conn, 1).await?;
         sql.push("UPDATE rulings SET settle_at = ").push_bind(effect.next_evaluation_at.map(|next| next.0));
-        sql.push(" WHERE tenant = ").push_bind(tenant.as_str()).push(" AND account = ").push_bind(id.as_str());
+        sql.push(" WHERE tenant = ").push_bind(tenant.as_str()).push(" AND account = ").push_bind(departed.account.id.as_str());
         sql.push(" AND settle_at IS NOT NULL AND state <> 'ended'");
-        events.extend(effect.events.iter().cloned());
     }
     batch.flush(conn).await?;
     mark_waiting_for(conn, tenant, &freed, at).await?;

@@ -138,10 +138,13 @@ pub(super) async fn list(conn: &mut Conn, tenant: &TenantId, query: &RulingQuery
 pub(super) fn select<'q>(prefix: &str, tenant: &'q TenantId, query: &'q RulingQuery) -> QueryBuilder<Db> {
     let mut sql = QueryBuilder::<Db>::new(prefix);
     sql.push(concat!("SELECT ", ruling_columns!(), " FROM rulings WHERE tenant = ")).push_bind(tenant.0.clone());
-    match query.state {
-        Some(state) => sql.push(" AND state = ").push_bind(state.word()),
-        None => sql.push(" AND state <> 'ended'"),
-    };
+    // Said also where a state is: the indexes are of what counts still.
+    if query.state != Some(RulingState::Ended) {
+        sql.push(" AND state <> 'ended'");
+    }
+    if let Some(state) = query.state {
+        sql.push(" AND state = ").push_bind(state.word());
+    }
     if let Some(kind) = query.kind {
         sql.push(" AND kind = ").push_bind(kind.word());
     }
