@@ -19,6 +19,7 @@ pub(super) const SQLITE: &[Script] = &[
     (5, "history", include_str!("../../migrations/sqlite/0005_history.sql")),
     (6, "reviews", include_str!("../../migrations/sqlite/0006_reviews.sql")),
     (7, "processes", include_str!("../../migrations/sqlite/0007_processes.sql")),
+    (10, "admin", include_str!("../../migrations/sqlite/0010_admin.sql")),
 ];
 /// PostgreSQL's.
 pub(super) const POSTGRES: &[Script] = &[
@@ -29,6 +30,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (5, "history", include_str!("../../migrations/postgres/0005_history.sql")),
     (6, "reviews", include_str!("../../migrations/postgres/0006_reviews.sql")),
     (7, "processes", include_str!("../../migrations/postgres/0007_processes.sql")),
+    (10, "admin", include_str!("../../migrations/postgres/0010_admin.sql")),
 ];
 
 /// Applies what is missing. Hosts that start at once wait for one another.

@@ -16,7 +16,7 @@ use super::tenants::NoQuery;
 use crate::app::App;
 use crate::http::body::{ApiBody, REVISION_BODY_BYTES_LIMIT};
 use crate::http::error::{Error, Result};
-use crate::http::guards::{TenantReader, TenantWriter};
+use crate::http::guards::{ManagePlugins, TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At, page, page_limit};
 use crate::model::{AccountId, CallInput, ConnectionId, FailureDetail, FailureKind, Instant, ResourceId, RevisionHash};
 use crate::store::records::{Asked, Failure, FailureQuery, Line, LineQuery, PluginKey};
@@ -355,7 +355,7 @@ pub async fn keys(who: TenantReader, State(app): State<Arc<App>>, _: ApiQuery<No
 /// # Errors
 /// 422 where there is no key.
 pub async fn require_signatures(
-    who: TenantWriter,
+    who: TenantWriter<ManagePlugins>,
     State(app): State<Arc<App>>,
     ApiBody(write): ApiBody<SigningWrite>,
 ) -> Result<StatusCode> {
@@ -368,7 +368,7 @@ pub async fn require_signatures(
 /// # Errors
 /// 409 for a name in use; 422 for what is no key.
 pub async fn add_key(
-    who: TenantWriter,
+    who: TenantWriter<ManagePlugins>,
     State(app): State<Arc<App>>,
     ApiBody(new): ApiBody<NewPluginKey>,
 ) -> Result<(StatusCode, Json<PluginKey>)> {
@@ -380,7 +380,11 @@ pub async fn add_key(
 ///
 /// # Errors
 /// 404; 422 for the last key where one is needed.
-pub async fn remove_key(who: TenantWriter, State(app): State<Arc<App>>, At((_, key)): At<(String, String)>) -> Result<StatusCode> {
+pub async fn remove_key(
+    who: TenantWriter<ManagePlugins>,
+    State(app): State<Arc<App>>,
+    At((_, key)): At<(String, String)>,
+) -> Result<StatusCode> {
     plugins::remove_key(&app, &who.tenant.id, &key, &who.actor).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -429,7 +433,7 @@ pub struct PluginReport {
 /// # Errors
 /// 422 with `problems`, each with a `code`.
 pub async fn check(
-    who: TenantWriter,
+    who: TenantWriter<ManagePlugins>,
     State(app): State<Arc<App>>,
     ApiBody(upload): ApiBody<PluginUpload, REVISION_BODY_BYTES_LIMIT>,
 ) -> Result<Json<PluginReport>> {

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::crypto::sha256_hex;
 use crate::http::body::{ApiBody, REVISION_BODY_BYTES_LIMIT};
 use crate::http::error::{Error, Result};
-use crate::http::guards::{TenantReader, TenantWriter};
+use crate::http::guards::{AuthorRevisions, TenantDecider, TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At};
 use crate::model::{RevisionHash, TenantId};
 use crate::revision::Files;
@@ -111,7 +111,7 @@ pub struct RevisionQuery {
 /// # Errors
 /// 422 with `problems` or `golden`.
 pub async fn check(
-    who: TenantWriter,
+    who: TenantWriter<AuthorRevisions>,
     State(app): State<Arc<App>>,
     ApiBody(upload): ApiBody<Upload, REVISION_BODY_BYTES_LIMIT>,
 ) -> Result<Json<Checked>> {
@@ -123,7 +123,7 @@ pub async fn check(
 /// # Errors
 /// 422 with `problems` or `golden`; 409 where another revision is active than the one that it replaces.
 pub async fn create(
-    who: TenantWriter,
+    who: TenantWriter<AuthorRevisions>,
     State(app): State<Arc<App>>,
     ApiBody(new): ApiBody<NewRevision, REVISION_BODY_BYTES_LIMIT>,
 ) -> Result<(StatusCode, Json<RevisionAnswer>)> {
@@ -131,7 +131,7 @@ pub async fn create(
     let checked = tenancy::store_revision(&app, tenant, decoded(&app, tenant, new.files).await?).await?;
     if new.activate {
         let wanted = NewActivation { simulation: new.simulation, ..NewActivation::of(checked.hash.clone(), new.replaces) };
-        tenancy::activate(&app, tenant, wanted, OWNER, &who.actor).await?;
+        tenancy::activate_as(&app, tenant, wanted, OWNER, &who.principal).await?;
     }
     Ok((StatusCode::CREATED, Json(RevisionAnswer { checked, activated: new.activate })))
 }
@@ -141,13 +141,13 @@ pub async fn create(
 /// # Errors
 /// 404; 409 where another revision is active than the one that it replaces.
 pub async fn activate(
-    who: TenantWriter,
+    who: TenantDecider,
     State(app): State<Arc<App>>,
     At((_, hash)): At<(String, RevisionHash)>,
     ApiBody(activation): ApiBody<Activation>,
 ) -> Result<StatusCode> {
     let wanted = NewActivation { simulation: activation.simulation, ..NewActivation::of(hash, activation.replaces) };
-    tenancy::activate(&app, &who.tenant.id, wanted, OWNER, &who.actor).await?;
+    tenancy::activate_as(&app, &who.tenant.id, wanted, OWNER, &who.principal).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -12,7 +12,7 @@ use super::tenants::NoQuery;
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
-use crate::http::guards::{TenantReader, TenantWriter};
+use crate::http::guards::{TenantReader, TenantWriter, TryRevisions};
 use crate::http::query::{ApiQuery, At, page_limit};
 use crate::model::{Activation, ConnectionId, DifferenceKind, PersonDifference, ResourceId, RevisionHash, Trial, TrialKind};
 use crate::store::{Place, StoreError};
@@ -84,7 +84,11 @@ pub struct ActivationList {
 ///
 /// # Errors
 /// 404 for a revision that is not stored; 409 while another trial of the kind is running; 422 for one that can't be built.
-pub async fn create(who: TenantWriter, State(app): State<Arc<App>>, ApiBody(new): ApiBody<NewTrial>) -> Result<(StatusCode, Json<Trial>)> {
+pub async fn create(
+    who: TenantWriter<TryRevisions>,
+    State(app): State<Arc<App>>,
+    ApiBody(new): ApiBody<NewTrial>,
+) -> Result<(StatusCode, Json<Trial>)> {
     let (percent, hours) = (new.percent.unwrap_or(PERCENT), new.hours.unwrap_or(HOURS));
     if !(1..=100).contains(&percent) {
         return Err(Error::bad_request("`percent` is from 1 to 100", "a percentage is out of range"));
@@ -144,7 +148,11 @@ pub async fn differences(
 ///
 /// # Errors
 /// 404.
-pub async fn stop(who: TenantWriter, State(app): State<Arc<App>>, At((_, trial)): At<(String, String)>) -> Result<Json<Trial>> {
+pub async fn stop(
+    who: TenantWriter<TryRevisions>,
+    State(app): State<Arc<App>>,
+    At((_, trial)): At<(String, String)>,
+) -> Result<Json<Trial>> {
     match trial::stop(&app, &who.tenant.id, &trial).await {
         Err(StoreError::Missing(_)) => Err(Error::not_found("such trial")),
         stopped => Ok(Json(stopped?)),
