@@ -48,9 +48,9 @@ impl Token {
         output.show(&answer, |_| {
             let scope = tenant.map_or_else(|| "the whole platform".to_owned(), |tenant| format!("tenant {tenant}"));
             let right = if write { "read and write" } else { "read" };
-            let right = if admin_roles.is_empty() { right.to_owned() } else { format!("{right}, as {}", admin_roles.join(", ")) };
+            let right = if admin_roles.is_empty() { right.to_owned() } else { format!("{right} as {}", admin_roles.join(", ")) };
             let ends = word(&answer["expires"]);
-            Ok(format!("token    {}\nmay      {right}: {scope}\nexpires  {ends}\nIt is shown this once.\n", word(&answer["token"])))
+            Ok(format!("token    {}\nmay      {right} {scope}\nexpires  {ends}\nIt is shown this once.\n", word(&answer["token"])))
         })?;
         Ok(ExitCode::SUCCESS)
     }

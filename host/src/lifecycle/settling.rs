@@ -338,10 +338,19 @@ impl<'a> Settling<'a> {
         }
         for ruling in self.standing.rulings.iter().filter(|ruling| ruling.kind == RulingKind::Grant && ruling.holds_at(self.now)) {
             let Some(role) = &ruling.role else { continue };
-            let given = wanted.iter().any(|(wanted, ..)| wanted == role);
-            // Whether a `forbid` concerns the person was asked with the evaluation: it wins.
-            if !given && !forbidden(role.as_str()) && !evaluation.forbidden.contains(role.as_str()) {
-                wanted.push((role.clone(), vec![Reason::exception(&ruling.id, ruling.reason.as_deref())], true));
+            let reason = Reason::exception(&ruling.id, ruling.reason.as_deref());
+            match wanted.iter_mut().find(|(wanted, ..)| wanted == role) {
+                // Beside policies that ask it gives the role as it does where no policy gives it.
+                Some((_, reasons, by_exception)) if Reason::approval_of(reasons).is_some() => {
+                    reasons.push(reason);
+                    *by_exception = true;
+                }
+                Some(_) => {}
+                // Whether a `forbid` concerns the person was asked with the evaluation: it wins.
+                None if !forbidden(role.as_str()) && !evaluation.forbidden.contains(role.as_str()) => {
+                    wanted.push((role.clone(), vec![reason], true));
+                }
+                None => {}
             }
         }
         let no_longer: Vec<String> = self

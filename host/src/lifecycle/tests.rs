@@ -328,6 +328,10 @@ fn a_role_waits_where_each_policy_that_gives_it_asks() {
     assert_eq!((put(&plain.effect), plain.effect.rule.len()), (vec![("writer", GrantState::Effective, None)], 0), "one asks nobody");
     let now_plain = said(&first.effect.put_grants, &[], &given_by(&["eng!", "staff"]), LIVE, NOW);
     assert_eq!(put(&now_plain.effect), [("writer", GrantState::Effective, None)], "nobody has to say yes any more");
+    let exception = [ruling(RulingKind::Grant, Some("writer"), RulingState::Yes, None)];
+    let excepted = said(&[], &exception, &given_by(&["eng!"]), LIVE, NOW).effect.put_grants;
+    assert_eq!((excepted[0].state, excepted[0].reasons.len()), (GrantState::Effective, 2), "an exception asks nobody");
+    assert!(said(&excepted, &exception, &given_by(&["eng!"]), LIVE, NOW).effect.put_grants.is_empty());
     let say = Say { approved: &["writer"], ..LIVE };
     let of_the_catalogue = said(&[], &[], &given_by(&["eng!", "staff"]), say, NOW);
     assert_eq!(put(&of_the_catalogue.effect)[0].1, GrantState::Pending, "a policy takes back nothing that the catalogue asks for");

@@ -73,12 +73,6 @@ impl Rulebook {
         &self.policies
     }
 
-    /// How many admin policies of its own the folder has.
-    #[must_use]
-    pub fn admin_policies(&self) -> usize {
-        self.admin.texts().len() * usize::from(!self.admin_sources.is_empty())
-    }
-
     /// What the policies say that nobody can have meant. Without `facts.handles` those that the folder declares are all there are,
     /// if it declares any.
     ///
