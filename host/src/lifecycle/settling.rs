@@ -358,7 +358,10 @@ impl<'a> Settling<'a> {
             .rulings
             .iter()
             .filter(|ruling| ruling.kind == RulingKind::Approval && ruling.state != RulingState::Yes)
-            .filter(|ruling| ruling.role.as_ref().is_some_and(|role| !wanted.iter().any(|(wanted, ..)| wanted == role)))
+            .filter(|ruling| {
+                let waits = |role: &RoleId| wanted.iter().any(|(wanted, reasons, _)| wanted == role && self.needs_yes(role, reasons));
+                ruling.role.as_ref().is_some_and(|role| !waits(role))
+            })
             .map(|ruling| ruling.id.clone())
             .collect();
         self.end.extend(no_longer);
@@ -415,11 +418,15 @@ impl<'a> Settling<'a> {
         self.end.extend(ended);
     }
 
+    /// Whether the catalogue, or each policy that gives the role, asks for a person's yes.
+    fn needs_yes(&self, role: &RoleId, reasons: &[Reason]) -> bool {
+        self.rules.approved.contains(role.as_str()) || Reason::approval_of(reasons).is_some()
+    }
+
     /// A role that the person is to have: kept, or gained as far as nobody has to be asked.
     fn give(&mut self, role: &RoleId, reasons: &[Reason], by_exception: bool, next: &mut Option<Instant>) {
         let before = self.standing.grants.iter().find(|grant| grant.role == *role);
-        let asks = Reason::approval_of(reasons);
-        let needs_yes = asks.is_some() || self.rules.approved.contains(role.as_str());
+        let needs_yes = self.needs_yes(role, reasons);
         let approval = self.said(RulingKind::Approval, Some(role.as_str())).filter(|_| needs_yes);
         match before {
             Some(before) if before.state != GrantState::Pending => {

@@ -328,6 +328,9 @@ fn a_role_waits_where_each_policy_that_gives_it_asks() {
     assert_eq!((put(&plain.effect), plain.effect.rule.len()), (vec![("writer", GrantState::Effective, None)], 0), "one asks nobody");
     let now_plain = said(&first.effect.put_grants, &[], &given_by(&["eng!", "staff"]), LIVE, NOW);
     assert_eq!(put(&now_plain.effect), [("writer", GrantState::Effective, None)], "nobody has to say yes any more");
+    let open = [ruling(RulingKind::Approval, Some("writer"), RulingState::Open, None)];
+    let no_more = said(&first.effect.put_grants, &open, &given_by(&["eng!", "staff"]), LIVE, NOW);
+    assert_eq!(no_more.effect.end_rulings, ["approval-writer"], "nor is anybody asked");
     let exception = [ruling(RulingKind::Grant, Some("writer"), RulingState::Yes, None)];
     let excepted = said(&[], &exception, &given_by(&["eng!"]), LIVE, NOW).effect.put_grants;
     assert_eq!((excepted[0].state, excepted[0].reasons.len()), (GrantState::Effective, 2), "an exception asks nobody");
