@@ -195,6 +195,8 @@ mod health;
 pub use health::{Health, HealthEvidence, HealthNews, HealthRule, HealthSettings, HealthState, Standing, Traffic};
 mod processes;
 pub use processes::ProcessSettings;
+mod admin;
+pub use admin::{ADMIN_ROLES, ADMIN_ROLES_LIMIT, AdminAction, PLATFORM_OPERATOR, is_admin_role};
 mod steps;
 pub use steps::{
     Invitation, InvitationSettings, InvitationState, Invited, NewProcess, NewStep, Passage, Process, ProcessKind, ProcessState,
@@ -329,6 +331,9 @@ pub struct Reason {
     /// Where the policy asks for a nomination: why the plugin nominated the role, in its own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nomination: Option<String>,
+    /// The policy's `@approval`: what a person is asked, where the policy gives the role with a person's yes alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<String>,
 }
 
 /// What the policy of a reason begins with that is an exception, and no policy's.
@@ -339,7 +344,7 @@ impl Reason {
     #[must_use]
     pub fn exception(id: &str, reason: Option<&str>) -> Self {
         let reason = reason.map(str::to_owned);
-        Self { policy: format!("{EXCEPTION}{id}"), reason, groups: Vec::new(), proposed: false, nomination: None }
+        Self { policy: format!("{EXCEPTION}{id}"), reason, groups: Vec::new(), proposed: false, nomination: None, approval: None }
     }
 
     /// The reason of a role that an account had when it was imported.
@@ -373,6 +378,21 @@ impl Reason {
         let mut personal = personal.unwrap_or_else(|| serde_json::json!({}));
         personal["exceptions"] = words.into();
         Some(personal)
+    }
+
+    /// What a person is asked before a role is held for these reasons: each of them gives it with a person's yes alone.
+    #[must_use]
+    pub fn approval_of(reasons: &[Self]) -> Option<&str> {
+        let first = reasons.first()?.approval.as_deref();
+        first.filter(|_| reasons.iter().all(|reason| reason.approval.is_some()))
+    }
+
+    /// Whether what gave a role without asking does so no more, and what gives it now asks.
+    #[must_use]
+    pub fn asks_anew(before: &[Self], now: &[Self]) -> bool {
+        let mut plain = before.iter().filter(|reason| reason.approval.is_none()).peekable();
+        // A policy that begins to ask takes nothing from whoever has the role by it.
+        plain.peek().is_some() && Self::approval_of(now).is_some() && !plain.any(|before| now.iter().any(|now| now.policy == before.policy))
     }
 }
 
@@ -489,6 +509,8 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// The kind of a token that names nobody.
+    pub const API_TOKEN: &'static str = "api_token";
     /// The kind of somebody whom a token names.
     pub const PERSON: &'static str = "person";
 }

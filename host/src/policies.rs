@@ -9,6 +9,7 @@
 //!
 //! Knows nothing of SCIM, plugins, accounts at rest or grants at present.
 
+pub mod admin;
 mod decide;
 mod difference;
 mod entity;
@@ -81,6 +82,12 @@ pub struct Role {
 }
 
 impl Role {
+    /// A role that the catalogue does not have: nobody knows what it was, so it counts as privileged.
+    #[must_use]
+    pub fn unknown(id: &str) -> Self {
+        Self { id: id.to_owned(), risk: 100, privileged: true, ..Self::default() }
+    }
+
     /// Whether nobody holds the role without a person's yes.
     #[must_use]
     pub fn needs_approval(&self, settings: &ApprovalSettings) -> bool {

@@ -1,10 +1,11 @@
 //! A revision: everything that a tenant customises, read, checked, hashed, immutable.
 //!
-//! A tenant folder is `tenant.toml`, `policies/*.cedar` (their tests, `*.test.json`, beside them), the `plugins/*.wasm` that tenant.toml names (each with its signature, if there
+//! A tenant folder is `tenant.toml`, `policies/*.cedar` and `admin/*.cedar` (their tests, `*.test.json`, beside them), the `plugins/*.wasm` that tenant.toml names (each with its signature, if there
 //! is one), `tables/*.csv`, `schemas/*.json` and `tests/*.json`. Whatever is wrong with it is found in one go, with file, line and column.
 //!
 //! Knows nothing of how revisions are stored or activated, nor of people other than those in golden cases.
 
+mod admin_test;
 mod difference;
 mod folder;
 mod golden;
@@ -25,6 +26,7 @@ use crate::diagnostic::Diagnostic;
 use crate::mapping::Calendar;
 use crate::model::{ActivationSettings, ApprovalSettings, DecisionSettings, GuardSettings, Handle, ProcessSettings, RevisionHash};
 use crate::plugins::{Plugin, PluginError, Sandbox, Tables};
+use crate::policies::admin::AdminPolicies;
 use crate::policies::{self, DeclaredTags, Policies};
 
 pub use difference::{Difference, FileDifference, Named, diff};
@@ -34,6 +36,7 @@ pub use policy_test::Person;
 pub use redaction::{FailureRules, Keep};
 pub use rulebook::{Formatted, Rulebook, format, is_rule, laid_out, policy_diff};
 
+use admin_test::AdminCase;
 use folder::Kind;
 use golden::GoldenCase;
 use policy_test::PolicyCase;
@@ -70,6 +73,8 @@ pub struct Revision {
     pub tables: Arc<Tables>,
     /// Policies and the role catalogue.
     pub policies: Policies,
+    /// Who may decide.
+    pub admin: Arc<AdminPolicies>,
     /// How doubts are settled.
     pub decisions: DecisionSettings,
     /// How the activation of the revision after it is watched.
@@ -112,13 +117,22 @@ pub fn hash(files: &Files) -> RevisionHash {
 }
 
 /// The digest of what decides who holds privileged roles: the policies about them and, where a plugin's nomination counts, all that nominates.
-fn privilege(policies: &Policies, settings: &Settings, files: &Files) -> String {
+/// Who may decide about them is a part of it.
+fn privilege(policies: &Policies, admin: &AdminPolicies, settings: &Settings, files: &Files, own_admin: bool) -> String {
     let privilege = policies.privilege();
     let nominates = |path: &str| path == SETTINGS || path.starts_with("tables/") || is_plugin(path);
     let nominating = files.iter().filter(|(path, _)| privilege.by_proposal && nominates(path));
     let named = settings.declared_handles.iter().map(|(name, handle)| format!("{handle} = {name}"));
     let mut canonical = Vec::new();
-    for part in privilege.rules.into_iter().chain(named).map(String::into_bytes).chain(nominating.map(|(_, contents)| contents.clone())) {
+    let admin = if own_admin { admin.texts() } else { Vec::new() };
+    for part in privilege
+        .rules
+        .into_iter()
+        .chain(named)
+        .chain(admin)
+        .map(String::into_bytes)
+        .chain(nominating.map(|(_, contents)| contents.clone()))
+    {
         canonical.extend((part.len() as u64).to_be_bytes());
         canonical.extend(part);
     }
@@ -154,14 +168,18 @@ impl Revision {
         let calendar = check.calendar(settings.as_ref(), &schemas);
         let sources = check.sources();
         let policies = check.policies(&sources, settings.as_ref());
+        let admin_sources = check.admin_sources();
+        let admin = check.admin(&admin_sources, &sources, settings.as_ref());
         let transform = check.plugin(settings.as_ref().and_then(|settings| settings.transform.as_ref()), "transform-user", load);
         let propose = check.plugin(settings.as_ref().and_then(|settings| settings.propose.as_ref()), "propose-roles", load);
         let catalogue = settings.as_ref().map(|settings| settings.roles.iter().map(|role| role.id.as_str()).collect());
         let tests = check.tests(&schemas, catalogue.as_ref());
         let policy_tests = check.policy_tests(&sources, settings.as_ref());
-        match (settings, policies) {
-            (Some(settings), Some(policies)) if check.problems.is_empty() => Ok(Self {
-                privilege: privilege(&policies, &settings, files),
+        let admin_tests = check.admin_tests(&admin_sources, settings.as_ref());
+        match (settings, policies, admin) {
+            (Some(settings), Some(policies), Some(admin)) if check.problems.is_empty() => Ok(Self {
+                privilege: privilege(&policies, &admin, &settings, files, !admin_sources.is_empty()),
+                admin,
                 hash: hash(files),
                 name: settings.name,
                 transform,
@@ -183,7 +201,7 @@ impl Revision {
                 calendar,
                 failures: settings.failures,
                 schemas: if schemas == *Schemas::standard() { Schemas::standard() } else { Arc::new(schemas) },
-                golden_cases: tests.len() + policy_tests.len(),
+                golden_cases: tests.len() + policy_tests.len() + admin_tests.len(),
                 declared_handles: settings.declared_handles,
             }),
             _ => Err(check.report()),
@@ -221,11 +239,14 @@ impl Revision {
         let tests = check.tests(&self.schemas, Some(&catalogue));
         let sources = check.sources();
         let policy_tests = check.policy_tests(&sources, None);
+        let admin_sources = check.admin_sources();
+        let admin_tests = check.admin_tests(&admin_sources, None);
         if !check.problems.is_empty() {
             return Err(check.report());
         }
         let golden = tests.iter().map(|case| case.run(self));
-        Ok(golden.chain(policy_tests.iter().map(|case| case.run(&self.policies))).collect())
+        let admin = admin_tests.iter().map(|case| case.run(&self.admin, self.policies.roles()));
+        Ok(golden.chain(policy_tests.iter().map(|case| case.run(&self.policies))).chain(admin).collect())
     }
 
     /// The handle for a group's display name: the declared one, else a slug of the name: its ASCII letters, in lower case, and
@@ -248,6 +269,17 @@ impl Revision {
         let free = !slug.is_empty() && slug.len() <= HANDLE_CHARS_LIMIT && self.declared_handles.values().all(|handle| handle.0 != slug);
         free.then(|| slug.into())
     }
+}
+
+/// The admin policies of files that make no revision any more; `None` where they can't be read either.
+#[must_use]
+pub fn admin_policies(files: &Files) -> Option<Arc<AdminPolicies>> {
+    let mut check = Check { files, problems: Vec::new() };
+    let sources = check.admin_sources();
+    if !check.problems.is_empty() {
+        return None;
+    }
+    AdminPolicies::compile(&sources, None).ok()
 }
 
 /// How many days removed accounts are kept by what a `tenant.toml` says: read alone, so that nobody builds a revision to know it.
@@ -379,6 +411,35 @@ impl<'a> Check<'a> {
                 None
             }
         }
+    }
+
+    /// The files of admin policies with their texts.
+    fn admin_sources(&mut self) -> Vec<(String, String)> {
+        self.texts(Kind::Admin).into_iter().map(|(file, text)| (file, text.to_owned())).collect()
+    }
+
+    /// Admin policies; their ids are others than those of the policies, so that each names one.
+    fn admin(
+        &mut self,
+        sources: &[(String, String)],
+        policies: &[(String, String)],
+        settings: Option<&Settings>,
+    ) -> Option<Arc<AdminPolicies>> {
+        self.problems.extend(policies::admin::check_ids(sources, policies));
+        // Without a catalogue nothing can be said of the roles that they name.
+        let roles = settings.map(|settings| settings.roles.as_slice());
+        self.keep(AdminPolicies::compile(sources, roles))
+    }
+
+    /// Tests of admin policies; without settings all is checked but the roles that they name.
+    fn admin_tests(&mut self, sources: &[(String, String)], settings: Option<&Settings>) -> Vec<AdminCase> {
+        let catalogue = settings.map(|settings| settings.roles.iter().map(|role| role.id.as_str()).collect::<BTreeSet<_>>());
+        let ids = policies::admin::ids(sources);
+        let mut cases = Vec::new();
+        for (file, text) in self.texts(Kind::AdminTest) {
+            cases.extend(self.keep(admin_test::read(&file, text, &ids, catalogue.as_ref())).into_iter().flatten());
+        }
+        cases
     }
 
     /// Policy tests; without settings all is checked but what they name.

@@ -63,7 +63,7 @@ pub use trial::{Advance, DIFFERENCES_LIMIT, DespiteChanges, NewActivation, NewDi
 
 use crate::model::{
     Account, AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, EvaluationState, Event, Grant, GroupMembership, Handle,
-    Instant, NewEvent, Note, ResourceId, RevisionHash, RoleId, Ruling, TenantId, Urgency,
+    Instant, NewEvent, Note, PLATFORM_OPERATOR, ResourceId, RevisionHash, RoleId, Ruling, TenantId, Urgency,
 };
 
 /// The most people that are evaluated with the write that affects them; more are marked and left to the worker.
@@ -477,7 +477,7 @@ pub struct ConnectionCredential {
 }
 
 /// What an API token may do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ApiScope {
     /// The only tenant that it is good for; `None` = the whole platform.
     pub tenant: Option<TenantId>,
@@ -486,6 +486,9 @@ pub struct ApiScope {
     /// Whom it stands for, by user name or address; nobody in particular unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<String>,
+    /// The admin roles that it carries: what they may decide is said by admin policies.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub admin_roles: BTreeSet<String>,
 }
 
 /// What stands behind a good API token.
@@ -498,6 +501,18 @@ pub struct ApiPrincipal {
 }
 
 impl ApiPrincipal {
+    /// Whether it operates the platform, and may decide everything in every tenant.
+    #[must_use]
+    pub fn is_operator(&self) -> bool {
+        self.scope.tenant.is_none() && (self.scope.write || self.scope.admin_roles.contains(PLATFORM_OPERATOR))
+    }
+
+    /// Whether it may decide anything at all: what, is asked of admin policies.
+    #[must_use]
+    pub fn may_decide(&self) -> bool {
+        self.scope.write || !self.scope.admin_roles.is_empty()
+    }
+
     /// The token as the cause of events: the person whom it names, where it names one.
     #[must_use]
     pub fn actor(&self) -> Actor {
@@ -674,8 +689,8 @@ pub trait Platform: Send + Sync {
     async fn find_issuer(&self, connection: &ConnectionId) -> Result<Option<StoredIssuer>>;
     /// What an API token stands for, by its keyed hash.
     async fn find_api_token(&self, hash: &str) -> Result<Option<ApiCredential>>;
-    /// Stores an API token.
-    async fn create_api_token(&self, token: &NewToken, scope: &ApiScope) -> Result<()>;
+    /// Stores an API token; one for a tenant is told in its history.
+    async fn create_api_token(&self, token: &NewToken, scope: &ApiScope, actor: &Actor) -> Result<()>;
     /// How many API tokens exist: none at first start.
     async fn count_api_tokens(&self) -> Result<i64>;
     /// All tenants, by id.

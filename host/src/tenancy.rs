@@ -1,6 +1,7 @@
 //! Tenants as administered: their revisions (stored, checked, activated, built once), their connections and tokens.
 //! Knows nothing of HTTP; the API, the command line and start-up call the same functions.
 
+pub mod admin;
 pub mod authoring;
 pub mod first_sync;
 pub mod fresh;
@@ -27,14 +28,17 @@ use crate::diagnostic::Diagnostic;
 use crate::evaluation::{self, Outcome};
 use crate::lifecycle::{self, Case};
 use crate::model::{
-    ActivationSettings, ActivationState, Actor, ConnectionId, ConnectionState, Instant, RevisionHash, SecondPerson, TenantId, TrialKind,
-    TrialState, Urgency, Watch,
+    ActivationSettings, ActivationState, Actor, AdminAction, ConnectionId, ConnectionState, Instant, RevisionHash, SecondPerson, TenantId,
+    TrialKind, TrialState, Urgency, Watch, collision_key,
 };
 use crate::policies::Explanation;
+use crate::policies::admin::AdminPolicies;
 use crate::revision::{self, Files, GoldenResult, Revision};
 use crate::store::{
-    ApiScope, Connection, CredentialKind, DespiteChanges, NewActivation, NewPlugin, NewToken, StoreError, StoredRevision, Tenant,
+    ApiPrincipal, ApiScope, Connection, CredentialKind, DespiteChanges, NewActivation, NewPlugin, NewToken, StoreError, StoredRevision,
+    Tenant,
 };
+use admin::Asked;
 use fresh::{Fresh, Verdict};
 pub use moved::{Moved, moved};
 
@@ -61,12 +65,24 @@ pub struct Active {
     pub built: Option<Arc<Revision>>,
     /// Set while the revision is fresh and may be taken back.
     pub fresh: Option<Arc<Fresh>>,
+    /// The admin policies of one that can't be built, where they can be read all the same.
+    admin: Option<Arc<AdminPolicies>>,
 }
 
 impl Active {
     /// The settings by which the next activation is watched.
     fn activation_settings(&self) -> ActivationSettings {
         self.built.as_ref().map(|revision| revision.activation.clone()).unwrap_or_default()
+    }
+
+    /// Who may decide: by the active revision, by the program while there is none, and the operators alone where that can't be known.
+    fn admin(&self) -> Arc<AdminPolicies> {
+        match (&self.built, &self.admin, &self.hash) {
+            (Some(built), ..) => Arc::clone(&built.admin),
+            (None, Some(admin), _) => Arc::clone(admin),
+            (None, None, None) => AdminPolicies::default_policies(),
+            (None, None, Some(_)) => AdminPolicies::none(),
+        }
     }
 }
 
@@ -233,11 +249,15 @@ pub async fn active(app: &Arc<App>, tenant: &TenantId) -> Result<Active, StoreEr
         Some(hash) => build_stored(app, &mut last, tenant, hash).await?,
         None => None,
     };
+    let admin = match &hash {
+        Some(hash) if built.is_none() => app.store.revision(tenant, hash).await?.and_then(|stored| revision::admin_policies(&stored.files)),
+        Some(_) | None => None,
+    };
     let fresh = match &built {
         Some(built) => fresh_of(app, &mut last, tenant, built).await?,
         None => None,
     };
-    let active = Active { hash, built, fresh };
+    let active = Active { hash, built, fresh, admin };
     app.revisions.put(tenant, active.clone(), app.clock.now());
     Ok(active)
 }
@@ -453,12 +473,30 @@ pub async fn store_revision(app: &Arc<App>, tenant: &TenantId, files: Files) -> 
 /// # Errors
 /// `Store(Conflict)` when another was activated meanwhile; `Refused` when somebody else owns the tenant's revisions or the simulation
 /// does not fit; `Broken` when it can't be built.
-pub async fn activate(
+pub async fn activate(app: &Arc<App>, tenant: &TenantId, wanted: NewActivation, owner: &str, actor: &Actor) -> Result<(), TenancyError> {
+    activate_for(app, tenant, wanted, owner, (actor, None)).await
+}
+
+/// The same, by somebody with a token: the admin policies are asked whether they may.
+///
+/// # Errors
+/// Those of [`activate`]; `Forbidden`.
+pub async fn activate_as(
+    app: &Arc<App>,
+    tenant: &TenantId,
+    wanted: NewActivation,
+    owner: &str,
+    who: &ApiPrincipal,
+) -> Result<(), TenancyError> {
+    activate_for(app, tenant, wanted, owner, (&who.actor(), Some(who))).await
+}
+
+async fn activate_for(
     app: &Arc<App>,
     tenant: &TenantId,
     mut wanted: NewActivation,
     owner: &str,
-    actor: &Actor,
+    (actor, who): (&Actor, Option<&ApiPrincipal>),
 ) -> Result<(), TenancyError> {
     let stored = app.store.tenant(tenant).await?.ok_or(StoreError::Missing("tenant"))?;
     if stored.managed_by != owner && set_aside(app, tenant, &wanted.revision).await?.is_none() {
@@ -473,7 +511,16 @@ pub async fn activate(
     plugins::check_signatures(app, tenant, &files).await?;
     // Built before it is swapped in: a revision that can't be built never replaces one that can.
     let built = build(app, &mut *app.revisions.building.lock().await, &Arc::new(files)).await.map_err(TenancyError::Broken)?;
-    second_person(app, tenant, &before, &built, &wanted, actor).await?;
+    let turn = turn(app, tenant, &before, &built, &wanted, actor).await?;
+    if let Some(who) = who {
+        let privileged = before.built.as_ref().is_none_or(|active| active.privilege != built.privilege);
+        let action = if turn == Turn::Confirms { AdminAction::ConfirmRevision } else { AdminAction::ActivateRevision };
+        admin::ask(app, tenant, who, action, Asked::Revision { hash: &wanted.revision, privileged }).await?;
+    }
+    if let Turn::Waits(reason) = turn {
+        app.store.hold_activation(tenant, &wanted, &reason, actor, app.clock.now()).await?;
+        return Err(TenancyError::Held(format!("revision {} is held: {reason}", wanted.revision)));
+    }
     let now = app.clock.now();
     // Without a revision to go back to there is nothing to watch for.
     let previous = before.built.filter(|revision| settings.watch_hours > 0 && Some(&revision.hash) == wanted.replaces.as_ref());
@@ -496,24 +543,35 @@ pub async fn activate(
 /// For how long the first of two people's word counts, in hours.
 const SECOND_PERSON_HOURS: i64 = 7 * 24;
 
-/// Holds an activation that a second person has to say as well, until one does. By the settings of what is active; the first
-/// revision of a tenant and the way back need none.
-async fn second_person(
+/// Whether an activation waits for another person.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    /// One person is enough.
+    Alone,
+    /// Somebody said it before.
+    Confirms,
+    /// A second person has to say it as well.
+    Waits(String),
+}
+
+/// Whether a second person has to say it as well, and whether this is one: a token that names nobody may be anybody's, and is neither. By
+/// the settings of what is active; the first revision of a tenant and the way back need none.
+async fn turn(
     app: &Arc<App>,
     tenant: &TenantId,
     before: &Active,
     built: &Revision,
     wanted: &NewActivation,
     actor: &Actor,
-) -> Result<(), TenancyError> {
-    let Some(active) = &before.built else { return Ok(()) };
+) -> Result<Turn, TenancyError> {
+    let Some(active) = &before.built else { return Ok(Turn::Alone) };
     let needed = match active.approvals.second_person {
         SecondPerson::Always => true,
         SecondPerson::Privileged => active.privilege != built.privilege,
         SecondPerson::Never => false,
     };
     if !needed || active.hash == built.hash || was_active(app, tenant, &wanted.revision).await? {
-        return Ok(());
+        return Ok(Turn::Alone);
     }
     let now = app.clock.now();
     let newest = app.store.activations(tenant, ACTIVATIONS_LOOKED_AT).await?;
@@ -521,16 +579,16 @@ async fn second_person(
     let said = first.filter(|first| now <= first.at.plus_seconds(SECOND_PERSON_HOURS * 3_600));
     if let Some(first) = said
         && actor.kind == Actor::PERSON
+        && first.actor.kind != Actor::API_TOKEN
         && !person::same_actor(app, tenant, &first.actor, actor).await?
     {
-        return Ok(());
+        return Ok(Turn::Confirms);
     }
     let reason = format!(
         "it changes what decides about privileged roles, so a second person has to activate it within {SECOND_PERSON_HOURS} hours: \
          `rolecall tenant activate` with a token that names them (`rolecall token create --person`)"
     );
-    app.store.hold_activation(tenant, wanted, &reason, actor, now).await?;
-    Err(TenancyError::Held(format!("revision {} is held: {reason}", wanted.revision)))
+    Ok(Turn::Waits(reason))
 }
 
 /// How many people the simulation that an activation names turned away: expected, then. It counts as long as it is of what is activated,
@@ -751,11 +809,25 @@ pub async fn confirm_handle(
 /// # Errors
 /// The store's.
 pub async fn create_api_token(app: &Arc<App>, scope: ApiScope, lifetime_seconds: Option<i64>) -> Result<IssuedToken, TenancyError> {
+    issue_api_token(app, scope, lifetime_seconds, &Actor { kind: "startup".into(), id: "rolecall".into() }).await
+}
+
+/// The same, for somebody.
+///
+/// # Errors
+/// `Refused` for admin roles that a token can't carry; the store's.
+pub async fn issue_api_token(
+    app: &Arc<App>,
+    scope: ApiScope,
+    lifetime_seconds: Option<i64>,
+    actor: &Actor,
+) -> Result<IssuedToken, TenancyError> {
+    admin::check_roles(&scope)?;
     if let Some(tenant) = &scope.tenant {
         app.store.tenant(tenant).await?.ok_or(StoreError::Missing("tenant"))?;
     }
     let (issued, stored) = issue(app, crypto::TOKEN_PREFIX, lifetime_seconds);
-    app.store.create_api_token(&stored, &scope).await?;
+    app.store.create_api_token(&stored, &scope, actor).await?;
     Ok(issued)
 }
 

@@ -77,7 +77,7 @@ impl Server {
     }
 
     async fn of(running: Running, clock: Arc<ShiftedClock>) -> Self {
-        let scope = ApiScope { tenant: None, write: true, person: None };
+        let scope = ApiScope { write: true, ..ApiScope::default() };
         let issued = tenancy::create_api_token(&running.app, scope, None).await.expect("a token can be made");
         let operator = Client::new(format!("http://{}/api/v1", running.addr), Some(issued.token.to_string()));
         Self { running, clock, operator }
@@ -117,7 +117,7 @@ impl Server {
 
     /// An API token's client.
     pub async fn api_client(&self, tenant: Option<&str>, write: bool) -> Client {
-        let scope = ApiScope { tenant: tenant.map(TenantId::from), write, person: None };
+        let scope = ApiScope { tenant: tenant.map(TenantId::from), write, ..ApiScope::default() };
         let issued = tenancy::create_api_token(self.app(), scope, None).await.expect("a token can be made");
         self.operator.with_token(Some(&issued.token))
     }

@@ -2,6 +2,8 @@
 //!
 //! One binary, so that it is linked once. A module a subject; none knows what another does.
 
+#[path = "all/admin_policies.rs"]
+mod admin_policies;
 #[path = "all/bad_input.rs"]
 mod bad_input;
 #[path = "all/bulk.rs"]

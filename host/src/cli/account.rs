@@ -147,6 +147,9 @@ fn reason(reason: &Value) -> String {
             text += &format!(": {}", word(&Value::from(because)));
         }
     }
+    if let Some(asks) = reason["approval"].as_str() {
+        text += &format!("; with a person's yes: {}", word(&Value::from(asks)));
+    }
     text
 }
 
@@ -203,10 +206,10 @@ mod tests {
         let found = reasons(&json!([
             {"policy": "eng-deploy", "reason": "engineers deploy", "groups": [["grp-a", "grp-b"]], "proposed": true,
              "nomination": "group `grp-b`"},
-            {"policy": "everybody", "groups": [], "proposed": false},
+            {"policy": "everybody", "groups": [], "proposed": false, "approval": "required"},
         ]));
         let first = "policy eng-deploy: engineers deploy; group grp-a → grp-b; nominated by the plugin: group `grp-b`";
-        assert_eq!(found, [first, "policy everybody"]);
+        assert_eq!(found, [first, "policy everybody; with a person's yes: required"]);
         assert_eq!(reasons(&Value::Null), Vec::<String>::new());
     }
 

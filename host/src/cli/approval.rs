@@ -69,9 +69,9 @@ async fn list(all: bool, at: At, output: Output) -> anyhow::Result<()> {
     let query: &[(&str, &str)] = if all { &[] } else { &[("state", "open")] };
     let listed = at.remote.connect()?.get(&["tenants", &at.tenant, "approvals"], query).await?;
     output.show(&listed, |_| {
-        let mut table = render::table(["request", "login name", "role", "state", "asked", "ends", "why"]);
+        let mut table = render::table(["request", "login name", "role", "state", "since", "ends", "asks", "why"]);
         for ruling in items(&listed, "rulings") {
-            table.add_row(["id", "user_name", "role", "state", "created", "ends", "reason"].map(|key| word(&ruling[key])));
+            table.add_row(["id", "user_name", "role", "state", "created", "ends", "asks", "reason"].map(|key| word(&ruling[key])));
         }
         Ok(format!("{table}\n"))
     })

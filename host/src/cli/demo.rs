@@ -76,7 +76,7 @@ impl Demo {
     }
 
     async fn tell(&self, running: &Running, output: Output) -> anyhow::Result<ExitCode> {
-        let token = tenancy::create_api_token(&running.app, ApiScope { tenant: None, write: true, person: None }, None).await?.token;
+        let token = tenancy::create_api_token(&running.app, ApiScope { write: true, ..ApiScope::default() }, None).await?.token;
         let api = Api::new(&running.url(), token.clone())?;
         let mut played = Vec::new();
         for name in TRAFFIC {

@@ -138,7 +138,7 @@ async fn provision(running: &Running, tenant: &TenantId, files: Files, shared: b
     let actor = Actor { kind: "startup".to_owned(), id: "dev".to_owned() };
     let (connection, token) = tenancy::create_connection(app, tenant, "dev", (ConnectionState::Active, false), &actor).await?;
     let lifetime = shared.then_some(TOKEN_LIFETIME_SECONDS);
-    let api = tenancy::create_api_token(app, ApiScope { tenant: None, write: true, person: None }, lifetime).await?;
+    let api = tenancy::create_api_token(app, ApiScope { write: true, ..ApiScope::default() }, lifetime).await?;
     let url = running.url();
     Ok(json!({
         "base_url": format!("{url}/scim/{}/v2", connection.id),

@@ -229,7 +229,7 @@ async fn issue_first_token(running: &Running) -> anyhow::Result<()> {
     if running.app.store.count_api_tokens().await? > 0 {
         return Ok(());
     }
-    let scope = ApiScope { tenant: None, write: true, person: None };
+    let scope = ApiScope { write: true, ..ApiScope::default() };
     let issued = tenancy::create_api_token(&running.app, scope, None).await?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "This is the first start. The operator token below may do everything; it is shown this once and stored nowhere:\n")?;

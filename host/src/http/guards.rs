@@ -1,6 +1,7 @@
 //! Who may call: every handler's first argument is a guard, and the route table takes each route's access from it, so
 //! that what is documented, what tests walk and what is enforced can't differ.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts};
@@ -17,9 +18,10 @@ use super::urls::Urls;
 use crate::app::App;
 use crate::auth::{self, ApiPrincipal};
 use crate::journal::Trail;
-use crate::model::{Actor, TenantId};
+use crate::model::{Actor, AdminAction, TenantId};
 use crate::provisioning::Caller;
 use crate::store::Tenant;
+use crate::tenancy::admin::{self, Asked};
 use zeroize::Zeroizing;
 
 /// What a route asks of its caller.
@@ -51,7 +53,7 @@ impl Access {
             Self::Client => "the client of the connection, with its secret",
             Self::Api => "any API token",
             Self::TenantRead => "an API token of the tenant or of the platform",
-            Self::TenantWrite => "an API token of the tenant or of the platform, with `write`",
+            Self::TenantWrite => "an API token of the tenant or of the platform, with `write` or an admin role: see admin policies",
             Self::PlatformWrite => "an API token of the platform, with `write`",
         }
     }
@@ -191,30 +193,90 @@ impl FromRequestParts<Arc<App>> for TenantReader {
     }
 }
 
-/// Somebody who may change the tenant in the path.
-pub struct TenantWriter {
+/// An action that a route stands for.
+pub trait Stands {
+    /// It.
+    const ACTION: AdminAction;
+}
+
+macro_rules! actions {
+    ($($name:ident),+ $(,)?) => {
+        $(
+            #[doc = concat!("[`AdminAction::", stringify!($name), "`].")]
+            pub struct $name;
+
+            impl Stands for $name {
+                const ACTION: AdminAction = AdminAction::$name;
+            }
+        )+
+    };
+}
+actions!(
+    AuthorRevisions,
+    TryRevisions,
+    ManagePlugins,
+    ConfirmHandles,
+    ManageReviews,
+    ManageConnections,
+    ManageCredentials,
+    ManageTargets,
+    ManageLeaves,
+    EraseAccounts,
+    ManageTenant,
+);
+
+/// Somebody who may change the tenant in the path: the admin policies are asked whether they may do what the route stands for.
+pub struct TenantWriter<A = ManageTenant> {
     /// The tenant.
     pub tenant: Tenant,
     /// Who it is, for events.
     pub actor: Actor,
     /// What the token stands for.
     pub principal: ApiPrincipal,
+    action: PhantomData<A>,
 }
 
-impl Guard for TenantWriter {
+impl<A> Guard for TenantWriter<A> {
     const ACCESS: Access = Access::TenantWrite;
 }
 
-impl FromRequestParts<Arc<App>> for TenantWriter {
+impl<A: Stands + Send> FromRequestParts<Arc<App>> for TenantWriter<A> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        let (principal, tenant) = tenant_of(parts, app).await?;
-        if !principal.scope.write {
-            return Err(Error::forbidden("this token may read only: use one with `write`"));
-        }
-        Ok(Self { tenant, actor: principal.actor(), principal })
+        let (principal, tenant) = decider(parts, app).await?;
+        admin::ask(app, &tenant.id, &principal, A::ACTION, Asked::Tenant).await?;
+        Ok(Self { tenant, actor: principal.actor(), principal, action: PhantomData })
     }
+}
+
+/// Somebody who may perhaps decide what the request is about: whoever decides it asks the admin policies.
+pub struct TenantDecider {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// What the token stands for.
+    pub principal: ApiPrincipal,
+}
+
+impl Guard for TenantDecider {
+    const ACCESS: Access = Access::TenantWrite;
+}
+
+impl FromRequestParts<Arc<App>> for TenantDecider {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        let (principal, tenant) = decider(parts, app).await?;
+        Ok(Self { tenant, principal })
+    }
+}
+
+async fn decider(parts: &Parts, app: &Arc<App>) -> Result<(ApiPrincipal, Tenant), Error> {
+    let (principal, tenant) = tenant_of(parts, app).await?;
+    if !principal.may_decide() {
+        return Err(Error::forbidden("this token may read only: use one with `write`, or with an admin role"));
+    }
+    Ok((principal, tenant))
 }
 
 /// Somebody who may change the platform.
@@ -232,7 +294,7 @@ impl FromRequestParts<Arc<App>> for PlatformWriter {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
         let principal = auth::api(app, bearer(parts)).await?;
-        if principal.scope.tenant.is_some() || !principal.scope.write {
+        if !principal.is_operator() {
             return Err(Error::forbidden("this needs a token of the platform with `write`"));
         }
         Ok(Self { actor: principal.actor() })

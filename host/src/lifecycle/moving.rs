@@ -109,6 +109,7 @@ impl<'a> Settling<'a> {
     pub(super) fn lose_by_moving(&mut self, grant: &Grant, overlaps: bool, evaluation: &Evaluation, next: &mut Option<Instant>) {
         let may_stay = !self.rules.privileged.contains(grant.role.as_str())
             && !self.rules.approved.contains(grant.role.as_str())
+            && Reason::approval_of(&grant.reasons).is_none()
             && !evaluation.forbidden.contains(grant.role.as_str());
         match grant.deadline.filter(|_| grant.waits_for == Some(Waiting::Overlap)) {
             Some(deadline) if may_stay && deadline > self.now => sooner(next, deadline),

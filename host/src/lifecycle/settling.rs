@@ -378,10 +378,19 @@ impl<'a> Settling<'a> {
         }
         for ruling in self.standing.rulings.iter().filter(|ruling| ruling.kind == RulingKind::Grant && ruling.holds_at(self.now)) {
             let Some(role) = &ruling.role else { continue };
-            let given = wanted.iter().any(|(wanted, ..)| wanted == role);
-            // Whether a `forbid` concerns the person was asked with the evaluation: it wins.
-            if !given && !forbidden(role.as_str()) && !evaluation.forbidden.contains(role.as_str()) {
-                wanted.push((role.clone(), vec![Reason::exception(&ruling.id, ruling.reason.as_deref())], true));
+            let reason = Reason::exception(&ruling.id, ruling.reason.as_deref());
+            match wanted.iter_mut().find(|(wanted, ..)| wanted == role) {
+                // Beside policies that ask it gives the role as it does where no policy gives it.
+                Some((_, reasons, by_exception)) if Reason::approval_of(reasons).is_some() => {
+                    reasons.push(reason);
+                    *by_exception = true;
+                }
+                Some(_) => {}
+                // Whether a `forbid` concerns the person was asked with the evaluation: it wins.
+                None if !forbidden(role.as_str()) && !evaluation.forbidden.contains(role.as_str()) => {
+                    wanted.push((role.clone(), vec![reason], true));
+                }
+                None => {}
             }
         }
         let no_longer: Vec<String> = self
@@ -389,7 +398,10 @@ impl<'a> Settling<'a> {
             .rulings
             .iter()
             .filter(|ruling| ruling.kind == RulingKind::Approval && ruling.state != RulingState::Yes)
-            .filter(|ruling| ruling.role.as_ref().is_some_and(|role| !wanted.iter().any(|(wanted, ..)| wanted == role)))
+            .filter(|ruling| {
+                let waits = |role: &RoleId| wanted.iter().any(|(wanted, reasons, _)| wanted == role && self.needs_yes(role, reasons));
+                ruling.role.as_ref().is_some_and(|role| !waits(role))
+            })
             .map(|ruling| ruling.id.clone())
             .collect();
         self.end.extend(no_longer);
@@ -450,14 +462,27 @@ impl<'a> Settling<'a> {
         self.end.extend(ended);
     }
 
+    /// Whether the catalogue, or each policy that gives the role, asks for a person's yes.
+    fn needs_yes(&self, role: &RoleId, reasons: &[Reason]) -> bool {
+        self.rules.approved.contains(role.as_str()) || Reason::approval_of(reasons).is_some()
+    }
+
     /// A role that the person is to have: kept, or gained as far as nobody has to be asked.
     fn give(&mut self, role: &RoleId, reasons: &[Reason], by_exception: bool, next: &mut Option<Instant>) {
         let before = self.standing.grants.iter().find(|grant| grant.role == *role);
-        let needs_yes = self.rules.approved.contains(role.as_str());
+        let needs_yes = self.needs_yes(role, reasons);
         let approval = self.said(RulingKind::Approval, Some(role.as_str())).filter(|_| needs_yes);
         match before {
             Some(before) if before.state != GrantState::Pending => {
                 let dormant = before.state == GrantState::Dormant;
+                if approval.is_none() && Reason::asks_anew(&before.reasons, reasons) {
+                    if self.may_lose(before, "approval", next) {
+                        self.end_all(RulingKind::Loss, Some(role));
+                        self.event("grant.removed", self.taken(before, "approval"), None, true);
+                        self.ask(role, reasons, None, next);
+                    }
+                    return;
+                }
                 if !dormant {
                     self.end_all(RulingKind::Loss, Some(role));
                 }
@@ -478,14 +503,7 @@ impl<'a> Settling<'a> {
         let mut asked = by_exception || self.is_from_first_sync();
         if needs_yes {
             match approval {
-                None => {
-                    let ends = self.now.plus_seconds(i64::from(self.rules.approvals.expire_hours) * 3_600);
-                    let hours = i64::from(self.rules.approvals.remind_hours);
-                    let remind_at = Some(ends.plus_seconds(-hours * 3_600)).filter(|_| hours > 0);
-                    self.rule.push(NewRuling { role: Some(role.clone()), kind: RulingKind::Approval, ends: Some(ends), remind_at });
-                    sooner(next, ends);
-                    return self.pend(role.clone(), reasons.to_vec(), before, Waiting::Approval);
-                }
+                None => return self.ask(role, reasons, before, next),
                 Some(ruling) if ruling.state == RulingState::Open && !ruling.is_over(self.now) => {
                     sooner(next, ruling.ends);
                     return self.pend(role.clone(), reasons.to_vec(), before, Waiting::Approval);
@@ -524,6 +542,17 @@ impl<'a> Settling<'a> {
         self.put.push(Grant { role, state: GrantState::Effective, reasons, since, deadline: None, revision, waits_for: None });
     }
 
+    /// A role that somebody has to say yes to first.
+    fn ask(&mut self, role: &RoleId, reasons: &[Reason], before: Option<&Grant>, next: &mut Option<Instant>) {
+        let ends = self.now.plus_seconds(i64::from(self.rules.approvals.expire_hours) * 3_600);
+        let hours = i64::from(self.rules.approvals.remind_hours);
+        let remind_at = Some(ends.plus_seconds(-hours * 3_600)).filter(|_| hours > 0);
+        let asks = Reason::approval_of(reasons).map(str::to_owned);
+        self.rule.push(NewRuling { role: Some(role.clone()), kind: RulingKind::Approval, ends: Some(ends), remind_at, asks });
+        sooner(next, ends);
+        self.pend(role.clone(), reasons.to_vec(), before, Waiting::Approval);
+    }
+
     /// A role that is in effect and stays so.
     fn keep(&mut self, before: &Grant, reasons: &[Reason]) {
         if before.state == GrantState::Effective && before.reasons == reasons && before.waits_for.is_none() {
@@ -560,11 +589,18 @@ impl<'a> Settling<'a> {
 
     /// A role that nothing gives any more: lost, unless the guard keeps it for now.
     pub(super) fn lose(&mut self, grant: &Grant, why: &str, next: &mut Option<Instant>) {
+        if self.may_lose(grant, why, next) {
+            self.drop_grant(grant, why);
+        }
+    }
+
+    /// Whether a role that is lost goes now; where it does not, the guard keeps it.
+    fn may_lose(&mut self, grant: &Grant, why: &str, next: &mut Option<Instant>) -> bool {
         if !grant.state.in_effect() {
-            return self.drop_grant(grant, why);
+            return true;
         }
         match self.said_of_loss(Some(grant.role.as_str())) {
-            Said::Released => self.drop_grant(grant, why),
+            Said::Released => return true,
             Said::Keep(until) => {
                 sooner(next, until);
                 self.hold_loss(grant, why);
@@ -577,10 +613,11 @@ impl<'a> Settling<'a> {
                     self.rule.push(NewRuling::open(Some(grant.role.clone()), RulingKind::Loss));
                     self.hold_loss(grant, why);
                 } else {
-                    self.drop_grant(grant, why);
+                    return true;
                 }
             }
         }
+        false
     }
 
     fn said_of_loss(&self, role: Option<&str>) -> Said {

@@ -31,7 +31,14 @@ fn account(state: AccountState) -> Account {
 }
 
 fn reason(handle: &str) -> Reason {
-    Reason { policy: format!("by-{handle}"), reason: None, groups: vec![vec![handle.to_owned()]], proposed: false, nomination: None }
+    Reason {
+        policy: format!("by-{handle}"),
+        reason: None,
+        groups: vec![vec![handle.to_owned()]],
+        proposed: false,
+        nomination: None,
+        approval: None,
+    }
 }
 
 fn standing_grant(role: &str, handle: &str) -> Grant {
@@ -130,6 +137,7 @@ fn ruling(kind: RulingKind, role: Option<&str>, state: RulingState, ends: Option
         decided: None,
         decided_by: None,
         reason: Some("because".into()),
+        asks: None,
         owner: None,
     }
 }
@@ -320,6 +328,55 @@ fn a_role_that_needs_a_yes_waits_for_it_and_goes_with_what_gave_it() {
     let approved = [ruling(RulingKind::Approval, Some("root"), RulingState::Yes, None)];
     let lost = said(&held, &approved, &mapped(&[]), say, NOW);
     assert_eq!((dropped(&lost), lost.effect.end_rulings.clone()), (vec!["root"], vec!["approval-root".to_owned()]));
+}
+
+/// An evaluation that gives `writer` by these policies: those that end in `!` ask a person.
+fn given_by(policies: &[&str]) -> Evaluation {
+    let reason =
+        |policy: &&str| Reason { approval: policy.ends_with('!').then(|| "a lead agrees".into()), ..reason(policy.trim_end_matches('!')) };
+    let reasons = policies.iter().map(reason).collect();
+    Evaluation { roles: vec![RoleDecision { role: "writer".into(), reasons }], ..mapped(&[]) }
+}
+
+#[test]
+fn a_role_waits_where_each_policy_that_gives_it_asks() {
+    let first = said(&[], &[], &given_by(&["eng!", "staff!"]), LIVE, NOW);
+    assert_eq!(put(&first.effect), [("writer", GrantState::Pending, Some(Waiting::Approval))]);
+    assert_eq!(first.effect.rule[0].asks.as_deref(), Some("a lead agrees"));
+    let plain = said(&[], &[], &given_by(&["eng!", "staff"]), LIVE, NOW);
+    assert_eq!((put(&plain.effect), plain.effect.rule.len()), (vec![("writer", GrantState::Effective, None)], 0), "one asks nobody");
+    let now_plain = said(&first.effect.put_grants, &[], &given_by(&["eng!", "staff"]), LIVE, NOW);
+    assert_eq!(put(&now_plain.effect), [("writer", GrantState::Effective, None)], "nobody has to say yes any more");
+    let open = [ruling(RulingKind::Approval, Some("writer"), RulingState::Open, None)];
+    let no_more = said(&first.effect.put_grants, &open, &given_by(&["eng!", "staff"]), LIVE, NOW);
+    assert_eq!(no_more.effect.end_rulings, ["approval-writer"], "nor is anybody asked");
+    let exception = [ruling(RulingKind::Grant, Some("writer"), RulingState::Yes, None)];
+    let excepted = said(&[], &exception, &given_by(&["eng!"]), LIVE, NOW).effect.put_grants;
+    assert_eq!((excepted[0].state, excepted[0].reasons.len()), (GrantState::Effective, 2), "an exception asks nobody");
+    assert!(said(&excepted, &exception, &given_by(&["eng!"]), LIVE, NOW).effect.put_grants.is_empty());
+    let say = Say { approved: &["writer"], ..LIVE };
+    let of_the_catalogue = said(&[], &[], &given_by(&["eng!", "staff"]), say, NOW);
+    assert_eq!(put(&of_the_catalogue.effect)[0].1, GrantState::Pending, "a policy takes back nothing that the catalogue asks for");
+}
+
+#[test]
+fn who_loses_the_policy_that_asked_nobody_is_asked_about_and_a_policy_that_begins_to_ask_takes_nothing() {
+    let held = said(&[], &[], &given_by(&["eng!", "staff"]), LIVE, NOW).effect.put_grants;
+    let quiet = Say { guard: false, ..LIVE };
+    let anew = said(&held, &[], &given_by(&["eng!"]), quiet, NOW);
+    assert_eq!(put(&anew.effect), [("writer", GrantState::Pending, Some(Waiting::Approval))]);
+    assert_eq!(asked(&anew.effect), [(RulingKind::Approval, Some("writer"))]);
+    let kinds: Vec<&str> = anew.effect.events.iter().map(|event| event.kind).collect();
+    assert!(kinds.contains(&"grant.removed") && kinds.contains(&"grant.pending"), "{kinds:?}");
+    let guarded = said(&held, &[], &given_by(&["eng!"]), LIVE, NOW).guarded.expect("a loss is counted");
+    assert_eq!(guarded.concerned.lost, [RoleId::from("writer")]);
+
+    let before = said(&[], &[], &given_by(&["eng"]), LIVE, NOW).effect.put_grants;
+    let begins = said(&before, &[], &given_by(&["eng!"]), LIVE, NOW).effect.put_grants;
+    assert_eq!(begins[0].state, GrantState::Effective);
+    assert!(said(&begins, &[], &given_by(&["eng!"]), LIVE, NOW).effect.put_grants.is_empty(), "and it stays so");
+    let yes = [ruling(RulingKind::Approval, Some("writer"), RulingState::Yes, None)];
+    assert!(said(&held, &yes, &given_by(&["eng!"]), LIVE, NOW).effect.put_grants.iter().all(|grant| grant.state == GrantState::Effective));
 }
 
 #[test]

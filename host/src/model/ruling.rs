@@ -90,6 +90,9 @@ pub struct Ruling {
     /// Why: the words of whoever decided, or made the exception.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What is asked, in the words of the policy's `@approval`; nothing where the catalogue asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asks: Option<String>,
     /// Who answers for it: for people, mostly an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
@@ -114,6 +117,7 @@ impl Ruling {
             decided: None,
             decided_by: None,
             reason: None,
+            asks: None,
             owner: None,
         }
     }
@@ -142,13 +146,15 @@ pub struct NewRuling {
     pub ends: Option<Instant>,
     /// When somebody is to be reminded of it.
     pub remind_at: Option<Instant>,
+    /// What is asked, in the words of a policy.
+    pub asks: Option<String>,
 }
 
 impl NewRuling {
     /// One that somebody has to answer, whenever that is.
     #[must_use]
     pub fn open(role: Option<RoleId>, kind: RulingKind) -> Self {
-        Self { role, kind, ends: None, remind_at: None }
+        Self { role, kind, ends: None, remind_at: None, asks: None }
     }
 }
 

@@ -340,6 +340,7 @@ fn reason(rule: &Rule, groups: &[GroupMembership], nominated: bool) -> Reason {
         groups: rule.handles.iter().filter_map(chain).collect(),
         proposed: nominated && rule.reads_proposed,
         nomination: None,
+        approval: rule.approval.clone(),
     }
 }
 

@@ -63,7 +63,8 @@ pub fn diff(a: &[(String, String)], b: &[(String, String)]) -> PolicyDifference 
         let Some((after, _)) = b.get(id) else { continue };
         let deciding = deciding(before, after);
         let annotations = annotations(before, after);
-        let decides_alike = deciding.is_empty();
+        // Whether a person is asked is a part of what is decided.
+        let decides_alike = deciding.is_empty() && !annotations.iter().any(|clause| clause.clause == "@approval");
         let clauses: Vec<Clause> = annotations.into_iter().chain(deciding).collect();
         if !clauses.is_empty() {
             let kind = if decides_alike { &mut difference.annotated } else { &mut difference.changed };

@@ -75,6 +75,30 @@ pub const LINTS: &[Lint] = &[
     ),
     lint("role_without_permit", false, "no permit can give the role to anybody", "write a permit, or take the role out of the catalogue"),
     lint("role_nobody_holds", false, "nobody holds the role, though some permit could give it", "see whom its permits miss"),
+    lint(
+        "misspelt_approval",
+        false,
+        "an annotation reads like `@approval` and is another one: nobody is asked",
+        "write `@approval`, or give it a name that can't be taken for it",
+    ),
+    lint(
+        "admin_for_everybody",
+        false,
+        "an admin policy lets everybody decide who may decide anything",
+        "ask for an admin role, the right to write, or name somebody",
+    ),
+    lint(
+        "admin_never_met",
+        false,
+        "an admin policy names a person in another spelling than people are named in",
+        "write the name in lower case, as the finding says",
+    ),
+    lint(
+        "action_without_permit",
+        false,
+        "no admin policy allows the action to anybody",
+        "write a permit for it, or leave it to the operators of the platform",
+    ),
     lint("unknown_lint", false, "`@allow` names no lint that can be allowed", "name one of this table"),
     lint(
         "partly_compared",
@@ -189,7 +213,7 @@ impl<'a> Read<'a> {
 }
 
 /// The codes that a policy's `@allow` names, separated by commas.
-fn allowed<'a>(placed: &'a Placed<'_>) -> impl Iterator<Item = &'a str> {
+pub(super) fn allowed<'a>(placed: &'a Placed<'_>) -> impl Iterator<Item = &'a str> {
     placed.policy.annotation("allow").into_iter().flat_map(|codes| codes.split(',')).map(str::trim)
 }
 
@@ -225,6 +249,13 @@ impl Linting<'_> {
     fn names(&mut self, read: &Read<'_>) {
         for code in allowed(read.placed).filter(|code| !LINTS.iter().any(|lint| !lint.refused && lint.code == *code)) {
             self.found.push(finding(read.placed.problem_at("@allow", format!("`{code}` is no lint that can be allowed")), "unknown_lint"));
+        }
+        for (key, _) in read.placed.policy.annotations() {
+            let folded = key.to_ascii_lowercase();
+            if key != "approval" && ["approv", "aprov"].iter().any(|like| folded.contains(like)) && !read.allows("misspelt_approval") {
+                let message = format!("`@{key}` asks nobody: what asks is `@approval`");
+                self.found.push(finding(read.placed.problem_at(&format!("@{key}"), message), "misspelt_approval"));
+            }
         }
         let Some(handles) = &self.facts.handles else { return };
         for handle in &read.rule.handles {
@@ -294,7 +325,9 @@ impl Linting<'_> {
                 let wanted = match (read.rule.permits, other.rule.permits) {
                     (true, false) => forbid.is_none(),
                     (false, true) => false,
-                    (true, true) | (false, false) => shadow.is_none(),
+                    // One that asks a person leaves something to do for one that asks nobody.
+                    (true, true) => shadow.is_none() && (read.rule.approval.is_some() || other.rule.approval.is_none()),
+                    (false, false) => shadow.is_none(),
                 };
                 if !wanted || !read.may_imply(other) {
                     continue;
@@ -344,7 +377,7 @@ fn has(bits: &[u64], role: usize) -> bool {
     bits.get(role / 64).is_some_and(|word| word & (1_u64 << (role % 64)) != 0)
 }
 
-fn finding(problem: Diagnostic, code: &'static str) -> Diagnostic {
+pub(super) fn finding(problem: Diagnostic, code: &str) -> Diagnostic {
     let remedy = LINTS.iter().find(|lint| lint.code == code).map_or("", |lint| lint.remedy);
     problem.with_code(code).with_help(remedy)
 }

@@ -71,6 +71,8 @@ pub(super) struct Rule {
     source: Box<str>,
     /// Its `@reason`.
     pub reason: Option<String>,
+    /// Its `@approval`: what a person is asked before somebody holds a role by it alone.
+    pub approval: Option<String>,
     /// `permit`, else `forbid`.
     pub permits: bool,
     pub who: Who,
@@ -111,6 +113,7 @@ impl Rule {
             reads,
             source: source.into(),
             reason: policy.annotation("reason").map(str::to_owned),
+            approval: policy.annotation("approval").map(str::to_owned),
             permits: policy.effect() == Effect::Permit,
             who: who(&policy.principal_constraint()),
             what: what(&policy.resource_constraint()),

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationError, ValidationMode, ValidationWarning, Validator};
 use miette::Diagnostic as Labelled;
 
+use super::admin::{ADMIN_POLICIES_LIMIT, ADMIN_SCHEMA};
 use super::{DeclaredTags, POLICIES_LIMIT, Role, SCHEMA, rule, scan};
 use crate::diagnostic::Diagnostic;
 
@@ -17,14 +18,63 @@ const LEVEL: u32 = 1;
 const ID_CHARS_LIMIT: usize = 128;
 /// The longest `@reason` in characters: it is part of every reason that is stored.
 const REASON_CHARS_LIMIT: usize = 500;
+/// The longest `@approval` in characters, for the same reason.
+const APPROVAL_CHARS_LIMIT: usize = 500;
 /// How many names an error offers as alternatives.
 const NAMES_OFFERED: usize = 8;
 
-/// The schema's validator.
-static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| {
-    let (schema, _) = Schema::from_cedarschema_str(SCHEMA).expect("the schema is part of the program and a test parses it");
+/// What policies are written in: a schema, and what is said of those that can't mean what they say.
+struct Language {
+    /// The schema's namespace.
+    namespace: &'static str,
+    /// The folder.
+    folder: &'static str,
+    /// The most policies.
+    limit: usize,
+    /// What is said where there are more.
+    fewer: &'static str,
+    validator: Validator,
+    /// What is said of a policy that follows a reference too far.
+    too_far: (&'static str, &'static str),
+    /// What is said of one that nothing can satisfy.
+    impossible: &'static str,
+    /// What is said of one whose scope fits no question.
+    unfit: &'static str,
+}
+
+fn validator(schema: &str) -> Validator {
+    let (schema, _) = Schema::from_cedarschema_str(schema).expect("the schema is part of the program and a test parses it");
     Validator::new(schema)
+}
+
+/// The policies that say who holds which role.
+static ROLES: LazyLock<Language> = LazyLock::new(|| Language {
+    namespace: "Rolecall",
+    folder: "policies",
+    limit: POLICIES_LIMIT,
+    fewer: "let groups and families say what many policies say alike",
+    validator: validator(SCHEMA),
+    too_far: ("a policy may read a person's own attributes, and not those of the manager", "name the manager, or the group, instead"),
+    impossible: "no person and role can ever satisfy it: change it, or take it out",
+    unfit: "in the scope, the principal is a user, or in a group; the resource is a role, or in a role family",
 });
+
+/// The policies that say who decides.
+static ADMIN: LazyLock<Language> = LazyLock::new(|| Language {
+    namespace: "RolecallAdmin",
+    folder: "admin",
+    limit: ADMIN_POLICIES_LIMIT,
+    fewer: "let admin roles say what many policies say alike",
+    validator: validator(ADMIN_SCHEMA),
+    too_far: ("an admin policy may read who decides and what about, and nothing beyond", "see `rolecall-admin.cedarschema`"),
+    impossible: "nobody can ever decide anything by it: change it, or take it out",
+    unfit: "in the scope, the principal is an admin, and the resource is what the action is about: see `rolecall-admin.cedarschema`",
+});
+
+/// The schema of admin policies.
+pub(super) fn admin_schema() -> &'static Schema {
+    ADMIN.validator.schema()
+}
 
 /// One policy with where it stands.
 pub(super) struct Placed<'a> {
@@ -60,6 +110,15 @@ pub(super) fn read(sources: &[(String, String)], roles: Option<&[Role]>) -> Resu
 
 /// The same, each with where it stands.
 pub(super) fn read_placed<'a>(sources: &'a [(String, String)], roles: Option<&[Role]>) -> Result<Vec<Placed<'a>>, Vec<Diagnostic>> {
+    read_in(&ROLES, sources, roles)
+}
+
+/// The same of admin policies.
+pub(super) fn read_admin<'a>(sources: &'a [(String, String)], roles: Option<&[Role]>) -> Result<Vec<Placed<'a>>, Vec<Diagnostic>> {
+    read_in(&ADMIN, sources, roles)
+}
+
+fn read_in<'a>(language: &Language, sources: &'a [(String, String)], roles: Option<&[Role]>) -> Result<Vec<Placed<'a>>, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let mut placed = Vec::new();
     for (file, text) in sources {
@@ -68,21 +127,21 @@ pub(super) fn read_placed<'a>(sources: &'a [(String, String)], roles: Option<&[R
             Err(found) => problems.extend(found),
         }
     }
-    if placed.len() > POLICIES_LIMIT {
-        let message = format!("there are {} policies: at most {POLICIES_LIMIT} are allowed", placed.len());
-        return Err(vec![Diagnostic::of_file("policies", message).with_help("let groups and families say what many policies say alike")]);
+    if placed.len() > language.limit {
+        let message = format!("there are {} policies: at most {} are allowed", placed.len(), language.limit);
+        return Err(vec![Diagnostic::of_file(language.folder, message).with_help(language.fewer)]);
     }
     let mut ids: BTreeMap<String, String> = BTreeMap::new();
     for (number, placed) in placed.iter_mut().enumerate() {
         problems.extend(check_annotations(placed, &mut ids));
-        problems.extend(roles.into_iter().flat_map(|roles| check_names(placed, roles)));
+        problems.extend(roles.into_iter().flat_map(|roles| check_names(language, placed, roles)));
         problems.extend(check_time(placed));
         // Policies that lack an id of their own are validated too: all problems at once.
         let own = placed.policy.annotation("id").filter(|id| ids.get(*id).is_some_and(|at| *at == place(placed)));
         let id = own.map_or_else(|| format!("policy {number}"), str::to_owned);
         placed.policy = placed.policy.new_id(PolicyId::new(id));
     }
-    problems.extend(validate(&placed));
+    problems.extend(validate(language, &placed));
     if problems.is_empty() { Ok(placed) } else { Err(problems) }
 }
 
@@ -177,19 +236,42 @@ fn check_annotations(placed: &Placed<'_>, ids: &mut BTreeMap<String, String>) ->
         }
         _ => {}
     }
+    problems.extend(check_approval(placed));
     problems
 }
 
+/// What `@approval` says is shown to whoever is asked.
+fn check_approval(placed: &Placed<'_>) -> Option<Diagnostic> {
+    let asks = placed.policy.annotation("approval")?;
+    let at = |message: String| Some(placed.problem_at("@approval", message));
+    match () {
+        () if placed.policy.effect() == Effect::Forbid => {
+            Some(at("`@approval` goes with a `permit`: what is forbidden is not asked about".into())?.with_help("take it out"))
+        }
+        () if asks.trim().is_empty() => Some(
+            at("`@approval` says nothing".into())?
+                .with_help("say what is asked of whoever approves, `@approval(\"the owner of the ledger agrees\")`, or `\"required\"`"),
+        ),
+        () if asks.chars().count() > APPROVAL_CHARS_LIMIT || asks.chars().any(char::is_control) => {
+            at(format!("an `@approval` has at most {APPROVAL_CHARS_LIMIT} characters, none of them a control character"))
+        }
+        () => None,
+    }
+}
+
 /// Roles and families that the catalogue does not have: a policy about them would silently do nothing.
-fn check_names(placed: &Placed<'_>, roles: &[Role]) -> Vec<Diagnostic> {
+fn check_names(language: &Language, placed: &Placed<'_>, roles: &[Role]) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
     let mut seen = BTreeSet::new();
     let families: BTreeSet<&str> = roles.iter().flat_map(|role| role.families.iter().map(String::as_str)).collect();
     for literal in placed.policy.entity_literals() {
         let id: &str = literal.id().unescaped();
-        let (what, code, known): (&str, &str, Vec<&str>) = match literal.type_name().to_string().as_str() {
-            "Rolecall::Role" => ("role", "unknown_role", roles.iter().map(|role| role.id.as_str()).collect()),
-            "Rolecall::RoleFamily" => ("role family", "unknown_family", families.iter().copied().collect()),
+        if literal.type_name().namespace() != language.namespace {
+            continue;
+        }
+        let (what, code, known): (&str, &str, Vec<&str>) = match literal.type_name().basename() {
+            "Role" => ("role", "unknown_role", roles.iter().map(|role| role.id.as_str()).collect()),
+            "RoleFamily" => ("role family", "unknown_family", families.iter().copied().collect()),
             _ => continue,
         };
         if known.contains(&id) || !seen.insert(literal.to_string()) {
@@ -249,24 +331,22 @@ pub(super) fn check_tags(sources: &[(String, String)], declared: &DeclaredTags) 
     problems
 }
 
-fn validate(placed: &[Placed<'_>]) -> Vec<Diagnostic> {
+fn validate(language: &Language, placed: &[Placed<'_>]) -> Vec<Diagnostic> {
     let set = match PolicySet::from_policies(placed.iter().map(|placed| placed.policy.clone())) {
         Ok(set) => set,
-        Err(error) => return vec![Diagnostic::of_file("policies", error.to_string())],
+        Err(error) => return vec![Diagnostic::of_file(language.folder, error.to_string())],
     };
     let by_id: BTreeMap<&PolicyId, &Placed<'_>> = placed.iter().map(|placed| (placed.policy.id(), placed)).collect();
-    let result = VALIDATOR.validate_with_level(&set, ValidationMode::Strict, LEVEL);
+    let result = language.validator.validate_with_level(&set, ValidationMode::Strict, LEVEL);
     let mut problems = Vec::new();
     let mut refused: BTreeSet<&PolicyId> = BTreeSet::new();
     for error in result.validation_errors() {
         refused.insert(error.policy_id());
         let problem = refusal(&by_id, error.policy_id(), error);
         problems.push(match error {
-            ValidationError::EntityDerefLevelViolation(_) => Diagnostic {
-                message: "a policy may read a person's own attributes, and not those of the manager".into(),
-                help: Some("name the manager, or the group, instead".into()),
-                ..problem
-            },
+            ValidationError::EntityDerefLevelViolation(_) => {
+                Diagnostic { message: language.too_far.0.into(), help: Some(language.too_far.1.into()), ..problem }
+            }
             _ => problem,
         });
     }
@@ -276,10 +356,8 @@ fn validate(placed: &[Placed<'_>]) -> Vec<Diagnostic> {
         if refused.insert(warning.policy_id()) {
             let problem = refusal(&by_id, warning.policy_id(), warning);
             let help = match warning {
-                ValidationWarning::ImpossiblePolicy(_) => Some("no person and role can ever satisfy it: change it, or take it out".into()),
-                ValidationWarning::InvalidActionApplication(_) => {
-                    Some("in the scope, the principal is a user, or in a group; the resource is a role, or in a role family".into())
-                }
+                ValidationWarning::ImpossiblePolicy(_) => Some(language.impossible.into()),
+                ValidationWarning::InvalidActionApplication(_) => Some(language.unfit.into()),
                 _ => problem.help.clone(),
             };
             problems.push(Diagnostic { help, ..problem });
@@ -304,5 +382,5 @@ fn refusal(by_id: &BTreeMap<&PolicyId, &Placed<'_>>, id: &PolicyId, error: &(imp
 
 #[cfg(test)]
 pub(super) fn schema() -> &'static Schema {
-    VALIDATOR.schema()
+    ROLES.validator.schema()
 }

@@ -74,6 +74,24 @@ fn shape() -> AccountShape {
 const FAILING: &str = "resource.risk + 9223372036854775807 > 0";
 
 #[test]
+fn an_approval_says_something_and_stands_on_a_permit() {
+    let wrong = |text: &str| {
+        let found = Policies::compile(&[("policies/a.cedar".into(), text.into())], &catalogue()).err().unwrap_or_default();
+        found.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("; ")
+    };
+    let policy = |annotation: &str| format!("@id(\"p\") @reason(\"r\") {annotation}\npermit(principal, action, resource);");
+    assert_eq!(wrong(&policy("@approval(\"required\")")), "");
+    for nothing in ["@approval", "@approval(\" \")"] {
+        assert_eq!(wrong(&policy(nothing)), "`@approval` says nothing", "{nothing}");
+    }
+    assert!(wrong(&policy(&format!("@approval(\"{}\")", "x".repeat(501)))).contains("at most 500"));
+    assert!(wrong("@id(\"f\") @approval(\"required\") forbid(principal, action, resource);").contains("goes with a `permit`"));
+    let explained = compile(&policy("@approval(\"a lead agrees\")"));
+    let decision = decide(&explained, &shape(), &[], &[], NOW);
+    assert_eq!(decision.grants[0].reasons[0].approval.as_deref(), Some("a lead agrees"));
+}
+
+#[test]
 fn a_grant_names_its_policies_and_the_chain_of_every_group_that_they_name() {
     let policies = compile(
         r#"
@@ -87,10 +105,22 @@ fn a_grant_names_its_policies_and_the_chain_of_every_group_that_they_name() {
     let decision = decide(&policies, &shape(), &["sales", "staff", "other"], &["mail", "unknown"], NOW);
     assert_eq!(granted(&decision), ["crm-user", "mail"]);
     let chains = vec![vec!["team-sales".to_owned(), "sales".into()], vec!["team-staff".into(), "staff".into()]];
-    let nominated =
-        Reason { policy: "a-nominated".into(), reason: Some("nominated".into()), groups: vec![], proposed: true, nomination: None };
-    let birthright =
-        Reason { policy: "b-all".into(), reason: Some("everybody in sales".into()), groups: chains, proposed: false, nomination: None };
+    let nominated = Reason {
+        policy: "a-nominated".into(),
+        reason: Some("nominated".into()),
+        groups: vec![],
+        proposed: true,
+        nomination: None,
+        approval: None,
+    };
+    let birthright = Reason {
+        policy: "b-all".into(),
+        reason: Some("everybody in sales".into()),
+        groups: chains,
+        proposed: false,
+        nomination: None,
+        approval: None,
+    };
     assert_eq!(decision.grants[1].reasons, [nominated, birthright]);
     assert_eq!(granted(&decide(&policies, &shape(), &["staff"], &[], NOW)), Vec::<&str>::new());
 }

@@ -27,6 +27,8 @@ pub(super) enum Kind {
     Settings,
     Policy,
     PolicyTest,
+    Admin,
+    AdminTest,
     Plugin,
     Signature,
     Table,
@@ -46,9 +48,11 @@ pub fn is_plugin(path: &str) -> bool {
 }
 
 /// The folders, what they hold, and the ending of their files.
-const FOLDERS: [(&str, Kind, &str); 6] = [
+const FOLDERS: [(&str, Kind, &str); 8] = [
     ("policies", Kind::Policy, "cedar"),
     ("policies", Kind::PolicyTest, "test.json"),
+    ("admin", Kind::Admin, "cedar"),
+    ("admin", Kind::AdminTest, "test.json"),
     ("plugins", Kind::Plugin, "wasm"),
     ("tables", Kind::Table, "csv"),
     ("schemas", Kind::Schema, "json"),
@@ -73,7 +77,9 @@ impl Kind {
 
     fn bytes_limit(self) -> usize {
         match self {
-            Self::Settings | Self::Policy | Self::PolicyTest | Self::Schema | Self::Test => TEXT_BYTES_LIMIT,
+            Self::Settings | Self::Policy | Self::PolicyTest | Self::Admin | Self::AdminTest | Self::Schema | Self::Test => {
+                TEXT_BYTES_LIMIT
+            }
             Self::Table => TABLE_BYTES_LIMIT,
             Self::Plugin => PLUGIN_BYTES_LIMIT,
             Self::Signature => SIGNATURE_BYTES_LIMIT,
@@ -114,7 +120,7 @@ pub fn too_large_together() -> Diagnostic {
 }
 
 fn stray(path: &str) -> Diagnostic {
-    let help = "a revision is tenant.toml, policies/*.cedar (and *.test.json), plugins/*.wasm (and *.wasm.sig), tables/*.csv, schemas/*.json \
+    let help = "a revision is tenant.toml, policies/*.cedar and admin/*.cedar (and *.test.json), plugins/*.wasm (and *.wasm.sig), tables/*.csv, schemas/*.json \
                 and tests/*.json, with names of ASCII letters, digits, `-`, `_` and `.`";
     Diagnostic::of_file(path, "the file is no part of a revision").with_help(help)
 }

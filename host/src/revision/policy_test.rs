@@ -15,7 +15,7 @@ use crate::model::{GroupMembership, Instant, Tags};
 use crate::policies::{DeclaredTags, Explanation, Policies, Principal};
 
 /// The most cases of one file: people read them.
-const CASES_LIMIT: usize = 1_000;
+pub(super) const CASES_LIMIT: usize = 1_000;
 
 /// A person as the mapping would have shaped them, with the groups and nominations that go with it.
 #[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
@@ -117,11 +117,22 @@ pub(super) struct PolicyCase {
 /// What the policies must say, in the words of explanations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Verdict {
+pub(super) enum Verdict {
     Allow,
     Deny,
     NoPermit,
     Error,
+}
+
+impl Verdict {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::NoPermit => "no_permit",
+            Self::Error => "error",
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -216,12 +227,7 @@ impl PolicyCase {
     }
 
     fn expected(&self) -> Value {
-        let decision = match self.decision {
-            Verdict::Allow => "allow",
-            Verdict::Deny => "deny",
-            Verdict::NoPermit => "no_permit",
-            Verdict::Error => "error",
-        };
+        let decision = self.decision.word();
         match &self.reasons {
             Some(reasons) => json!({"role": self.role, "decision": decision, "reasons": reasons}),
             None => json!({"role": self.role, "decision": decision}),

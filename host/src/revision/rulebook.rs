@@ -2,13 +2,16 @@
 //! in a moment, on an author's machine as on a server.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use super::admin_test::AdminCase;
 use super::folder::Kind;
 use super::golden::GoldenResult;
 use super::policy_test::{Person, PolicyCase};
 use super::settings::Settings;
 use super::{Check, Files, folder};
 use crate::diagnostic::Diagnostic;
+use crate::policies::admin::{self, AdminPolicies};
 use crate::policies::{self, Explanation, Facts, Policies, PolicyDifference};
 
 /// What a folder says about roles.
@@ -17,6 +20,9 @@ pub struct Rulebook {
     sources: Vec<(String, String)>,
     policies: Policies,
     cases: Vec<PolicyCase>,
+    admin_sources: Vec<(String, String)>,
+    admin: Arc<AdminPolicies>,
+    admin_cases: Vec<AdminCase>,
 }
 
 /// A policy file that is laid out differently than `rolecall policy fmt` would.
@@ -43,8 +49,13 @@ impl Rulebook {
         let sources = check.sources();
         let policies = check.policies(&sources, settings.as_ref());
         let cases = check.policy_tests(&sources, settings.as_ref());
-        match (settings, policies) {
-            (Some(settings), Some(policies)) if check.problems.is_empty() => Ok(Self { settings, sources, policies, cases }),
+        let admin_sources = check.admin_sources();
+        let admin = check.admin(&admin_sources, &sources, settings.as_ref());
+        let admin_cases = check.admin_tests(&admin_sources, settings.as_ref());
+        match (settings, policies, admin) {
+            (Some(settings), Some(policies), Some(admin)) if check.problems.is_empty() => {
+                Ok(Self { settings, sources, policies, cases, admin_sources, admin, admin_cases })
+            }
             _ => Err(check.report()),
         }
     }
@@ -52,7 +63,8 @@ impl Rulebook {
     /// Runs the policy tests.
     #[must_use]
     pub fn test(&self) -> Vec<GoldenResult> {
-        self.cases.iter().map(|case| case.run(&self.policies)).collect()
+        let admin = self.admin_cases.iter().map(|case| case.run(&self.admin, &self.settings.roles));
+        self.cases.iter().map(|case| case.run(&self.policies)).chain(admin).collect()
     }
 
     /// The policies.
@@ -72,7 +84,9 @@ impl Rulebook {
             Some(known) => Some(&known | &declared),
             None => (!declared.is_empty()).then_some(declared),
         };
-        policies::lint_policies(&self.sources, &self.settings.roles, &Facts { handles, ..facts })
+        let mut found = admin::lint_admin(&self.admin_sources, &self.settings.roles)?;
+        found.extend(policies::lint_policies(&self.sources, &self.settings.roles, &Facts { handles, ..facts })?);
+        Ok(found)
     }
 
     /// Why a person has a role or has not; `None` for a role that the catalogue does not have.
@@ -85,7 +99,7 @@ impl Rulebook {
 /// Whether a file has a say in a rulebook.
 #[must_use]
 pub fn is_rule(path: &str) -> bool {
-    matches!(Kind::of(path), Some(Kind::Settings | Kind::Policy | Kind::PolicyTest))
+    matches!(Kind::of(path), Some(Kind::Settings | Kind::Policy | Kind::PolicyTest | Kind::Admin | Kind::AdminTest))
 }
 
 /// The policy files that are laid out differently than they would be.
@@ -95,7 +109,7 @@ pub fn is_rule(path: &str) -> bool {
 pub fn format(files: &Files) -> Result<Vec<Formatted>, Vec<Diagnostic>> {
     let mut check = Check { files, problems: Vec::new() };
     let (mut problems, mut found) = (Vec::new(), Vec::new());
-    for (path, text) in check.sources() {
+    for (path, text) in check.sources().into_iter().chain(check.admin_sources()) {
         match policies::format(&path, &text) {
             Ok(after) => found.extend(laid_out(&path, &text, after)),
             Err(wrong) => problems.extend(wrong),
@@ -115,7 +129,12 @@ pub fn laid_out(path: &str, before: &str, after: String) -> Option<Formatted> {
 /// What differs between the policies of two folders.
 #[must_use]
 pub fn policy_diff(a: &Files, b: &Files) -> PolicyDifference {
-    let sources = |files: &Files| Check { files, problems: Vec::new() }.sources();
+    let sources = |files: &Files| {
+        let mut check = Check { files, problems: Vec::new() };
+        let mut sources = check.sources();
+        sources.extend(check.admin_sources());
+        sources
+    };
     policies::diff(&sources(a), &sources(b))
 }
 

@@ -195,6 +195,18 @@ fn what_the_guides_show_is_accepted() {
     let policies = blocks("docs/policies.md", "cedar").concat();
     let revision = assemble_whole(&files(&[("tenant.toml", &catalogue), ("policies/guide.cedar", &policies)]));
     assert_eq!(revision.policies.ids().len(), 9);
+    let (asks, decides) = (blocks("docs/governance.md", "cedar").concat(), blocks("policies/admin/README.md", "cedar").concat());
+    let tests = format!("[{}]", blocks("docs/governance.md", "json").concat());
+    let pack = fs::read_to_string(repository("policies/admin/admin/default.cedar")).unwrap();
+    let catalogue = "name = \"Guide\"\n[[roles]]\nid = \"ledger-admin\"\nowner = \"grace@acme.example\"\n";
+    let whole = files(&[
+        ("tenant.toml", catalogue),
+        ("policies/guide.cedar", &asks),
+        ("admin/default.cedar", &pack),
+        ("admin/guide.cedar", &decides),
+        ("admin/guide.test.json", &tests),
+    ]);
+    assert_golden(&assemble_whole(&whole), &whole, 1);
 
     let (settings, problems) = settings::read("tenant.toml", &blocks("docs/tenant-folder.md", "toml")[0]);
     assert_eq!((settings.map(|settings| settings.roles.len()), problems), (Some(1), Vec::new()));

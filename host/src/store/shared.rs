@@ -192,9 +192,24 @@ impl Platform for Backend {
         read_once!(self.read_platform(), conn => tenancy::find_api_token(conn, hash))
     }
 
-    async fn create_api_token(&self, token: &NewToken, scope: &ApiScope) -> Result<()> {
-        let (token, scope) = (token.clone(), scope.clone());
-        self.write_platform(move |conn: &mut Conn| Box::pin(async move { tenancy::create_api_token(conn, &token, &scope).await })).await
+    async fn create_api_token(&self, token: &NewToken, scope: &ApiScope, actor: &Actor) -> Result<()> {
+        let (token, scope, actor) = (token.clone(), scope.clone(), actor.clone());
+        match scope.tenant.clone() {
+            None => {
+                self.write_platform(move |conn: &mut Conn| Box::pin(async move { tenancy::create_api_token(conn, &token, &scope).await }))
+                    .await
+            }
+            Some(tenant) => {
+                let within = self.scope(&tenant);
+                self.write(&tenant, move |conn: &mut Conn| {
+                    Box::pin(async move {
+                        tenancy::create_api_token(conn, &token, &scope).await?;
+                        tenancy::tell_of_token(conn, &within, (&token, &scope), &actor).await
+                    })
+                })
+                .await
+            }
+        }
     }
 
     async fn count_api_tokens(&self) -> Result<i64> {

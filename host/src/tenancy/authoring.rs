@@ -18,7 +18,7 @@ const GRANTS_LIMIT: i64 = 200_000;
 /// What is looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    /// Texts by path (`tenant.toml`, `policies/*.cedar`, `policies/*.test.json`). Without `tenant.toml` among them the revision's is taken.
+    /// Texts by path (`tenant.toml`, `policies/*.cedar`, `policies/*.test.json`, and the same in `admin/`). Without `tenant.toml` among them the revision's is taken.
     pub texts: Option<BTreeMap<String, String>>,
     /// The stored revision that is meant; the active one unless given.
     pub revision: Option<RevisionHash>,
@@ -31,7 +31,7 @@ pub struct Wanted {
 pub async fn files(app: &Arc<App>, tenant: &TenantId, wanted: Wanted) -> Result<Files, TenancyError> {
     let Some(texts) = wanted.texts else { return stored(app, tenant, wanted.revision, revision::is_rule).await };
     let stray = |path: &String| {
-        let help = "send tenant.toml, policies/*.cedar and policies/*.test.json";
+        let help = "send tenant.toml, policies/*.cedar, admin/*.cedar and *.test.json beside them";
         Diagnostic::of_file(path, "the file has no say in which roles people hold").with_help(help)
     };
     let strays: Vec<Diagnostic> = texts.keys().filter(|path| !revision::is_rule(path)).map(stray).collect();

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::crypto;
-use crate::model::{AccountId, Actor, GuardDirection, Hold, Instant, RoleId, Ruling, RulingKind, RulingState, TenantId};
+use crate::model::{AccountId, AdminAction, GuardDirection, Hold, Instant, RoleId, Ruling, RulingKind, RulingState, TenantId};
 use crate::store::ApiPrincipal;
 use crate::store::{AccountView, Answer, Answered, HeldPerson, StoreError};
 
 use super::TenancyError;
+use super::admin::{self, Asked};
 use super::person::Person;
 
 /// The longest reason, in characters.
@@ -80,6 +81,8 @@ pub async fn make_exception(
     if !known.is_some_and(|revision| revision.policies.roles().iter().any(|role| role.id == wanted.role.0)) {
         return Err(StoreError::Missing("role in the tenant's catalogue").into());
     }
+    let about = [(wanted.role.as_str(), wanted.grants)];
+    admin::ask(app, tenant, who, AdminAction::MakeException, Asked::Roles(&about)).await?;
     let kind = if wanted.grants { RulingKind::Grant } else { RulingKind::Forbid };
     let made = Ruling {
         user_name: view.account.user_name,
@@ -112,6 +115,8 @@ pub async fn end_exception(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal
             return Err(StoreError::Missing("exception").into());
         }
     }
+    let about = [(ruling.role.as_ref().map_or("", RoleId::as_str), ruling.kind == RulingKind::Forbid)];
+    admin::ask(app, tenant, who, AdminAction::EndException, Asked::Roles(&about)).await?;
     let ended = app.store.end_ruling(tenant, id, None, &who.actor(), app.clock.now()).await?;
     app.wake.notify_one();
     Ok(ended)
@@ -143,6 +148,9 @@ pub async fn answer_approval(
         }
         not_for_oneself(who, &account_of(app, tenant, &ruling).await?, "approves a role of their own")?;
     }
+    let about = [(ruling.role.as_ref().map_or("", RoleId::as_str), yes)];
+    let action = if yes { AdminAction::ApproveRole } else { AdminAction::RejectRole };
+    admin::ask(app, tenant, who, action, Asked::Roles(&about)).await?;
     let answer = Answer { yes, ends, reason: Some(reason), owner: who.scope.person.clone(), actor: who.actor(), at };
     app.store.answer_rulings(tenant, &Answered::One(id.to_owned()), &answer).await?;
     app.wake.notify_one();
@@ -180,6 +188,7 @@ pub async fn answer_hold(
     if gives {
         refuse_if_in(app, tenant, who, &hold, said.accounts.as_deref()).await?;
     }
+    admin::ask(app, tenant, who, AdminAction::AnswerHold, Asked::Hold(&hold, gives)).await?;
     // Of somebody whom the identity provider calls gone, yes means that they are restored.
     let yes = if hold.direction == GuardDirection::Leavers { !said.release } else { said.release };
     let ends = said.ends.filter(|_| !said.release);

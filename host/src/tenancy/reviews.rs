@@ -10,17 +10,18 @@ use std::sync::Arc;
 use crate::app::App;
 use crate::crypto;
 use crate::model::{
-    AccountId, Actor, Evidence, Instant, Review, ReviewCounts, ReviewDecision, ReviewPlan, ReviewSettings, ReviewState, ReviewerSource,
-    Reviewers, TenantId, collision_key,
+    AccountId, Actor, AdminAction, Evidence, Instant, Review, ReviewCounts, ReviewDecision, ReviewPlan, ReviewSettings, ReviewState,
+    ReviewerSource, Reviewers, TenantId, collision_key,
 };
 use crate::policies::Role;
 use crate::revision;
 use crate::store::{
-    Candidate, EarlyClose, Filling, LINES_AT_ONCE_LIMIT, LineQuery, LineView, LinesDecided, LinesReassigned, NewReviewLine, OpeningPage,
-    StoreError,
+    ApiPrincipal, Candidate, EarlyClose, Filling, LINES_AT_ONCE_LIMIT, LineQuery, LineView, LinesDecided, LinesReassigned, NewReviewLine,
+    OpeningPage, StoreError,
 };
 
 use super::TenancyError;
+use super::admin::{self, Asked};
 use super::governance::{EXCEPTION_DAYS_LIMIT, OWNER_CHARS_LIMIT, sound};
 use super::person::{Person, same_name};
 
@@ -201,14 +202,8 @@ fn is_about(name: &str, view: &LineView) -> bool {
 ///
 /// # Errors
 /// `Forbidden` by the floor, and for lines of another reviewer; `Refused`; `Store(Missing)`; `Store(Conflict{review})` when it is not open.
-pub async fn decide(
-    app: &Arc<App>,
-    tenant: &TenantId,
-    (person, actor): (Option<&str>, &Actor),
-    review: &str,
-    said: Said,
-) -> Result<Review, TenancyError> {
-    let Some(person) = person else {
+pub async fn decide(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal, review: &str, said: Said) -> Result<Review, TenancyError> {
+    let Some(person) = who.scope.person.as_deref() else {
         let how = "a review is decided by a person: use a token that names one (`rolecall token create --person NAME`)";
         return Err(TenancyError::Forbidden(how.into()));
     };
@@ -224,6 +219,10 @@ pub async fn decide(
         let why = format!("line {} is for {reviewer} to decide: have it reassigned to you first", other.line.line);
         return Err(TenancyError::Forbidden(why));
     }
+    let keeps = said.decision == ReviewDecision::Keep;
+    let roles: BTreeSet<&str> = found.iter().map(|view| view.line.role.as_str()).collect();
+    let about: Vec<(&str, bool)> = roles.into_iter().map(|role| (role, keeps)).collect();
+    admin::ask(app, tenant, who, AdminAction::DecideReview, Asked::Roles(&about)).await?;
     let fallback = &review.plan.fallback;
     let goes_on = said.decision == ReviewDecision::DontKnow && !same_name(fallback, person);
     let handed = found.iter().filter(|_| goes_on).map(|view| (view.line.line, Some(fallback.clone()).filter(|name| !is_about(name, view))));
@@ -235,7 +234,7 @@ pub async fn decide(
         instead: said.instead,
         by: person.to_owned(),
         key,
-        actor: actor.clone(),
+        actor: who.actor(),
         at: app.clock.now(),
     };
     app.store.decide_lines(tenant, &review.id, &decided).await?;

@@ -415,6 +415,7 @@ pub fn grant(role: &str) -> Grant {
             groups: vec![vec!["eng".into()]],
             proposed: true,
             nomination: None,
+            approval: Some("a lead agrees".into()),
         }],
         since: START,
         deadline: None,

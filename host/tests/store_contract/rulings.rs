@@ -28,7 +28,7 @@ fn settings() -> GuardSettings {
 /// The outcome of somebody who loses a role, unless the guard keeps it.
 fn loss(user: &ResourceId, read_input_version: i64, settings: GuardSettings) -> PersonOutcome {
     let held = Effect {
-        rule: vec![NewRuling { role: Some("dev".into()), kind: RulingKind::Loss, ends: None, remind_at: None }],
+        rule: vec![NewRuling { role: Some("dev".into()), kind: RulingKind::Loss, ends: None, remind_at: None, asks: Some("why".into()) }],
         put_grants: vec![grant("kept")],
         ..Effect::default()
     };
@@ -291,6 +291,7 @@ async fn exceptions_are_made_once_and_ended(fixture: Fixture) {
         created_by: actor(),
         decided: None,
         decided_by: None,
+        asks: None,
         reason: Some("stands in".into()),
         owner: Some("iam".into()),
     };

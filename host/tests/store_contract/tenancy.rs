@@ -1,6 +1,6 @@
 //! Tenants, revisions, connections, tokens; and that tenants are apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rolecall::crypto::{Keyring, SecretKey, sha256_hex};
@@ -175,10 +175,15 @@ async fn uses_are_noted_by_the_minute_and_wrong_credentials_counted(fixture: Fix
 async fn api_tokens_are_found_by_their_hash(fixture: Fixture) {
     let store = &fixture.store;
     assert_eq!(store.count_api_tokens().await.unwrap(), 0);
-    let everything = ApiScope { tenant: None, write: true, person: None };
-    let one = ApiScope { tenant: Some(fixture.tenant.clone()), write: false, person: Some("ada".into()) };
-    store.create_api_token(&token("operator", START), &everything).await.unwrap();
-    store.create_api_token(&token("reader", START), &one).await.unwrap();
+    let everything = ApiScope { tenant: None, write: true, ..ApiScope::default() };
+    let one = ApiScope {
+        tenant: Some(fixture.tenant.clone()),
+        write: false,
+        person: Some("ada".into()),
+        admin_roles: BTreeSet::from(["reviewer".to_owned()]),
+    };
+    store.create_api_token(&token("operator", START), &everything, &actor()).await.unwrap();
+    store.create_api_token(&token("reader", START), &one, &actor()).await.unwrap();
     assert_eq!(store.count_api_tokens().await.unwrap(), 2);
     assert_eq!(store.find_api_token("hash of operator").await.unwrap().unwrap().scope, everything);
     assert_eq!(store.find_api_token("hash of reader").await.unwrap().unwrap().scope, one);

@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
 use crate::http::frame;
-use crate::http::guards::{TenantReader, TenantWriter};
+use crate::http::guards::{ManageConnections, ManageCredentials, TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At};
 use crate::http::urls::Urls;
 use crate::model::{ConnectionId, ConnectionState};
@@ -104,7 +104,7 @@ pub async fn list(who: TenantReader, State(app): State<Arc<App>>, urls: Urls, _:
 /// # Errors
 /// 409 for a name that is taken.
 pub async fn create(
-    who: TenantWriter,
+    who: TenantWriter<ManageConnections>,
     State(app): State<Arc<App>>,
     urls: Urls,
     ApiBody(new): ApiBody<NewConnection>,
@@ -121,7 +121,7 @@ pub async fn create(
 /// # Errors
 /// 404.
 pub async fn rotate(
-    who: TenantWriter,
+    who: TenantWriter<ManageCredentials>,
     State(app): State<Arc<App>>,
     At((_, connection)): At<(String, ConnectionId)>,
     ApiBody(rotation): ApiBody<Rotation>,
@@ -147,7 +147,7 @@ pub(super) fn checked_rotation(rotation: &Rotation) -> Result<(i64, Option<i64>)
 /// # Errors
 /// 404.
 pub async fn pause(
-    who: TenantWriter,
+    who: TenantWriter<ManageConnections>,
     State(app): State<Arc<App>>,
     At((_, connection)): At<(String, ConnectionId)>,
     _: ApiBody<Nothing>,
@@ -161,7 +161,7 @@ pub async fn pause(
 /// # Errors
 /// 404.
 pub async fn guard(
-    who: TenantWriter,
+    who: TenantWriter<ManageConnections>,
     State(app): State<Arc<App>>,
     At((_, connection)): At<(String, ConnectionId)>,
     ApiBody(write): ApiBody<GuardWrite>,
@@ -176,7 +176,7 @@ pub async fn guard(
 /// # Errors
 /// 404; 409 for a connection in staging.
 pub async fn resume(
-    who: TenantWriter,
+    who: TenantWriter<ManageConnections>,
     State(app): State<Arc<App>>,
     At((_, connection)): At<(String, ConnectionId)>,
     _: ApiBody<Nothing>,
@@ -190,7 +190,7 @@ pub async fn resume(
 /// # Errors
 /// 404.
 pub async fn delete(
-    who: TenantWriter,
+    who: TenantWriter<ManageConnections>,
     State(app): State<Arc<App>>,
     At((_, connection)): At<(String, ConnectionId)>,
     _: ApiQuery<NoQuery>,

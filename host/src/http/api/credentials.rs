@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::crypto::jwt::{Algorithm, KeySet};
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
-use crate::http::guards::{TenantReader, TenantWriter};
+use crate::http::guards::{ManageCredentials, TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At};
 use crate::http::urls::Urls;
 use crate::issuer;
@@ -77,7 +77,7 @@ pub struct IssuerWrite {
 /// # Errors
 /// 404.
 pub async fn rotate_client(
-    who: TenantWriter,
+    who: TenantWriter<ManageCredentials>,
     State(app): State<Arc<App>>,
     At((_, connection)): At<(String, ConnectionId)>,
     urls: Urls,
@@ -101,7 +101,7 @@ pub async fn rotate_client(
 /// # Errors
 /// 404.
 pub async fn remove_client(
-    who: TenantWriter,
+    who: TenantWriter<ManageCredentials>,
     State(app): State<Arc<App>>,
     At((_, connection)): At<(String, ConnectionId)>,
     _: ApiQuery<NoQuery>,
@@ -129,7 +129,7 @@ pub async fn issuer(
 /// # Errors
 /// 400 for what can't be; 404.
 pub async fn put_issuer(
-    who: TenantWriter,
+    who: TenantWriter<ManageCredentials>,
     State(app): State<Arc<App>>,
     At((_, connection)): At<(String, ConnectionId)>,
     ApiBody(wanted): ApiBody<IssuerWrite>,
@@ -144,7 +144,7 @@ pub async fn put_issuer(
 /// # Errors
 /// 404.
 pub async fn remove_issuer(
-    who: TenantWriter,
+    who: TenantWriter<ManageCredentials>,
     State(app): State<Arc<App>>,
     At((_, connection)): At<(String, ConnectionId)>,
     _: ApiQuery<NoQuery>,

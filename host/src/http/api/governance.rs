@@ -12,7 +12,7 @@ use super::tenants::NoQuery;
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
-use crate::http::guards::{TenantReader, TenantWriter};
+use crate::http::guards::{TenantDecider, TenantReader};
 use crate::http::query::{ApiQuery, At, page, page_limit};
 use crate::model::{AccountId, Hold, HoldState, Instant, RoleId, Ruling, RulingKind, RulingState};
 use crate::store::RulingQuery;
@@ -204,7 +204,7 @@ pub(super) async fn listed(
 /// # Errors
 /// 404; 403 for somebody who is in it.
 pub async fn release(
-    who: TenantWriter,
+    who: TenantDecider,
     State(app): State<Arc<App>>,
     At((_, hold)): At<(String, String)>,
     ApiBody(said): ApiBody<Release>,
@@ -219,7 +219,7 @@ pub async fn release(
 /// # Errors
 /// 404; 403 for somebody who is in it.
 pub async fn reject(
-    who: TenantWriter,
+    who: TenantDecider,
     State(app): State<Arc<App>>,
     At((_, hold)): At<(String, String)>,
     ApiBody(said): ApiBody<Rejection>,
@@ -243,7 +243,7 @@ pub async fn approvals(who: TenantReader, State(app): State<Arc<App>>, ApiQuery(
 /// # Errors
 /// 404; 403 for oneself, and for a token that names nobody.
 pub async fn approve(
-    who: TenantWriter,
+    who: TenantDecider,
     State(app): State<Arc<App>>,
     At((_, approval)): At<(String, String)>,
     ApiBody(said): ApiBody<Approval>,
@@ -257,7 +257,7 @@ pub async fn approve(
 /// # Errors
 /// 404.
 pub async fn refuse(
-    who: TenantWriter,
+    who: TenantDecider,
     State(app): State<Arc<App>>,
     At((_, approval)): At<(String, String)>,
     ApiBody(said): ApiBody<Refusal>,
@@ -302,7 +302,7 @@ pub struct ExceptionQuery {
 /// # Errors
 /// 404; 403 for oneself; 409 where there is one for the role.
 pub async fn make_exception(
-    who: TenantWriter,
+    who: TenantDecider,
     State(app): State<Arc<App>>,
     At((_, account)): At<(String, String)>,
     ApiBody(new): ApiBody<NewException>,
@@ -318,7 +318,7 @@ pub async fn make_exception(
 /// # Errors
 /// 404; 403 for oneself.
 pub async fn end_exception(
-    who: TenantWriter,
+    who: TenantDecider,
     State(app): State<Arc<App>>,
     At((_, exception)): At<(String, String)>,
     _: ApiQuery<NoQuery>,

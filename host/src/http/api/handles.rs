@@ -12,7 +12,7 @@ use super::tenants::NoQuery;
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::Result;
-use crate::http::guards::{TenantReader, TenantWriter};
+use crate::http::guards::{ConfirmHandles, TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At};
 use crate::model::Handle;
 use crate::store::HandleBinding;
@@ -37,7 +37,7 @@ pub async fn list(who: TenantReader, State(app): State<Arc<App>>, _: ApiQuery<No
 /// # Errors
 /// 404.
 pub async fn confirm(
-    who: TenantWriter,
+    who: TenantWriter<ConfirmHandles>,
     State(app): State<Arc<App>>,
     At((_, handle)): At<(String, Handle)>,
     _: ApiBody<Nothing>,

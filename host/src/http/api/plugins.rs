@@ -429,7 +429,7 @@ pub struct PluginReport {
 /// # Errors
 /// 422 with `problems`, each with a `code`.
 pub async fn check(
-    who: TenantWriter,
+    who: TenantWriter<ManagePlugins>,
     State(app): State<Arc<App>>,
     ApiBody(upload): ApiBody<PluginUpload, REVISION_BODY_BYTES_LIMIT>,
 ) -> Result<Json<PluginReport>> {

@@ -13,7 +13,7 @@ use super::tenants::NoQuery;
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::Result;
-use crate::http::guards::{TenantReader, TenantWriter};
+use crate::http::guards::{EraseAccounts, ManageLeaves, TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At};
 use crate::lifecycle::receipt::Receipt;
 use crate::model::{Instant, Ruling, RulingKind};
@@ -46,7 +46,7 @@ pub async fn leaves(who: TenantReader, State(app): State<Arc<App>>, ApiQuery(que
 /// # Errors
 /// 404; 409 where there is one already.
 pub async fn begin_leave(
-    who: TenantWriter,
+    who: TenantWriter<ManageLeaves>,
     State(app): State<Arc<App>>,
     At((_, account)): At<(String, String)>,
     ApiBody(new): ApiBody<NewLeave>,
@@ -62,7 +62,7 @@ pub async fn begin_leave(
 /// # Errors
 /// 404; 403 for one's own.
 pub async fn end_leave(
-    who: TenantWriter,
+    who: TenantWriter<ManageLeaves>,
     State(app): State<Arc<App>>,
     At((_, leave)): At<(String, String)>,
     _: ApiQuery<NoQuery>,
@@ -97,7 +97,7 @@ pub async fn receipt(
 /// # Errors
 /// 404; 422 for somebody who is not removed, or may be given back.
 pub async fn erase(
-    who: TenantWriter,
+    who: TenantWriter<EraseAccounts>,
     State(app): State<Arc<App>>,
     At((_, account)): At<(String, String)>,
     ApiBody(said): ApiBody<ErasureReason>,

@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::crypto::signature::SigningKey;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
-use crate::http::guards::{TenantReader, TenantWriter};
+use crate::http::guards::{ManageReviews, TenantDecider, TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At, page, page_limit};
 use crate::model::{Instant, OnSilence, Review, ReviewDecision, ReviewLine, ReviewPlan, ReviewScope, Reviewers, TenantId, collision_key};
 use crate::store::{EarlyClose, LineQuery};
@@ -172,7 +172,7 @@ pub struct ExportKey {
 /// # Errors
 /// 422 for what makes no sense; 404 for a role or connection that there is not.
 pub async fn create(
-    who: TenantWriter,
+    who: TenantWriter<ManageReviews>,
     State(app): State<Arc<App>>,
     ApiBody(new): ApiBody<NewReview>,
 ) -> Result<(StatusCode, Json<Review>)> {
@@ -250,14 +250,14 @@ pub async fn lines(
 /// # Errors
 /// 404; 403 for a token that names nobody, for lines of another reviewer and for one's own roles; 409 when it is not open.
 pub async fn decide(
-    who: TenantWriter,
+    who: TenantDecider,
     State(app): State<Arc<App>>,
     At((_, review)): At<(String, String)>,
     ApiBody(said): ApiBody<Decision>,
 ) -> Result<Json<Review>> {
     let Decision { lines, decision, reason, instead } = said;
     let said = Said { lines, decision, reason, instead };
-    Ok(Json(reviews::decide(&app, &who.tenant.id, (who.principal.scope.person.as_deref(), &who.actor), &review, said).await?))
+    Ok(Json(reviews::decide(&app, &who.tenant.id, &who.principal, &review, said).await?))
 }
 
 /// POST …/reviews/{review}/reassign
@@ -265,7 +265,7 @@ pub async fn decide(
 /// # Errors
 /// 404; 403 for the person whom a line is about; 409 when it is not open.
 pub async fn reassign(
-    who: TenantWriter,
+    who: TenantWriter<ManageReviews>,
     State(app): State<Arc<App>>,
     At((_, review)): At<(String, String)>,
     ApiBody(wanted): ApiBody<Reassignment>,
@@ -279,7 +279,7 @@ pub async fn reassign(
 /// # Errors
 /// 404; 409 when it is closing or closed, or silence would count and was not meant to.
 pub async fn close(
-    who: TenantWriter,
+    who: TenantWriter<ManageReviews>,
     State(app): State<Arc<App>>,
     At((_, review)): At<(String, String)>,
     ApiBody(closing): ApiBody<Closing>,

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::crypto::sha256_hex;
 use crate::http::body::{ApiBody, REVISION_BODY_BYTES_LIMIT};
 use crate::http::error::{Error, Result};
-use crate::http::guards::{TenantReader, TenantWriter};
+use crate::http::guards::{AuthorRevisions, TenantDecider, TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At};
 use crate::model::{RevisionHash, TenantId};
 use crate::revision::Files;
@@ -115,7 +115,7 @@ pub struct RevisionQuery {
 /// # Errors
 /// 422 with `problems` or `golden`.
 pub async fn check(
-    who: TenantWriter,
+    who: TenantWriter<AuthorRevisions>,
     State(app): State<Arc<App>>,
     ApiBody(upload): ApiBody<Upload, REVISION_BODY_BYTES_LIMIT>,
 ) -> Result<Json<Checked>> {
@@ -127,7 +127,7 @@ pub async fn check(
 /// # Errors
 /// 422 with `problems` or `golden`; 409 where another revision is active than the one that it replaces.
 pub async fn create(
-    who: TenantWriter,
+    who: TenantWriter<AuthorRevisions>,
     State(app): State<Arc<App>>,
     ApiBody(new): ApiBody<NewRevision, REVISION_BODY_BYTES_LIMIT>,
 ) -> Result<(StatusCode, Json<RevisionAnswer>)> {
@@ -135,7 +135,7 @@ pub async fn create(
     let checked = tenancy::store_revision(&app, tenant, decoded(&app, tenant, new.files).await?).await?;
     if new.activate {
         let wanted = wanted(checked.hash.clone(), new.replaces, new.simulation, new.despite_changes);
-        tenancy::activate(&app, tenant, wanted, OWNER, &who.actor).await?;
+        tenancy::activate_as(&app, tenant, wanted, OWNER, &who.principal).await?;
     }
     Ok((StatusCode::CREATED, Json(RevisionAnswer { checked, activated: new.activate })))
 }
@@ -145,13 +145,13 @@ pub async fn create(
 /// # Errors
 /// 404; 409 where another revision is active than the one that it replaces.
 pub async fn activate(
-    who: TenantWriter,
+    who: TenantDecider,
     State(app): State<Arc<App>>,
     At((_, hash)): At<(String, RevisionHash)>,
     ApiBody(activation): ApiBody<Activation>,
 ) -> Result<StatusCode> {
     let wanted = wanted(hash, activation.replaces, activation.simulation, activation.despite_changes);
-    tenancy::activate(&app, &who.tenant.id, wanted, OWNER, &who.actor).await?;
+    tenancy::activate_as(&app, &who.tenant.id, wanted, OWNER, &who.principal).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

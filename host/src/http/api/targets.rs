@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::delivery::webhook;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
-use crate::http::guards::{TenantReader, TenantWriter};
+use crate::http::guards::{ManageTargets, TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At};
 use crate::store::Target;
 
@@ -79,7 +79,7 @@ pub async fn list(who: TenantReader, State(app): State<Arc<App>>, _: ApiQuery<No
 /// # Errors
 /// 400 for a malformed id, URL or secret.
 pub async fn put(
-    who: TenantWriter,
+    who: TenantWriter<ManageTargets>,
     State(app): State<Arc<App>>,
     At((_, id)): At<(String, String)>,
     ApiBody(wanted): ApiBody<TargetWrite>,

@@ -1,5 +1,6 @@
 //! API tokens.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -28,6 +29,9 @@ pub struct NewToken {
     write: bool,
     /// Whom it stands for, by user name or address: approvals are given by people, and nobody says yes for themselves.
     person: Option<String>,
+    /// The admin roles that it carries: what they may decide is said by the tenant's admin policies. Without `write` it may decide that alone.
+    #[serde(default)]
+    admin_roles: BTreeSet<String>,
     /// When it ends; never unless given.
     lifetime_seconds: Option<i64>,
 }
@@ -35,9 +39,9 @@ pub struct NewToken {
 /// POST /api/v1/tokens
 ///
 /// # Errors
-/// 404 for a tenant that does not exist.
+/// 404 for a tenant that does not exist; 422 for admin roles that it can't carry.
 pub async fn create(
-    _: PlatformWriter,
+    who: PlatformWriter,
     State(app): State<Arc<App>>,
     ApiBody(new): ApiBody<NewToken>,
 ) -> Result<(StatusCode, Json<TokenAnswer>)> {
@@ -51,7 +55,7 @@ pub async fn create(
     if let Some(person) = &new.person {
         checked_name(person)?;
     }
-    let scope = ApiScope { tenant: new.tenant, write: new.write, person: new.person };
-    let token = tenancy::create_api_token(&app, scope, lifetime).await?;
+    let scope = ApiScope { tenant: new.tenant, write: new.write, person: new.person, admin_roles: new.admin_roles };
+    let token = tenancy::issue_api_token(&app, scope, lifetime, &who.actor).await?;
     Ok((StatusCode::CREATED, Json(token.into())))
 }

@@ -16,7 +16,7 @@ use super::tenants::NoQuery;
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
-use crate::http::guards::{TenantReader, TenantWriter};
+use crate::http::guards::{TenantReader, TenantWriter, TryRevisions};
 use crate::http::query::{ApiQuery, At, page_limit};
 use crate::model::{Activation, ConnectionId, DifferenceKind, PersonDifference, ResourceId, RevisionHash, TenantId, Trial, TrialKind};
 use crate::store::{Place, StoreError};
@@ -133,7 +133,11 @@ pub struct ActivationList {
 /// # Errors
 /// 404 for a revision that is not stored; 409 while another trial of the kind is running; 422 for one that can't be built, and for a part
 /// of the people that names what there is not.
-pub async fn create(who: TenantWriter, State(app): State<Arc<App>>, ApiBody(new): ApiBody<NewTrial>) -> Result<(StatusCode, Json<Trial>)> {
+pub async fn create(
+    who: TenantWriter<TryRevisions>,
+    State(app): State<Arc<App>>,
+    ApiBody(new): ApiBody<NewTrial>,
+) -> Result<(StatusCode, Json<Trial>)> {
     let (percent, hours) = (new.percent.unwrap_or(PERCENT), new.hours.unwrap_or(HOURS));
     if !(1..=100).contains(&percent) {
         return Err(Error::bad_request("`percent` is from 1 to 100", "a percentage is out of range"));
@@ -258,7 +262,11 @@ impl Pages {
 ///
 /// # Errors
 /// 404.
-pub async fn stop(who: TenantWriter, State(app): State<Arc<App>>, At((_, trial)): At<(String, String)>) -> Result<Json<Trial>> {
+pub async fn stop(
+    who: TenantWriter<TryRevisions>,
+    State(app): State<Arc<App>>,
+    At((_, trial)): At<(String, String)>,
+) -> Result<Json<Trial>> {
     match trial::stop(&app, &who.tenant.id, &trial).await {
         Err(StoreError::Missing(_)) => Err(Error::not_found("such trial")),
         stopped => Ok(Json(stopped?)),

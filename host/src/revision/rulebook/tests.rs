@@ -57,7 +57,7 @@ fn each_pack_passes_its_tests_and_each_test_file_fails_without_any_of_its_polici
         for result in read(&pack).test() {
             assert_eq!(result.diff, None, "{name}: {}", result.name);
         }
-        let sources: Vec<&String> = pack.keys().filter(|path| Kind::of(path) == Some(Kind::Policy)).collect();
+        let sources: Vec<&String> = pack.keys().filter(|path| matches!(Kind::of(path), Some(Kind::Policy | Kind::Admin))).collect();
         assert!(!sources.is_empty(), "{name} has no policies");
         for path in sources {
             let tests = path.replace(".cedar", ".test.json");

@@ -23,7 +23,7 @@ use crate::store::{ANSWERED_AT_ONCE, Answer, Answered, Result, RulingQuery, Stor
 macro_rules! ruling_columns {
     () => {
         "ruling, account, role, kind, state, hold, starts, ends, created, created_kind, created_id, decided, decided_kind, decided_id, \
-         reason, owner, (SELECT a.user_name FROM accounts a WHERE a.tenant = rulings.tenant AND a.account = rulings.account) AS user_name"
+         reason, asks, owner, (SELECT a.user_name FROM accounts a WHERE a.tenant = rulings.tenant AND a.account = rulings.account) AS user_name"
     };
 }
 
@@ -46,6 +46,7 @@ fn ruling(row: &Row) -> Result<Ruling> {
         decided: instant("decided")?,
         decided_by: decided_by.0.zip(decided_by.1).map(|(kind, id)| Actor { kind, id }),
         reason: row.try_get("reason")?,
+        asks: row.try_get("asks")?,
         owner: row.try_get("owner")?,
     })
 }
@@ -93,7 +94,7 @@ pub(super) async fn write(
     if !asked.is_empty() {
         let sql = batch.next(conn, asked.len()).await?;
         sql.push(
-            "INSERT INTO rulings (tenant, ruling, account, role, kind, state, hold, ends, remind_at, created, created_kind, created_id) ",
+            "INSERT INTO rulings (tenant, ruling, account, role, kind, state, hold, ends, remind_at, asks, created, created_kind, created_id) ",
         );
         sql.push_values(asked, |mut row, ruling| {
             let hold = match ruling.kind {
@@ -110,6 +111,7 @@ pub(super) async fn write(
                 .push_bind(hold)
                 .push_bind(ruling.ends.map(|at| at.0))
                 .push_bind(ruling.remind_at.map(|at| at.0))
+                .push_bind(&ruling.asks)
                 .push_bind(stamp.at.0)
                 .push_bind(&stamp.actor.kind)
                 .push_bind(&stamp.actor.id);

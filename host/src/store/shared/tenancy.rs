@@ -1,13 +1,13 @@
 //! Tenants, their revisions, connections and tokens: what is administered, and what finds the tenant of a request.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use sqlx::Row as _;
 
 use super::batch::Batch;
 use super::history::{self, Stamp};
-use super::rows::{json as json_of, word};
+use super::rows::{json as json_of, json_text, word};
 use super::work::{Below, fan_out};
 use super::{Conn, Scope};
 use crate::model::{Actor, Cause, ConnectionId, ConnectionState, Instant, Issuer, NewEvent, RevisionHash, TenantId};
@@ -353,7 +353,7 @@ pub(super) async fn find_connection(conn: &mut Conn, connection: &ConnectionId) 
 }
 
 /// What an API token stands for.
-pub(super) const API_TOKEN: &str = "SELECT token_id, hash, tenant, may_write, person, expires FROM api_tokens WHERE hash = $1";
+pub(super) const API_TOKEN: &str = "SELECT token_id, hash, tenant, may_write, person, admin_roles, expires FROM api_tokens WHERE hash = $1";
 
 /// What an API token stands for.
 pub(super) async fn find_api_token(conn: &mut Conn, hash: &str) -> Result<Option<ApiCredential>> {
@@ -366,6 +366,10 @@ pub(super) async fn find_api_token(conn: &mut Conn, hash: &str) -> Result<Option
                 tenant: row.try_get::<Option<String>, _>("tenant")?.map(TenantId),
                 write: row.try_get("may_write")?,
                 person: row.try_get("person")?,
+                admin_roles: match row.try_get::<Option<String>, _>("admin_roles")? {
+                    Some(roles) => json_of(&roles, "the admin roles of a token")?,
+                    None => BTreeSet::new(),
+                },
             },
             expires: row.try_get::<Option<i64>, _>("expires")?.map(Instant),
         })
@@ -375,17 +379,31 @@ pub(super) async fn find_api_token(conn: &mut Conn, hash: &str) -> Result<Option
 
 /// Stores an API token.
 pub(super) async fn create_api_token(conn: &mut Conn, token: &NewToken, scope: &ApiScope) -> Result<()> {
-    sqlx::query("INSERT INTO api_tokens (token_id, hash, tenant, may_write, created, expires, person) VALUES ($1, $2, $3, $4, $5, $6, $7)")
-        .bind(&token.id)
-        .bind(&token.hash)
-        .bind(scope.tenant.as_ref().map(TenantId::as_str))
-        .bind(scope.write)
-        .bind(token.created.0)
-        .bind(token.expires.map(|at| at.0))
-        .bind(&scope.person)
-        .execute(conn)
-        .await?;
+    let admin_roles = Some(&scope.admin_roles).filter(|roles| !roles.is_empty());
+    let admin_roles = admin_roles.map(|roles| json_text(roles, "the admin roles of a token")).transpose()?;
+    sqlx::query(
+        "INSERT INTO api_tokens (token_id, hash, tenant, may_write, created, expires, person, admin_roles)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(&token.id)
+    .bind(&token.hash)
+    .bind(scope.tenant.as_ref().map(TenantId::as_str))
+    .bind(scope.write)
+    .bind(token.created.0)
+    .bind(token.expires.map(|at| at.0))
+    .bind(&scope.person)
+    .bind(admin_roles)
+    .execute(conn)
+    .await?;
     Ok(())
+}
+
+/// Tells of a tenant's token.
+pub(super) async fn tell_of_token(conn: &mut Conn, within: &Scope, (token, scope): (&NewToken, &ApiScope), actor: &Actor) -> Result<()> {
+    let data = json!({"token": token.id, "write": scope.write, "admin_roles": scope.admin_roles, "expires": token.expires});
+    let personal = scope.person.as_ref().map(|person| json!({"person": person}));
+    let event = NewEvent { kind: "token.created", account: None, data, personal, leaver: false };
+    history::append(conn, Batch::new(), within, Stamp { at: token.created, actor, request_id: None }, &[event], None).await
 }
 
 /// How many API tokens exist.

@@ -501,11 +501,13 @@ async fn insert(
 /// Notes that a revision waits for somebody.
 pub(super) async fn hold(conn: &mut Conn, scope: &Scope, wanted: &NewActivation, reason: &str, actor: &Actor, at: Instant) -> Result<()> {
     lock_revision(conn, &scope.tenant, true).await?;
-    let held: Option<String> = sqlx::query_scalar("SELECT revision FROM activations WHERE tenant = $1 ORDER BY number DESC LIMIT 1")
-        .bind(scope.tenant.as_str())
-        .fetch_optional(&mut *conn)
-        .await?;
-    if held.as_deref() == Some(wanted.revision.as_str()) {
+    let held: Option<(String, String)> =
+        sqlx::query_as("SELECT revision, actor_kind FROM activations WHERE tenant = $1 ORDER BY number DESC LIMIT 1")
+            .bind(scope.tenant.as_str())
+            .fetch_optional(&mut *conn)
+            .await?;
+    // Whoever is somebody takes the place of nobody in particular, whose word is no first person's.
+    if held.is_some_and(|(revision, by)| revision == wanted.revision.as_str() && (by != Actor::API_TOKEN || actor.kind != Actor::PERSON)) {
         return Ok(());
     }
     sqlx::query("UPDATE activations SET state = 'superseded' WHERE tenant = $1 AND state = 'held'")
