@@ -351,7 +351,7 @@ impl Reason {
     #[must_use]
     pub fn imported() -> Self {
         let reason = Some("the account had it when it was imported".to_owned());
-        Self { policy: "imported".into(), reason, groups: Vec::new(), proposed: false, nomination: None }
+        Self { policy: "imported".into(), reason, groups: Vec::new(), proposed: false, nomination: None, approval: None }
     }
 
     /// Whether it is an exception, and no policy's.

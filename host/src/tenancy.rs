@@ -29,7 +29,7 @@ use crate::evaluation::{self, Outcome};
 use crate::lifecycle::{self, Case};
 use crate::model::{
     ActivationSettings, ActivationState, Actor, AdminAction, ConnectionId, ConnectionState, Instant, RevisionHash, SecondPerson, TenantId,
-    TrialKind, TrialState, Urgency, Watch, collision_key,
+    TrialKind, TrialState, Urgency, Watch,
 };
 use crate::policies::Explanation;
 use crate::policies::admin::AdminPolicies;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::crypto;
-use crate::model::{AccountId, AdminAction, GuardDirection, Hold, Instant, RoleId, Ruling, RulingKind, RulingState, TenantId};
+use crate::model::{AccountId, Actor, AdminAction, GuardDirection, Hold, Instant, RoleId, Ruling, RulingKind, RulingState, TenantId};
 use crate::store::ApiPrincipal;
 use crate::store::{AccountView, Answer, Answered, HeldPerson, StoreError};
 

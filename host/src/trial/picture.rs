@@ -213,7 +213,7 @@ mod tests {
 
     fn held(role: &str, state: GrantState, waits_for: Option<Waiting>) -> (String, Role) {
         let groups = vec![vec!["team".to_owned(), format!("{role}-people")]];
-        let reason = Reason { policy: format!("{role}-policy"), reason: None, groups, proposed: false, nomination: None };
+        let reason = Reason { policy: format!("{role}-policy"), reason: None, groups, proposed: false, nomination: None, approval: None };
         (role.to_owned(), Role { state, waits_for, reasons: vec![reason] })
     }
 
@@ -286,7 +286,8 @@ mod tests {
     fn a_forbid_is_a_reason_of_a_loss() {
         let before = picture(AccountState::Active, json!({}), &["root"], None);
         let after = picture(AccountState::Active, json!({}), &[], None);
-        let forbid = Reason { policy: "no-contractors".into(), reason: None, groups: vec![], proposed: false, nomination: None };
+        let forbid =
+            Reason { policy: "no-contractors".into(), reason: None, groups: vec![], proposed: false, nomination: None, approval: None };
         let loss = |role: &str| Loss { role: role.into(), permits: vec![], forbids: vec![forbid.clone()] };
         let found = before.difference(&after, &account(), &[loss("root")]).unwrap();
         assert_eq!(found.because[0].policies, ["no-contractors", "root-policy"]);

@@ -16,7 +16,7 @@ use super::tenants::NoQuery;
 use crate::app::App;
 use crate::http::body::{ApiBody, REVISION_BODY_BYTES_LIMIT};
 use crate::http::error::{Error, Result};
-use crate::http::guards::{TenantOperator, TenantReader, TenantWriter};
+use crate::http::guards::{ManagePlugins, TenantOperator, TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At, page, page_limit};
 use crate::model::{AccountId, CallInput, ConnectionId, FailureDetail, FailureKind, Instant, ResourceId, RevisionHash};
 use crate::store::records::{Asked, Failure, FailureQuery, Line, LineQuery, PluginKey};

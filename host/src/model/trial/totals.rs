@@ -193,6 +193,7 @@ mod tests {
             groups: chains.iter().map(|chain| chain.iter().map(|group| (*group).to_owned()).collect()).collect(),
             proposed: false,
             nomination: None,
+            approval: None,
         };
         let because = Because::of("vpn", &[reason("b", &[&["team", "all"], &["all"]]), reason("a", &[]), reason("b", &[])]);
         assert_eq!((because.policies, because.groups), (vec!["a".to_owned(), "b".to_owned()], vec!["all".to_owned()]));
