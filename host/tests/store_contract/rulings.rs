@@ -231,7 +231,7 @@ async fn a_deleted_person_is_settled_by_what_was_said(fixture: Fixture) {
     let ends = START.plus_seconds(3_600);
     let yes = Answer { ends: Some(ends), ..said(true) };
     store.answer_rulings(tenant, &Answered::One(open.id.clone()), &yes).await.unwrap();
-    assert_eq!(store.due_departed(START, 10).await.unwrap(), [tenant.clone()]);
+    assert_eq!(store.due_departed(START, 10).await.unwrap(), std::slice::from_ref(tenant));
     let departed = store.departed(tenant, START, 10).await.unwrap().remove(0);
     assert_eq!(
         (departed.account.id.as_str(), departed.account.state, departed.holder.as_ref()),
