@@ -172,7 +172,9 @@ permit (principal in Rolecall::Group::"operations", action, resource == Rolecall
                             "fallback": "ada@acme.example", "closes": closes, "on_silence": "keep", "exception_owner": "iam@acme.example"});
         let review = text(&grace.post("/reviews", review).await.expect(201)["id"]);
         server.settle().await;
-        let keep = json!({"lines": [1], "decision": "keep"});
+        let lines = grace.get(&format!("/reviews/{review}/lines?limit=10")).await.expect(200);
+        assert_eq!(text(&lines["lines"][0]["user_name"]), "ada@acme.example", "{lines}");
+        let keep = json!({"lines": [lines["lines"][0]["line"]], "decision": "keep"});
         let refused = own.post(&format!("/reviews/{review}/decide"), keep).await.expect(403);
         assert!(text(&refused["detail"]).contains("nobody reviews a role of their own"), "{refused}");
 
