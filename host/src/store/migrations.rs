@@ -23,8 +23,8 @@ pub(super) const SQLITE: &[Script] = &[
     (9, "what if", include_str!("../../migrations/sqlite/0009_what_if.sql")),
     (10, "admin", include_str!("../../migrations/sqlite/0010_admin.sql")),
     (11, "steps", include_str!("../../migrations/sqlite/0011_steps.sql")),
-    (13, "reviews kept", include_str!("../../migrations/sqlite/0013_reviews_kept.sql")),
-    (14, "health", include_str!("../../migrations/sqlite/0014_health.sql")),
+    (12, "reviews kept", include_str!("../../migrations/sqlite/0012_reviews_kept.sql")),
+    (13, "health", include_str!("../../migrations/sqlite/0013_health.sql")),
 ];
 /// PostgreSQL's.
 pub(super) const POSTGRES: &[Script] = &[
@@ -39,8 +39,8 @@ pub(super) const POSTGRES: &[Script] = &[
     (9, "what if", include_str!("../../migrations/postgres/0009_what_if.sql")),
     (10, "admin", include_str!("../../migrations/postgres/0010_admin.sql")),
     (11, "steps", include_str!("../../migrations/postgres/0011_steps.sql")),
-    (13, "reviews kept", include_str!("../../migrations/postgres/0013_reviews_kept.sql")),
-    (14, "health", include_str!("../../migrations/postgres/0014_health.sql")),
+    (12, "reviews kept", include_str!("../../migrations/postgres/0012_reviews_kept.sql")),
+    (13, "health", include_str!("../../migrations/postgres/0013_health.sql")),
 ];
 
 /// Applies what is missing. Hosts that start at once wait for one another.

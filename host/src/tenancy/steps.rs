@@ -64,6 +64,9 @@ pub async fn invite(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal, accou
     if view.account.state != AccountState::Active {
         return Err(TenancyError::Refused(format!("the account is {}: only accounts in use are invited", view.account.state)));
     }
+    if view.imported.is_some_and(|imported| imported.protected) {
+        return Err(TenancyError::Refused("the account is protected: nobody is invited to it".into()));
+    }
     let settings = super::active_revision(app, tenant)
         .await?
         .map_or_else(InvitationSettings::default, |revision| revision.processes.invitations.clone());

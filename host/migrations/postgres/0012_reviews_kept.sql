@@ -1,5 +1,5 @@
 -- What was said before is looked for by what waits; of people whom the identity provider has deleted; and closed reviews have an end.
--- Twin: ../sqlite/0013_reviews_kept.sql.
+-- Twin: ../sqlite/0012_reviews_kept.sql.
 
 -- When a job is to look at what was said of somebody whom the identity provider has deleted: no evaluation would.
 ALTER TABLE rulings ADD COLUMN settle_at BIGINT;
