@@ -107,10 +107,10 @@ async fn all_rows_are_imported_or_none(fixture: Fixture) {
 
 async fn people_are_found_beside_what_was_imported(fixture: Fixture) {
     let here = fixture.here();
+    let users = staged(&fixture, &here, &["ada", "bob", "carl"]).await;
     import(&fixture, &[row("ada", None, &["dev"]), row("b", Some("ext-bob"), &[]), row("dora", None, &[]), row("zed", None, &[])])
         .await
         .unwrap();
-    let users = staged(&fixture, &here, &["ada", "bob", "carl"]).await;
     let page =
         async |after: Option<&ResourceId>, limit| fixture.store.staged(&fixture.tenant, &here.connection, after, limit).await.unwrap();
     let all = page(None, 10).await;
@@ -140,8 +140,8 @@ async fn people_are_found_beside_what_was_imported(fixture: Fixture) {
 
 async fn a_connection_goes_live_with_what_was_seen(fixture: Fixture) {
     let here = fixture.here();
-    import(&fixture, &[row("ada", None, &["dev"]), row("d", None, &[])]).await.unwrap();
     let users = staged(&fixture, &here, &["ada", "bob"]).await;
+    import(&fixture, &[row("ada", None, &["dev"]), row("d", None, &[])]).await.unwrap();
     let made = here.person(&users[0]).await;
     let mark = async || fixture.store.difference_mark(&fixture.tenant, &here.connection).await.unwrap();
     let seen = mark().await;
