@@ -36,7 +36,7 @@ async fn import(fixture: &Fixture, rows: &[NewImport]) -> std::result::Result<Im
 
 /// An import, a decision and what it is about: every table has a row.
 pub async fn imported(here: &Through<'_>, fixture: &Fixture, user: &ResourceId) {
-    import(fixture, &[row("relic", None, &["dev"])]).await.unwrap();
+    import(fixture, &[row("relic", None, &[])]).await.unwrap();
     fixture.store.set_connection_state(&fixture.tenant, &here.connection, ConnectionState::Staging, &actor(), START).await.unwrap();
     let person = here.person(user).await;
     hold(here, &person, Note::STAGING).await;
