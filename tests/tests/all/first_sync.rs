@@ -49,7 +49,8 @@ async fn lines(acme: &Tenant, entra: &Connection) -> BTreeMap<String, Value> {
     let mut after = String::new();
     loop {
         let page = acme.api.get(&format!("/connections/{}/difference?limit=3{after}", entra.id)).await.expect(200);
-        assert_eq!(page["totals"].is_object(), after.is_empty(), "{page}");
+        let counted = after.is_empty() && page["state"] == "staging";
+        assert_eq!(page["totals"].is_object(), counted, "{page}");
         let lines_of = page["lines"].as_array().expect("lines");
         // A protected account stands there beside whoever wants its name.
         for line in lines_of.iter().filter(|line| line["fate"] != "protected") {
