@@ -30,6 +30,9 @@ const HOURS: usize = 24;
 /// The days whose requests are remembered: four weeks, the day before them, and today.
 const DAYS: usize = 30;
 
+/// What was counted within a slot, with when it began.
+pub type Slot = (Instant, Traffic);
+
 /// A slot is over so long after its end, in microseconds: until then, hosts write what they have counted.
 pub const GRACE: i64 = 30 * SECOND;
 
@@ -105,7 +108,7 @@ impl Memory {
     /// Takes in the slots that are over, and judges the connection with those that go on: they are told again, with more in them.
     pub fn look(
         &mut self,
-        (over, open): (&[(Instant, Traffic)], &[(Instant, Traffic)]),
+        (over, open): (&[Slot], &[Slot]),
         standing: &Standing,
         settings: &HealthSettings,
         as_of: Instant,

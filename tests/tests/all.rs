@@ -42,8 +42,9 @@ mod governance;
 mod governed_traffic;
 #[path = "all/handles.rs"]
 mod handles;
-#[path = "all/history.rs"]
+#[path = "all/health.rs"]
 mod health;
+#[path = "all/history.rs"]
 mod history;
 #[path = "all/hostile.rs"]
 mod hostile;

@@ -40,7 +40,7 @@ pub enum Account {
     #[command(flatten)]
     Process(super::process::Process),
     #[command(flatten)]
-    Import(super::import::Import),
+    Import(super::import::Unconnected),
 }
 
 /// Say why an account holds a role, or why not.

@@ -112,7 +112,7 @@ fn length_of(micros: i64) -> usize {
 fn end_of(length: usize) -> i64 {
     let octave = SLOT.saturating_mul(1_i64 << (length / 2).min(30));
     // The square root of two, in thousandths.
-    if length % 2 == 0 { octave } else { octave.saturating_mul(1_414) / 1_000 }
+    if length.is_multiple_of(2) { octave } else { octave.saturating_mul(1_414) / 1_000 }
 }
 
 #[cfg(test)]

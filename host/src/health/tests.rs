@@ -336,6 +336,9 @@ impl Dice {
     }
 }
 
+/// What arrives of what a client sends, while something is wrong.
+type Change = fn(Traffic, &mut Watched) -> Traffic;
+
 /// What a client sends within the slot that begins at an instant.
 type Client = fn(i64, &mut Dice) -> Traffic;
 
@@ -372,12 +375,7 @@ fn is_working_hour(at: i64) -> bool {
 
 /// Weeks of a client. From `broken` on for some days, `fault` changes what arrives; told is when the first state that is not healthy comes
 /// after that, in microseconds, and whether all was well again a day after the end.
-fn weeks(
-    client: Client,
-    seed: u64,
-    days: i64,
-    fault: Option<(i64, i64, fn(Traffic, &mut Watched) -> Traffic)>,
-) -> (Vec<(i64, Health)>, Health) {
+fn weeks(client: Client, seed: u64, days: i64, fault: Option<(i64, i64, Change)>) -> (Vec<(i64, Health)>, Health) {
     let mut on = Watched::new();
     let mut dice = Dice(seed);
     let mut told = Vec::new();
@@ -412,7 +410,7 @@ fn a_quiet_month_has_no_alarm() {
 
 #[test]
 fn faults_are_found_in_time_and_are_over_in_time() {
-    type Fault = (&'static str, fn(Traffic, &mut Watched) -> Traffic, HealthRule, [i64; 2]);
+    type Fault = (&'static str, Change, HealthRule, [i64; 2]);
     let faults: [Fault; 3] = [
         ("nothing comes any more", |_, _| Traffic::default(), HealthRule::Silence, [4 * HOUR, 6 * DAY]),
         (
@@ -447,8 +445,7 @@ fn faults_are_found_in_time_and_are_over_in_time() {
 #[test]
 fn a_collapse_of_traffic_is_found_the_day_after() {
     let (from, until) = (30 * DAY, 33 * DAY);
-    let thinner: fn(Traffic, &mut Watched) -> Traffic =
-        |traffic, on| if on.now.rem_euclid(DAY) < HOUR { traffic } else { Traffic::default() };
+    let thinner: Change = |traffic, on| if on.now.rem_euclid(DAY) < HOUR { traffic } else { Traffic::default() };
     // Only the first of a day's cycles goes through: too regular a visitor to be silent for a day.
     let (told, _) = weeks(busy, 1, 34, Some((from, until, thinner)));
     let found = told.iter().find(|(_, health)| health.evidence.iter().any(|evidence| evidence.rule == HealthRule::Throughput));

@@ -213,7 +213,7 @@ async fn what_came_adds_up_until_it_is_taken_in(fixture: Fixture) {
 async fn a_judgement_is_kept_once_and_may_quarantine(fixture: Fixture) {
     let (store, tenant, connection) = (&fixture.store, &fixture.tenant, &fixture.connection);
     let harm = [kept(connection.as_str(), 0, HealthState::Quarantined, START)];
-    assert_eq!(store.keep_health(tenant, &harm, &actor(), START).await.unwrap(), [connection.clone()]);
+    assert_eq!(store.keep_health(tenant, &harm, &actor(), START).await.unwrap(), std::slice::from_ref(connection));
     // Another host has judged at the same moment: it is told once.
     assert!(store.keep_health(tenant, &harm, &actor(), START).await.unwrap().is_empty());
     assert!(store.keep_health(tenant, &[kept("conn-gone", 0, HealthState::Healthy, START)], &actor(), START).await.unwrap().is_empty());
