@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rolecall::crypto::sha256_hex;
+use rolecall::model::{ConnectionId, TenantId};
 use rolecall::store::records::{Asked, FailureBounds};
 use rolecall::store::{self, NewPlugin, StoreError, StoredRevision};
 use rolecall_scim::ResourceKind;
@@ -16,6 +17,11 @@ use crate::records::{failure, key, line};
 
 /// Tables without rows of a tenant.
 const WITHOUT_TENANT: &[&str] = &["_sqlx_migrations", "api_tokens"];
+
+async fn keep_health(fixture: &Fixture, tenant: &TenantId, connection: &ConnectionId) {
+    let kept = crate::connection::kept(connection.as_str(), 0, rolecall::model::HealthState::Healthy, START);
+    fixture.store.keep_health(tenant, &[kept], &crate::fixture::actor(), START).await.unwrap();
+}
 
 async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
     let fixture = Fixture::on_postgres().await;
@@ -61,10 +67,9 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
         let (at, actor) = (START, crate::fixture::actor());
         fixture.store.put_issuer(&tenant, &connection, &issuer("a"), None, &actor, at).await.unwrap();
         let (dialects, entries) = ([(connection.clone(), dialect("a", 1, 1, at))], [(connection.clone(), entry("r", at))]);
-        let counted = crate::connection::counted(connection.as_str(), at, 1);
-        let kept = crate::connection::kept(connection.as_str(), 0, rolecall::model::HealthState::Healthy, at);
-        fixture.store.keep_health(&tenant, &[kept], &actor, at).await.unwrap();
-        fixture.store.record(&tenant, &dialects, &entries, &[counted], 10).await.unwrap();
+        let counted = [crate::connection::counted(connection.as_str(), at, 1)];
+        fixture.store.record(&tenant, &dialects, &entries, &counted, 10).await.unwrap();
+        keep_health(&fixture, &tenant, &connection).await;
         let asked = Asked {
             plugin: "p".into(),
             digest: "d".into(),

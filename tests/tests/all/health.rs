@@ -16,7 +16,14 @@ fn found(health: &Value) -> (String, Vec<String>) {
 
 /// What was told of a connection, in order.
 async fn told(acme: &Tenant, server: &Server) -> Vec<String> {
-    let of_health = ["connection.first_seen", "connection.alarm", "connection.alarm_escalated", "connection.all_clear", "connection.quarantined", "connection.resumed"];
+    let of_health = [
+        "connection.first_seen",
+        "connection.alarm",
+        "connection.alarm_escalated",
+        "connection.all_clear",
+        "connection.quarantined",
+        "connection.resumed",
+    ];
     let kinds = acme.events(server).await.into_iter().map(|event| event["kind"].as_str().unwrap().to_owned());
     kinds.filter(|kind| of_health.contains(&kind.as_str())).collect()
 }

@@ -400,10 +400,10 @@ pub(super) async fn create_api_token(conn: &mut Conn, token: &NewToken, scope: &
 
 /// Tells of a tenant's token.
 pub(super) async fn tell_of_token(conn: &mut Conn, within: &Scope, (token, scope): (&NewToken, &ApiScope), actor: &Actor) -> Result<()> {
-    let data = json!({"token": token.id, "write": scope.write, "admin_roles": scope.admin_roles, "expires": token.expires});
-    let personal = scope.person.as_ref().map(|person| json!({"person": person}));
-    let event = NewEvent { kind: "token.created", account: None, data, personal, leaver: false };
-    history::append(conn, Batch::new(), within, Stamp { at: token.created, actor, request_id: None }, &[event], None).await
+    // Whom it names is personal, and events of nobody keep nothing personal.
+    let named = scope.person.is_some();
+    let data = json!({"token": token.id, "write": scope.write, "named": named, "admin_roles": scope.admin_roles, "expires": token.expires});
+    record(conn, within, actor, token.created, "token.created", data).await
 }
 
 /// How many API tokens exist.
