@@ -18,9 +18,11 @@ use crate::records::{failure, key, line};
 /// Tables without rows of a tenant.
 const WITHOUT_TENANT: &[&str] = &["_sqlx_migrations", "api_tokens"];
 
-async fn keep_health(fixture: &Fixture, tenant: &TenantId, connection: &ConnectionId) {
+/// Keeps a judgement, and has what was counted.
+async fn keep_health(fixture: &Fixture, tenant: &TenantId, connection: &ConnectionId) -> [store::Counted; 1] {
     let kept = crate::connection::kept(connection.as_str(), 0, rolecall::model::HealthState::Healthy, START);
     fixture.store.keep_health(tenant, &[kept], &crate::fixture::actor(), START).await.unwrap();
+    [crate::connection::counted(connection.as_str(), START, 1)]
 }
 
 async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
@@ -63,13 +65,11 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
     let leaves = rolecall::model::Passage::Leaves { process: None, acknowledged_by: Some(START) };
     crate::steps::pass(&here, &ana, vec![leaves, crate::steps::joins(START, true), crate::steps::invited(true)]).await;
     for (tenant, connection) in [("acme", "conn-acme"), ("globex", "conn-globex")] {
-        let (tenant, connection) = (tenant.into(), rolecall::model::ConnectionId::from(connection));
+        let (tenant, connection) = (tenant.into(), ConnectionId::from(connection));
         let (at, actor) = (START, crate::fixture::actor());
         fixture.store.put_issuer(&tenant, &connection, &issuer("a"), None, &actor, at).await.unwrap();
         let (dialects, entries) = ([(connection.clone(), dialect("a", 1, 1, at))], [(connection.clone(), entry("r", at))]);
-        let counted = [crate::connection::counted(connection.as_str(), at, 1)];
-        fixture.store.record(&tenant, &dialects, &entries, &counted, 10).await.unwrap();
-        keep_health(&fixture, &tenant, &connection).await;
+        fixture.store.record(&tenant, &dialects, &entries, &keep_health(&fixture, &tenant, &connection).await, 10).await.unwrap();
         let asked = Asked {
             plugin: "p".into(),
             digest: "d".into(),

@@ -1,7 +1,7 @@
 //! Connections' health as identity teams and targets see it: what is found, told once, kept in quarantine, and over again.
 
-use rolecall_tests::tenant::{Tenant, user};
-use rolecall_tests::{Connection, Database, Server, on_both_databases};
+use rolecall_tests::tenant::{text, user};
+use rolecall_tests::{Connection, Database, Server, Tenant, on_both_databases};
 use serde_json::{Value, json};
 
 async fn health(acme: &Tenant, connection: &Connection) -> Value {
@@ -10,8 +10,8 @@ async fn health(acme: &Tenant, connection: &Connection) -> Value {
 
 /// The state, and the rules that found something.
 fn found(health: &Value) -> (String, Vec<String>) {
-    let rules = health["evidence"].as_array().unwrap().iter().map(|evidence| evidence["rule"].as_str().unwrap().to_owned());
-    (health["state"].as_str().unwrap().to_owned(), rules.collect())
+    let rules = health["evidence"].as_array().into_iter().flatten().map(|evidence| text(&evidence["rule"]));
+    (text(&health["state"]), rules.collect())
 }
 
 /// What was told of a connection, in order.
@@ -24,7 +24,7 @@ async fn told(acme: &Tenant, server: &Server) -> Vec<String> {
         "connection.quarantined",
         "connection.resumed",
     ];
-    let kinds = acme.events(server).await.into_iter().map(|event| event["kind"].as_str().unwrap().to_owned());
+    let kinds = acme.events(server).await.into_iter().map(|event| text(&event["kind"]));
     kinds.filter(|kind| of_health.contains(&kind.as_str())).collect()
 }
 
@@ -107,7 +107,7 @@ on_both_databases! {
         entra.add(&engineering, &grace).await;
         entra.deactivate(&ada).await;
         let alan = entra.scim.post("/Users", user("alan@acme.example", json!({}))).await.expect(201);
-        entra.scim.get(&format!("/Users/{}", alan["id"].as_str().unwrap())).await.expect(200);
+        entra.scim.get(&format!("/Users/{}", text(&alan["id"]))).await.expect(200);
         assert_eq!(acme.state("ada@acme.example").await, "suspended", "who leaves leaves");
         assert!(acme.roles("grace@acme.example").await.is_empty(), "nobody gains");
         assert_eq!(acme.account("alan@acme.example").await["note"]["code"], "quarantined");
