@@ -40,7 +40,7 @@ pub enum Account {
     #[command(flatten)]
     Process(super::process::Process),
     #[command(flatten)]
-    Import(super::import::Import),
+    Before(super::import::Before),
 }
 
 /// Say why an account holds a role, or why not.
@@ -68,7 +68,7 @@ impl Account {
                 output.show(&answer, |paint| Ok(shown(&answer, paint)))?;
             }
             Self::Process(process) => process.run(output).await?,
-            Self::Import(import) => import.run(output).await?,
+            Self::Before(before) => before.run(output).await?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -12,7 +12,7 @@ use crate::tenancy::imports::IMPORT_BYTES_LIMIT;
 
 /// Accounts that were there before any connection.
 #[derive(clap::Subcommand)]
-pub enum Import {
+pub enum Before {
     /// Import accounts that are there already, from CSV or JSON: all or none
     #[command(
         after_help = "Columns: user_name (required), external_id, emails, display_name, roles, protected; several emails or roles of a cell are\n\
@@ -57,7 +57,7 @@ pub struct Protected {
     at: At,
 }
 
-impl Import {
+impl Before {
     pub(super) async fn run(self, output: Output) -> anyhow::Result<()> {
         match self {
             Self::Import { file, dry_run, format, at } => {

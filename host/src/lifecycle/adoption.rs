@@ -261,6 +261,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one table")]
     fn whose_an_account_is() {
         let chosen = |choice| move |staged: &mut Staged| staged.choice = Some(choice);
         let adopt = |account: &str| chosen(AdoptionChoice::Adopt(account.into()));

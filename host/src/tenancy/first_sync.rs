@@ -9,8 +9,8 @@ use super::TenancyError;
 use super::governance::{check_words, not_for_oneself};
 use crate::app::App;
 use crate::lifecycle::adoption::{self, Line, Totals};
-use crate::model::{AccountId, ConnectionId, ConnectionState, Fate, Instant, ResourceId, RevisionHash, TenantId};
-use crate::store::{AdoptionChoice, AdoptionPlan, AdoptionWord, ApiPrincipal, DIFFERENCE_PAGE_LIMIT, DifferenceMark, StoreError};
+use crate::model::{AccountId, AccountState, ConnectionId, ConnectionState, Fate, Instant, ResourceId, RevisionHash, TenantId};
+use crate::store::{AdoptionChoice, AdoptionPlan, AdoptionWord, ApiPrincipal, DIFFERENCE_PAGE_LIMIT, DifferenceMark, Staged, StoreError};
 
 /// How much of the active revision's hash stands in a digest, in characters.
 const HASH_CHARS: usize = 16;
@@ -104,7 +104,7 @@ pub async fn page(
             let next = match found.last() {
                 Some(last) if is_full(found.len()) => Place::People(Some(last.user.clone())),
                 _ if is_staged => Place::Left(None),
-                _ => return Ok((found.iter().filter_map(|staged| waiting(staged)).collect(), None)),
+                _ => return Ok((found.iter().filter_map(waiting).collect(), None)),
             };
             let lines = found.iter().filter_map(|staged| if is_staged { Some(adoption::line(staged)) } else { waiting(staged) });
             Ok((lines.collect(), Some(next)))
@@ -123,9 +123,9 @@ pub async fn page(
 }
 
 /// Somebody of a live connection whom a person has to decide about.
-fn waiting(staged: &crate::store::Staged) -> Option<Line> {
-    let is_held = staged.state == crate::model::AccountState::Held;
-    Some(adoption::line(staged)).filter(|line| is_held && !line.candidates.is_empty() || line.fate == Fate::Collision && is_held)
+fn waiting(staged: &Staged) -> Option<Line> {
+    let held = Some(staged).filter(|staged| staged.state == AccountState::Held)?;
+    Some(adoption::line(held)).filter(|line| !line.candidates.is_empty() || line.fate == Fate::Collision)
 }
 
 /// A whole difference: its numbers and what going live carries out.

@@ -235,7 +235,7 @@ fn csv_rows(reading: &mut Reading<'_>) -> Vec<Raw> {
         };
         let start = begins + record.position().map_or(0, |position| usize::try_from(position.byte()).unwrap_or(0));
         let cells = cells(text, start);
-        let at = |number: usize| cells.get(number).cloned().unwrap_or_else(|| start..start);
+        let at = |number: usize| cells.get(number).cloned().unwrap_or(start..start);
         let Some(columns) = &header else {
             header = Some(columns_of(reading, &record, &at));
             continue;
@@ -278,9 +278,9 @@ fn columns_of(reading: &mut Reading<'_>, record: &csv::StringRecord, at: &dyn Fn
 /// Where the cells of the record that begins at a byte stand, quotes and blanks left out.
 fn cells(text: &str, start: usize) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();
-    let mut begin = start + bytes[start.min(bytes.len())..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-    let (mut cells, mut quoted) = (Vec::new(), false);
-    for at in begin..=bytes.len() {
+    let first = start + bytes[start.min(bytes.len())..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let (mut cells, mut quoted, mut begin) = (Vec::new(), false, first);
+    for at in first..=bytes.len() {
         let byte = bytes.get(at);
         quoted ^= byte == Some(&b'"');
         if byte.is_none() || !quoted && matches!(byte, Some(b',' | b'\r' | b'\n')) {
