@@ -68,7 +68,7 @@ impl Account {
                 output.show(&answer, |paint| Ok(shown(&answer, paint)))?;
             }
             Self::Process(process) => process.run(output).await?,
-            Self::Before(before) => before.run(output).await?,
+            Self::Import(import) => import.run(output).await?,
         }
         Ok(ExitCode::SUCCESS)
     }

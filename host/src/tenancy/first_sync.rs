@@ -9,8 +9,8 @@ use super::TenancyError;
 use super::governance::{check_words, not_for_oneself};
 use crate::app::App;
 use crate::lifecycle::adoption::{self, Line, Totals};
-use crate::model::{AccountId, AccountState, ConnectionId, ConnectionState, Fate, Instant, ResourceId, RevisionHash, TenantId};
-use crate::store::{AdoptionChoice, AdoptionPlan, AdoptionWord, ApiPrincipal, DIFFERENCE_PAGE_LIMIT, DifferenceMark, Staged, StoreError};
+use crate::model::{AccountId, ConnectionId, ConnectionState, Fate, Instant, ResourceId, RevisionHash, TenantId};
+use crate::store::{AdoptionChoice, AdoptionPlan, AdoptionWord, ApiPrincipal, DIFFERENCE_PAGE_LIMIT, DifferenceMark, StoreError};
 
 /// How much of the active revision's hash stands in a digest, in characters.
 const HASH_CHARS: usize = 16;
