@@ -107,7 +107,9 @@ pub async fn run_until_idle(app: &Arc<App>) -> Result<(), StoreError> {
         {
             app.journal.flush(&*app.store).await?;
             look_after_revisions(app).await?;
-            look_after_connections(app).await?;
+            if look_after_connections(app).await? {
+                continue;
+            }
             while seal_history(app).await? {}
             return app.watch.flush(&*app.store, app.clock.now()).await;
         }
@@ -260,19 +262,19 @@ async fn look_after_connections_until(app: Arc<App>, mut stop: watch::Receiver<b
     }
 }
 
-/// Judges all connections once, and counts them by state.
-///
-/// # Errors
-/// The store's.
-pub async fn look_after_connections(app: &App) -> Result<(), StoreError> {
+/// Judges all connections once, and counts them by state. Whether anything is told.
+async fn look_after_connections(app: &App) -> Result<bool, StoreError> {
+    let mut told = false;
     let mut states: BTreeMap<HealthState, i64> = HealthState::ALL.iter().map(|state| (*state, 0)).collect();
     for tenant in app.store.tenants().await? {
-        for state in tenancy::health::look_after(app, &tenant.id).await? {
+        let (found, news) = tenancy::health::look_after(app, &tenant.id).await?;
+        told |= news;
+        for state in found {
             *states.entry(state).or_default() += 1;
         }
     }
     app.metrics.connections(&states);
-    Ok(())
+    Ok(told)
 }
 
 /// Looks after what was activated a while ago, and after shadows, once more at the end.

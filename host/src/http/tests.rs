@@ -111,7 +111,9 @@ async fn strangers_get_the_same_401_on_every_guarded_route() {
         let path = filled(route.path);
         let answer = process.send(empty(&route.method, &path)).await;
         if route.access == Access::Public {
-            assert_eq!(answer.status(), 200, "{} {path}: {}", route.method, answer.text);
+            // A path that holds a secret is let in by that, and says of every wrong one that there is none.
+            let wanted = if route.method == Method::POST && route.path.contains("{token}") { 404 } else { 200 };
+            assert_eq!(answer.status(), wanted, "{} {path}: {}", route.method, answer.text);
         } else {
             answer.expect_error(&path, 401);
             let scheme = if route.access == Access::Client { "Basic realm=\"rolecall\"" } else { "Bearer" };

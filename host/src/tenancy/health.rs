@@ -30,18 +30,18 @@ pub struct HealthView {
     pub traffic: Vec<(Instant, Traffic)>,
 }
 
-/// Judges the connections of a tenant and keeps what has changed. Returns the state of each.
+/// Judges the connections of a tenant and keeps what has changed. Returns the state of each, and whether anything is told.
 ///
 /// # Errors
 /// The store's.
-pub async fn look_after(app: &App, tenant: &TenantId) -> Result<Vec<HealthState>, StoreError> {
+pub async fn look_after(app: &App, tenant: &TenantId) -> Result<(Vec<HealthState>, bool), StoreError> {
     let now = app.clock.now();
     let cases = app.store.health_cases(tenant, None, now).await?;
     let judged: Vec<(HealthState, Option<KeptHealth>)> = cases.into_iter().map(|case| judge(case, now)).collect();
     let (states, kept): (Vec<HealthState>, Vec<Option<KeptHealth>>) = judged.into_iter().unzip();
     let kept: Vec<KeptHealth> = kept.into_iter().flatten().collect();
     if kept.is_empty() {
-        return Ok(states);
+        return Ok((states, false));
     }
     let actor = Actor { kind: "worker".into(), id: "health".into() };
     let done = app.store.keep_health(tenant, &kept, &actor, now).await?;
@@ -49,11 +49,10 @@ pub async fn look_after(app: &App, tenant: &TenantId) -> Result<Vec<HealthState>
         let rules: Vec<&str> = one.health.evidence.iter().map(|evidence| evidence.rule.word()).collect();
         tracing::info!(%tenant, connection = %one.connection, state = %one.health.state, ?rules, "the health of a connection has changed");
     }
-    if kept.iter().any(|one| one.becomes.is_some()) {
-        app.wake.notify_one();
-    }
-    app.numbered.notify_one();
-    Ok(states)
+    // Events have to be numbered, and people of a connection that is let out again are due.
+    app.wake.notify_one();
+    let told = kept.iter().any(|one| one.event.is_some() || one.becomes.is_some());
+    Ok((states, told))
 }
 
 /// The judgement of a connection, and what is to be kept of it where anything is.
