@@ -268,7 +268,8 @@ on_both_databases! {
         server.settle().await;
         assert_eq!((kinds(&acme, &server, "invitation.made").await, kinds(&acme, &server, "process.begun").await), (0, 0));
         let connection = text(&made["id"]);
-        acme.api.post(&format!("/connections/{connection}/live"), json!({})).await.expect(204);
+        let seen = acme.api.get(&format!("/connections/{connection}/difference")).await.expect(200);
+        acme.api.post(&format!("/connections/{connection}/live"), json!({"digest": seen["digest"]})).await.expect(200);
         server.settle().await;
         assert_eq!((acme.state("ada@acme.example").await, acme.state("bob@acme.example").await), ("active".into(), "scheduled".into()));
         assert_eq!(kinds(&acme, &server, "invitation.made").await, 1, "ada alone");
