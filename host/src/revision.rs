@@ -224,6 +224,8 @@ impl Revision {
             && self.approvals == other.approvals
             && self.processes == other.processes
             && self.calendar == other.calendar
+            // What a mapping may answer is held against them.
+            && self.tags == other.tags
             && self.schemas == other.schemas
             && self.declared_handles == other.declared_handles
     }
