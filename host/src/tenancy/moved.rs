@@ -12,7 +12,7 @@ const COUNTED_LIMIT: i64 = 10_000;
 /// About how many people something is other than when a simulation began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moved {
-    /// So many: at most [`COUNTED_LIMIT`], or one more than may be.
+    /// So many: at most `COUNTED_LIMIT`, or one more than may be.
     pub people: i64,
     /// Of how many.
     pub of: i64,
