@@ -27,7 +27,7 @@ word_enum!(
         AuthorRevisions = "authorRevisions",
         /// Simulate and shadow revisions.
         TryRevisions = "tryRevisions",
-        /// Say whose signatures count on plugins, and look at plugins.
+        /// Have a plugin checked before it is part of a revision. Whose signatures count is said by operators.
         ManagePlugins = "managePlugins",
         /// Confirm the handle of a group.
         ConfirmHandles = "confirmHandles",
@@ -53,7 +53,7 @@ pub const ADMIN_ROLES: &[(&str, &str)] = &[
     (PLATFORM_OPERATOR, "everything in every tenant, whatever their admin policies say; on a token of the platform alone"),
     ("tenant-owner", "everything in the tenant"),
     ("policy-author", "writes, tries out and activates revisions, confirms the handles of groups"),
-    ("plugin-author", "writes and tries out revisions, manages whose signatures count on plugins"),
+    ("plugin-author", "writes and tries out revisions, has plugins checked"),
     ("reviewer", "decides in reviews, and answers requests for the roles that they own"),
     ("auditor", "reads everything and changes nothing"),
 ];
