@@ -314,7 +314,8 @@ pub async fn deploy(app: &Arc<App>, tenant: &TenantId, files: Files, owner: &str
         wanted.simulation = Some(done.id.clone());
         if moved.is_past() {
             let reason = format!(
-                "{moved} while it was simulated, {SIMULATIONS} times in a row: when they have come to rest, simulate it and activate it with                  `rolecall tenant activate`, or change the folder"
+                "{moved} while it was simulated, {SIMULATIONS} times in a row: when they have come to rest, simulate it and activate \
+                 it with `rolecall tenant activate`, or change the folder"
             );
             app.store.hold_activation(tenant, &wanted, &reason, actor, app.clock.now()).await?;
             return Err(TenancyError::Refused(reason));
