@@ -119,6 +119,19 @@ fn waits_for(write: &AccountWrite) -> Option<&str> {
     write.wanted_key.as_deref().filter(|_| is_collision)
 }
 
+/// Who has names.
+pub(super) const NAME_HOLDERS: &str = concat!("SELECT name_key, account FROM accounts WHERE tenant = $1 AND ", any_of!("name_key", "$2"));
+
+/// [`NAME_HOLDERS`], by name.
+pub(super) async fn name_holders<'n>(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    names: impl IntoIterator<Item = &'n str>,
+) -> Result<BTreeMap<String, AccountId>> {
+    let found: Vec<(String, String)> = sqlx::query_as(NAME_HOLDERS).bind(tenant.as_str()).bind(text_list(names)).fetch_all(conn).await?;
+    Ok(found.into_iter().map(|(name, account)| (name, AccountId(account))).collect())
+}
+
 /// An account that is held because another has its name: the other must still have it, or nobody would ever tell this one that
 /// the name is free. The holder is locked, so that letting go waits until this one can be seen waiting.
 async fn check_collision(conn: &mut Conn, tenant: &TenantId, write: &AccountWrite) -> Result<()> {

@@ -12,7 +12,7 @@ use super::commit::lock_evaluations;
 use super::history::{self, Stamp};
 use super::rows::{self, Row, json, json_text, word};
 use super::work::{Below, fan_out, mark, mark_waiting_for};
-use super::{Conn, Db, Scope, imports, lock_revision, people, tenancy, text_list};
+use super::{Conn, Db, Scope, accounts, imports, lock_revision, people, tenancy, text_list};
 use crate::crypto::random_id;
 use crate::model::{
     AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, Grant, Instant, NewEvent, Note, ResourceId, RevisionHash, RoleId,
@@ -164,9 +164,7 @@ async fn beside_imports(conn: &mut Conn, tenant: &TenantId, connection: &Connect
     let wanted = wanted(conn, tenant, connection, &wanted_names).await?;
     let their_ids: BTreeSet<&str> = known.iter().filter_map(|import| import.external_id.as_deref()).collect();
     let with_id = people_by(conn, (tenant, connection), WITH_ID, &their_ids).await?;
-    let holders: Vec<(String, String)> =
-        sqlx::query_as(imports::NAME_HOLDERS).bind(tenant.as_str()).bind(text_list(names.iter().copied())).fetch_all(&mut *conn).await?;
-    let holders: BTreeMap<String, AccountId> = holders.into_iter().map(|(name, account)| (name, AccountId(account))).collect();
+    let holders = accounts::name_holders(conn, tenant, names.iter().copied()).await?;
     let theirs = people.iter().map(|person| person.staged.account.as_str());
     let accounts: BTreeSet<&str> = theirs.chain(known.iter().map(|import| import.account.as_str())).collect();
     let grants = people::grants_of(conn, tenant, &accounts.into_iter().collect::<Vec<_>>()).await?;

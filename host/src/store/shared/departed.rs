@@ -8,7 +8,7 @@ use super::guard::Kept;
 use super::history::{self, Stamp};
 use super::work::mark_waiting_for;
 use super::{Conn, Scope, accounts, lock_revision, people, rows, rulings, text_list};
-use crate::model::{Account, AccountId, Actor, Instant, TenantId, collision_key};
+use crate::model::{Account, Actor, Instant, TenantId, collision_key};
 use crate::store::{Departed, Effect, Result};
 
 /// Makes what was said of deleted people due. Of those who have a user it is read with their evaluation.
@@ -45,8 +45,6 @@ pub(super) const DUE: &str = concat!(
      WHERE NOT EXISTS (SELECT 1 FROM links l WHERE l.tenant = $1 AND l.account = due.whose)
      ORDER BY due.since, due.whose LIMIT $3"
 );
-/// Who has names.
-const HOLDERS: &str = concat!("SELECT name_key, account FROM accounts WHERE tenant = $1 AND ", any_of!("name_key", "$2"));
 
 /// See [`crate::store::Processes::departed`].
 pub(super) async fn due(conn: &mut Conn, tenant: &TenantId, now: Instant, limit: i64) -> Result<Vec<Departed>> {
@@ -60,9 +58,7 @@ pub(super) async fn due(conn: &mut Conn, tenant: &TenantId, now: Instant, limit:
     let mut said = rulings::of_accounts(conn, tenant, &ids).await?;
     let key = |account: &Account| account.user_name.as_deref().map(collision_key);
     let keys: BTreeSet<String> = found.iter().filter_map(key).collect();
-    let holders: Vec<(String, String)> =
-        sqlx::query_as(HOLDERS).bind(tenant.as_str()).bind(text_list(keys.iter().map(String::as_str))).fetch_all(conn).await?;
-    let holders: BTreeMap<String, AccountId> = holders.into_iter().map(|(key, account)| (key, AccountId(account))).collect();
+    let holders = accounts::name_holders(conn, tenant, keys.iter().map(String::as_str)).await?;
     let departed = found.into_iter().map(|account| Departed {
         grants: grants.remove(&account.id).unwrap_or_default(),
         rulings: said.remove(&account.id).unwrap_or_default(),

@@ -9,7 +9,7 @@ use sqlx::QueryBuilder;
 use super::batch::Batch;
 use super::history::{self, Stamp};
 use super::rows::json_text;
-use super::{Conn, Db, Scope, lock_revision, people, text_list};
+use super::{Conn, Db, Scope, accounts, lock_revision, people, text_list};
 use crate::model::{AccountId, AccountState, Actor, GrantState, Instant, NewEvent, Reason, RevisionHash, RoleId, TenantId};
 use crate::store::keys::{person_purpose, unsealable};
 use crate::store::{ImportProblem, Imported, NewImport, Result, StoreError};
@@ -42,8 +42,6 @@ pub(super) const BY_NAME: &str =
 /// Imported accounts by external id.
 pub(super) const BY_EXTERNAL_ID: &str =
     concat!("SELECT external_id, account FROM imports WHERE tenant = $1 AND ", any_of!("external_id", "$2"));
-/// Who has names.
-pub(super) const NAME_HOLDERS: &str = concat!("SELECT name_key, account FROM accounts WHERE tenant = $1 AND ", any_of!("name_key", "$2"));
 
 struct Before {
     account: AccountId,
@@ -136,9 +134,9 @@ async fn compare<'r>(
     tenant: &TenantId,
     rows: &'r [NewImport],
 ) -> Result<(Vec<Change<'r>>, Imported, BTreeMap<usize, ImportProblem>)> {
-    let names = || text_list(rows.iter().map(|row| row.name_key.as_str()));
+    let names = text_list(rows.iter().map(|row| row.name_key.as_str()));
     let found: Vec<(String, String, String, bool, Option<i64>)> =
-        sqlx::query_as(BY_NAME).bind(tenant.as_str()).bind(names()).fetch_all(&mut *conn).await?;
+        sqlx::query_as(BY_NAME).bind(tenant.as_str()).bind(names).fetch_all(&mut *conn).await?;
     let mut known: BTreeMap<String, Before> = found
         .into_iter()
         .map(|(account, name, digest, protected, adopted)| {
@@ -148,8 +146,7 @@ async fn compare<'r>(
     let ids = text_list(rows.iter().filter_map(|row| row.external_id.as_deref()));
     let by_id: Vec<(String, String)> = sqlx::query_as(BY_EXTERNAL_ID).bind(tenant.as_str()).bind(ids).fetch_all(&mut *conn).await?;
     let by_id: BTreeMap<String, String> = by_id.into_iter().collect();
-    let holders: Vec<(String, String)> = sqlx::query_as(NAME_HOLDERS).bind(tenant.as_str()).bind(names()).fetch_all(conn).await?;
-    let holders: BTreeMap<String, String> = holders.into_iter().collect();
+    let holders = accounts::name_holders(conn, tenant, rows.iter().map(|row| row.name_key.as_str())).await?;
     let (mut changes, mut imported, mut problems) = (Vec::new(), Imported::default(), BTreeMap::new());
     for (number, row) in rows.iter().enumerate() {
         let before = known.remove(&row.name_key);

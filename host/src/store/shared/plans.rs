@@ -8,9 +8,9 @@ use super::super::scratch::{PLAN, SETTLE, is_scan, open};
 use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
 use super::{
-    Conn, Db, adoption, credentials, departed, departures, groups, guard, health, history, holds, imports, invitations, journal, outbox,
-    people, review_keeping, review_opening, reviews, revisions, rulings, sealed, spreading, steps, tenancy, text_list, trial_people,
-    trials, work,
+    Conn, Db, accounts, adoption, credentials, departed, departures, groups, guard, health, history, holds, imports, invitations, journal,
+    outbox, people, review_keeping, review_opening, reviews, revisions, rulings, sealed, spreading, steps, tenancy, text_list,
+    trial_people, trials, work,
 };
 use crate::model::{HoldState, Instant, ReviewDecision, RulingKind, RulingState, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
@@ -185,7 +185,7 @@ const CASES: &[Case] = &[
     (people::ROLES_HELD, As::Tenant, &[Text("t3"), Number(100)], &["grants"]),
     (imports::BY_NAME, As::Tenant, &[Text("t3"), List(&["name7", "name8"])], &["imports_name_key"]),
     (imports::BY_EXTERNAL_ID, As::Tenant, &[Text("t3"), List(&["x7", "x8"])], &["imports_external_id"]),
-    (imports::NAME_HOLDERS, As::Tenant, &[Text("t3"), List(&["name7", "name8"])], &["accounts_name_key"]),
+    (accounts::NAME_HOLDERS, As::Tenant, &[Text("t3"), List(&["name7", "name8"])], &["accounts_name_key"]),
     (adoption::STAGED, As::Tenant, &[Text("t3"), Text("t3c"), Text("u7"), Number(200)], &[]),
     (adoption::STAGED_OF, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7", "u8"])], &[]),
     (adoption::EMAILS, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7", "u8"])], &["emails_resource"]),
