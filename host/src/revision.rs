@@ -6,6 +6,7 @@
 //! Knows nothing of how revisions are stored or activated, nor of people other than those in golden cases.
 
 mod admin_test;
+mod case_file;
 mod difference;
 mod folder;
 mod golden;

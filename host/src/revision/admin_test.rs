@@ -3,13 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use rolecall_scim::filter::fold;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::case_file::CaseFile;
 use super::golden::{self, GoldenResult};
-use super::json_problem;
-use super::policy_test::{CASES_LIMIT, Verdict};
+use super::policy_test::Verdict;
 use crate::diagnostic::Diagnostic;
 use crate::model::{AdminAction, GuardDirection, GuardScope};
 use crate::policies::Role;
@@ -74,33 +73,22 @@ pub(super) fn read(
     ids: &BTreeSet<String>,
     catalogue: Option<&BTreeSet<&str>>,
 ) -> Result<Vec<AdminCase>, Vec<Diagnostic>> {
-    let written: Vec<Written> = serde_json::from_str(text).map_err(|error| vec![json_problem(file, text, &error)])?;
-    let mut problems = Vec::new();
-    let at = |needle: &str, message: String| match text.find(&format!("\"{needle}\"")) {
-        Some(start) => Diagnostic::at(file, text, start..start + needle.len() + 2, message),
-        None => Diagnostic::of_file(file, message),
-    };
-    if written.len() > CASES_LIMIT {
-        problems.push(Diagnostic::of_file(file, format!("the file has {} cases: at most {CASES_LIMIT} are allowed", written.len())));
-    }
-    let mut descriptions = BTreeSet::new();
+    let (mut read, written) = CaseFile::read::<Written>(file, text)?;
     for case in &written {
-        if case.description.trim().is_empty() || !descriptions.insert(fold(&case.description)) {
-            problems.push(at(&case.description, "each case has a description of its own".into()));
+        read.describe(&case.description);
+        if let Some(problem) = case.problem() {
+            read.problem(&case.description, problem);
         }
-        problems.extend(case.problem().map(|problem| at(&case.description, problem.into())));
         if let (Some(role), Some(catalogue)) = (&case.role, catalogue)
             && !catalogue.contains(role.as_str())
         {
-            problems.push(at(role, format!("the catalogue has no role `{role}`")));
+            read.problem(role, format!("the catalogue has no role `{role}`"));
         }
         for policy in case.reasons.iter().flatten().filter(|policy| !ids.contains(*policy)) {
-            problems.push(at(policy, format!("no admin policy has the `@id` `{policy}`")));
+            read.problem(policy, format!("no admin policy has the `@id` `{policy}`"));
         }
     }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
+    read.done()?;
     Ok(written.into_iter().map(|written| AdminCase { file: file.to_owned(), written }).collect())
 }
 

@@ -3,12 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rolecall_scim::filter::fold;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::case_file::CaseFile;
 use super::golden::{self, DEFAULT_AS_OF, GoldenResult};
-use super::json_problem;
 use crate::diagnostic::Diagnostic;
 use crate::mapping::AccountShape;
 use crate::model::{GroupMembership, Instant, Tags};
@@ -165,41 +164,29 @@ pub(super) struct Known<'a> {
 
 /// Reads a file of cases; without a catalogue all is checked but the names.
 pub(super) fn read(file: &str, text: &str, known: Option<&Known<'_>>) -> Result<Vec<PolicyCase>, Vec<Diagnostic>> {
-    let written: Vec<Written> = serde_json::from_str(text).map_err(|error| vec![json_problem(file, text, &error)])?;
-    let mut problems = Vec::new();
-    let at = |needle: &str, message: String| match text.find(&format!("\"{needle}\"")) {
-        Some(start) => Diagnostic::at(file, text, start..start + needle.len() + 2, message),
-        None => Diagnostic::of_file(file, message),
-    };
-    if written.len() > CASES_LIMIT {
-        problems.push(Diagnostic::of_file(file, format!("the file has {} cases: at most {CASES_LIMIT} are allowed", written.len())));
-    }
-    let mut descriptions = BTreeSet::new();
+    let (mut read, written) = CaseFile::read::<Written>(file, text)?;
     for case in &written {
-        if case.description.trim().is_empty() || !descriptions.insert(fold(&case.description)) {
-            problems.push(at(&case.description, "each case has a description of its own".into()));
-        }
+        read.describe(&case.description);
         let Some(known) = known else { continue };
         for role in case.nominated.iter().chain([&case.role]).filter(|role| !known.catalogue.contains(role.as_str())) {
-            problems.push(at(role, format!("the catalogue has no role `{role}`")));
+            read.problem(role, format!("the catalogue has no role `{role}`"));
         }
         for policy in case.reasons.iter().flatten().filter(|policy| !known.policies.contains_key(*policy)) {
-            problems.push(at(policy, format!("no policy has the `@id` `{policy}`")));
+            read.problem(policy, format!("no policy has the `@id` `{policy}`"));
         }
         for (tag, values) in known.tags.iter().flat_map(|_| &case.subject.tags) {
             match known.tags.and_then(|tags| tags.get(tag)) {
-                None => problems.push(at(tag, format!("the tag `{tag}` is not declared in tenant.toml"))),
+                None => read.problem(tag, format!("the tag `{tag}` is not declared in tenant.toml")),
                 Some(declared) if declared.is_empty() => {}
                 Some(declared) => {
-                    let strange = values.iter().find(|value| !declared.contains(*value));
-                    problems.extend(strange.map(|value| at(value, format!("the tag `{tag}` is not declared to have the value `{value}`"))));
+                    if let Some(value) = values.iter().find(|value| !declared.contains(*value)) {
+                        read.problem(value, format!("the tag `{tag}` is not declared to have the value `{value}`"));
+                    }
                 }
             }
         }
     }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
+    read.done()?;
     let case = |written: Written| PolicyCase {
         file: file.to_owned(),
         description: written.description,
