@@ -9,8 +9,8 @@ use super::TenancyError;
 use super::governance::{check_words, not_for_oneself};
 use crate::app::App;
 use crate::lifecycle::adoption::{self, Line, Totals};
-use crate::model::{AccountId, ConnectionId, ConnectionState, Fate, Instant, ResourceId, RevisionHash, TenantId};
-use crate::store::{AdoptionChoice, AdoptionPlan, AdoptionWord, ApiPrincipal, DIFFERENCE_PAGE_LIMIT, DifferenceMark, StoreError};
+use crate::model::{AccountId, AccountState, ConnectionId, ConnectionState, Fate, Instant, ResourceId, RevisionHash, TenantId};
+use crate::store::{AdoptionChoice, AdoptionPlan, AdoptionWord, ApiPrincipal, DIFFERENCE_PAGE_LIMIT, DifferenceMark, Staged, StoreError};
 
 /// How much of the active revision's hash stands in a digest, in characters.
 const HASH_CHARS: usize = 16;
@@ -96,18 +96,12 @@ pub async fn page(
     limit: i64,
 ) -> Result<(Vec<Line>, Option<Place>), StoreError> {
     let limit = limit.clamp(1, DIFFERENCE_PAGE_LIMIT);
-    let is_full = |found: usize| i64::try_from(found).unwrap_or(i64::MAX) >= limit;
     let is_staged = state == ConnectionState::Staging;
     match place {
         Place::People(after) => {
-            let found = app.store.staged(tenant, connection, after.as_ref(), limit).await?;
-            let next = match found.last() {
-                Some(last) if is_full(found.len()) => Place::People(Some(last.user.clone())),
-                _ if is_staged => Place::Left(None),
-                _ => return Ok((found.iter().filter_map(waiting).collect(), None)),
-            };
-            let lines = found.iter().filter_map(|staged| if is_staged { Some(adoption::line(staged)) } else { waiting(staged) });
-            Ok((lines.collect(), Some(next)))
+            let (found, next) = people_behind(app, tenant, connection, after.as_ref(), limit).await?;
+            let lines = if is_staged { found.iter().map(adoption::line).collect() } else { found.iter().filter_map(waiting).collect() };
+            Ok((lines, next.or(is_staged.then_some(Place::Left(None)))))
         }
         Place::Left(_) if !is_staged => Ok((Vec::new(), None)),
         Place::Left(after) => {
@@ -116,15 +110,32 @@ pub async fn page(
             let alike: Vec<ResourceId> = alike.into_iter().collect();
             let people = app.store.staged_of(tenant, connection, &alike).await?;
             let lines: Vec<Line> = people.iter().map(adoption::line).collect();
-            let next = found.last().filter(|_| is_full(found.len())).map(|last| Place::Left(Some(last.account.clone())));
+            let next = found.last().filter(|_| is_full(found.len(), limit)).map(|last| Place::Left(Some(last.account.clone())));
             Ok((found.iter().filter_map(|left| adoption::left(left, &lines)).collect(), next))
         }
     }
 }
 
+/// People of a connection behind one, and the place behind them where there may be more.
+async fn people_behind(
+    app: &App,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    after: Option<&ResourceId>,
+    limit: i64,
+) -> Result<(Vec<Staged>, Option<Place>), StoreError> {
+    let found = app.store.staged(tenant, connection, after, limit).await?;
+    let next = found.last().filter(|_| is_full(found.len(), limit)).map(|last| Place::People(Some(last.user.clone())));
+    Ok((found, next))
+}
+
+fn is_full(found: usize, limit: i64) -> bool {
+    i64::try_from(found).unwrap_or(i64::MAX) >= limit
+}
+
 /// Somebody of a live connection whom a person has to decide about.
-fn waiting(staged: &crate::store::Staged) -> Option<Line> {
-    let is_held = staged.state == crate::model::AccountState::Held;
+fn waiting(staged: &Staged) -> Option<Line> {
+    let is_held = staged.state == AccountState::Held;
     Some(adoption::line(staged)).filter(|line| is_held && (!line.candidates.is_empty() || line.fate == Fate::Collision))
 }
 
@@ -139,7 +150,7 @@ pub async fn whole(app: &App, tenant: &TenantId, connection: &ConnectionId) -> R
     while let Some(from) = place {
         let (lines, next) = match &from {
             Place::People(after) => {
-                let found = app.store.staged(tenant, connection, after.as_ref(), DIFFERENCE_PAGE_LIMIT).await?;
+                let (found, next) = people_behind(app, tenant, connection, after.as_ref(), DIFFERENCE_PAGE_LIMIT).await?;
                 let lines: Vec<Line> = found.iter().map(adoption::line).collect();
                 for (staged, line) in found.iter().zip(&lines) {
                     match line.fate {
@@ -151,8 +162,6 @@ pub async fn whole(app: &App, tenant: &TenantId, connection: &ConnectionId) -> R
                         _ => {}
                     }
                 }
-                let is_full = i64::try_from(found.len()).unwrap_or(i64::MAX) >= DIFFERENCE_PAGE_LIMIT;
-                let next = found.last().filter(|_| is_full).map(|last| Place::People(Some(last.user.clone())));
                 (lines, Some(next.unwrap_or(Place::Left(None))))
             }
             Place::Left(_) => page(app, tenant, (connection, ConnectionState::Staging), &from, DIFFERENCE_PAGE_LIMIT).await?,

@@ -57,11 +57,9 @@ pub async fn look_after(app: &App, tenant: &TenantId) -> Result<(Vec<HealthState
 
 /// The judgement of a connection, and what is to be kept of it where anything is.
 fn judge(case: HealthCase, now: Instant) -> (HealthState, Option<KeptHealth>) {
-    let settings = case.settings.clone().unwrap_or_default();
     let before = memory(&case);
     let mut memory = before.clone();
-    let (over, open): (Vec<_>, Vec<_>) = case.counted.iter().copied().partition(|(slot, _)| is_over(*slot, now));
-    let (health, news) = memory.look((&over, &open), &case.standing, &settings, now);
+    let (health, news) = look(&case, &mut memory, now);
     let becomes = match (health.state, case.state) {
         (HealthState::Quarantined, ConnectionState::Active) => Some(ConnectionState::Quarantined),
         (HealthState::Quarantined, _) => None,
@@ -69,7 +67,7 @@ fn judge(case: HealthCase, now: Instant) -> (HealthState, Option<KeptHealth>) {
         _ => None,
     };
     let state = health.state;
-    let taken_in = over.last().map_or(case.taken_in, |(slot, _)| *slot);
+    let taken_in = case.counted.iter().rfind(|(slot, _)| is_over(*slot, now)).map_or(case.taken_in, |(slot, _)| *slot);
     if memory == before && case.health.as_ref() == Some(&health) && becomes.is_none() && taken_in == case.taken_in {
         return (state, None);
     }
@@ -77,6 +75,12 @@ fn judge(case: HealthCase, now: Instant) -> (HealthState, Option<KeptHealth>) {
     let memory = json!(memory).to_string();
     let kept = KeptHealth { connection: case.connection, memory, health, taken_in, version: case.version, event, becomes };
     (state, Some(kept))
+}
+
+/// Looks at a connection with all that was counted of it.
+fn look(case: &HealthCase, memory: &mut Memory, now: Instant) -> (Health, Option<HealthNews>) {
+    let (over, open): (Vec<_>, Vec<_>) = case.counted.iter().copied().partition(|(slot, _)| is_over(*slot, now));
+    memory.look((&over, &open), &case.standing, &case.settings.clone().unwrap_or_default(), now)
 }
 
 /// What was learned; nothing where it can't be read any more: it is learned again.
@@ -111,11 +115,9 @@ pub async fn view(app: &App, tenant: &TenantId, connection: &ConnectionId) -> Re
     app.journal.flush(&*app.store).await?;
     let now = app.clock.now();
     let case = one(app, tenant, connection, now).await?;
-    let settings = case.settings.clone().unwrap_or_default();
-    let (over, open): (Vec<_>, Vec<_>) = case.counted.iter().copied().partition(|(slot, _)| is_over(*slot, now));
-    let (health, _) = memory(&case).look((&over, &open), &case.standing, &settings, now);
+    let (health, _) = look(&case, &mut memory(&case), now);
     let traffic = app.store.traffic(tenant, connection, now.plus_seconds(-86_400), SLOTS_SHOWN).await?;
-    Ok(HealthView { health, settings, traffic })
+    Ok(HealthView { health, settings: case.settings.unwrap_or_default(), traffic })
 }
 
 /// Somebody has looked at a connection that does harm: it takes part again, and harm is not asked about for [`EXCUSED_HOURS`].
