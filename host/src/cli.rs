@@ -27,6 +27,7 @@ pub mod serve;
 mod step;
 mod tenant;
 mod token;
+mod workspace;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -112,6 +113,8 @@ enum Command {
     Review(review::Review),
     #[command(subcommand)]
     Token(token::Token),
+    #[command(subcommand)]
+    Workspace(workspace::Workspace),
 }
 
 /// Where a command's answer goes.
@@ -167,6 +170,7 @@ async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
         Command::Invitation(invitation) => invitation.run(output).await,
         Command::Review(review) => review.run(output).await,
         Command::Token(token) => token.run(output).await,
+        Command::Workspace(workspace) => workspace.run(output).await,
     }
 }
 

@@ -254,6 +254,10 @@ pub const TOKEN_PREFIX: &str = "rc_";
 pub const CLIENT_SECRET_PREFIX: &str = "rs_";
 /// What the tokens in the links of invitations begin with.
 pub const INVITATION_PREFIX: &str = "ri_";
+/// What the secrets of the workspace's sessions begin with.
+pub const SESSION_PREFIX: &str = "rw_";
+/// What the tokens in links that let somebody in begin with.
+pub const LINK_PREFIX: &str = "rl_";
 /// What access tokens begin with.
 pub const ACCESS_TOKEN_PREFIX: &str = "ra_";
 

@@ -3,7 +3,7 @@
 //! `routes` makes the router, the OpenAPI document and the list that tests walk; `guards` say who may
 //! call; `scim`, `api` and `operations` hold the handlers; `body`, `query` and `urls` read requests;
 //! `error` alone picks statuses; `trail` puts writes into the provisioning log; `frame` surrounds every request (id, time limit, log line, metrics,
-//! the form of errors). Nothing here decides what happens to people: that is provisioning's.
+//! the form of errors); `workspace` holds the pages. Nothing here decides what happens to people: that is provisioning's.
 
 pub mod api;
 pub mod body;
@@ -22,6 +22,7 @@ pub mod routes;
 pub mod scim;
 mod trail;
 pub mod urls;
+pub mod workspace;
 
 use std::sync::Arc;
 
@@ -46,6 +47,14 @@ pub struct RouteInfo {
     pub access: Access,
 }
 
+impl RouteInfo {
+    /// Whether it is one of the workspace's pages, or what they send: those are for people, and in no document.
+    #[must_use]
+    pub fn is_page(&self) -> bool {
+        Format::of(self.path) == Format::Page
+    }
+}
+
 /// Every route that [`router`] serves. (`HEAD` is answered wherever `GET` is.)
 #[must_use]
 pub fn route_list() -> Vec<RouteInfo> {
@@ -66,7 +75,7 @@ fn assemble(app: Arc<App>, table: Vec<routes::Route>) -> Router {
         .fold(Router::new(), |router, route| match Format::of(route.path) {
             // SCIM clients write a slash at the end of a URL, or leave it out, as they like.
             Format::Scim => router.route(&format!("{}/", route.path), route.handler.clone()).route(route.path, route.handler),
-            Format::Problem | Format::OAuth => router.route(route.path, route.handler),
+            Format::Problem | Format::OAuth | Format::Page => router.route(route.path, route.handler),
         })
         .method_not_allowed_fallback(async || Error::method_not_allowed())
         .fallback(async |uri: Uri| Error::unknown_path(uri.path()))

@@ -196,7 +196,7 @@ pub use health::{Health, HealthEvidence, HealthNews, HealthRule, HealthSettings,
 mod processes;
 pub use processes::ProcessSettings;
 mod admin;
-pub use admin::{ADMIN_ROLES, ADMIN_ROLES_LIMIT, AdminAction, PLATFORM_OPERATOR, is_admin_role};
+pub use admin::{ADMIN_ROLES, ADMIN_ROLES_LIMIT, AdminAction, LinkPurpose, PLATFORM_OPERATOR, is_admin_role};
 mod steps;
 pub use steps::{
     Invitation, InvitationSettings, InvitationState, Invited, NewProcess, NewStep, Passage, Process, ProcessKind, ProcessState,

@@ -28,6 +28,7 @@ mod spreading;
 mod sqlite;
 mod step;
 mod trial;
+mod visitor;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -60,6 +61,7 @@ pub use ruling::{ANSWERED_AT_ONCE, Answer, Answered, Effect, Guarded, HeldPerson
 pub use spreading::{Page, Reached, Spread, Spreading};
 pub use step::{FoundInvitation, InvitationQuery, LinkToken, NewInvitation, OVERDUE_AT_ONCE, ProcessQuery, StepSaid, Steps};
 pub use trial::{Advance, DIFFERENCES_LIMIT, DespiteChanges, NewActivation, NewDifference, Place, Progress, RunningShadow, Trials};
+pub use visitor::{Link, Session, SessionQuery, SignIn, SignInIssuer, Visitors};
 
 use crate::model::{
     Account, AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, EvaluationState, Event, Grant, GroupMembership, Handle,
@@ -727,6 +729,7 @@ pub trait Store:
     + Spreading
     + records::PluginRecords
     + history::History
+    + Visitors
 {
     /// Creates the tenant if it does not exist; `managed_by` of an existing one is left as it is.
     async fn ensure_tenant(&self, tenant: &TenantId, name: &str, managed_by: &str, at: Instant) -> Result<Tenant>;

@@ -15,6 +15,7 @@ pub mod plugins;
 pub mod processes;
 pub mod reviews;
 pub mod steps;
+pub mod visitors;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

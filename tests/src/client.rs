@@ -38,7 +38,12 @@ impl Client {
     #[must_use]
     pub fn new(base: impl Into<String>, token: Option<String>) -> Self {
         rolecall::cli::serve::install_tls_provider();
-        let http = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).no_proxy().build().expect("a client can be made");
+        let http = reqwest::Client::builder()
+            .timeout(ANSWER_TIMEOUT)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .expect("a client can be made");
         Self { http, base: base.into(), token, content_type: "application/json" }
     }
 

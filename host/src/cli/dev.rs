@@ -19,7 +19,7 @@ use crate::model::{Actor, ConnectionState, TenantId};
 use crate::reload;
 use crate::revision::{self, Files};
 use crate::store::ApiScope;
-use crate::tenancy::{self, TenancyError};
+use crate::tenancy::{self, TenancyError, visitors};
 
 /// The tenant that serves when no folder is given: no plugin, and policies that show the form.
 const MINIMAL: &[(&str, &str)] = &[
@@ -38,8 +38,8 @@ const SUFFIX_CHARS: usize = 8;
 /// Run a throw-away server with one tenant and one connection.
 #[derive(clap::Args)]
 #[command(after_help = "\
-The first line on standard output is one JSON object with base_url, token, api_url, api_token, tenant and
-connection; logs go to standard error. The server ends on SIGINT or SIGTERM and leaves nothing behind, except on a
+The first line on standard output is one JSON object with base_url, token, api_url, api_token, tenant,
+connection and workspace_url (which signs in to the workspace, once); logs go to standard error. The server ends on SIGINT or SIGTERM and leaves nothing behind, except on a
 database that was given: there each run makes a tenant of its own.
 
 Examples:
@@ -139,6 +139,8 @@ async fn provision(running: &Running, tenant: &TenantId, files: Files, shared: b
     let (connection, token) = tenancy::create_connection(app, tenant, "dev", (ConnectionState::Active, false), &actor).await?;
     let lifetime = shared.then_some(TOKEN_LIFETIME_SECONDS);
     let api = tenancy::create_api_token(app, ApiScope { write: true, ..ApiScope::default() }, lifetime).await?;
+    let operator = ApiScope { write: true, ..ApiScope::default() };
+    let link = visitors::sign_in_link(app, operator, "operator", Some(visitors::LINK_SECONDS_LIMIT)).await?;
     let url = running.url();
     Ok(json!({
         "base_url": format!("{url}/scim/{}/v2", connection.id),
@@ -147,6 +149,7 @@ async fn provision(running: &Running, tenant: &TenantId, files: Files, shared: b
         "api_token": *api.token,
         "tenant": tenant,
         "connection": connection.id,
+        "workspace_url": format!("{url}/workspace/links/{}", *link.token),
     }))
 }
 

@@ -23,7 +23,7 @@ use crate::config::{Config, ConfigError, Layer, MASTER_KEY_VARIABLE, MasterKey};
 use crate::crypto::Keyring;
 use crate::plugins::{Artefacts, Sandbox, SandboxConfig};
 use crate::store::{self, ApiScope};
-use crate::tenancy::{self, Revisions};
+use crate::tenancy::{self, Revisions, visitors};
 use crate::{http, jobs, reload};
 
 /// Run the server.
@@ -234,7 +234,10 @@ async fn issue_first_token(running: &Running) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "This is the first start. The operator token below may do everything; it is shown this once and stored nowhere:\n")?;
     writeln!(out, "  {}\n", *issued.token)?;
-    writeln!(out, "Keep it in a secret store. Try: ROLECALL_TOKEN=… rolecall tenant list --server {}", running.url())?;
+    writeln!(out, "Keep it in a secret store. Try: ROLECALL_TOKEN=… rolecall tenant list --server {}\n", running.url())?;
+    let link = visitors::sign_in_link(&running.app, ApiScope { write: true, ..ApiScope::default() }, "operator", None).await?;
+    writeln!(out, "To sign in to the workspace, open this once, within 15 minutes (later: `rolecall workspace link`):\n")?;
+    writeln!(out, "  {}/workspace/links/{}\n", running.url(), *link.token)?;
     out.flush()?;
     Ok(())
 }

@@ -20,6 +20,7 @@ pub mod targets;
 pub mod tenants;
 pub mod tokens;
 pub mod trials;
+pub mod workspace;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

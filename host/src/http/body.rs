@@ -87,13 +87,22 @@ impl FromRequest<Arc<App>> for FormBody {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &Arc<App>) -> Result<Self> {
-        let is_form = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+        Ok(Self(read_form(request, FORM_BYTES_LIMIT).await?))
+    }
+}
+
+/// The fields of a form (`application/x-www-form-urlencoded`), in order; none of a body that is no form.
+///
+/// # Errors
+/// 413; 400 for a body that ends too early.
+pub async fn read_form(request: Request, limit: usize) -> Result<Zeroizing<Vec<(String, String)>>> {
+    let is_form =
+        request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
             value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
         });
-        let bytes = read_any(request, FORM_BYTES_LIMIT).await?;
-        let pairs = if is_form { form_urlencoded::parse(&bytes).into_owned().collect() } else { Vec::new() };
-        Ok(Self(Zeroizing::new(pairs)))
-    }
+    let bytes = read_any(request, limit).await?;
+    let pairs = if is_form { form_urlencoded::parse(&bytes).into_owned().collect() } else { Vec::new() };
+    Ok(Zeroizing::new(pairs))
 }
 
 impl FormBody {

@@ -94,6 +94,8 @@ pub enum Format {
     Scim,
     /// At a token endpoint (RFC 6749 §5.2).
     OAuth,
+    /// In the workspace.
+    Page,
     /// Everywhere else.
     Problem,
 }
@@ -106,6 +108,7 @@ impl Format {
         match below {
             true if path.ends_with(TOKEN_ENDPOINT) => Self::OAuth,
             true => Self::Scim,
+            false if path == "/" || path == super::workspace::ROOT || path.starts_with("/workspace/") => Self::Page,
             false => Self::Problem,
         }
     }
@@ -296,10 +299,13 @@ impl Error {
     pub fn render(&self, mut response: Response<Body>, format: Format, request_id: &str) -> Response<Body> {
         self.log();
         let parts = &*self.0;
+        if format == Format::Page {
+            return self.page(response, request_id);
+        }
         let (content_type, body) = match format {
             Format::Scim => (super::scim::SCIM_JSON, self.to_scim().to_json().to_string()),
             Format::OAuth => (JSON, self.oauth()),
-            Format::Problem => (PROBLEM_JSON, self.problem(request_id)),
+            Format::Problem | Format::Page => (PROBLEM_JSON, self.problem(request_id)),
         };
         *response.status_mut() = parts.status;
         *response.body_mut() = Body::from(body);
@@ -314,6 +320,28 @@ impl Error {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
         }
         response
+    }
+
+    /// The error as a page. What a router's answer had in its headers (`Allow`) stays.
+    fn page(&self, mut response: Response<Body>, request_id: &str) -> Response<Body> {
+        let parts = &*self.0;
+        let title = parts.status.canonical_reason().unwrap_or("Error");
+        let more: Vec<String> = parts.problems.iter().map(ToString::to_string).collect();
+        let page = super::workspace::page::of_error(title, &parts.detail, &more, request_id);
+        let (head, body) = page.into_parts();
+        *response.status_mut() = parts.status;
+        *response.body_mut() = body;
+        response.headers_mut().extend(head.headers);
+        response
+    }
+
+    /// What is told to somebody who looks at a page: the sentence, with what is wrong with their files.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let parts = &*self.0;
+        let problems = parts.problems.iter().map(ToString::to_string);
+        let cases = parts.golden.iter().map(|case| format!("{}: {}", case.file, case.name));
+        std::iter::once(parts.detail.clone()).chain(problems).chain(cases).collect::<Vec<_>>().join("\n")
     }
 
     /// RFC 6749 §5.2. The codes of errors that may happen to any request are those of its §4.1.2.1.
@@ -606,6 +634,8 @@ mod tests {
             ("/scim/c/oauth/token", Format::OAuth),
             ("/scimx", Format::Problem),
             ("/api/v1", Format::Problem),
+            ("/workspace", Format::Page),
+            ("/workspacex", Format::Problem),
         ] {
             assert_eq!(Format::of(path), format, "{path}");
         }

@@ -108,8 +108,8 @@ fn finish(mut response: Response, format: Format, media_type: Option<&'static st
     let value = HeaderValue::from_str(&id.0).expect("a request id is ASCII letters, digits and `-_.`");
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, value);
-    // Answers hold personal values and, once, tokens: no cache on the way may keep them, no browser may guess at them.
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Answers hold personal values and, once, tokens: no cache on the way may keep them, no browser may guess at them. What may be kept says so.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

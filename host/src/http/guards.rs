@@ -41,6 +41,8 @@ pub enum Access {
     TenantWrite,
     /// An API token of the platform, with the right to write.
     PlatformWrite,
+    /// A session of the workspace; what it may do there is asked of admin policies.
+    Session,
 }
 
 impl Access {
@@ -55,6 +57,7 @@ impl Access {
             Self::TenantRead => "an API token of the tenant or of the platform",
             Self::TenantWrite => "an API token of the tenant or of the platform, with `write` or an admin role: see admin policies",
             Self::PlatformWrite => "an API token of the platform, with `write`",
+            Self::Session => "somebody who is signed in to the workspace",
         }
     }
 }
@@ -361,7 +364,7 @@ fn bearer(parts: &Parts) -> Option<&str> {
 /// A part of the path as it was sent, by its name in the route. Not through axum's `Path`, which gives nothing at all when
 /// any part of the path is not UTF-8: who may ask is decided before that is looked at. Ids of tenants and connections need no
 /// escapes, so that an escaped one is simply unknown.
-fn segment<'p>(parts: &'p Parts, name: &str) -> Option<&'p str> {
+pub(super) fn segment<'p>(parts: &'p Parts, name: &str) -> Option<&'p str> {
     let route = parts.extensions.get::<MatchedPath>()?.as_str();
     let is_named = |part: &str| part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) == Some(name);
     route.split('/').zip(parts.uri.path().split('/')).find(|(part, _)| is_named(part)).map(|(_, text)| text)

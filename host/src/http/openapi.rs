@@ -158,7 +158,8 @@ fn make() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.definitions_path = "/components/schemas".into());
     let mut schemas = settings.into_generator();
     let mut paths = Map::new();
-    for route in routes::all() {
+    // Pages are for people.
+    for route in routes::all().into_iter().filter(|route| Format::of(route.path) != Format::Page) {
         let item = paths.entry(route.path).or_insert_with(|| json!({}));
         item[route.method.as_str().to_lowercase()] = operation(&route, &mut schemas);
     }
@@ -193,7 +194,7 @@ fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
         Format::OAuth => ("application/json", "#/components/responses/OAuthError"),
         Format::Scim => (SCIM_JSON, "#/components/responses/ScimError"),
         Format::Problem if route.path == "/metrics" => ("application/openmetrics-text", "#/components/responses/Problem"),
-        Format::Problem => ("application/json", "#/components/responses/Problem"),
+        Format::Problem | Format::Page => ("application/json", "#/components/responses/Problem"),
     };
     let mut success = json!({"description": route.status.canonical_reason().unwrap_or("Success")});
     if let Some(answer) = route.answer {
@@ -216,7 +217,7 @@ fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
 
 fn security(access: Access) -> Value {
     match access {
-        Access::Public => json!([]),
+        Access::Public | Access::Session => json!([]),
         Access::Connection => json!([{"connection_token": []}]),
         Access::Client => json!([{"connection_client": []}]),
         Access::Api | Access::TenantRead | Access::TenantWrite | Access::PlatformWrite => json!([{"api_token": []}]),

@@ -20,7 +20,7 @@ use super::api::{
 use super::guards::{Access, Guarded};
 use super::openapi::{ScimBulk, ScimErrorBody, ScimList, ScimPatch, ScimResource, ScimSearch};
 use super::scim::{self, Groups, Users, bulk, discovery, listing};
-use super::{api, oauth, operations};
+use super::{api, oauth, operations, workspace};
 use crate::app::App;
 use crate::history::verify::Verified;
 use crate::model::{Hold, Issuer, Review, Ruling, Trial};
@@ -160,6 +160,7 @@ pub fn all() -> Vec<Route> {
         health::all(),
         processes::all(),
         first_sync::all(),
+        workspace::all(),
     ]
     .into_iter()
     .flatten()
@@ -332,6 +333,9 @@ fn of_tenants() -> Vec<Route> {
             c::guard,
         )
         .body::<c::GuardWrite>(),
+        post("/api/v1/workspace/links", "create_workspace_link", "A link that signs one person in to the workspace", api::workspace::link)
+            .body::<api::workspace::NewLink>()
+            .answers::<api::workspace::LinkAnswer>(StatusCode::CREATED),
         post("/api/v1/tokens", "create_token", "A new API token", tokens::create)
             .body::<tokens::NewToken>()
             .answers::<api::TokenAnswer>(created),

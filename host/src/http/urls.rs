@@ -22,6 +22,18 @@ pub struct Urls {
 }
 
 impl Urls {
+    /// Scheme and authority, without a slash at the end.
+    #[must_use]
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// Whether browsers come by `https`.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.root.starts_with("https://")
+    }
+
     /// The base URL of a connection.
     #[must_use]
     pub fn scim(&self, connection: &ConnectionId) -> String {

@@ -48,6 +48,16 @@ word_enum!(
     }
 );
 
+word_enum!(
+    /// What a link is for.
+    LinkPurpose {
+        /// Begins a session, once.
+        SignIn = "sign_in",
+        /// Shows the set-up of one connection to somebody without an account, until it ends.
+        Setup = "setup",
+    }
+);
+
 /// The admin roles that the default policies know; a tenant's own policies may name others.
 pub const ADMIN_ROLES: &[(&str, &str)] = &[
     (PLATFORM_OPERATOR, "everything in every tenant, whatever their admin policies say; on a token of the platform alone"),

@@ -114,6 +114,8 @@ mod trial_methods;
 mod trial_people;
 #[path = "shared/trials.rs"]
 mod trials;
+#[path = "shared/visitors.rs"]
+mod visitors;
 #[path = "shared/work.rs"]
 mod work;
 

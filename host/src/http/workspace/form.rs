@@ -1,0 +1,79 @@
+//! What a page's form sends, and what is answered: always a page to look at next, with a sentence that says what became of it.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use axum::http::header::{LOCATION, SET_COOKIE};
+use axum::response::{IntoResponse, Response};
+use zeroize::Zeroizing;
+
+use super::page::Said;
+use super::seat::FormToken;
+use crate::app::App;
+use crate::crypto;
+use crate::http::body::read_form;
+use crate::http::error::{Error, Result};
+
+/// The largest form, in bytes: a page of lines that were ticked, or a policy file from the editor.
+pub const FORM_BYTES_LIMIT: usize = 1024 * 1024;
+/// The field with the session's token.
+pub const TOKEN_FIELD: &str = "form_token";
+
+/// The fields of a form that one of the session's own pages sent.
+pub struct Sent(Zeroizing<Vec<(String, String)>>);
+
+impl FromRequest<Arc<App>> for Sent {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self> {
+        let wanted = request.extensions().get::<FormToken>().map(|token| token.0.clone());
+        let pairs = read_form(request, FORM_BYTES_LIMIT).await?;
+        let sent = pairs.iter().find(|(name, _)| name == TOKEN_FIELD).map_or("", |(_, value)| value.as_str());
+        match wanted {
+            Some(wanted) if crypto::same(&wanted, sent) => Ok(Self(pairs)),
+            _ => Err(Error::forbidden("the form is not of this session: open the page again and repeat what you did")),
+        }
+    }
+}
+
+impl Sent {
+    /// A field's text without blanks around it; `None` where there is none or it is empty.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
+    }
+
+    /// A field's text as it was sent: of an editor.
+    #[must_use]
+    pub fn raw(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Every value of a field: what was ticked.
+    pub fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A field that has to be there.
+    ///
+    /// # Errors
+    /// 400 that names it as the page does.
+    pub fn needed(&self, name: &str, label: &str) -> Result<&str> {
+        self.get(name).ok_or_else(|| Error::bad_request(format!("fill in “{label}”"), "a field of a form is empty"))
+    }
+}
+
+/// What is answered to a form: the page at `back`, with the sentence that the work ended with. A mistake goes back as well, so that it can be
+/// mended where it was made; what is no mistake of the sender's is an error page.
+///
+/// # Errors
+/// Those that no other input would avoid.
+pub fn answer(back: &str, done: Result<impl Into<String>>) -> Result<Response> {
+    let said = match done {
+        Ok(sentence) => Said::good(sentence),
+        Err(error) if error.status().is_client_error() => Said::bad(error.told()),
+        Err(error) => return Err(error),
+    };
+    Ok((StatusCode::SEE_OTHER, [(LOCATION, back.to_owned()), (SET_COOKIE, said.cookie())]).into_response())
+}

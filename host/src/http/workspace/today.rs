@@ -1,0 +1,170 @@
+//! Today: what needs somebody, within one screen.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use maud::{Markup, html};
+
+use super::page::{Page, Section, When, badge, empty};
+use super::seat::Seat;
+use crate::app::App;
+use crate::http::error::Result;
+use crate::model::{ConnectionState, HealthState, Hold, HoldState, Instant, Review, ReviewState, Ruling, RulingKind, RulingState};
+use crate::store::{Connection, HealthCase, RulingQuery, TokenInfo};
+
+/// How many of each kind are shown: more are a page of their own.
+const SHOWN: i64 = 5;
+/// From when on the end of a token is told, in seconds.
+const EXPIRES_SOON_SECONDS: i64 = 14 * 86_400;
+
+/// What there is to be done.
+struct Waiting {
+    holds: Vec<Hold>,
+    approvals: Vec<Ruling>,
+    reviews: Vec<Review>,
+    cases: Vec<HealthCase>,
+    expiring: Vec<(String, String, Instant)>,
+    connections: usize,
+}
+
+/// GET /workspace/t/{tenant}
+///
+/// # Errors
+/// The store's.
+pub async fn show(seat: Seat, State(app): State<Arc<App>>) -> Result<Response> {
+    let now = app.clock.now();
+    let waiting = read(&app, &seat, now).await?;
+    let nothing = waiting.holds.is_empty()
+        && waiting.approvals.is_empty()
+        && waiting.reviews.is_empty()
+        && waiting.expiring.is_empty()
+        && waiting.cases.is_empty();
+    let body = html! {
+        h1 { "Today" }
+        @if waiting.connections == 0 {
+            (empty("No identity provider yet", &html! {
+                "People come in over a connection, one for each identity provider. "
+                a href=(seat.at("connections")) { "Make the first connection" } ": it shows the values to paste, and waits with you for the first request."
+            }))
+        } @else if nothing {
+            (empty("Nothing needs you", &html! { "Holds, approvals, reviews, connections that are not well and tokens that end soon stand here when there are some." }))
+        } @else {
+            div.cards {
+                (holds(&seat, &waiting.holds, now))
+                (approvals(&seat, &waiting.approvals, now))
+                (reviews(&seat, &waiting.reviews, now))
+                (unwell(&seat, &waiting.cases, now))
+                (expiring(&seat, &waiting.expiring, now))
+            }
+        }
+    };
+    Ok(Page { seat: &seat, section: Section::Today, title: "Today", trail: &[], body }.into_response())
+}
+
+async fn read(app: &Arc<App>, seat: &Seat, now: Instant) -> Result<Waiting> {
+    let tenant = &seat.tenant.id;
+    let asked =
+        RulingQuery { kind: Some(RulingKind::Approval), state: Some(RulingState::Open), limit: SHOWN + 1, ..RulingQuery::default() };
+    let open = |review: &Review| matches!(review.state, ReviewState::Open) && review.counts.undecided > 0;
+    let unwell = |case: &HealthCase| case.health.as_ref().is_some_and(|health| is_unwell(health.state));
+    let connections = app.store.connections(tenant).await?;
+    Ok(Waiting {
+        holds: app.store.holds(tenant, Some(HoldState::Open), None, SHOWN + 1).await?,
+        approvals: app.store.rulings(tenant, &asked).await?,
+        reviews: app.store.reviews(tenant, None, SHOWN * 4).await?.into_iter().filter(open).collect(),
+        cases: app.store.health_cases(tenant, None, now).await?.into_iter().filter(unwell).collect(),
+        expiring: connections.iter().filter_map(|connection| ends_soon(connection, now)).collect(),
+        connections: connections.len(),
+    })
+}
+
+/// Whether somebody should look at a connection in this state.
+pub(super) fn is_unwell(state: HealthState) -> bool {
+    !matches!(state, HealthState::Healthy | HealthState::NeverSeen | HealthState::Paused)
+}
+
+/// When the last of a connection's credentials ends, if that is soon.
+fn ends_soon(connection: &Connection, now: Instant) -> Option<(String, String, Instant)> {
+    let soon = now.plus_seconds(EXPIRES_SOON_SECONDS);
+    let last =
+        |tokens: &[TokenInfo]| tokens.iter().map(|token| token.expires).max_by_key(|end| end.map_or(i64::MAX, |end| end.0)).flatten();
+    let lives = |token: &&TokenInfo| token.expires.is_none_or(|end| end > now);
+    let others = connection.issuer.is_some() || connection.client_secrets.iter().any(|secret| lives(&secret));
+    let end = last(&connection.tokens).filter(|end| *end < soon && !others && connection.state != ConnectionState::Paused)?;
+    Some((connection.id.to_string(), connection.name.clone(), end))
+}
+
+fn card(title: &str, to: &str, count: usize, rows: &Markup) -> Markup {
+    html! {
+        @if count > 0 {
+            section.card {
+                h2 { a href=(to) { (title) } " " span.count { (count.min(SHOWN as usize)) @if count > SHOWN as usize { "+" } } }
+                ul.lines { (rows) }
+            }
+        }
+    }
+}
+
+fn holds(seat: &Seat, holds: &[Hold], now: Instant) -> Markup {
+    let rows = html! {
+        @for hold in holds.iter().take(SHOWN as usize) {
+            li {
+                a href=(seat.at(&format!("decisions/holds/{}", hold.id))) { (hold.people) " people, " (hold.direction.word().replace('_', " ")) }
+                " of " (hold.scope.word()) " " code { (hold.of) } " " span.quiet { "held " (When { at: hold.opened, now }) }
+            }
+        }
+    };
+    card("Holds", &seat.at("decisions"), holds.len(), &rows)
+}
+
+fn approvals(seat: &Seat, approvals: &[Ruling], now: Instant) -> Markup {
+    let rows = html! {
+        @for ruling in approvals.iter().take(SHOWN as usize) {
+            li {
+                a href=(seat.at("decisions/approvals")) {
+                    (ruling.user_name.as_deref().unwrap_or(ruling.account.as_str())) " asks for "
+                    @if let Some(role) = &ruling.role { (role) }
+                }
+                " " span.quiet { (When { at: ruling.created, now }) @if let Some(ends) = ruling.ends { ", lapses " (When { at: ends, now }) } }
+            }
+        }
+    };
+    card("Approvals", &seat.at("decisions/approvals"), approvals.len(), &rows)
+}
+
+fn reviews(seat: &Seat, reviews: &[Review], now: Instant) -> Markup {
+    let rows = html! {
+        @for review in reviews.iter().take(SHOWN as usize) {
+            li {
+                a href=(seat.at(&format!("decisions/reviews/{}", review.id))) { (review.name) }
+                " " (review.counts.undecided) " of " (review.counts.lines) " undecided, closes " (When { at: review.closes, now })
+            }
+        }
+    };
+    card("Reviews", &seat.at("decisions/reviews"), reviews.len(), &rows)
+}
+
+fn unwell(seat: &Seat, cases: &[HealthCase], now: Instant) -> Markup {
+    let rows = html! {
+        @for case in cases.iter().take(SHOWN as usize) {
+            @if let Some(health) = &case.health {
+                li {
+                    (badge(health.state.word())) " " a href=(seat.at(&format!("connections/{}", case.connection))) { (case.name) }
+                    @if let Some(first) = health.evidence.first() { " " (first.detail) }
+                    " " span.quiet { "since " (When { at: health.since, now }) }
+                }
+            }
+        }
+    };
+    card("Connections that are not well", &seat.at("connections"), cases.len(), &rows)
+}
+
+fn expiring(seat: &Seat, expiring: &[(String, String, Instant)], now: Instant) -> Markup {
+    let rows = html! {
+        @for (id, name, end) in expiring.iter().take(SHOWN as usize) {
+            li { a href=(seat.at(&format!("connections/{id}"))) { (name) } " has its last token until " (When { at: *end, now }) }
+        }
+    };
+    card("Tokens that end", &seat.at("connections"), expiring.len(), &rows)
+}

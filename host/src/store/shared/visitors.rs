@@ -1,0 +1,293 @@
+//! The methods of [`Visitors`] and their statements.
+
+use async_trait::async_trait;
+use sqlx::Row as _;
+
+use super::rows::{Row, json, json_text, word};
+use super::{Backend, Conn, give_up, has_nul, is_lost};
+use crate::model::{ConnectionId, Instant, LinkPurpose, TenantId};
+use crate::store::{Link, Result, Session, SessionQuery, SignIn, SignInIssuer, StoreError, Visitors};
+
+/// How many rows that have ended are taken out with one that begins.
+const ENDED_AT_ONCE: i64 = 100;
+
+/// A session.
+pub(super) const SESSION: &str = "SELECT id, hash, scope, name, via, created, last_used, expires FROM web_sessions WHERE hash = $1";
+const SESSIONS: &str = "SELECT id, hash, scope, name, via, created, last_used, expires FROM web_sessions
+     WHERE tenant = $1 AND expires > $2 ORDER BY id LIMIT $3";
+const OF_PLATFORM: &str = "SELECT id, hash, scope, name, via, created, last_used, expires FROM web_sessions
+     WHERE tenant IS NULL AND expires > $1 ORDER BY id LIMIT $2";
+/// A link.
+pub(super) const LINK: &str = "SELECT id, hash, purpose, connection, scope, name, created, expires FROM web_links WHERE hash = $1";
+const TAKE_LINK: &str = "DELETE FROM web_links WHERE hash = $1 RETURNING id, hash, purpose, connection, scope, name, created, expires";
+/// The providers of a tenant.
+pub(super) const ISSUERS: &str = "SELECT id, tenant, settings, sealed_secret, created FROM web_issuers WHERE tenant = $1 ORDER BY id";
+const ISSUERS_OF_PLATFORM: &str = "SELECT id, tenant, settings, sealed_secret, created FROM web_issuers WHERE tenant IS NULL ORDER BY id";
+const ISSUER: &str = "SELECT id, tenant, settings, sealed_secret, created FROM web_issuers WHERE id = $1";
+/// What has ended, of each kind.
+pub(super) const ENDED: [&str; 3] = [
+    "DELETE FROM web_sessions WHERE id IN (SELECT id FROM web_sessions WHERE expires < $1 LIMIT $2)",
+    "DELETE FROM web_links WHERE id IN (SELECT id FROM web_links WHERE expires < $1 LIMIT $2)",
+    "DELETE FROM web_sign_ins WHERE hash IN (SELECT hash FROM web_sign_ins WHERE expires < $1 LIMIT $2)",
+];
+
+fn session(row: &Row) -> Result<Session> {
+    Ok(Session {
+        id: row.try_get("id")?,
+        hash: row.try_get("hash")?,
+        scope: json(&row.try_get::<String, _>("scope")?, "the scope of a session")?,
+        name: row.try_get("name")?,
+        via: row.try_get("via")?,
+        created: Instant(row.try_get("created")?),
+        last_used: Instant(row.try_get("last_used")?),
+        expires: Instant(row.try_get("expires")?),
+    })
+}
+
+fn link(row: &Row) -> Result<Link> {
+    Ok(Link {
+        id: row.try_get("id")?,
+        hash: row.try_get("hash")?,
+        purpose: word(&row.try_get::<String, _>("purpose")?, LinkPurpose::from_word)?,
+        scope: json(&row.try_get::<String, _>("scope")?, "the scope of a link")?,
+        connection: row.try_get::<Option<String>, _>("connection")?.map(ConnectionId),
+        name: row.try_get("name")?,
+        created: Instant(row.try_get("created")?),
+        expires: Instant(row.try_get("expires")?),
+    })
+}
+
+fn issuer(row: &Row) -> Result<SignInIssuer> {
+    Ok(SignInIssuer {
+        id: row.try_get("id")?,
+        tenant: row.try_get::<Option<String>, _>("tenant")?.map(TenantId),
+        settings: row.try_get("settings")?,
+        sealed_secret: row.try_get("sealed_secret")?,
+        created: Instant(row.try_get("created")?),
+    })
+}
+
+async fn take_out_ended(conn: &mut Conn, now: Instant) -> Result<()> {
+    for statement in ENDED {
+        sqlx::query(statement).bind(now.0).bind(ENDED_AT_ONCE).execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+async fn begin(conn: &mut Conn, new: &Session) -> Result<()> {
+    take_out_ended(conn, new.created).await?;
+    sqlx::query(
+        "INSERT INTO web_sessions (id, hash, tenant, scope, name, via, created, last_used, expires) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(&new.id)
+    .bind(&new.hash)
+    .bind(new.scope.tenant.as_ref().map(TenantId::as_str))
+    .bind(json_text(&new.scope, "the scope of a session")?)
+    .bind(&new.name)
+    .bind(&new.via)
+    .bind(new.created.0)
+    .bind(new.last_used.0)
+    .bind(new.expires.0)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn put_link(conn: &mut Conn, new: &Link) -> Result<()> {
+    take_out_ended(conn, new.created).await?;
+    sqlx::query(
+        "INSERT INTO web_links (id, hash, purpose, tenant, connection, scope, name, created, expires) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(&new.id)
+    .bind(&new.hash)
+    .bind(new.purpose.word())
+    .bind(new.scope.tenant.as_ref().map(TenantId::as_str))
+    .bind(new.connection.as_ref().map(ConnectionId::as_str))
+    .bind(json_text(&new.scope, "the scope of a link")?)
+    .bind(&new.name)
+    .bind(new.created.0)
+    .bind(new.expires.0)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn put_issuer(conn: &mut Conn, new: &SignInIssuer) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO web_issuers (id, tenant, settings, sealed_secret, created) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (id) DO UPDATE SET settings = excluded.settings, sealed_secret = excluded.sealed_secret",
+    )
+    .bind(&new.id)
+    .bind(new.tenant.as_ref().map(TenantId::as_str))
+    .bind(&new.settings)
+    .bind(new.sealed_secret.as_deref())
+    .bind(new.created.0)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Takes a row of a tenant, or of the platform, out by its id.
+async fn take_out(conn: &mut Conn, table: [&'static str; 2], tenant: Option<TenantId>, id: &str, what: &'static str) -> Result<()> {
+    let done = match tenant {
+        Some(tenant) => sqlx::query(table[0]).bind(id).bind(tenant.as_str()).execute(conn).await?,
+        None => sqlx::query(table[1]).bind(id).execute(conn).await?,
+    };
+    if done.rows_affected() == 0 { Err(StoreError::Missing(what)) } else { Ok(()) }
+}
+
+#[async_trait]
+impl Visitors for Backend {
+    async fn begin_session(&self, new: &Session) -> Result<()> {
+        let new = new.clone();
+        self.write_platform(move |conn: &mut Conn| Box::pin(async move { begin(conn, &new).await })).await
+    }
+
+    async fn find_session(&self, hash: &str) -> Result<Option<Session>> {
+        read_once!(self.read_platform(), conn => async {
+            sqlx::query(SESSION).bind(hash).fetch_optional(conn).await?.as_ref().map(session).transpose()
+        })
+    }
+
+    async fn note_session(&self, id: &str, at: Instant) -> Result<()> {
+        let id = id.to_owned();
+        self.write_platform(move |conn: &mut Conn| {
+            Box::pin(async move {
+                let note = "UPDATE web_sessions SET last_used = $2 WHERE id = $1 AND last_used < $2";
+                sqlx::query(note).bind(&id).bind(at.0).execute(conn).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    async fn end_session(&self, tenant: Option<&TenantId>, id: &str) -> Result<()> {
+        let (tenant, id) = (tenant.cloned(), if has_nul(id) { return Err(StoreError::Missing("session")) } else { id.to_owned() });
+        self.write_platform(move |conn: &mut Conn| {
+            Box::pin(async move {
+                let statements =
+                    ["DELETE FROM web_sessions WHERE id = $1 AND tenant = $2", "DELETE FROM web_sessions WHERE id = $1 AND tenant IS NULL"];
+                take_out(conn, statements, tenant, &id, "session").await
+            })
+        })
+        .await
+    }
+
+    async fn sessions(&self, query: SessionQuery<'_>, now: Instant) -> Result<Vec<Session>> {
+        read_once!(self.read_platform(), conn => async {
+            let rows = match query.tenant {
+                Some(tenant) => sqlx::query(SESSIONS).bind(tenant).bind(now.0).bind(query.limit).fetch_all(conn).await?,
+                None => sqlx::query(OF_PLATFORM).bind(now.0).bind(query.limit).fetch_all(conn).await?,
+            };
+            rows.iter().map(session).collect()
+        })
+    }
+
+    async fn put_link(&self, new: &Link) -> Result<()> {
+        let new = new.clone();
+        self.write_platform(move |conn: &mut Conn| Box::pin(async move { put_link(conn, &new).await })).await
+    }
+
+    async fn find_link(&self, hash: &str) -> Result<Option<Link>> {
+        read_once!(self.read_platform(), conn => async {
+            sqlx::query(LINK).bind(hash).fetch_optional(conn).await?.as_ref().map(link).transpose()
+        })
+    }
+
+    async fn take_link(&self, hash: &str) -> Result<Option<Link>> {
+        let hash = hash.to_owned();
+        self.write_platform(move |conn: &mut Conn| {
+            Box::pin(async move { sqlx::query(TAKE_LINK).bind(&hash).fetch_optional(conn).await?.as_ref().map(link).transpose() })
+        })
+        .await
+    }
+
+    async fn end_links(&self, tenant: &TenantId, connection: &ConnectionId) -> Result<u64> {
+        let (tenant, connection) = (tenant.clone(), connection.clone());
+        self.write_platform(move |conn: &mut Conn| {
+            Box::pin(async move {
+                let end = "DELETE FROM web_links WHERE tenant = $1 AND connection = $2";
+                Ok(sqlx::query(end).bind(tenant.as_str()).bind(connection.as_str()).execute(conn).await?.rows_affected())
+            })
+        })
+        .await
+    }
+
+    async fn put_sign_in_issuer(&self, new: &SignInIssuer) -> Result<()> {
+        let new = new.clone();
+        self.write_platform(move |conn: &mut Conn| Box::pin(async move { put_issuer(conn, &new).await })).await
+    }
+
+    async fn sign_in_issuers(&self, tenant: Option<&TenantId>) -> Result<Vec<SignInIssuer>> {
+        if tenant.is_some_and(|tenant| has_nul(tenant.as_str())) {
+            return Ok(Vec::new());
+        }
+        read_once!(self.read_platform(), conn => async {
+            let rows = match tenant {
+                Some(tenant) => sqlx::query(ISSUERS).bind(tenant.as_str()).fetch_all(conn).await?,
+                None => sqlx::query(ISSUERS_OF_PLATFORM).fetch_all(conn).await?,
+            };
+            rows.iter().map(issuer).collect()
+        })
+    }
+
+    async fn sign_in_issuer(&self, id: &str) -> Result<Option<SignInIssuer>> {
+        if has_nul(id) {
+            return Ok(None);
+        }
+        read_once!(self.read_platform(), conn => async {
+            sqlx::query(ISSUER).bind(id).fetch_optional(conn).await?.as_ref().map(issuer).transpose()
+        })
+    }
+
+    async fn remove_sign_in_issuer(&self, tenant: Option<&TenantId>, id: &str) -> Result<()> {
+        let (tenant, id) = (tenant.cloned(), if has_nul(id) { return Err(StoreError::Missing("provider")) } else { id.to_owned() });
+        self.write_platform(move |conn: &mut Conn| {
+            Box::pin(async move {
+                let statements =
+                    ["DELETE FROM web_issuers WHERE id = $1 AND tenant = $2", "DELETE FROM web_issuers WHERE id = $1 AND tenant IS NULL"];
+                take_out(conn, statements, tenant, &id, "provider").await
+            })
+        })
+        .await
+    }
+
+    async fn begin_sign_in(&self, new: &SignIn) -> Result<()> {
+        let new = new.clone();
+        self.write_platform(move |conn: &mut Conn| {
+            Box::pin(async move {
+                sqlx::query("INSERT INTO web_sign_ins (hash, issuer, sealed, expires) VALUES ($1, $2, $3, $4)")
+                    .bind(&new.hash)
+                    .bind(&new.issuer)
+                    .bind(&new.sealed)
+                    .bind(new.expires.0)
+                    .execute(conn)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    async fn take_sign_in(&self, hash: &str) -> Result<Option<SignIn>> {
+        let hash = hash.to_owned();
+        self.write_platform(move |conn: &mut Conn| {
+            Box::pin(async move {
+                let row = sqlx::query("DELETE FROM web_sign_ins WHERE hash = $1 RETURNING hash, issuer, sealed, expires")
+                    .bind(&hash)
+                    .fetch_optional(conn)
+                    .await?;
+                let read = |row: Row| {
+                    Ok(SignIn {
+                        hash: row.try_get("hash")?,
+                        issuer: row.try_get("issuer")?,
+                        sealed: row.try_get("sealed")?,
+                        expires: Instant(row.try_get("expires")?),
+                    })
+                };
+                row.map(read).transpose()
+            })
+        })
+        .await
+    }
+}
