@@ -42,6 +42,7 @@ mod steps;
 mod tenancy;
 mod trials;
 mod users;
+mod visitors;
 mod work;
 
 /// Far more than any test takes: one that waits for what never comes fails by its name instead of stopping everything.
