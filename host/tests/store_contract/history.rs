@@ -136,7 +136,10 @@ async fn receipts_say_how_the_newest_events_came_there(fixture: Fixture) {
     finish(&fixture, &due.event.id, DeliveryResult::Retry(START.plus_seconds(300), "status 500".into()), START).await;
     let told = async |events: i64| {
         let receipts = fixture.store.receipts(&fixture.tenant, events).await.unwrap();
-        receipts.into_iter().map(|one| format!("{} {} {} {} {:?}", one.target, one.kind, one.state, one.attempts, one.problem)).collect::<Vec<_>>()
+        receipts
+            .into_iter()
+            .map(|one| format!("{} {} {} {} {:?}", one.target, one.kind, one.state, one.attempts, one.problem))
+            .collect::<Vec<_>>()
     };
     let (three, two) = ("hook three waiting 0 None", "hook two waiting 1 Some(\"status 500\")");
     assert_eq!(told(2).await, [three, two]);

@@ -72,7 +72,7 @@ on_both_databases! {
         assert!(ops.said(&at("/delete"), &[("name", "Entra")]).await.contains("nothing was done"));
         assert!(ops.said(&at("/delete"), &[("name", "Entra ID")]).await.contains("is deleted"));
         assert_eq!(ops.get(&at("")).await.status, 404);
-        for path in ["connections/unknown", "connections/unknown/log", "connections/unknown/first-sync", "connections/unknown/now", "connections/unknown/first-sync/totals"] {
+        for path in ["connections/unknown", "connections/unknown/log", "connections/unknown/first-sync", "connections/unknown/now?mark=x&until=0", "connections/unknown/first-sync/totals"] {
             assert_eq!(ops.get(&format!("/workspace/t/acme/{path}")).await.status, 404, "{path}");
         }
         server.stop().await;
@@ -120,6 +120,7 @@ on_both_databases! {
         let all = ops.get(&at("/first-sync")).await;
         all.expect(&["adopts", "carol@acme.example", "Whose account has"]);
         ops.get(&at("/first-sync?only=doubts")).await.expect(&["carol.c"]).lacks(&["ada@acme.example"]);
+        ops.get(&at("/first-sync?count=yes")).await.expect(&["wait for somebody"]);
         ops.get(&at("/first-sync/totals")).await.expect(&["adopt an account", "wait for somebody"]);
         let digest = |page: &str| page.split_once("name=\"digest\" value=\"").and_then(|(_, rest)| rest.split_once('"')).map(|(digest, _)| digest.to_owned()).expect("a digest");
         let stale = digest(&all.text);

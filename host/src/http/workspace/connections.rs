@@ -62,12 +62,15 @@ pub async fn list(seat: Seat, State(app): State<Arc<App>>) -> Result<Response> {
         @if connections.is_empty() {
             (empty("No identity provider yet", &html! {
                 "People and groups come in over a connection, one for each identity provider. "
-                @if may { a href=(seat.at("connections/new")) { "Make the first one" } ": the page shows the values to paste and waits for the first request." }
+                @if may {
+                    a href=(seat.at("connections/new")) { "Make the first one" }
+                    ": the page shows the values to paste and waits for the first request."
+                }
                 @else { (MAY_MANAGE) }
             }))
         } @else {
             table.stack {
-                thead { tr { th scope="col" { "Connection" } th scope="col" { "Health" } th scope="col" { "Why" } th scope="col" { "Last seen" } th scope="col" { "Rhythm" } } }
+                (columns(&["Connection", "Health", "Why", "Last seen", "Rhythm"]))
                 tbody {
                     @for connection in &connections {
                         @let health = healths.get(&connection.id).and_then(Option::as_ref);
@@ -150,6 +153,11 @@ impl IntoResponse for Tab<'_> {
         };
         Page { seat, section: Section::Connections, title: &connection.name, trail: &trail, body }.into_response()
     }
+}
+
+/// The heads of a table's columns.
+pub(super) fn columns(names: &[&str]) -> Markup {
+    html! { thead { tr { @for name in names { th scope="col" { (name) } } } } }
 }
 
 /// What stands where a form would be, for somebody who may not send it.

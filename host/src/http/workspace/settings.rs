@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
+use super::connections::columns;
 use super::form::{Sent, answer};
 use super::guides::copied;
 use super::page::{Page, Section, When, badge, heading, token};
@@ -58,7 +59,7 @@ fn people_in(seat: &Seat, sessions: &[Session], rights: &Rights, now: Instant) -
             @if sessions.is_empty() { p { "Nobody of this tenant is signed in." } }
             @else {
                 table.stack {
-                    thead { tr { th scope="col" { "Who" } th scope="col" { "May" } th scope="col" { "Began" } th scope="col" { "Last used" } th scope="col" { "Ends" } th scope="col" { "End it" } } }
+                    (columns(&["Who", "May", "Began", "Last used", "Ends", "End it"]))
                     tbody {
                         @for session in sessions {
                             tr {
@@ -102,7 +103,7 @@ fn webhooks(seat: &Seat, (targets, receipts): (&[Target], &[Receipt]), rights: &
             @if targets.is_empty() { p.quiet { "There is none yet: downstream systems would learn of nothing." } }
             @else {
                 table.stack {
-                    thead { tr { th scope="col" { "Target" } th scope="col" { "Address" } th scope="col" { "Last delivery" } th scope="col" { "Pause" } } }
+                    (columns(&["Target", "Address", "Last delivery", "Pause"]))
                     tbody {
                         @for target in targets {
                             tr {
@@ -114,7 +115,8 @@ fn webhooks(seat: &Seat, (targets, receipts): (&[Target], &[Receipt]), rights: &
                                         form.inline method="post" action=(seat.at(&format!("settings/targets/{}", target.id))) {
                                             (token(&seat.guest))
                                             input type="hidden" name="enabled" value=(if target.enabled { "no" } else { "yes" });
-                                            button aria-label=(format!("{} {}", if target.enabled { "Pause" } else { "Go on with" }, target.id)) { @if target.enabled { "Pause" } @else { "Go on" } }
+                                            @if target.enabled { button aria-label=(format!("Pause {}", target.id)) { "Pause" } }
+                                            @else { button aria-label=(format!("Go on with {}", target.id)) { "Go on" } }
                                         }
                                     }
                                 }

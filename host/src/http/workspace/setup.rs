@@ -130,7 +130,9 @@ fn page(app: &App, urls: &Urls, setup: &Setup, (link, guide): (&str, &Guide), fr
     let title = format!("Connect your identity provider to {}", tenant.name);
     let body = html! {
         h1 { (title) }
-        p.lead { "This page is for the set-up of “" (connection.name) "” alone. It is good until " (When { at: of.expires, now }) ", or until you say that you are done." }
+        p.lead {
+            "This page is for the set-up of “" (connection.name) "” alone. It ends " (When { at: of.expires, now }) ", or when you say that you are done."
+        }
         (guides::chooser(guide, |guide| format!("{}?for={}", at(link, ""), guide.word)))
         @if !shown_now {
             section.card {

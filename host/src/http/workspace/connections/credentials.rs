@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use super::super::form::{Sent, answer};
 use super::super::page::{When, badge, token};
 use super::super::seat::{Rights, Seat};
-use super::{MAY_ISSUE, Tab, at, one, unless};
+use super::{MAY_ISSUE, Tab, at, columns, one, unless};
 use crate::app::App;
 use crate::http::api::credentials::{IssuerWrite, checked};
 use crate::http::error::Result;
@@ -57,11 +57,21 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(Stri
         }
         section.card {
             h2 { "OAuth client" }
-            @if connection.client_secrets.is_empty() { p { "It has no client: with one, the identity provider fetches short-lived tokens with an id and a secret (OAuth 2.0, client credentials)." } }
-            @else { dl.pairs { dt { "Client id" } dd { code { (connection.id) } } dt { "Token URL" } dd { code { (seat.guest.urls.token(&connection.id)) } } } (list(&connection.client_secrets, now)) }
+            @if connection.client_secrets.is_empty() {
+                p { "It has no client: with one, the identity provider fetches short-lived tokens with an id and a secret (OAuth 2.0, client credentials)." }
+            } @else {
+                dl.pairs {
+                    dt { "Client id" } dd { code { (connection.id) } }
+                    dt { "Token URL" } dd { code { (seat.guest.urls.token(&connection.id)) } }
+                }
+                (list(&connection.client_secrets, now))
+            }
             (rotation(&seat, &connection, &rights, "client", if connection.client_secrets.is_empty() { "Make a client" } else { "Make another secret" }))
             @if !connection.client_secrets.is_empty() && rights.may(AdminAction::ManageCredentials) {
-                form.inline method="post" action=(at(&seat, &id, "client/end")) { (token(&seat.guest)) button.danger { "End the client and all its secrets at once" } }
+                form.inline method="post" action=(at(&seat, &id, "client/end")) {
+                    (token(&seat.guest))
+                    button.danger { "End the client and all its secrets at once" }
+                }
             }
         }
         section.card { h2 { "Issuer of JWTs" } (issuer_part(&seat, &connection, issuer.as_ref(), &rights)) }
@@ -73,7 +83,7 @@ fn list(credentials: &[TokenInfo], now: Instant) -> Markup {
     html! {
         @if !credentials.is_empty() {
             table.stack {
-                thead { tr { th scope="col" { "Id" } th scope="col" { "Made" } th scope="col" { "Last used" } th scope="col" { "Ends" } } }
+                (columns(&["Id", "Made", "Last used", "Ends"]))
                 tbody {
                     @for credential in credentials {
                         tr {
@@ -112,13 +122,15 @@ fn rotation(seat: &Seat, connection: &Connection, rights: &Rights, kind: &str, w
 }
 
 fn issuer_part(seat: &Seat, connection: &Connection, issuer: Option<&Issuer>, rights: &Rights) -> Markup {
+    let address = issuer.and_then(|issuer| issuer.jwks_uri.as_deref()).unwrap_or_default();
+    let subject = issuer.and_then(|issuer| issuer.subject.as_deref()).unwrap_or_default();
     let form = html! {
         form method="post" action=(at(seat, &connection.id, "issuer")) {
             (token(&seat.guest))
             label { "Issuer (iss)" input type="text" name="issuer" value=(issuer.map_or("", |issuer| &issuer.issuer)) required; }
             label { "Audience (aud)" input type="text" name="audience" value=(issuer.map_or("", |issuer| &issuer.audience)) required; }
-            label { "Address of its keys (JWKS)" input type="url" name="jwks_uri" value=(issuer.and_then(|issuer| issuer.jwks_uri.as_deref()).unwrap_or_default()) placeholder="https://…" required; }
-            label { "Subject (sub), if it has to be one" input type="text" name="subject" value=(issuer.and_then(|issuer| issuer.subject.as_deref()).unwrap_or_default()); }
+            label { "Address of its keys (JWKS)" input type="url" name="jwks_uri" value=(address) placeholder="https://…" required; }
+            label { "Subject (sub), if it has to be one" input type="text" name="subject" value=(subject); }
             button { @if issuer.is_some() { "Change the issuer" } @else { "Accept this issuer’s JWTs" } }
         }
         @if issuer.is_some() {

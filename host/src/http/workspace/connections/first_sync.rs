@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::super::form::{Sent, answer};
 use super::super::page::{badge, empty, more, token};
 use super::super::seat::{Rights, Seat};
-use super::{MAY_ALL, Tab, at, one, unless};
+use super::{MAY_ALL, Tab, at, columns, one, unless};
 use crate::app::App;
 use crate::http::error::{Error, Result};
 use crate::http::frame;
@@ -34,6 +34,8 @@ pub struct LinesQuery {
     after: Option<String>,
     /// `doubts` for those alone that somebody decides.
     only: Option<String>,
+    /// Whether everybody is counted on the page itself: for browsers without scripts.
+    count: Option<String>,
 }
 
 pub(super) fn all() -> Vec<Route> {
@@ -85,6 +87,7 @@ pub async fn show(
         lines.retain(|line| line.fate == Fate::Doubt);
     }
     let staged = state == ConnectionState::Staging;
+    let all = if staged && query.count.is_some() { Some(first_sync::whole(&app, &seat.tenant.id, &id).await?.0) } else { None };
     let here = at(&seat, &id, "first-sync");
     let next = next.map(|next| {
         let only = if doubts { "&only=doubts" } else { "" };
@@ -94,8 +97,11 @@ pub async fn show(
         @if staged {
             section.card {
                 h2 { "What going live changes" }
-                div #totals hx-get=(at(&seat, &id, "first-sync/totals")) hx-trigger="load" hx-swap="outerHTML" {
-                    a href=(at(&seat, &id, "first-sync/totals")) { "Count everybody" }
+                @match &all {
+                    Some(totals) => (counted(totals)),
+                    None => div #totals hx-get=(at(&seat, &id, "first-sync/totals")) hx-trigger="load" hx-swap="outerHTML" {
+                        a href={ (here) "?count=yes" } { "Count everybody" }
+                    },
                 }
                 (unless(&rights, AdminAction::ManageTenant, MAY_ALL, going(&seat, &id, &digest)))
             }
@@ -108,7 +114,12 @@ pub async fn show(
         } }
         @if lines.is_empty() {
             @if next.is_some() { p.quiet { "None among these: go on to the next ones." } }
-            @else { (empty("Nobody", &html! { @if staged { "People whom the identity provider sends stand here, each with what becomes of them." } @else { "Nobody waits to be told whose an account is." } })) }
+            @else {
+                (empty("Nobody", &html! {
+                    @if staged { "People whom the identity provider sends stand here, each with what becomes of them." }
+                    @else { "Nobody waits to be told whose an account is." }
+                }))
+            }
         } @else { (table(&seat, &id, &lines, &rights)) }
         (more(next))
     };
@@ -168,7 +179,7 @@ fn table(seat: &Seat, id: &ConnectionId, lines: &[Line], rights: &Rights) -> Mar
     let may = rights.may(AdminAction::ManageTenant);
     html! {
         table.stack {
-            thead { tr { th scope="col" { "Who" } th scope="col" { "What becomes of them" } th scope="col" { "Gains" } th scope="col" { "Loses" } } }
+            (columns(&["Who", "What becomes of them", "Gains", "Loses"]))
             tbody data-rows {
                 @for line in lines {
                     tr {

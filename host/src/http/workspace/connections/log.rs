@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::super::page::{When, badge, empty};
 use super::super::seat::Seat;
-use super::{Tab, at, one};
+use super::{Tab, at, columns, one};
 use crate::app::App;
 use crate::http::api::journal::up_to_date;
 use crate::http::error::Result;
@@ -79,10 +79,13 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(Stri
     let body = html! {
         p { "Every request that writes, as it was answered, without values. The newest stand first, and new ones come by themselves." }
         @if found.entries.is_empty() {
-            (empty("Nothing yet", &html! { "What the identity provider writes stands here, one line a request. " a href=(at(&seat, &id, "set-up")) { "Set it up" } " and let it send somebody." }))
+            (empty("Nothing yet", &html! {
+                "What the identity provider writes stands here, one line a request. "
+                a href=(at(&seat, &id, "set-up")) { "Set it up" } " and let it send somebody."
+            }))
         }
         table.stack {
-            thead { tr { th scope="col" { "When" } th scope="col" { "Answer" } th scope="col" { "Request" } th scope="col" { "Whom" } th scope="col" { "What became of it" } } }
+            (columns(&["When", "Answer", "Request", "Whom", "What became of it"]))
             (follower(&seat, &id, newest, now.plus_seconds(FOLLOW_SECONDS)))
             tbody { (rows(&seat, &found, now)) }
         }
@@ -126,7 +129,10 @@ fn rows(seat: &Seat, found: &Entries, now: Instant) -> Markup {
             tr {
                 td { (When { at: entry.at, now }) }
                 td { (answered(entry)) }
-                td { code { (entry.method) @if let Some(kind) = entry.kind { " " (kind.endpoint()) } } " " span.quiet title="the request’s id, as in the server’s log and in events" { (entry.request_id) } }
+                td {
+                    code { (entry.method) @if let Some(kind) = entry.kind { " " (kind.endpoint()) } } " "
+                    span.quiet title="the request’s id, as in the server’s log and in events" { (entry.request_id) }
+                }
                 td { (whom(seat, found, entry)) }
                 td { (became(entry)) }
             }
@@ -175,11 +181,13 @@ pub async fn dialects(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(
     let (counted, now) = (app.store.dialects(&seat.tenant.id, &id).await?, app.clock.now());
     let body = html! {
         @if counted.is_empty() {
-            (empty("By the book so far", &html! { "Where an identity provider’s requests differ from the standard, what it meant is carried out, and the difference is counted here." }))
+            (empty("By the book so far", &html! {
+                "Where an identity provider’s requests differ from the standard, what it meant is carried out, and the difference is counted here."
+            }))
         } @else {
             p { "Where its requests differ from the standard. What it meant is carried out; nothing has to be done." }
             table.stack {
-                thead { tr { th scope="col" { "Quirk" } th scope="col" { "Requests" } th scope="col" { "Carried out" } th scope="col" { "Last seen" } th scope="col" { "What it looks like" } th scope="col" { "Known of" } } }
+                (columns(&["Quirk", "Requests", "Carried out", "Last seen", "What it looks like", "Known of"]))
                 tbody {
                     @for dialect in &counted {
                         @let quirk = Quirk::from_word(&dialect.quirk);

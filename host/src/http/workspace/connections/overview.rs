@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use maud::{Markup, html};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::super::form::{Sent, answer};
 use super::super::page::{When, badge, token};
 use super::super::seat::{Rights, Seat};
-use super::{MAY_ALL, Tab, at, one, unless};
+use super::{MAY_ALL, Tab, at, columns, one, unless};
 use crate::app::App;
+use crate::crypto;
 use crate::http::error::{Error, Result};
-use crate::http::query::At;
+use crate::http::query::{ApiQuery, At};
 use crate::http::routes::{Route, get, post};
 use crate::model::{AdminAction, ConnectionId, ConnectionState, HealthRule, HealthSettings, Instant, Traffic};
 use crate::store::Connection;
@@ -48,34 +52,67 @@ pub(super) fn all() -> Vec<Route> {
 pub async fn show(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(String, ConnectionId)>) -> Result<Response> {
     let connection = one(&app, &seat, &id).await?;
     let (view, rights) = (health::view(&app, &seat.tenant.id, &id).await?, seat.rights(&app).await?);
+    let now = app.clock.now();
     let body = html! {
-        (live(&seat, &connection, &view, app.clock.now()))
+        (live(&seat, &connection, &view, (now, now.plus_seconds(LIVE_SECONDS))))
         (measures(&seat, &connection, &view.settings, &rights))
     };
     let beside = switches(&seat, &connection, &rights);
     Ok(Tab { seat: &seat, connection: &connection, tab: "", beside, body }.into_response())
 }
 
-/// GET …/connections/{connection}/now
+/// For how long a page keeps itself up to date, in seconds: half an hour.
+const LIVE_SECONDS: i64 = 1_800;
+/// How much of a hash tells one state of a page from another, in characters.
+const MARK_CHARS: usize = 16;
+
+/// What a page shows.
+#[derive(Deserialize, JsonSchema)]
+pub struct NowQuery {
+    /// What stands for what it shows.
+    mark: String,
+    /// Until when it is kept up to date.
+    until: i64,
+}
+
+/// GET …/connections/{connection}/now: nothing while nothing has changed, so that nobody loses their place on the page.
 ///
 /// # Errors
 /// 404.
-pub async fn now(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(String, ConnectionId)>) -> Result<Response> {
+pub async fn now(
+    seat: Seat,
+    State(app): State<Arc<App>>,
+    At((_, id)): At<(String, ConnectionId)>,
+    ApiQuery(query): ApiQuery<NowQuery>,
+) -> Result<Response> {
     let connection = one(&app, &seat, &id).await?;
-    let view = health::view(&app, &seat.tenant.id, &id).await?;
-    Ok(Html(live(&seat, &connection, &view, app.clock.now()).into_string()).into_response())
+    let (view, now) = (health::view(&app, &seat.tenant.id, &id).await?, app.clock.now());
+    if query.until > now.0 && query.mark == mark(&view) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    Ok(Html(live(&seat, &connection, &view, (now, Instant(query.until))).into_string()).into_response())
 }
 
-/// What moves by itself.
-fn live(seat: &Seat, connection: &Connection, view: &HealthView, now: Instant) -> Markup {
+/// What stands for what a page shows.
+fn mark(view: &HealthView) -> String {
+    crypto::sha256_hex(format!("{:?} {:?}", view.health, view.traffic).as_bytes()).chars().take(MARK_CHARS).collect()
+}
+
+/// What moves by itself, until it is too late.
+fn live(seat: &Seat, connection: &Connection, view: &HealthView, (now, until): (Instant, Instant)) -> Markup {
+    let address = format!("{}?mark={}&until={}", at(seat, &connection.id, "now"), mark(view), until.0);
+    let address = (until > now).then_some(address);
     let HealthView { health, traffic, .. } = view;
     html! {
-        div #now hx-get=(at(seat, &connection.id, "now")) hx-trigger="every 15s" hx-swap="outerHTML" {
+        div #now hx-get=[address] hx-trigger="every 10s" hx-swap="outerHTML" {
             div.two {
                 section.card {
                     h2 { (badge(health.state.word())) " " span.quiet { "since " (When { at: health.since, now }) } }
                     @if health.evidence.is_empty() {
-                        p { @if connection.last_seen.is_some() { "Nothing is wrong." } @else { "No request has come yet. " a href=(at(seat, &connection.id, "set-up")) { "Set it up" } "." } }
+                        p {
+                            @if connection.last_seen.is_some() { "Nothing is wrong." }
+                            @else { "No request has come yet. " a href=(at(seat, &connection.id, "set-up")) { "Set it up" } "." }
+                        }
                     }
                     ul.lines {
                         @for evidence in &health.evidence {
@@ -187,11 +224,11 @@ fn hours(bars: &[Bar], now: Instant) -> Markup {
         .collect();
     html! {
         table {
-            thead { tr { th scope="col" { "Until" } th.number scope="col" { "Writes" } th.number scope="col" { "Refused" } th.number scope="col" { "Wrong credentials" } } }
+            (columns(&["Until", "Writes", "Refused", "Wrong credentials"]))
             tbody { @for (ago, bar) in parts.iter().rev() {
                 tr {
                     th scope="row" { (When { at: now.plus_seconds(-(ago - 1) * 3_600), now }) }
-                    td.number { (bar.writes) } td.number { (bar.refused) } td.number { (bar.wrong) }
+                    td { (bar.writes) } td { (bar.refused) } td { (bar.wrong) }
                 }
             } }
         }
@@ -254,11 +291,17 @@ fn measures(seat: &Seat, connection: &Connection, settings: &HealthSettings, rig
                     }
                 }
             }
-            label.check { input type="checkbox" name="quarantine" value="yes" checked[settings.quarantine]; span { "Harm puts it into quarantine " span.quiet { "else it is only said" } } }
+            label.check {
+                input type="checkbox" name="quarantine" value="yes" checked[settings.quarantine];
+                span { "Harm puts it into quarantine " span.quiet { "else it is only said" } }
+            }
             fieldset {
                 legend { "Rules that are asked" }
                 @for rule in HealthRule::ALL {
-                    label.check { input type="checkbox" name="rule" value=(rule.word()) checked[!settings.without.contains(rule)]; (rule.word().replace('_', " ")) }
+                    label.check {
+                        input type="checkbox" name="rule" value=(rule.word()) checked[!settings.without.contains(rule)];
+                        (rule.word().replace('_', " "))
+                    }
                 }
             }
             div.actions { button { "Set these measures" } button.plain name="usual" value="yes" { "Back to the usual ones" } }

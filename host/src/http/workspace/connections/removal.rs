@@ -49,7 +49,8 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(Stri
     let body = html! {
         section.card {
             h2 { "Whom it touches" }
-            p.lead { strong { (standing.people) " people" } " came in over it. Each of them is treated as deleted at the identity provider: their accounts lose every role at once, and the guard does not hold that." }
+            p.lead { strong { (standing.people) " people" } " came in over it. "
+                "Each of them is treated as deleted at the identity provider: their accounts lose every role at once, and the guard does not hold that." }
             ul {
                 li { "Its groups, its log and its credentials go with it; the identity provider gets 401 from then on." }
                 li { "History keeps what happened." }

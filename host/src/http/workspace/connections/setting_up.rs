@@ -94,8 +94,14 @@ pub async fn new(seat: Seat, State(app): State<Arc<App>>, ApiQuery(query): ApiQu
                 (token(&seat.guest))
                 input type="hidden" name="for" value=(guide.word);
                 label { "Name" input type="text" name="name" value=(guide.name) required maxlength="200"; }
-                label.check { input type="checkbox" name="staging" value="yes" checked; span { "Begin in staging " span.quiet { "people and groups arrive, nothing has effect, and you see the difference before anybody is let in" } } }
-                label.check { input type="checkbox" name="guarded" value="yes" checked; span { "Guard it " span.quiet { "more gains and losses at once than the limits allow are held for somebody to look at" } } }
+                label.check {
+                    input type="checkbox" name="staging" value="yes" checked;
+                    span { "Begin in staging " span.quiet { "people and groups arrive, nothing has effect, and you see the difference before anybody is let in" } }
+                }
+                label.check {
+                    input type="checkbox" name="guarded" value="yes" checked;
+                    span { "Guard it " span.quiet { "more gains and losses at once than the limits allow are held for somebody to look at" } }
+                }
                 button.main { "Make it and show the values" }
             }
         }))
@@ -211,7 +217,10 @@ async fn page(seat: &Seat, app: &Arc<App>, connection: &Connection, guide: &Guid
         section.card { h2 { "Another credential" } (again) }
         section.card {
             h2 { "Let somebody else do it" }
-            p { "A link shows this page, and nothing else, to whoever sets it up at the identity provider; no account is needed. They make the token themselves, so that it is never sent around." }
+            p {
+                "A link shows this set-up, and nothing else, to whoever has the identity provider’s console; no account is needed. "
+                "They make the token themselves, so that it is never sent around."
+            }
             (unless(&rights, AdminAction::ManageCredentials, MAY_ISSUE, linker(seat, connection, guide)))
         }
     };
@@ -335,10 +344,15 @@ fn so_far(connection: &Connection, credential: Option<&str>, until: Option<i64>,
     }
     let wrong = connection.wrong_credentials;
     let told = html! {
-        @if wrong > 0 { " " strong { (wrong) @if wrong == 1 { " request" } @else { " requests" } " came with a wrong credential" } ": check that the whole value was pasted." }
+        @if wrong > 0 {
+            " " strong { (wrong) @if wrong == 1 { " request" } @else { " requests" } " came with a wrong credential" }
+            ": check that the whole value was pasted."
+        }
     };
     let Some(until) = until.filter(|until| *until > now.0) else {
-        return html! { p #first.note { "Nothing has come yet, and this page has stopped looking." (told) " Look again when the identity provider was told to send." } };
+        return html! {
+            p #first.note { "Nothing has come yet, and this page has stopped looking." (told) " Look again when the identity provider was told to send." }
+        };
     };
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("until", &until.to_string()).append_pair("wrong", &wrong.to_string());
