@@ -48,6 +48,18 @@ impl Browser {
         Page { status: answer.status.as_u16(), text: answer.text }
     }
 
+    /// Asks for a part of a page until it has a text: what happens beside a request (the use of a token is noted) is seen soon after it.
+    pub async fn until(&self, path: &str, text: &str) -> Page {
+        const ATTEMPTS: usize = 1_000;
+        for _ in 0..ATTEMPTS {
+            let page = self.get(path).await;
+            if page.text.contains(text) {
+                return page;
+            }
+        }
+        panic!("{path} never has {text:?}");
+    }
+
     /// Sends a form with the session's token.
     pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let token = [("form_token", self.form_token.as_str())];

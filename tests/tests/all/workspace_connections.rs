@@ -1,7 +1,7 @@
-//! Connections in the workspace, as identity teams use them: made with a guide, seen to come alive, looked into, let in, ended; and settings.
+//! Connections in the workspace, as identity teams use them: made with a guide, seen to come alive, let in, ended; and settings.
 
 use rolecall_tests::browser::{Browser, of};
-use rolecall_tests::tenant::{text, user};
+use rolecall_tests::tenant::{patch, text, user};
 use rolecall_tests::{Client, Database, Server, on_both_databases};
 use serde_json::json;
 
@@ -9,6 +9,12 @@ use serde_json::json;
 async fn only(server: &Server) -> String {
     let acme = server.existing("acme");
     text(&acme.api.get("/connections").await.expect(200)["connections"][0]["id"])
+}
+
+/// The value of the first field of that name.
+fn field(page: &str, name: &str) -> String {
+    let value = page.split_once(&format!("name=\"{name}\" value=\"")).and_then(|(_, rest)| rest.split_once('"'));
+    value.map_or_else(|| panic!("no field {name} in {page}"), |(value, _)| value.to_owned())
 }
 
 /// The address that a page asks again.
@@ -27,7 +33,8 @@ on_both_databases! {
         let ops = Browser::sign_in(&server, json!({})).await;
         ops.get("/workspace/t/acme/connections").await.expect(&["No identity provider yet"]);
         ops.get("/workspace/t/acme/connections/new?for=okta").await.expect(&["Begin in staging", "value=\"Okta\""]);
-        let made = ops.post("/workspace/t/acme/connections/new", &[("for", "entra"), ("name", "Entra ID"), ("staging", "yes"), ("guarded", "yes")]).await;
+        let fields = [("for", "entra"), ("name", "Entra ID"), ("staging", "yes"), ("guarded", "yes")];
+        let made = ops.post("/workspace/t/acme/connections/new", &fields).await;
         assert_eq!(made.status, 200, "{made:?}");
         let (id, page) = (only(&server).await, made.text);
         let at = |rest: &str| format!("/workspace/t/acme/connections/{id}{rest}");
@@ -43,14 +50,9 @@ on_both_databases! {
         ops.get(&live).await.expect(&["1 request came with a wrong credential", "hx-get"]);
         let scim = stranger.with_token(Some(&token));
         let ada = text(&scim.post("/Users", user("ada@acme.example", json!({}))).await.expect(201)["id"]);
-        scim.patch(&format!("/Users/{ada}"), json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [{"op": "Replace", "path": "active", "value": "False"}]})).await.expect(200);
-        // The use of a token is noted beside the request.
-        let mut came = ops.get(&live).await;
-        while !came.text.contains("It came") {
-            tokio::task::yield_now().await;
-            came = ops.get(&live).await;
-        }
-        came.lacks(&["hx-get"]);
+        let leaves = patch(json!([{"op": "Replace", "path": "active", "value": "False"}]));
+        scim.patch(&format!("/Users/{ada}"), leaves).await.expect(200);
+        ops.until(&live, "It came").await.lacks(&["hx-get"]);
 
         ops.get(&at("")).await.expect(&["healthy", "2 requests that write", "aria-current=\"page\">Health"]);
         ops.get(&at("/log")).await.expect(&["PATCH", "POST", "ada@acme.example", "1 applied"]);
@@ -72,8 +74,8 @@ on_both_databases! {
         assert!(ops.said(&at("/delete"), &[("name", "Entra")]).await.contains("nothing was done"));
         assert!(ops.said(&at("/delete"), &[("name", "Entra ID")]).await.contains("is deleted"));
         assert_eq!(ops.get(&at("")).await.status, 404);
-        for path in ["connections/unknown", "connections/unknown/log", "connections/unknown/first-sync", "connections/unknown/now?mark=x&until=0", "connections/unknown/first-sync/totals"] {
-            assert_eq!(ops.get(&format!("/workspace/t/acme/{path}")).await.status, 404, "{path}");
+        for path in ["", "/log", "/first-sync", "/now?mark=x&until=0", "/first-sync/totals", "/first", "/set-up", "/credentials"] {
+            assert_eq!(ops.get(&format!("/workspace/t/acme/connections/unknown{path}")).await.status, 404, "{path}");
         }
         server.stop().await;
     }
@@ -91,11 +93,14 @@ on_both_databases! {
         assert!(ops.said(&at("/resume"), &[]).await.contains("takes part again"));
         assert!(ops.said(&at("/guard"), &[("guarded", "yes")]).await.contains("are counted"));
         let settings = || async { acme.api.get(&format!("/connections/{}/health", entra.id)).await.expect(200)["settings"].clone() };
-        let all: Vec<(&str, &str)> = rolecall::model::HealthRule::ALL.iter().filter(|rule| rule.word() != "clock").map(|rule| ("rule", rule.word())).collect();
+        let rules = rolecall::model::HealthRule::ALL.iter().map(|rule| rule.word());
+        let all: Vec<(&str, &str)> = rules.filter(|rule| *rule != "clock").map(|rule| ("rule", rule)).collect();
         let with = |more: &[(&'static str, &'static str)]| [all.clone(), more.to_vec()].concat();
-        assert!(ops.said(&at("/measures"), &with(&[("credential_days", "30"), ("silence_minutes", "90")])).await.contains("these measures"));
+        let changed = with(&[("credential_days", "30"), ("silence_minutes", "90")]);
+        assert!(ops.said(&at("/measures"), &changed).await.contains("these measures"));
         let kept = settings().await;
-        assert_eq!((&kept["credential_days"], &kept["silence_minutes"], &kept["without"], &kept["quarantine"]), (&json!(30), &json!(90), &json!(["clock"]), &json!(false)));
+        assert_eq!((&kept["credential_days"], &kept["silence_minutes"]), (&json!(30), &json!(90)), "{kept}");
+        assert_eq!((&kept["without"], &kept["quarantine"]), (&json!(["clock"]), &json!(false)), "{kept}");
         assert!(ops.said(&at("/measures"), &with(&[("credential_days", "soon")])).await.contains("whole number"));
         assert!(ops.said(&at("/measures"), &[("usual", "yes")]).await.contains("usual measures"));
         assert_eq!(settings().await["credential_days"], json!(14));
@@ -122,14 +127,12 @@ on_both_databases! {
         ops.get(&at("/first-sync?only=doubts")).await.expect(&["carol.c"]).lacks(&["ada@acme.example"]);
         ops.get(&at("/first-sync?count=yes")).await.expect(&["wait for somebody"]);
         ops.get(&at("/first-sync/totals")).await.expect(&["adopt an account", "wait for somebody"]);
-        let digest = |page: &str| page.split_once("name=\"digest\" value=\"").and_then(|(_, rest)| rest.split_once('"')).map(|(digest, _)| digest.to_owned()).expect("a digest");
-        let stale = digest(&all.text);
-        let account = all.text.split_once("name=\"account\" value=\"").and_then(|(_, rest)| rest.split_once('"')).expect("a candidate").0.to_owned();
+        let (stale, account) = (field(&all.text, "digest"), field(&all.text, "account"));
         let doubt = format!("/first-sync/{carol}");
         assert!(ops.said(&at(&doubt), &[("account", &account)]).await.contains("fill in"), "a reason is asked for");
         assert!(ops.said(&at(&doubt), &[("account", &account), ("reason", "the same person")]).await.contains("have the account"));
         assert!(ops.said(&at("/live"), &[("seen", "yes"), ("digest", &stale)]).await.contains("another by now"));
-        let fresh = digest(&ops.get(&at("/first-sync")).await.text);
+        let fresh = field(&ops.get(&at("/first-sync")).await.text, "digest");
         assert!(ops.said(&at("/live"), &[("seen", "yes"), ("digest", &fresh)]).await.contains("2 adopted"));
         ops.get(&at("/first-sync")).await.expect(&["The connection is live", "Nobody waits"]);
         server.stop().await;
@@ -179,16 +182,18 @@ on_both_databases! {
         let ops = Browser::sign_in(&server, json!({})).await;
         let rita = Browser::sign_in(&server, json!({"tenant": "acme", "person": "rita@acme.example"})).await;
         let settings = "/workspace/t/acme/settings";
-        let made = ops.post("/workspace/t/acme/settings/targets", &[("id", "billing"), ("url", "https://billing.example/hook")]).await;
+        let targets = "/workspace/t/acme/settings/targets";
+        let made = ops.post(targets, &[("id", "billing"), ("url", "https://billing.example/hook")]).await;
         let secret = of(&made.text, "secret").expect("the secret");
         assert!(secret.starts_with("whsec_"), "{made:?}");
-        assert!(ops.said("/workspace/t/acme/settings/targets", &[("id", "billing"), ("url", "https://else.example")]).await.contains("choose another id"));
+        assert!(ops.said(targets, &[("id", "billing"), ("url", "https://else.example")]).await.contains("choose another id"));
         let entra = acme.connection(&server, "Entra ID").await;
         entra.create("ada@acme.example").await;
         ops.get(settings).await.expect(&["billing", "rita@acme.example", "/api/v1/tenants/acme"]).lacks(&[&secret]);
         assert!(ops.said("/workspace/t/acme/settings/targets/billing", &[("enabled", "no")]).await.starts_with("Paused"));
         let targets = acme.api.get("/targets").await.expect(200);
-        assert_eq!((&targets["targets"][0]["enabled"], &targets["targets"][0]["url"]), (&json!(false), &json!("https://billing.example/hook")));
+        let target = &targets["targets"][0];
+        assert_eq!((&target["enabled"], &target["url"]), (&json!(false), &json!("https://billing.example/hook")));
         assert_eq!(ops.post("/workspace/t/acme/settings/targets/unknown", &[("enabled", "no")]).await.status, 303);
 
         let page = ops.get(settings).await.text;

@@ -19,22 +19,20 @@ on_both_databases! {
         let (base, _) = link.split_once('?').expect("a guide");
         let sam = Browser::stranger(&server);
         let page = sam.get(&link).await;
-        page.expect(&["SCIM connector base URL", &entra.id, "Make the token", "Waiting"]).lacks(&["Another", "form_token", "/workspace/t/"]);
+        let page = page.expect(&["SCIM connector base URL", &entra.id, "Make the token", "Waiting for the first request"]);
+        page.lacks(&["Another", "form_token", "/workspace/t/"]);
         // Programs that look links up in advance change nothing.
         sam.get(&link).await.expect(&["It is shown once"]);
         server.clock.advance_seconds(1);
         let token_page = sam.post(&format!("{base}/credential?for=okta&kind=token"), &[]).await;
         let token = of(&token_page.text, "value-token").expect("the token");
-        let live = token_page.text.split_once("id=\"first\"").and_then(|(_, rest)| rest.split_once("hx-get=\"")).and_then(|(_, rest)| rest.split_once('"')).expect("the page waits").0.replace("&amp;", "&");
+        let waits = token_page.text.split_once("id=\"first\" hx-get=\"").and_then(|(_, rest)| rest.split_once('"'));
+        let live = waits.expect("the page waits").0.replace("&amp;", "&");
         assert_eq!(sam.get(&live).await.status, 204);
         sam.get(&link).await.expect(&["make another"]).lacks(&[&token]);
         let scim = Client::scim(format!("{}/scim/{}/v2", server.url(), entra.id), &token);
         scim.get("/Users?count=1").await.expect(200);
-        let mut came = sam.get(&live).await;
-        while !came.text.contains("It came") {
-            tokio::task::yield_now().await;
-            came = sam.get(&live).await;
-        }
+        sam.until(&live, "It came").await;
         let events = acme.events(&server).await;
         assert!(events.iter().any(|event| event["actor"]["kind"] == "setup_link"), "{events:?}");
 
