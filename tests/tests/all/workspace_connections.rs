@@ -59,7 +59,8 @@ on_both_databases! {
         let tail = polled(&ops.get(&at("/log")).await.text, "tail").expect("the log is followed");
         assert_eq!(ops.get(&tail).await.status, 204);
         scim.delete(&format!("/Users/{ada}")).await.expect(204);
-        ops.get(&tail).await.expect(&["DELETE"]).lacks(&["PATCH"]);
+        scim.post("/Users", user("bob@acme.example", json!({}))).await.expect(201);
+        ops.get(&tail).await.expect(&["DELETE", "bob@acme.example"]).lacks(&["PATCH"]);
         ops.get(&at("/dialects")).await.expect(&["capital"]);
         ops.get(&at("/set-up")).await.lacks(&[&token]).expect(&["shown once, when it is made"]);
 
@@ -70,7 +71,7 @@ on_both_databases! {
 
         assert!(ops.said(&at("/resume"), &[]).await.contains("in staging"));
         let whom = ops.get(&at("/delete")).await;
-        whom.expect(&["Whom it touches", "type its name"]);
+        whom.expect(&["Whom it touches", "1 person", "bob@acme.example", "type its name"]);
         assert!(ops.said(&at("/delete"), &[("name", "Entra")]).await.contains("nothing was done"));
         assert!(ops.said(&at("/delete"), &[("name", "Entra ID")]).await.contains("is deleted"));
         assert_eq!(ops.get(&at("")).await.status, 404);

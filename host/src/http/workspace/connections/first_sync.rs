@@ -141,20 +141,20 @@ fn counted(totals: &Totals) -> Markup {
         (totals.adopted, "adopt an account that is there"),
         (totals.new, "get a new account"),
         (totals.doubts, "wait for somebody to say whose account is theirs"),
-        (totals.collisions, "have a name that is another account’s: held"),
-        (totals.refused, "are refused by the mapping: held"),
+        (totals.collisions, "have a name that is another account’s, and are held"),
+        (totals.refused, "are refused by the mapping, and held"),
         (totals.undecided, "are not decided yet"),
         (totals.out_of_scope, "are none of the tenant’s"),
         (totals.inactive, "are inactive and have nothing to lose"),
-        (totals.leftovers, "imported accounts are nobody’s: they stay as they are"),
-        (totals.protected, "accounts are protected: left alone"),
+        (totals.leftovers, "imported accounts that are nobody’s, and stay as they are"),
+        (totals.protected, "protected accounts, which are left alone"),
     ];
     let roles =
         |counts: &std::collections::BTreeMap<RoleId, i64>| html! { @for (role, people) in counts { li { code { (role) } " " (people) } } };
     html! {
         div #totals {
-            p { strong { (totals.people) } " people of the connection" }
-            ul { @for (count, words) in rows.iter().filter(|(count, _)| *count > 0) { li { strong { (count) } " " (words) } } }
+            p { "People of the connection: " strong { (totals.people) } }
+            ul { @for (count, words) in rows.iter().filter(|(count, _)| *count > 0) { li { (words) ": " strong { (count) } } } }
             div.two {
                 @if !totals.gained.is_empty() { div { h3 { "Roles that people gain" } ul { (roles(&totals.gained)) } } }
                 @if !totals.lost.is_empty() { div { h3 { "Roles that people lose" } ul { (roles(&totals.lost)) } } }

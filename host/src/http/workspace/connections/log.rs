@@ -11,7 +11,7 @@ use rolecall_scim::{Quirk, ResourceKind};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::page::{When, badge, empty};
+use super::super::page::{When, badge, empty, hash};
 use super::super::seat::Seat;
 use super::{Tab, at, columns, one};
 use crate::app::App;
@@ -77,7 +77,7 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(Stri
     let (found, now) = (read(&app, &seat, &id, None).await?, app.clock.now());
     let newest = found.entries.first().map_or(0, |(position, _)| *position);
     let body = html! {
-        p { "Every request that writes, as it was answered, without values. The newest stand first, and new ones come by themselves." }
+        p { "Every request that writes, as it was answered, without values. The newest stand first, and new ones come by themselves. A request’s id is the same in events and in the server’s log." }
         @if found.entries.is_empty() {
             (empty("Nothing yet", &html! {
                 "What the identity provider writes stands here, one line a request. "
@@ -131,7 +131,7 @@ fn rows(seat: &Seat, found: &Entries, now: Instant) -> Markup {
                 td { (answered(entry)) }
                 td {
                     code { (entry.method) @if let Some(kind) = entry.kind { " " (kind.endpoint()) } } " "
-                    span.quiet title="the request’s id, as in the server’s log and in events" { (entry.request_id) }
+                    span.quiet { (hash(&entry.request_id)) }
                 }
                 td { (whom(seat, found, entry)) }
                 td { (became(entry)) }
@@ -193,8 +193,8 @@ pub async fn dialects(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(
                         @let quirk = Quirk::from_word(&dialect.quirk);
                         tr {
                             th scope="row" { (dialect.quirk.replace('_', " ")) }
-                            td { (dialect.seen) " requests" }
-                            td { @if dialect.handled < dialect.seen { (badge("refused")) " " } (dialect.handled) " carried out" }
+                            td.whole { (dialect.seen) " requests" }
+                            td.whole { @if dialect.handled < dialect.seen { (badge("refused")) " " } (dialect.handled) " carried out" }
                             td { (When { at: dialect.last_seen, now }) }
                             td { code { (dialect.example) } }
                             td { @if let Some(quirk) = quirk { (quirk.clients().join(", ")) " " span.quiet { (quirk.source()) } } }

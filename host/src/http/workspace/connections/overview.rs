@@ -144,7 +144,7 @@ const BARS: usize = 96;
 /// How long a bar is, in microseconds.
 const BAR_MICROS: i64 = 900 * 1_000_000;
 /// The height of the highest bar, and what stands below it, as the drawing counts.
-const HEIGHT: i64 = 120;
+const HEIGHT: i64 = 80;
 /// The width of a bar with its gap.
 const STEP: i64 = 9;
 
@@ -180,8 +180,10 @@ fn day(bars: &[Bar], now: Instant) -> Markup {
     let sum = |of: fn(&Bar) -> i64| bars.iter().map(of).sum::<i64>();
     let (writes, refused, wrong) = (sum(|bar| bar.writes), sum(|bar| bar.refused), sum(|bar| bar.wrong));
     let highest = bars.iter().map(|bar| bar.writes.max(bar.refused + bar.wrong)).max().unwrap_or(0).max(1);
-    let told =
-        format!("{writes} requests that write, {refused} operations refused, {wrong} requests with a wrong credential within the last day");
+    let (writing, refusals) =
+        (of(writes, "request that writes", "requests that write"), of(refused, "operation refused", "operations refused"));
+    let wrongs = of(wrong, "request with a wrong credential", "requests with a wrong credential");
+    let told = format!("{writing}, {refusals}, {wrongs} within the last day");
     if writes + refused + wrong == 0 {
         return html! { p.quiet { "Nothing came within the last day that writes, was refused or had a wrong credential." } };
     }
@@ -201,10 +203,17 @@ fn day(bars: &[Bar], now: Instant) -> Markup {
             text x=(width / 2) y=(HEIGHT * 2 + 20) text-anchor="middle" { "12 hours ago" }
             text x=(width) y=(HEIGHT * 2 + 20) text-anchor="end" { "now" }
         }
-        p { span.swatch.fill-main {} " above the line: " (writes) " requests that write · " span.swatch.fill-bad {} " below it: " (refused) " operations refused · "
-            span.swatch.fill-warn {} " and " (wrong) " requests with a wrong credential" }
+        p {
+            span.swatch.fill-main {} " above the line: " (writing) " · " span.swatch.fill-bad {} " below it: " (refusals) " · "
+            span.swatch.fill-warn {} " and " (wrongs)
+        }
         details { summary { "By the hour" } (hours(bars, now)) }
     }
+}
+
+/// A count with its noun.
+pub(super) fn of(count: i64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn hours(bars: &[Bar], now: Instant) -> Markup {
@@ -414,7 +423,7 @@ mod tests {
     fn a_day_is_told_without_colours_too() {
         let slots = [(Instant(0), Traffic { writes: 3, refused: 1, wrong: 2, ..Traffic::default() })];
         let text = day(&bars(&slots, Instant(0)), Instant(0)).into_string();
-        assert!(text.contains("3 requests that write, 1 operations refused, 2 requests with a wrong credential"), "{text}");
+        assert!(text.contains("3 requests that write, 1 operation refused, 2 requests with a wrong credential"), "{text}");
         assert!(day(&bars(&[], Instant(0)), Instant(0)).into_string().contains("Nothing came"));
     }
 }

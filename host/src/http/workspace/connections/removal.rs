@@ -9,15 +9,19 @@ use maud::html;
 use super::super::form::{Sent, answer};
 use super::super::page::token;
 use super::super::seat::Seat;
+use super::overview::of;
 use super::{MAY_MANAGE, Tab, at, one, unless};
 use crate::app::App;
 use crate::http::error::{Error, Result};
 use crate::http::frame;
 use crate::http::query::At;
 use crate::http::routes::{Route, get, post};
-use crate::model::{AdminAction, ConnectionId};
-use crate::store::StoreError;
+use crate::model::{AdminAction, ConnectionId, ConnectionState};
 use crate::tenancy;
+use crate::tenancy::first_sync::{self, Place};
+
+/// How many of the people whom it touches are named.
+const NAMED: i64 = 5;
 
 pub(super) fn all() -> Vec<Route> {
     vec![
@@ -37,24 +41,29 @@ pub(super) fn all() -> Vec<Route> {
 /// 404.
 pub async fn show(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(String, ConnectionId)>) -> Result<Response> {
     let connection = one(&app, &seat, &id).await?;
-    let cases = app.store.health_cases(&seat.tenant.id, Some(&id), app.clock.now()).await?;
-    let standing = &cases.first().ok_or(StoreError::Missing("connection"))?.standing;
+    let count = app.store.difference_mark(&seat.tenant.id, &id).await?.people;
+    let place = Place::People(None);
+    // In the order of their ids, whether they are live or not.
+    let (some, _) = first_sync::page(&app, &seat.tenant.id, (&id, ConnectionState::Staging), &place, NAMED).await?;
+    let names: Vec<&str> = some.iter().filter_map(|line| line.user_name.as_deref()).collect();
+    let people = of(count, "person", "people");
     let form = html! {
         form method="post" {
             (token(&seat.guest))
             label { "To delete it, type its name: " code { (connection.name) } input type="text" name="name" autocomplete="off" required; }
-            button.danger { "Delete the connection and end the access of " (standing.people) " people" }
+            button.danger { "Delete the connection and end the access of " (people) }
         }
     };
     let body = html! {
         section.card {
             h2 { "Whom it touches" }
-            p.lead { strong { (standing.people) " people" } " came in over it. "
+            p.lead { strong { (people) } " came in over it"
+                @if !names.is_empty() { ": " (names.join(", ")) @if count > NAMED { " and others" } }
+                ". "
                 "Each of them is treated as deleted at the identity provider: their accounts lose every role at once, and the guard does not hold that." }
             ul {
                 li { "Its groups, its log and its credentials go with it; the identity provider gets 401 from then on." }
                 li { "History keeps what happened." }
-                @if standing.holds > 0 { li { (standing.holds) " open holds have people of it." } }
             }
             p.note { "There is no way back: the same identity provider would come over a new connection, as new people. To stop gains for a while, "
                 a href=(at(&seat, &id, "")) { "pause it" } " instead; to change its token, " a href=(at(&seat, &id, "credentials")) { "rotate it" } "." }
