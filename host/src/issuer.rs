@@ -1,6 +1,8 @@
 //! The keys of tenants' own issuers: fetched from where the issuer publishes them, bounded in size, time and number. Knows HTTP;
 //! what is kept of them is the store's, what they are good for is `crypto::jwt`'s.
 
+pub mod provider;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +30,7 @@ pub const KEPT_SECONDS: i64 = 7 * 86_400;
 /// The HTTP client for keys, and who is fetching at the moment.
 pub struct Client {
     http: reqwest::Client,
+    providers: provider::Providers,
     fetching: Mutex<HashMap<ConnectionId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -70,7 +73,7 @@ impl Client {
             .user_agent(concat!("rolecall/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(ClientError)?;
-        Ok(Self { http, fetching: Mutex::default() })
+        Ok(Self { http, providers: Mutex::default(), fetching: Mutex::default() })
     }
 
     /// Fetches the issuer's keys and keeps them, unless that was tried just now. Whoever asks at the same time waits for the same

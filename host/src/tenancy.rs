@@ -15,6 +15,7 @@ pub mod plugins;
 pub mod processes;
 pub mod reviews;
 pub mod setup;
+pub mod sign_in;
 pub mod steps;
 pub mod visitors;
 

@@ -175,6 +175,12 @@ impl<'t> Token<'t> {
         self.claim("claims", expected.claims.iter().all(|(name, value)| self.has(name, value)))
     }
 
+    /// Its claims: to be believed once it was checked.
+    #[must_use]
+    pub fn into_claims(self) -> Map<String, Value> {
+        self.claims
+    }
+
     fn verify(&self, keys: &KeySet) -> Result<(), Refused> {
         let named = |key: &&Key| match (&self.key_id, &key.id) {
             (Some(wanted), Some(id)) => wanted == id,

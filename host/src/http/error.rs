@@ -20,6 +20,7 @@ use crate::provisioning::Failure;
 use crate::rate::TooMany;
 use crate::store::StoreError;
 use crate::tenancy::TenancyError;
+use crate::tenancy::sign_in::NotSignedIn;
 
 /// When a client should come back after an outage of the database, in seconds.
 const RETRY_OUTAGE_SECONDS: u16 = 5;
@@ -559,6 +560,21 @@ impl From<TenancyError> for Error {
             }
             TenancyError::Store(error) => error.into(),
             TenancyError::Overloaded(error) => error.into(),
+        }
+    }
+}
+
+impl From<NotSignedIn> for Error {
+    fn from(error: NotSignedIn) -> Self {
+        let detail = error.to_string();
+        match error {
+            NotSignedIn::Unasked => Self::new(StatusCode::BAD_REQUEST, detail),
+            NotSignedIn::Provider(_) => Self::new(StatusCode::BAD_GATEWAY, detail),
+            // Claims and a provider's own words may name somebody.
+            NotSignedIn::Denied(_) => Self::new(StatusCode::FORBIDDEN, detail).logged_as("a sign-in provider refused"),
+            NotSignedIn::Nobody(_) => Self::new(StatusCode::FORBIDDEN, detail).logged_as("somebody who may do nothing here"),
+            NotSignedIn::Token(_) => Self::new(StatusCode::FORBIDDEN, detail),
+            NotSignedIn::Tenancy(error) => error.into(),
         }
     }
 }

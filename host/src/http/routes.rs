@@ -156,6 +156,7 @@ pub fn all() -> Vec<Route> {
         of_accounts(),
         of_governance(),
         of_history(),
+        of_workspace(),
         of_reviews(),
         health::all(),
         processes::all(),
@@ -175,6 +176,33 @@ fn of_operations() -> Vec<Route> {
         get("/metrics", "metrics", "Metrics for Prometheus; of tenants with a platform token", o::metrics)
             .answers::<String>(StatusCode::OK),
         get("/api/openapi.json", "openapi", "This API as an OpenAPI 3.1 document", o::openapi).answers::<serde_json::Value>(StatusCode::OK),
+    ]
+}
+
+/// Who may come into the workspace.
+fn of_workspace() -> Vec<Route> {
+    use api::workspace as w;
+    const PLATFORM: &str = "/api/v1/workspace/providers/{provider}";
+    const OWN: &str = "/api/v1/tenants/{tenant}/providers/{provider}";
+    let ok = StatusCode::OK;
+    vec![
+        post("/api/v1/workspace/links", "create_workspace_link", "A link that signs one person in to the workspace", w::link)
+            .body::<w::NewLink>()
+            .answers::<w::LinkAnswer>(StatusCode::CREATED),
+        get(
+            "/api/v1/workspace/providers",
+            "list_platform_providers",
+            "OpenID providers that operators sign in with",
+            w::platform_providers,
+        )
+        .answers::<w::ProviderList>(ok),
+        put(PLATFORM, "put_platform_provider", "Sets an OpenID provider that operators sign in with", w::put_platform_provider)
+            .body::<w::NewProvider>(),
+        delete(PLATFORM, "remove_platform_provider", "Nobody new signs in with the provider", w::remove_platform_provider),
+        get("/api/v1/tenants/{tenant}/providers", "list_providers", "OpenID providers that the tenant's people sign in with", w::providers)
+            .answers::<w::ProviderList>(ok),
+        put(OWN, "put_provider", "Sets an OpenID provider that the tenant's people sign in with", w::put_provider).body::<w::NewProvider>(),
+        delete(OWN, "remove_provider", "Nobody new signs in with the provider", w::remove_provider),
     ]
 }
 
@@ -333,9 +361,6 @@ fn of_tenants() -> Vec<Route> {
             c::guard,
         )
         .body::<c::GuardWrite>(),
-        post("/api/v1/workspace/links", "create_workspace_link", "A link that signs one person in to the workspace", api::workspace::link)
-            .body::<api::workspace::NewLink>()
-            .answers::<api::workspace::LinkAnswer>(StatusCode::CREATED),
         post("/api/v1/tokens", "create_token", "A new API token", tokens::create)
             .body::<tokens::NewToken>()
             .answers::<api::TokenAnswer>(created),

@@ -29,6 +29,8 @@ const NOTE_USE_SECONDS: i64 = 60;
 const SECRET_BYTES_LIMIT: usize = 128;
 /// The longest name of a person, in characters.
 const NAME_CHARS_LIMIT: usize = 200;
+/// How a session came about that a link began.
+pub const VIA_LINK: &str = "link";
 /// What the ids of sessions begin with: they stand in events where nobody is named.
 const SESSION_ID_PREFIX: &str = "session-";
 
@@ -184,7 +186,7 @@ pub async fn follow(app: &Arc<App>, token: &str) -> Result<Option<(Zeroizing<Str
     }
     let taken = app.store.take_link(&hash).await?;
     let Some(link) = taken.filter(|link| crypto::same(&link.hash, &hash) && app.clock.now() < link.expires) else { return Ok(None) };
-    let secret = begin(app, link.scope.clone(), &link.name, "link").await?;
+    let secret = begin(app, link.scope.clone(), &link.name, VIA_LINK).await?;
     Ok(Some((secret, link.scope)))
 }
 

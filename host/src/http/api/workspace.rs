@@ -1,4 +1,4 @@
-//! Who may come into the workspace: links that begin sessions.
+//! Who may come into the workspace: links that begin sessions, and OpenID providers that people sign in with.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,15 +8,18 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::checked_name;
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
-use crate::http::guards::PlatformWriter;
+use crate::http::guards::{PlatformWriter, TenantReader, TenantWriter};
+use crate::http::query::At;
 use crate::http::urls::Urls;
 use crate::model::{Instant, TenantId};
 use crate::store::ApiScope;
+use crate::tenancy::sign_in::{self, Known, ProviderSettings};
 use crate::tenancy::visitors::{self, IssuedLink};
 
 /// A link to be made.
@@ -77,4 +80,130 @@ pub async fn link(
     let scope = ApiScope { tenant: new.tenant, write: new.write, person: new.person, admin_roles: new.admin_roles };
     let link = visitors::sign_in_link(&app, scope, &name, new.lifetime_seconds).await?;
     Ok((StatusCode::CREATED, Json(shown(&urls, &link, "/workspace/links"))))
+}
+
+/// A secret in a body.
+#[derive(Deserialize)]
+#[serde(from = "String")]
+struct Secret(Zeroizing<String>);
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl JsonSchema for Secret {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        String::json_schema(generator)
+    }
+}
+
+/// A provider to be set.
+#[derive(Deserialize, JsonSchema)]
+pub struct NewProvider {
+    /// Its settings.
+    #[serde(flatten)]
+    settings: ProviderSettings,
+    /// The secret of Rolecall as a client there; the one that is known stays unless given.
+    client_secret: Option<Secret>,
+}
+
+/// A provider.
+#[derive(Serialize, JsonSchema)]
+pub struct ProviderAnswer {
+    /// Its id.
+    id: String,
+    /// Its settings.
+    #[serde(flatten)]
+    settings: ProviderSettings,
+    /// Whether a secret was given.
+    has_secret: bool,
+    /// Where it has to send people back to: to be set there.
+    redirect_uri: String,
+}
+
+/// Providers.
+#[derive(Serialize, JsonSchema)]
+pub struct ProviderList {
+    /// By id.
+    providers: Vec<ProviderAnswer>,
+}
+
+async fn listed(app: &App, urls: &Urls, tenant: Option<&TenantId>) -> Result<Json<ProviderList>> {
+    let answer = |known: Known| ProviderAnswer {
+        id: known.own_id,
+        settings: known.settings,
+        has_secret: known.has_secret,
+        redirect_uri: format!("{}/workspace/callback", urls.root()),
+    };
+    let providers = sign_in::providers(app, tenant).await?.into_iter().map(answer).collect();
+    Ok(Json(ProviderList { providers }))
+}
+
+/// GET /api/v1/workspace/providers
+///
+/// # Errors
+/// The store's.
+pub async fn platform_providers(_: PlatformWriter, State(app): State<Arc<App>>, urls: Urls) -> Result<Json<ProviderList>> {
+    listed(&app, &urls, None).await
+}
+
+/// PUT /api/v1/workspace/providers/{provider}
+///
+/// # Errors
+/// 422 for settings that can't be.
+pub async fn put_platform_provider(
+    _: PlatformWriter,
+    State(app): State<Arc<App>>,
+    At(id): At<String>,
+    ApiBody(new): ApiBody<NewProvider>,
+) -> Result<StatusCode> {
+    sign_in::put_provider(&app, None, &id, &new.settings, new.client_secret.as_ref().map(|secret| secret.0.as_str())).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// DELETE /api/v1/workspace/providers/{provider}
+///
+/// # Errors
+/// 404.
+pub async fn remove_platform_provider(_: PlatformWriter, State(app): State<Arc<App>>, At(id): At<String>) -> Result<StatusCode> {
+    sign_in::remove_provider(&app, None, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// GET …/providers
+///
+/// # Errors
+/// The store's.
+pub async fn providers(who: TenantReader, State(app): State<Arc<App>>, urls: Urls) -> Result<Json<ProviderList>> {
+    listed(&app, &urls, Some(&who.tenant.id)).await
+}
+
+/// PUT …/providers/{provider}
+///
+/// # Errors
+/// 422 for settings that can't be.
+pub async fn put_provider(
+    who: TenantWriter,
+    State(app): State<Arc<App>>,
+    At((_, id)): At<(String, String)>,
+    ApiBody(new): ApiBody<NewProvider>,
+) -> Result<StatusCode> {
+    let secret = new.client_secret.as_ref().map(|secret| secret.0.as_str());
+    sign_in::put_provider(&app, Some(&who.tenant.id), &id, &new.settings, secret).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// DELETE …/providers/{provider}
+///
+/// # Errors
+/// 404.
+pub async fn remove_provider(who: TenantWriter, State(app): State<Arc<App>>, At((_, id)): At<(String, String)>) -> Result<StatusCode> {
+    sign_in::remove_provider(&app, Some(&who.tenant.id), &id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
