@@ -502,7 +502,7 @@ pub struct EvaluationState {
 /// Who or what did something: part of every event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Actor {
-    /// `connection`, `person`, `api_token`, `worker`, `startup`, `folder`, `guard`, `review`.
+    /// `connection`, `person`, `api_token`, `worker`, `startup`, `folder`, `guard`, `review`, `setup_link`.
     pub kind: String,
     /// The connection, person, token or host concerned.
     pub id: String,
@@ -513,6 +513,8 @@ impl Actor {
     pub const API_TOKEN: &'static str = "api_token";
     /// The kind of somebody whom a token names.
     pub const PERSON: &'static str = "person";
+    /// The kind of whoever has the link to a connection's set-up.
+    pub const SETUP_LINK: &'static str = "setup_link";
 }
 
 /// An entry in a tenant's append-only history before it is stored.

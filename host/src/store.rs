@@ -637,6 +637,25 @@ pub struct Target {
     pub enabled: bool,
 }
 
+/// What became of an event at a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The target.
+    pub target: String,
+    /// The event's number.
+    pub seq: i64,
+    /// What happened.
+    pub kind: String,
+    /// `waiting`, `acknowledged` or `dead`.
+    pub state: String,
+    /// How often it was tried.
+    pub attempts: i64,
+    /// How the last attempt failed.
+    pub problem: Option<String>,
+    /// When it was acknowledged, or given up.
+    pub finished: Option<Instant>,
+}
+
 /// A delivery that is due: the first undelivered event of its person at its target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DueDelivery {
@@ -907,6 +926,8 @@ pub trait Store:
     async fn put_target(&self, target: &Target) -> Result<()>;
     /// The tenant's targets.
     async fn targets(&self, tenant: &TenantId) -> Result<Vec<Target>>;
+    /// What became of the newest `events` of the tenant at each of its targets, by target, the newest first.
+    async fn receipts(&self, tenant: &TenantId, events: i64) -> Result<Vec<Receipt>>;
     /// Records how an attempt ended; a delivery that has ended already is left as it is.
     async fn finish_delivery(&self, tenant: &TenantId, target: &str, event: &str, result: &DeliveryResult, at: Instant) -> Result<()>;
 }

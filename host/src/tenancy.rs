@@ -14,6 +14,7 @@ mod person;
 pub mod plugins;
 pub mod processes;
 pub mod reviews;
+pub mod setup;
 pub mod sign_in;
 pub mod steps;
 pub mod visitors;

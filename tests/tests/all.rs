@@ -100,3 +100,7 @@ mod tenants;
 mod trials;
 #[path = "all/webhooks.rs"]
 mod webhooks;
+#[path = "all/workspace_connections.rs"]
+mod workspace_connections;
+#[path = "all/workspace_setup.rs"]
+mod workspace_setup;

@@ -6,10 +6,14 @@
 //! moves by itself is a part of a page that is asked for again.
 
 pub mod assets;
+mod connections;
 mod form;
+mod guides;
 mod landing;
 pub mod page;
 pub mod seat;
+mod settings;
+mod setup;
 mod today;
 
 use super::routes::{Route, get, post};
@@ -19,7 +23,7 @@ pub const ROOT: &str = "/workspace";
 
 /// The pages, and what their forms send.
 pub(super) fn all() -> Vec<Route> {
-    vec![
+    let mut routes = vec![
         get("/", "home", "The way into the workspace", landing::home),
         get("/workspace", "workspace", "The tenants that one may see, or one's own", landing::tenants),
         get("/workspace/assets/{file}", "workspace_asset", "What browsers load beside pages", assets::file),
@@ -31,5 +35,9 @@ pub(super) fn all() -> Vec<Route> {
         post("/workspace/links/{token}", "follow_link", "Begins the session that a link is for, once", landing::follow),
         post("/workspace/sign-out", "sign_out", "Ends one's session", landing::sign_out),
         get("/workspace/t/{tenant}", "today", "What needs somebody", today::show),
-    ]
+    ];
+    routes.extend(connections::all());
+    routes.extend(setup::all());
+    routes.extend(settings::all());
+    routes
 }

@@ -140,7 +140,7 @@ use crate::store::failure::LOST_TO_OTHERS;
 use crate::store::keys::{Keys, secret_purpose, unsealable};
 use crate::store::{
     AccountView, ApiCredential, ApiScope, Change, Committed, Connection, ConnectionCredential, Coverage, CredentialKind, DeliveryResult,
-    Departed, DueDelivery, DuePerson, HandleBinding, ListQuery, Listing, LockedDecision, NewPlugin, NewToken, Person, Platform,
+    Departed, DueDelivery, DuePerson, HandleBinding, ListQuery, Listing, LockedDecision, NewPlugin, NewToken, Person, Platform, Receipt,
     ResourceWrite, Result, Store, StoreError, StoredIssuer, StoredMember, StoredPlugin, StoredResource, StoredRevision, Target, Tenant,
     UserGroup,
 };
@@ -628,6 +628,10 @@ impl Store for Backend {
 
     async fn targets(&self, tenant: &TenantId) -> Result<Vec<Target>> {
         read_once!(self.read_one(tenant), conn => outbox::targets(conn, tenant))
+    }
+
+    async fn receipts(&self, tenant: &TenantId, events: i64) -> Result<Vec<Receipt>> {
+        read_once!(self.read_one(tenant), conn => outbox::receipts(conn, tenant, events))
     }
 
     async fn finish_delivery(&self, tenant: &TenantId, target: &str, event: &str, result: &DeliveryResult, at: Instant) -> Result<()> {

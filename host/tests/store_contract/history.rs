@@ -13,6 +13,7 @@ store_contract_suite!(
     numbers_are_dense_while_others_commit,
     personal_values_come_back_with_their_person,
     deliveries_are_ordered_for_each_person,
+    receipts_say_how_the_newest_events_came_there,
     leavers_go_first,
     a_failed_delivery_waits_and_a_dead_one_is_passed_over,
     a_disabled_target_waits,
@@ -125,6 +126,25 @@ async fn deliveries_are_ordered_for_each_person(fixture: Fixture) {
     assert_eq!(fixture.store.next_due(START).await.unwrap(), None);
     append(&fixture, vec![event("four", Some("ana"), false)]).await;
     assert_eq!(deliver(&fixture, START, 10).await, ["four ana"]);
+}
+
+async fn receipts_say_how_the_newest_events_came_there(fixture: Fixture) {
+    put_target(&fixture, true).await;
+    append(&fixture, ["one", "two", "three"].map(|kind| event(kind, Some("ana"), false)).into()).await;
+    assert_eq!(deliver(&fixture, START, 10).await, ["one ana"]);
+    let due = fixture.store.claim_deliveries(START, START.plus_seconds(60), 1).await.unwrap().remove(0);
+    finish(&fixture, &due.event.id, DeliveryResult::Retry(START.plus_seconds(300), "status 500".into()), START).await;
+    let told = async |events: i64| {
+        let receipts = fixture.store.receipts(&fixture.tenant, events).await.unwrap();
+        receipts
+            .into_iter()
+            .map(|one| format!("{} {} {} {} {:?}", one.target, one.kind, one.state, one.attempts, one.problem))
+            .collect::<Vec<_>>()
+    };
+    let (three, two) = ("hook three waiting 0 None", "hook two waiting 1 Some(\"status 500\")");
+    assert_eq!(told(2).await, [three, two]);
+    assert_eq!(told(20).await, [three, two, "hook one acknowledged 1 None"]);
+    assert!(fixture.store.receipts(&"unknown".into(), 20).await.unwrap().is_empty());
 }
 
 async fn leavers_go_first(fixture: Fixture) {

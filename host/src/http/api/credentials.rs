@@ -54,22 +54,22 @@ pub struct ClientAnswer {
 #[serde(deny_unknown_fields)]
 pub struct IssuerWrite {
     /// The `iss` that tokens must have.
-    issuer: String,
+    pub(in crate::http) issuer: String,
     /// What must be (in) their `aud`.
-    audience: String,
+    pub(in crate::http) audience: String,
     /// `https://…`, where the issuer publishes its keys (a JSON Web Key Set).
-    jwks_uri: Option<String>,
+    pub(in crate::http) jwks_uri: Option<String>,
     /// The keys themselves, as a JSON Web Key Set.
-    jwks: Option<Value>,
+    pub(in crate::http) jwks: Option<Value>,
     /// The algorithms that may sign tokens; all that are known unless given.
-    algorithms: Option<Vec<String>>,
+    pub(in crate::http) algorithms: Option<Vec<String>>,
     /// How far the issuer's clock may be off; 60 unless given, at most 300.
-    clock_skew_seconds: Option<i64>,
+    pub(in crate::http) clock_skew_seconds: Option<i64>,
     /// The `sub` that tokens must have, if any.
-    subject: Option<String>,
+    pub(in crate::http) subject: Option<String>,
     /// Other claims that they must have: each is this text, or an array with it.
     #[serde(default)]
-    claims: BTreeMap<String, String>,
+    pub(in crate::http) claims: BTreeMap<String, String>,
 }
 
 /// POST …/connections/{connection}/client/rotate
@@ -153,7 +153,8 @@ pub async fn remove_issuer(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn checked(wanted: IssuerWrite) -> Result<(Issuer, Option<String>)> {
+/// The settings with the keys, where they are given.
+pub(in crate::http) fn checked(wanted: IssuerWrite) -> Result<(Issuer, Option<String>)> {
     let refused = |detail: String| Err(Error::bad_request(detail, "an issuer's settings are out of range"));
     let texts = [("issuer", Some(&wanted.issuer)), ("audience", Some(&wanted.audience)), ("subject", wanted.subject.as_ref())];
     let texts = texts.into_iter().filter_map(|(name, text)| text.map(|text| (name, text)));

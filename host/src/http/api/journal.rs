@@ -135,7 +135,7 @@ pub async fn log(
 }
 
 /// What this process has gathered is written first, so that whoever made a request finds it.
-async fn up_to_date(app: &App, tenant: &TenantId, connection: &ConnectionId) -> Result<()> {
+pub(in crate::http) async fn up_to_date(app: &App, tenant: &TenantId, connection: &ConnectionId) -> Result<()> {
     let found = app.store.find_connection(connection).await?;
     if found.is_none_or(|(owner, _)| owner != *tenant) {
         return Err(Error::not_found("such connection"));

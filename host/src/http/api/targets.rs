@@ -16,6 +16,7 @@ use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
 use crate::http::guards::{ManageTargets, TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At};
+use crate::model::TenantId;
 use crate::store::Target;
 
 /// The longest URL of a target, in bytes: what common servers take.
@@ -36,7 +37,7 @@ pub struct TargetAnswer {
     enabled: bool,
     /// The signing secret: in the answer that made it, and never again.
     #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<String>,
+    pub(in crate::http) secret: Option<String>,
 }
 
 /// The tenant's targets.
@@ -51,12 +52,12 @@ pub struct TargetList {
 #[serde(deny_unknown_fields)]
 pub struct TargetWrite {
     /// `https://…` (or `http://…`), without user information.
-    url: String,
+    pub(in crate::http) url: String,
     /// The signing secret, `whsec_` and 24 to 64 bytes in base64; one is made for a new target unless given, and kept for
     /// an existing one.
-    secret: Option<String>,
+    pub(in crate::http) secret: Option<String>,
     /// Whether deliveries are made; `true` unless given.
-    enabled: Option<bool>,
+    pub(in crate::http) enabled: Option<bool>,
 }
 
 impl From<Target> for TargetAnswer {
@@ -84,24 +85,28 @@ pub async fn put(
     At((_, id)): At<(String, String)>,
     ApiBody(wanted): ApiBody<TargetWrite>,
 ) -> Result<Json<TargetAnswer>> {
+    Ok(Json(set(&app, &who.tenant.id, id, wanted).await?))
+}
+
+/// Sets a target. Its secret is in the answer where it was made just now.
+pub(in crate::http) async fn set(app: &App, tenant: &TenantId, id: String, wanted: TargetWrite) -> Result<TargetAnswer> {
     check_id(&id)?;
     check_url(&wanted.url)?;
-    let tenant = who.tenant.id;
-    let known = app.store.targets(&tenant).await?.into_iter().find(|target| target.id == id);
+    let known = app.store.targets(tenant).await?.into_iter().find(|target| target.id == id);
     let (sealed_secret, made) = match (wanted.secret.map(Zeroizing::new), known) {
-        (Some(secret), _) => (seal(&app, &tenant, &secret).await?, None),
+        (Some(secret), _) => (seal(app, tenant, &secret).await?, None),
         (None, Some(known)) => (known.sealed_secret, None),
         (None, None) => {
             let secret = webhook::new_secret();
-            (seal(&app, &tenant, &secret).await?, Some(secret.to_string()))
+            (seal(app, tenant, &secret).await?, Some(secret.to_string()))
         }
     };
-    let target = Target { id, tenant, url: wanted.url, sealed_secret, enabled: wanted.enabled.unwrap_or(true) };
+    let target = Target { id, tenant: tenant.clone(), url: wanted.url, sealed_secret, enabled: wanted.enabled.unwrap_or(true) };
     app.store.put_target(&target).await?;
-    Ok(Json(TargetAnswer { secret: made, ..target.into() }))
+    Ok(TargetAnswer { secret: made, ..target.into() })
 }
 
-async fn seal(app: &App, tenant: &crate::model::TenantId, secret: &str) -> Result<Vec<u8>> {
+async fn seal(app: &App, tenant: &TenantId, secret: &str) -> Result<Vec<u8>> {
     if !webhook::secret_bytes(secret).is_some_and(|bytes| SECRET_BYTES.contains(&bytes.len())) {
         return Err(Error::bad_request("`secret` must be `whsec_` and 24 to 64 bytes in base64", "a signing secret is malformed"));
     }

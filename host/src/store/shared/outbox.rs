@@ -12,7 +12,7 @@ use super::{Conn, Db, Scope};
 use crate::crypto::SecretKey;
 use crate::model::{Event, Instant, TenantId};
 use crate::store::keys::{delivery_purpose, unsealable};
-use crate::store::{DeliveryResult, DueDelivery, LinkToken, Result, StoreError, Target};
+use crate::store::{DeliveryResult, DueDelivery, LinkToken, Receipt, Result, StoreError, Target};
 
 /// Rows of one INSERT: far below both databases' limits on parameters.
 const INSERT_BATCH: usize = 500;
@@ -129,6 +129,29 @@ pub(super) const DUE_LANES: &str = concat!(
 pub(super) const HEAD: &str =
     "SELECT position, attempts, sealed FROM deliveries WHERE tenant = $1 AND target = $2 AND lane = $3 AND state = 'waiting'
      ORDER BY position LIMIT 1";
+
+/// What became of the newest events at each target.
+pub(super) const RECEIPTS: &str = "SELECT d.target, e.seq, e.kind, d.state, d.attempts, d.problem, d.finished
+     FROM (SELECT id, seq, kind FROM events WHERE tenant = $1 AND seq IS NOT NULL ORDER BY seq DESC LIMIT $2) e
+     JOIN targets t ON t.tenant = $1
+     JOIN deliveries d ON d.tenant = $1 AND d.target = t.target AND d.event = e.id
+     ORDER BY d.target, e.seq DESC";
+
+/// They.
+pub(super) async fn receipts(conn: &mut Conn, tenant: &TenantId, events: i64) -> Result<Vec<Receipt>> {
+    let rows: Vec<(String, i64, String, String, i64, Option<String>, Option<i64>)> =
+        sqlx::query_as(RECEIPTS).bind(tenant.as_str()).bind(events).fetch_all(conn).await?;
+    let receipt = |(target, seq, kind, state, attempts, problem, finished): (_, _, _, _, _, _, Option<i64>)| Receipt {
+        target,
+        seq,
+        kind,
+        state,
+        attempts,
+        problem,
+        finished: finished.map(Instant),
+    };
+    Ok(rows.into_iter().map(receipt).collect())
+}
 
 /// Claims due lanes of a tenant and reads the first delivery of each.
 pub(super) async fn claim(

@@ -304,6 +304,7 @@ const CASES: &[Case] = &[
     (outbox::DUE_TENANTS, As::Platform, &[Number(100), Truth(true), Number(10)], &["delivery_lanes_due"]),
     (outbox::DUE_LANES, As::Tenant, &[Text("t3"), Truth(true), Number(100), Number(10)], &["delivery_lanes_due", "deliveries_waiting"]),
     (outbox::HEAD, As::Tenant, &[Text("t3"), Text("hook"), Text("u1900")], &["deliveries_waiting"]),
+    (outbox::RECEIPTS, As::Tenant, &[Text("t3"), Number(20)], &["events_seq"]),
 ];
 
 async fn plan(conn: &mut Conn, mut statement: sqlx::QueryBuilder<Db>, values: &[Value]) -> Vec<String> {
