@@ -100,3 +100,5 @@ mod tenants;
 mod trials;
 #[path = "all/webhooks.rs"]
 mod webhooks;
+#[path = "all/workspace_people.rs"]
+mod workspace_people;

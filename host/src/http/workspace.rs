@@ -9,6 +9,9 @@ pub mod assets;
 mod form;
 mod landing;
 pub mod page;
+mod path;
+mod people;
+mod roles;
 pub mod seat;
 mod today;
 
@@ -19,7 +22,7 @@ pub const ROOT: &str = "/workspace";
 
 /// The pages, and what their forms send.
 pub(super) fn all() -> Vec<Route> {
-    vec![
+    let mut all = vec![
         get("/", "home", "The way into the workspace", landing::home),
         get("/workspace", "workspace", "The tenants that one may see, or one's own", landing::tenants),
         get("/workspace/assets/{file}", "workspace_asset", "What browsers load beside pages", assets::file),
@@ -28,5 +31,8 @@ pub(super) fn all() -> Vec<Route> {
         post("/workspace/links/{token}", "follow_link", "Begins the session that a link is for, once", landing::follow),
         post("/workspace/sign-out", "sign_out", "Ends one's session", landing::sign_out),
         get("/workspace/t/{tenant}", "today", "What needs somebody", today::show),
-    ]
+    ];
+    all.extend(people::all());
+    all.extend(roles::all());
+    all
 }
