@@ -11,6 +11,9 @@ mod form;
 mod guides;
 mod landing;
 pub mod page;
+mod path;
+mod people;
+mod roles;
 pub mod seat;
 mod settings;
 mod setup;
@@ -23,7 +26,7 @@ pub const ROOT: &str = "/workspace";
 
 /// The pages, and what their forms send.
 pub(super) fn all() -> Vec<Route> {
-    let mut routes = vec![
+    let mut all = vec![
         get("/", "home", "The way into the workspace", landing::home),
         get("/workspace", "workspace", "The tenants that one may see, or one's own", landing::tenants),
         get("/workspace/assets/{file}", "workspace_asset", "What browsers load beside pages", assets::file),
@@ -36,8 +39,10 @@ pub(super) fn all() -> Vec<Route> {
         post("/workspace/sign-out", "sign_out", "Ends one's session", landing::sign_out),
         get("/workspace/t/{tenant}", "today", "What needs somebody", today::show),
     ];
-    routes.extend(connections::all());
-    routes.extend(setup::all());
-    routes.extend(settings::all());
-    routes
+    all.extend(people::all());
+    all.extend(roles::all());
+    all.extend(connections::all());
+    all.extend(setup::all());
+    all.extend(settings::all());
+    all
 }

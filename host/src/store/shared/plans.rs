@@ -8,9 +8,9 @@ use super::super::scratch::{PLAN, SETTLE, is_scan, open};
 use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
 use super::{
-    Conn, Db, accounts, adoption, credentials, departed, departures, groups, guard, health, history, holds, imports, invitations, journal,
-    outbox, people, review_keeping, review_opening, reviews, revisions, rulings, sealed, spreading, steps, tenancy, text_list,
-    trial_people, trials, visitors, work,
+    Conn, Db, accounts, adoption, credentials, departed, departures, directory, groups, guard, health, history, holds, imports,
+    invitations, journal, outbox, people, review_keeping, review_opening, reviews, revisions, rulings, sealed, spreading, steps, tenancy,
+    text_list, trial_people, trials, visitors, work,
 };
 use crate::model::{HoldState, Instant, ReviewDecision, RulingKind, RulingState, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
@@ -176,6 +176,16 @@ const CASES: &[Case] = &[
     (groups::UNBOUND_GROUP, As::Tenant, &[Text("t3"), Text(""), Number(1), Text("g7")], &[]),
     (people::ACCOUNT_BY_NAME, As::Tenant, &[Text("t3"), Text("name7")], &["accounts_user_name"]),
     (people::ACCOUNTS_IN_STATE, As::Tenant, &[Text("t3"), Text(""), Number(10), Text("held")], &["accounts_state"]),
+    (people::ACCOUNTS_BY_ID, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &[]),
+    (directory::NAMED, As::Tenant, &[Text("t3"), Text("name7"), Text("name7~"), Text(""), Number(26)], &["accounts_user_name"]),
+    (
+        directory::KNOWN_BY,
+        As::Tenant,
+        &[Text("t3"), List(&["t3c"]), Text("show7"), Text("show7~"), Text("x7"), Number(20)],
+        &["emails", "resources_display_name", "resources_external_id", "import_emails", "imports_external_id"],
+    ),
+    (directory::HOLDERS, As::Tenant, &[Text("t3"), Text("r7"), Text("au7"), Number(26)], &["grants_role"]),
+    (directory::FAULTY, As::Tenant, &[Text("t3"), Number(6)], &["accounts_faulty"]),
     (people::REVIVABLE, As::Tenant, &[Text("t3"), Text("t3c"), Text("x7")], &[]),
     (departed::SETTLE_LATER, As::Tenant, &[Text("t3"), List(&["au7", "au8"]), Number(7)], &["rulings_"]),
     (departed::DUE_TENANTS, As::Platform, &[Number(100), Number(10)], &["rulings_settle"]),
