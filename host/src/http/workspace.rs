@@ -6,11 +6,13 @@
 //! moves by itself is a part of a page that is asked for again.
 
 pub mod assets;
+mod decisions;
 mod form;
 mod landing;
 pub mod page;
 pub mod seat;
 mod today;
+mod words;
 
 use super::routes::{Route, get, post};
 
@@ -19,7 +21,7 @@ pub const ROOT: &str = "/workspace";
 
 /// The pages, and what their forms send.
 pub(super) fn all() -> Vec<Route> {
-    vec![
+    let own = vec![
         get("/", "home", "The way into the workspace", landing::home),
         get("/workspace", "workspace", "The tenants that one may see, or one's own", landing::tenants),
         get("/workspace/assets/{file}", "workspace_asset", "What browsers load beside pages", assets::file),
@@ -28,5 +30,6 @@ pub(super) fn all() -> Vec<Route> {
         post("/workspace/links/{token}", "follow_link", "Begins the session that a link is for, once", landing::follow),
         post("/workspace/sign-out", "sign_out", "Ends one's session", landing::sign_out),
         get("/workspace/t/{tenant}", "today", "What needs somebody", today::show),
-    ]
+    ];
+    [own, decisions::all()].into_iter().flatten().collect()
 }
