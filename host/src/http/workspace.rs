@@ -9,6 +9,7 @@ pub mod assets;
 mod decisions;
 mod form;
 mod landing;
+mod mapping;
 pub mod page;
 pub mod seat;
 mod today;
@@ -31,5 +32,5 @@ pub(super) fn all() -> Vec<Route> {
         post("/workspace/sign-out", "sign_out", "Ends one's session", landing::sign_out),
         get("/workspace/t/{tenant}", "today", "What needs somebody", today::show),
     ];
-    [own, decisions::all()].into_iter().flatten().collect()
+    [own, decisions::all(), mapping::all()].into_iter().flatten().collect()
 }
