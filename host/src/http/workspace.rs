@@ -7,9 +7,11 @@
 
 pub mod assets;
 mod connections;
+mod decisions;
 mod form;
 mod guides;
 mod landing;
+mod mapping;
 pub mod page;
 mod path;
 mod people;
@@ -18,6 +20,7 @@ pub mod seat;
 mod settings;
 mod setup;
 mod today;
+mod words;
 
 use super::routes::{Route, get, post};
 
@@ -26,7 +29,7 @@ pub const ROOT: &str = "/workspace";
 
 /// The pages, and what their forms send.
 pub(super) fn all() -> Vec<Route> {
-    let mut all = vec![
+    let own = vec![
         get("/", "home", "The way into the workspace", landing::home),
         get("/workspace", "workspace", "The tenants that one may see, or one's own", landing::tenants),
         get("/workspace/assets/{file}", "workspace_asset", "What browsers load beside pages", assets::file),
@@ -39,10 +42,8 @@ pub(super) fn all() -> Vec<Route> {
         post("/workspace/sign-out", "sign_out", "Ends one's session", landing::sign_out),
         get("/workspace/t/{tenant}", "today", "What needs somebody", today::show),
     ];
-    all.extend(people::all());
-    all.extend(roles::all());
-    all.extend(connections::all());
-    all.extend(setup::all());
-    all.extend(settings::all());
-    all
+    [own, people::all(), roles::all(), connections::all(), setup::all(), settings::all(), decisions::all(), mapping::all()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
