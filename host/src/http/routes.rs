@@ -4,6 +4,7 @@
 mod first_sync;
 mod health;
 mod processes;
+mod restored;
 
 use std::sync::Arc;
 
@@ -158,6 +159,7 @@ pub fn all() -> Vec<Route> {
         of_history(),
         of_reviews(),
         health::all(),
+        restored::all(),
         processes::all(),
         first_sync::all(),
     ]

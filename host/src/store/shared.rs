@@ -82,6 +82,10 @@ mod records;
 mod removal;
 #[path = "shared/resources.rs"]
 mod resources;
+#[path = "shared/restore_methods.rs"]
+mod restore_methods;
+#[path = "shared/restores.rs"]
+mod restores;
 #[path = "shared/review_keeping.rs"]
 mod review_keeping;
 #[path = "shared/review_methods.rs"]
