@@ -11,6 +11,7 @@
 
 mod condition;
 mod connection;
+pub mod copy;
 mod failure;
 mod health;
 pub mod history;
@@ -53,6 +54,7 @@ pub use import::{
 pub use process::{
     DEPARTED_AT_ONCE, DEPARTURE_EVENTS_LIMIT, Departed, DepartureDelivery, DepartureEvent, Departures, ERASED_AT_ONCE, Erasure, Processes,
 };
+pub use restore::carry_through;
 pub use restore::{Restore, Restores, UNTOUCHED_PAGE, Untouched, UntouchedPage};
 pub use review::{
     Candidate, EarlyClose, Filling, LINES_AT_ONCE_LIMIT, LineQuery, LineView, LinesDecided, LinesReassigned, NewReviewLine, OpeningPage,
@@ -939,6 +941,6 @@ pub async fn open(url: &str, keyring: Arc<crate::crypto::Keyring>) -> Result<Arc
         // Sealing anything opens the tenant's own key, which the master key has sealed.
         store.seal_secret(&tenant.id, &[]).await?;
     }
-    restore::carry_through(&*store).await?;
+    carry_through(&*store).await?;
     Ok(store)
 }

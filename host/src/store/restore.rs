@@ -72,7 +72,7 @@ pub trait Restores: Send + Sync {
 ///
 /// # Errors
 /// The store's; what is done stays done, and the next one who opens the database goes on.
-pub(super) async fn carry_through(store: &dyn Store) -> Result<()> {
+pub async fn carry_through(store: &dyn Store) -> Result<()> {
     for restore in store.open_restores().await? {
         for tenant in store.tenants().await? {
             store.carry_restore(&tenant.id, &restore).await?;

@@ -118,6 +118,9 @@ mod trial_methods;
 mod trial_people;
 #[path = "shared/trials.rs"]
 mod trials;
+#[cfg(test)]
+#[path = "shared/upgrades.rs"]
+mod upgrades;
 #[path = "shared/work.rs"]
 mod work;
 
