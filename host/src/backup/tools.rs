@@ -235,7 +235,8 @@ END $roles$;\n";
 fn closing(standing: &Standing, restore: &Restore) -> String {
     let Restore { id, at, backup_at, revoke_tokens } = restore;
     format!(
-        "\nSET LOCAL ROLE rolecall_platform;
+        "\nSET LOCAL row_security = on;
+SET LOCAL ROLE rolecall_platform;
 INSERT INTO {}.restores (restore_id, at, backup_at, revoke_tokens, finished) VALUES ('{}', {}, {}, {revoke_tokens}, FALSE);
 COMMIT;\n",
         quoted(&standing.namespace),
