@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -146,7 +145,7 @@ async fn until_told<T, E: Into<anyhow::Error>>(work: impl Future<Output = Result
     let mut stop = Signals::new()?;
     tokio::select! {
         done = work => done.map_err(Into::into),
-        signal = stop.received() => Err(anyhow::anyhow!("ended by {signal}: nothing was changed")),
+        signal = stop.received() => Err(anyhow::anyhow!("ended by {signal}: what was not done is as it was, and nothing is half done")),
     }
 }
 
@@ -213,7 +212,7 @@ impl Restore {
         }
         let wish = Wish { replace: self.replace, revoke_tokens: self.revoke_tokens };
         let now = SystemClock.now();
-        let restored = until_told(backup::restore(&place, &self.file, wish, now)).await.context("nothing was restored")?;
+        let restored = until_told(backup::restore(&place, &self.file, wish, now)).await?;
         let mut answer = answer(&self.file, &restored.manifest);
         answer["restored"] = json!(now);
         answer["tokens_revoked"] = json!(self.revoke_tokens);

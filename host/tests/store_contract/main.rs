@@ -33,6 +33,7 @@ mod processes;
 mod races;
 mod records;
 mod removal;
+mod restores;
 mod reviews;
 mod rulings;
 mod sealed;
