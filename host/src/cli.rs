@@ -5,6 +5,7 @@
 
 mod account;
 mod approval;
+mod backup;
 mod client;
 mod connection;
 pub mod demo;
@@ -81,6 +82,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Serve(Box<serve::Serve>),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     Dev(dev::Dev),
     Demo(demo::Demo),
     #[command(subcommand)]
@@ -152,6 +155,8 @@ pub async fn main() -> ExitCode {
 async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(serve) => serve.run().await,
+        Command::Backup(backup) => backup.run(output).await,
+        Command::Restore(restore) => restore.run(output).await,
         Command::Dev(dev) => dev.run().await,
         Command::Demo(demo) => demo.run(output).await,
         Command::Tenant(tenant) => tenant.run(output).await,

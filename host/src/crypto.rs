@@ -17,6 +17,8 @@ use zeroize::Zeroizing;
 
 /// Bytes of a tag ([`SecretKey::tag`]).
 pub const TAG_BYTES: usize = 32;
+/// Bytes of a fingerprint: enough that no two installations share one.
+const FINGERPRINT_BYTES: usize = 8;
 /// Bytes of every key.
 pub const KEY_BYTES: usize = 32;
 /// Bytes of the random nonce that leads each sealed value (XChaCha20: random nonces are safe).
@@ -146,6 +148,7 @@ pub struct Keyring {
     artefacts: SecretKey,
     history: SecretKey,
     reviews: SecretKey,
+    backups: SecretKey,
 }
 
 impl Keyring {
@@ -158,7 +161,8 @@ impl Keyring {
         let artefacts = derived(b"rolecall compiled plugins v1");
         let history = derived(b"rolecall history heads v1");
         let reviews = derived(b"rolecall review exports v1");
-        Self { master, token_hash, access_tokens, cursors, artefacts, history, reviews }
+        let backups = derived(b"rolecall backups v1");
+        Self { master, token_hash, access_tokens, cursors, artefacts, history, reviews, backups }
     }
 
     /// Reads the master key file, or makes it (readable by its owner only) when there is none.
@@ -205,6 +209,18 @@ impl Keyring {
     #[must_use]
     pub fn artefacts(&self) -> &SecretKey {
         &self.artefacts
+    }
+
+    /// The key that tags what a backup says of itself.
+    #[must_use]
+    pub fn backups(&self) -> &SecretKey {
+        &self.backups
+    }
+
+    /// What the master key is told by without being shown: the same for equal keys, and of no use to make one.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        hex(&self.backups.tag("fingerprint of the master key", b"")[..FINGERPRINT_BYTES])
     }
 
     /// The key that signs the heads of histories: the same in every process of an installation.

@@ -194,7 +194,9 @@ pub use review::{
 mod health;
 pub use health::{Health, HealthEvidence, HealthNews, HealthRule, HealthSettings, HealthState, Standing, Traffic};
 mod processes;
+mod restored;
 pub use processes::ProcessSettings;
+pub use restored::Restored;
 mod admin;
 pub use admin::{ADMIN_ROLES, ADMIN_ROLES_LIMIT, AdminAction, LinkPurpose, PLATFORM_OPERATOR, is_admin_role};
 mod steps;
@@ -218,6 +220,8 @@ word_enum!(
         Paused = "paused",
         /// It does harm, and is kept as if it were paused until somebody has looked or the harm is over.
         Quarantined = "quarantined",
+        /// It came back with a backup, and is kept as if it were paused until it was reconciled or somebody releases it.
+        Restored = "restored",
         /// Before the first sync is let in: people and groups are stored, mapped and decided, and nothing has effect.
         Staging = "staging",
     }
@@ -227,7 +231,7 @@ impl ConnectionState {
     /// Whether what is new waits: writes are stored, and what takes access away takes effect.
     #[must_use]
     pub fn parks(self) -> bool {
-        matches!(self, Self::Paused | Self::Quarantined)
+        matches!(self, Self::Paused | Self::Quarantined | Self::Restored)
     }
 }
 

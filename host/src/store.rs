@@ -11,6 +11,7 @@
 
 mod condition;
 mod connection;
+pub mod copy;
 mod directory;
 mod failure;
 mod health;
@@ -23,6 +24,7 @@ mod pool;
 mod postgres;
 mod process;
 pub mod records;
+mod restore;
 mod review;
 mod ruling;
 mod spreading;
@@ -55,6 +57,8 @@ pub use import::{
 pub use process::{
     DEPARTED_AT_ONCE, DEPARTURE_EVENTS_LIMIT, Departed, DepartureDelivery, DepartureEvent, Departures, ERASED_AT_ONCE, Erasure, Processes,
 };
+pub use restore::carry_through;
+pub use restore::{Restore, Restores, UNTOUCHED_PAGE, Untouched, UntouchedPage};
 pub use review::{
     Candidate, EarlyClose, Filling, LINES_AT_ONCE_LIMIT, LineQuery, LineView, LinesDecided, LinesReassigned, NewReviewLine, OpeningPage,
     PEERS_LIMIT, REVIEWERS_AT_ONCE, ReviewPlace, Reviews,
@@ -67,7 +71,7 @@ pub use visitor::{Link, Session, SessionQuery, SignIn, SignInIssuer, Visitors};
 
 use crate::model::{
     Account, AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, EvaluationState, Event, Grant, GroupMembership, Handle,
-    Instant, NewEvent, Note, PLATFORM_OPERATOR, ResourceId, RevisionHash, RoleId, Ruling, TenantId, Urgency,
+    Instant, NewEvent, Note, PLATFORM_OPERATOR, ResourceId, Restored, RevisionHash, RoleId, Ruling, TenantId, Urgency,
 };
 
 /// The most people that are evaluated with the write that affects them; more are marked and left to the worker.
@@ -415,8 +419,10 @@ pub struct Connection {
     pub id: ConnectionId,
     /// Its name for people, unique in the tenant.
     pub name: String,
-    /// In staging, active or paused.
+    /// In staging, active, paused, quarantined, or restored.
     pub state: ConnectionState,
+    /// While it is restored: from which backup, and what it was then.
+    pub restored: Option<Restored>,
     /// Whether the guard counts its people.
     pub guarded: bool,
     /// When it was created.
@@ -748,6 +754,7 @@ pub trait Store:
     + Steps
     + Imports
     + Spreading
+    + Restores
     + records::PluginRecords
     + history::History
     + Directory
@@ -944,7 +951,7 @@ pub fn hold(url: &str) -> Result<Option<std::fs::File>> {
     if url.starts_with("sqlite:") { sqlite::hold(url).map(Some) } else { Ok(None) }
 }
 
-/// Opens the store that the URL's scheme names (`sqlite:` or `postgres:`), with its migrations applied.
+/// Opens the store that the URL's scheme names (`sqlite:` or `postgres:`), with its migrations applied and what a restore left to do done.
 ///
 /// # Errors
 /// `Unavailable` when the database can't be opened; `Missing` for another scheme; `Corrupt` when the database was made
@@ -961,5 +968,6 @@ pub async fn open(url: &str, keyring: Arc<crate::crypto::Keyring>) -> Result<Arc
         // Sealing anything opens the tenant's own key, which the master key has sealed.
         store.seal_secret(&tenant.id, &[]).await?;
     }
+    carry_through(&*store).await?;
     Ok(store)
 }

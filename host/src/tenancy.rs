@@ -13,6 +13,7 @@ mod moved;
 mod person;
 pub mod plugins;
 pub mod processes;
+pub mod restored;
 pub mod reviews;
 pub mod setup;
 pub mod sign_in;
@@ -734,6 +735,7 @@ pub async fn create_connection(
         guarded,
         created: stored.created,
         last_seen: None,
+        restored: None,
         wrong_credentials: 0,
         tokens: vec![info],
         client_secrets: Vec::new(),

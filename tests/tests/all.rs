@@ -4,6 +4,8 @@
 
 #[path = "all/admin_policies.rs"]
 mod admin_policies;
+#[path = "all/backups.rs"]
+mod backups;
 #[path = "all/bad_input.rs"]
 mod bad_input;
 #[path = "all/bulk.rs"]

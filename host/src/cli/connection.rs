@@ -4,6 +4,7 @@ mod client;
 mod first_sync;
 mod health;
 mod issuer;
+mod restored;
 mod watch;
 
 use std::process::ExitCode;
@@ -80,6 +81,22 @@ pub enum Connection {
     Resume {
         #[command(flatten)]
         which: Which,
+    },
+    /// Show whom the identity provider has not changed since the connection came back with a backup
+    Restored {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Let a connection that came back with a backup take part again, and decide what waited
+    #[command(
+        after_help = "Look first: whoever left between the backup and the restore stands active until the identity provider says otherwise.\n\nExamples:\n  rolecall connection restored --tenant acme entra-id\n  rolecall connection release --tenant acme entra-id --reason \"compared with HR's list of 6 May\""
+    )]
+    Release {
+        #[command(flatten)]
+        which: Which,
+        /// How it is known who has left since the backup; kept in the history
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
     },
     /// End a connection: its people lose their accounts as if each had been deleted
     Delete {
@@ -181,6 +198,8 @@ impl Connection {
             Self::Rotate { which, overlap_hours, days } => rotate(which, overlap_hours, days, output).await?,
             Self::Pause { which } => turn(which, "pause", "is paused: nothing new is granted, leavers still leave", output).await?,
             Self::Resume { which } => turn(which, "resume", "is active: what waited is being decided", output).await?,
+            Self::Restored { which } => restored::show(which, output).await?,
+            Self::Release { which, reason } => restored::release(which, &reason, output).await?,
             Self::Delete { which, yes } => delete(which, yes, output).await?,
             Self::Client(client) => client.run(output).await?,
             Self::Issuer(issuer) => issuer.run(output).await?,

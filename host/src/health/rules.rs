@@ -22,6 +22,7 @@ const PLAYED_BACK_TIMES: i64 = 10;
 
 /// Every rule, each once.
 pub(super) const RULES: &[(HealthRule, Rule)] = &[
+    (HealthRule::Restored, restored),
     (HealthRule::Silence, silence),
     (HealthRule::Errors, errors),
     (HealthRule::WrongCredentials, wrong_credentials),
@@ -85,6 +86,16 @@ fn operations(traffic: Traffic) -> i64 {
 
 fn percent(part: i64, whole: i64) -> i64 {
     part.saturating_mul(100).checked_div(whole).unwrap_or(0)
+}
+
+fn restored(scene: &Scene<'_>) -> Option<Finding> {
+    let restored = scene.standing.restored.as_ref()?;
+    let detail = format!(
+        "restored at {} from a backup of {}: removals take effect, gains wait; whoever left since the backup stands as they were then. Reconcile \
+         it, or look and release it (`rolecall connection release`)",
+        restored.at, restored.backup_at
+    );
+    Some((HealthState::Restored, detail))
 }
 
 fn silence(scene: &Scene<'_>) -> Option<Finding> {

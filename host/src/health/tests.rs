@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::{ConnectionState, Restored};
 
 /// A connection that is watched every slot.
 struct Watched {
@@ -284,6 +285,16 @@ const CASES: &[Case] = &[
         },
         HealthState::Paused,
         &[HealthRule::Errors],
+    ),
+    (
+        "a connection that came back with a backup",
+        |on| {
+            let at = Instant(on.now);
+            on.standing.restored = Some(Restored { was: ConnectionState::Active, at, backup_at: at.plus_seconds(-3_600) });
+            on.slot(writes(9, 0))
+        },
+        HealthState::Restored,
+        &[HealthRule::Restored],
     ),
     (
         "a first sync has no rhythm and does no harm",

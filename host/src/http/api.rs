@@ -13,6 +13,7 @@ pub mod journal;
 pub mod plugins;
 pub mod policies;
 pub mod processes;
+pub mod restored;
 pub mod reviews;
 pub mod revisions;
 pub mod steps;

@@ -519,6 +519,13 @@ impl From<TenancyError> for Error {
                 StatusCode::CONFLICT,
                 "the connection is in staging, where nothing has effect: let it go live first (`rolecall connection live`)",
             ),
+            TenancyError::Store(StoreError::Conflict { what: "restored_connection" }) => Self::new(
+                StatusCode::CONFLICT,
+                "the connection came back with a backup, and what is new waits: reconcile it, or look and release it (`rolecall connection release`)",
+            ),
+            TenancyError::Store(StoreError::Conflict { what: "not_restored" }) => {
+                Self::new(StatusCode::CONFLICT, "the connection does not wait for a release: it was not restored, or was released already")
+            }
             TenancyError::Store(StoreError::Conflict { what: "connection_state" }) => {
                 Self::new(StatusCode::CONFLICT, "the connection is not in staging: it is live already")
             }

@@ -4,6 +4,7 @@
 mod first_sync;
 mod health;
 mod processes;
+mod restored;
 
 use std::sync::Arc;
 
@@ -159,6 +160,7 @@ pub fn all() -> Vec<Route> {
         of_workspace(),
         of_reviews(),
         health::all(),
+        restored::all(),
         processes::all(),
         first_sync::all(),
         workspace::all(),

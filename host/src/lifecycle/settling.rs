@@ -289,6 +289,10 @@ impl<'a> Settling<'a> {
                 self.drop_all("quarantined");
                 ("quarantined", "the connection does harm: nothing new comes into use before somebody has looked, or the harm is over")
             }
+            ConnectionState::Restored => {
+                self.drop_all("restored");
+                ("restored", "the connection came back with a backup: nothing new comes into use before it is reconciled or released")
+            }
             ConnectionState::Paused | ConnectionState::Active => {
                 self.drop_all("paused");
                 ("paused", "the connection is paused: nothing new comes into use before it is resumed")

@@ -172,6 +172,22 @@ fn dropped(settled: &Settled) -> Vec<&str> {
 }
 
 #[test]
+fn what_is_new_waits_wherever_gains_are_parked_and_removals_do_not() {
+    for connection in ConnectionState::ALL.iter().copied().filter(|state| state.parks()) {
+        let say = Say { connection, ..LIVE };
+        let grants = [standing_grant("kept", "eng"), standing_grant("lost", "old")];
+        let in_use = said(&grants, &[], &mapped(&[("kept", "eng"), ("new", "eng")]), say, NOW);
+        assert_eq!((put(&in_use.effect), dropped(&in_use)), (vec![], vec!["lost"]), "{connection}");
+        let account = account(AccountState::Suspended);
+        let standing = Standing { account: &account, fresh: false, grants: &[], rulings: &[], former: Former::default(), attempts: 0 };
+        let back = settled_with(standing, &mapped(&[("kept", "eng")]), &["eng"], say, NOW);
+        let note = back.effect.account.as_ref().unwrap().note.as_ref().unwrap().code.clone();
+        assert_eq!((state(&back), note.as_str(), put(&back.effect)), (AccountState::Held, connection.word(), vec![]));
+    }
+    assert_eq!(ConnectionState::ALL.iter().filter(|state| state.parks()).count(), 3);
+}
+
+#[test]
 fn a_leaver_loses_everything_in_the_leavers_lane() {
     let grants = [standing_grant("writer", "eng"), standing_grant("root", "ops")];
     let settled = settled(&account(AccountState::Active), &grants, &Evaluation::inactive(), &["eng", "ops"], false, NOW);

@@ -5,13 +5,15 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Instant;
+use super::{Instant, Restored};
 
 word_enum!(
     /// How a connection is.
     HealthState {
         /// Somebody has paused it.
         Paused = "paused",
+        /// It came back with a backup: removals take effect, gains wait.
+        Restored = "restored",
         /// It does harm: what it writes is stored and removals take effect, gains wait.
         Quarantined = "quarantined",
         /// Most of what it asks for comes to nothing.
@@ -30,6 +32,8 @@ word_enum!(
 word_enum!(
     /// What is looked at.
     HealthRule {
+        /// The connection came back with a backup, and nobody has released it.
+        Restored = "restored",
         /// No traffic for longer than the rhythm that the connection has shown.
         Silence = "silence",
         /// The share of operations that were refused or failed.
@@ -91,7 +95,7 @@ impl HealthState {
     /// Whether somebody has to do something about it.
     #[must_use]
     pub fn is_bad(self) -> bool {
-        matches!(self, Self::Quarantined | Self::Failing | Self::Stalled | Self::Degraded)
+        matches!(self, Self::Restored | Self::Quarantined | Self::Failing | Self::Stalled | Self::Degraded)
     }
 }
 
@@ -125,6 +129,8 @@ impl Traffic {
 pub struct Standing {
     /// Whether somebody has paused it.
     pub paused: bool,
+    /// Set while its gains wait since its database was restored.
+    pub restored: Option<Restored>,
     /// Whether it is not let in yet: its rhythm is not its rhythm.
     pub staging: bool,
     /// Whether any credential of it can be used at all: tokens, clients, an issuer.

@@ -25,6 +25,7 @@ pub(super) const SQLITE: &[Script] = &[
     (11, "steps", include_str!("../../migrations/sqlite/0011_steps.sql")),
     (12, "reviews kept", include_str!("../../migrations/sqlite/0012_reviews_kept.sql")),
     (13, "health", include_str!("../../migrations/sqlite/0013_health.sql")),
+    (14, "restore", include_str!("../../migrations/sqlite/0014_restore.sql")),
     (18, "workspace", include_str!("../../migrations/sqlite/0018_workspace.sql")),
 ];
 /// PostgreSQL's.
@@ -42,6 +43,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (11, "steps", include_str!("../../migrations/postgres/0011_steps.sql")),
     (12, "reviews kept", include_str!("../../migrations/postgres/0012_reviews_kept.sql")),
     (13, "health", include_str!("../../migrations/postgres/0013_health.sql")),
+    (14, "restore", include_str!("../../migrations/postgres/0014_restore.sql")),
     (18, "workspace", include_str!("../../migrations/postgres/0018_workspace.sql")),
 ];
 

@@ -4,6 +4,7 @@
 //! Every connection works as `rolecall_app`, which owns no table and sees no row but those of the tenant that the present
 //! transaction (or, for single reads, the session) names. What has to be found before a tenant is known is read as `rolecall_platform`. The migration says what each may see.
 
+mod backup_role;
 mod readers;
 #[cfg(test)]
 mod scratch;
@@ -147,6 +148,7 @@ impl PostgresStore {
         let options = PgConnectOptions::from_str(url)?.application_name("rolecall").statement_cache_capacity(STATEMENT_CACHE);
         let mut owner = PgConnection::connect_with(&options).await?;
         migrations::run(&mut owner, migrations::POSTGRES).await?;
+        backup_role::let_read(&mut owner).await?;
         owner.close().await?;
         let options = options.options([
             ("statement_timeout", STATEMENT_TIMEOUT),

@@ -84,6 +84,10 @@ mod records;
 mod removal;
 #[path = "shared/resources.rs"]
 mod resources;
+#[path = "shared/restore_methods.rs"]
+mod restore_methods;
+#[path = "shared/restores.rs"]
+mod restores;
 #[path = "shared/review_keeping.rs"]
 mod review_keeping;
 #[path = "shared/review_methods.rs"]
@@ -116,6 +120,9 @@ mod trial_methods;
 mod trial_people;
 #[path = "shared/trials.rs"]
 mod trials;
+#[cfg(test)]
+#[path = "shared/upgrades.rs"]
+mod upgrades;
 #[path = "shared/visitors.rs"]
 mod visitors;
 #[path = "shared/work.rs"]

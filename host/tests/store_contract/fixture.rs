@@ -117,6 +117,7 @@ impl Fixture {
             name: format!("directory {id}"),
             state: ConnectionState::Active,
             guarded: true,
+            restored: None,
             created: START,
             last_seen: None,
             wrong_credentials: 0,

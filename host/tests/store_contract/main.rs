@@ -34,6 +34,7 @@ mod processes;
 mod races;
 mod records;
 mod removal;
+mod restores;
 mod reviews;
 mod rulings;
 mod sealed;

@@ -36,6 +36,7 @@ const ROOMS: &[&str] = &[
     "revision",
     "plugins",
     "policies",
+    "backup",
     "store",
     "mapping",
     "diagnostic",

@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::{Conn, PostgresStore};
 use crate::crypto::{Keyring, SecretKey, random_id};
+use crate::store::migrations::{self, Script};
 
 /// The column of [`super::EXPLAIN`]'s answer that holds the plan.
 pub(in super::super) const PLAN: &str = "QUERY PLAN";
@@ -45,8 +46,16 @@ impl Drop for Scratch {
     }
 }
 
-/// A store, a connection beside it, and what removes the database when it is dropped.
-pub(in super::super) async fn open() -> (PostgresStore, Conn, Box<dyn Any + Send>) {
+/// The migrations.
+pub(in super::super) const MIGRATIONS: &[Script] = migrations::POSTGRES;
+
+/// Bytes in a statement.
+pub(in super::super) fn bytes(bytes: &[u8]) -> String {
+    format!("'\\x{}'::bytea", crate::crypto::hex(bytes))
+}
+
+/// The URL of an empty database, and what removes it when it is dropped.
+pub(in super::super) async fn blank() -> (String, Box<dyn Any + Send>) {
     let server =
         std::env::var("ROLECALL_TEST_POSTGRES_URL").expect("`ROLECALL_TEST_POSTGRES_URL` is set: run `scripts/with-postgres cargo test …`");
     let name = format!("rolecall_{}", random_id());
@@ -54,7 +63,12 @@ pub(in super::super) async fn open() -> (PostgresStore, Conn, Box<dyn Any + Send
     sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut conn).await.unwrap();
     let (start, _) = server.rsplit_once('/').unwrap();
     let url = format!("{start}/{name}");
-    let scratch = Scratch { server, name };
+    (url, Box::new(Scratch { server, name }))
+}
+
+/// A store, a connection beside it, and what removes the database when it is dropped.
+pub(in super::super) async fn open() -> (PostgresStore, Conn, Box<dyn Any + Send>) {
+    let (url, scratch) = blank().await;
     let store = PostgresStore::open(&url, Arc::new(Keyring::new(SecretKey::random()))).await.unwrap();
-    (store, Conn::connect(&url).await.unwrap(), Box::new(scratch))
+    (store, Conn::connect(&url).await.unwrap(), scratch)
 }

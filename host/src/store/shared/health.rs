@@ -8,7 +8,7 @@ use sqlx::{QueryBuilder, Row as _};
 use super::rows::{Row, json as json_of, word};
 use super::{Conn, Db, Scope, holds, tenancy, text_list};
 use crate::model::{
-    Actor, ConnectionId, ConnectionState, GuardScope, HealthSettings, HoldState, Instant, NewEvent, Standing, TenantId, Traffic,
+    Actor, ConnectionId, ConnectionState, GuardScope, HealthSettings, HoldState, Instant, NewEvent, Restored, Standing, TenantId, Traffic,
 };
 use crate::store::{Counted, HEALTH_PEOPLE_LIMIT, HealthCase, KeptHealth, Result, SLOTS_AT_ONCE};
 
@@ -23,7 +23,7 @@ const REPEATED_SECONDS: i64 = 86_400;
 
 /// The connections with what was learned of them.
 pub(super) const CONNECTIONS: &str =
-    "SELECT c.connection, c.name, c.state, h.settings, h.memory, h.health, COALESCE(h.taken_in, 0) AS taken_in,
+    "SELECT c.connection, c.name, c.state, c.restored, h.settings, h.memory, h.health, COALESCE(h.taken_in, 0) AS taken_in,
             COALESCE(h.version, 0) AS version
      FROM connections c LEFT JOIN connection_health h ON h.tenant = c.tenant AND h.connection = c.connection
      WHERE c.tenant = $1 AND ($2 IS NULL OR c.connection = $2) ORDER BY c.connection";
@@ -139,7 +139,12 @@ fn case(row: &Row) -> Result<HealthCase> {
         connection: ConnectionId(row.try_get("connection")?),
         name: row.try_get("name")?,
         state,
-        standing: Standing { paused: state == ConnectionState::Paused, staging: state == ConnectionState::Staging, ..Standing::default() },
+        standing: Standing {
+            paused: state == ConnectionState::Paused,
+            restored: restored(row)?.filter(|_| state == ConnectionState::Restored),
+            staging: state == ConnectionState::Staging,
+            ..Standing::default()
+        },
         settings: json("settings")?.map(|text| json_of(text, "settings of a connection's health")).transpose()?,
         memory: row.try_get("memory")?,
         health: json("health")?.map(|text| json_of(text, "a connection's health")).transpose()?,
@@ -147,6 +152,12 @@ fn case(row: &Row) -> Result<HealthCase> {
         taken_in: Instant(row.try_get("taken_in")?),
         version: row.try_get("version")?,
     })
+}
+
+/// What a row of a connection remembers of a restore.
+pub(super) fn restored(row: &Row) -> Result<Option<Restored>> {
+    let text: Option<&str> = row.try_get("restored")?;
+    text.map(|text| json_of(text, "what a restore made of a connection")).transpose()
 }
 
 type Cases = BTreeMap<String, HealthCase>;

@@ -55,9 +55,12 @@ pub(super) async fn enqueue(conn: &mut Conn, scope: &Scope, at: Instant, events:
             *lanes.entry(&event.lane).or_default() |= event.leaver;
         }
         for (lane, leaver) in lanes {
+            // A lane that waits since a restore (NULL at a target that is enabled) waits no longer once somebody leaves.
             sqlx::query(
                 "INSERT INTO delivery_lanes (tenant, target, lane, leaver, next_at) VALUES ($1, $2, $3, $4, $5)
-                 ON CONFLICT (tenant, target, lane) DO UPDATE SET leaver = delivery_lanes.leaver OR excluded.leaver",
+                 ON CONFLICT (tenant, target, lane) DO UPDATE SET leaver = delivery_lanes.leaver OR excluded.leaver,
+                     next_at = CASE WHEN excluded.leaver AND delivery_lanes.next_at IS NULL THEN excluded.next_at
+                                    ELSE delivery_lanes.next_at END",
             )
             .bind(scope.tenant.as_str())
             .bind(target)

@@ -9,8 +9,8 @@ use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
 use super::{
     Conn, Db, accounts, adoption, credentials, departed, departures, directory, groups, guard, health, history, holds, imports,
-    invitations, journal, outbox, people, review_keeping, review_opening, reviews, revisions, rulings, sealed, spreading, steps, tenancy,
-    text_list, trial_people, trials, visitors, work,
+    invitations, journal, outbox, people, restores, review_keeping, review_opening, reviews, revisions, rulings, sealed, spreading, steps,
+    tenancy, text_list, trial_people, trials, visitors, work,
 };
 use crate::model::{HoldState, Instant, ReviewDecision, RulingKind, RulingState, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
@@ -153,6 +153,7 @@ const CASES: &[Case] = &[
     (credentials::BY_ID, As::Tenant, &[Text("t3"), Text("t3c"), Text("token7")], &[]),
     (journal::NEWEST, As::Tenant, &[Text("t3"), Text("t3c"), Number(10)], &["provisioning_log_connection"]),
     (journal::AFTER, As::Tenant, &[Text("t3"), Text("t3c"), Number(10), Number(1_900)], &["provisioning_log_connection"]),
+    (restores::NEXT_USERS, As::Tenant, &[Text("t3"), Text("t3c"), Text("u7"), Number(500)], &["resources_users"]),
     (health::NOT_TAKEN_IN, As::Tenant, &[Text("t3"), Text("t3c"), Number(10)], &[]),
     (health::FAULTY, As::Tenant, &[Text("t3"), Number(10_000)], &["accounts_faulty"]),
     (health::OVERDUE, As::Tenant, &[Text("t3"), Number(100), Number(10_000)], &["evaluations_due"]),

@@ -6,6 +6,7 @@ use serde_json::json;
 use sqlx::Row as _;
 
 use super::batch::Batch;
+use super::health::restored;
 use super::history::{self, Stamp};
 use super::rows::{json as json_of, json_text, word};
 use super::work::{Below, fan_out};
@@ -139,7 +140,7 @@ pub(super) async fn connections(conn: &mut Conn, tenant: &TenantId) -> Result<Ve
         of_kind.entry(row.try_get("connection")?).or_default().push(token);
     }
     let rows = sqlx::query(
-        "SELECT c.connection, c.name, c.state, c.guarded, c.created, c.last_seen, c.wrong_credentials, i.settings FROM connections c
+        "SELECT c.connection, c.name, c.state, c.restored, c.guarded, c.created, c.last_seen, c.wrong_credentials, i.settings FROM connections c
          LEFT JOIN connection_issuers i ON i.tenant = c.tenant AND i.connection = c.connection WHERE c.tenant = $1 ORDER BY c.name",
     )
     .bind(tenant.as_str())
@@ -157,6 +158,7 @@ pub(super) async fn connections(conn: &mut Conn, tenant: &TenantId) -> Result<Ve
                 id: ConnectionId(id),
                 name: row.try_get("name")?,
                 state: word(row.try_get("state")?, ConnectionState::from_word)?,
+                restored: restored(row)?,
                 guarded: row.try_get("guarded")?,
                 created: Instant(row.try_get("created")?),
                 last_seen: row.try_get::<Option<i64>, _>("last_seen")?.map(Instant),
@@ -244,6 +246,10 @@ pub(super) async fn set_connection_state(
     if before == ConnectionState::Staging && state != ConnectionState::Staging {
         return Err(StoreError::Conflict { what: "connection" });
     }
+    // What waits since a restore waits for a release, which says why.
+    if before == ConnectionState::Restored && state != ConnectionState::Restored {
+        return Err(StoreError::Conflict { what: "restored_connection" });
+    }
     let changed = sqlx::query("UPDATE connections SET state = $3 WHERE tenant = $1 AND connection = $2 AND state <> $3")
         .bind(scope.tenant.as_str())
         .bind(connection.as_str())
@@ -260,6 +266,7 @@ pub(super) async fn set_connection_state(
         }
         ConnectionState::Paused => "connection.paused",
         ConnectionState::Quarantined => "connection.quarantined",
+        ConnectionState::Restored => "connection.restored",
         ConnectionState::Staging => "connection.staged",
     };
     record(conn, scope, actor, at, kind, json!({"connection": connection, "name": name})).await

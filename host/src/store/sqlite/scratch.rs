@@ -7,6 +7,7 @@ use sqlx::Connection as _;
 
 use super::{Conn, SqliteStore};
 use crate::crypto::{Keyring, SecretKey};
+use crate::store::migrations::{self, Script};
 
 /// The column of [`super::EXPLAIN`]'s answer that holds the plan.
 pub(in super::super) const PLAN: &str = "detail";
@@ -41,10 +42,25 @@ pub(in super::super) fn is_scan(line: &str) -> bool {
     line.strip_prefix("SCAN ").is_some_and(|rest| walks_over.contains(&rest.split(' ').next().unwrap_or_default()))
 }
 
-/// A store, a connection beside it, and what removes the database when it is dropped.
-pub(in super::super) async fn open() -> (SqliteStore, Conn, Box<dyn Any + Send>) {
+/// The migrations.
+pub(in super::super) const MIGRATIONS: &[Script] = migrations::SQLITE;
+
+/// Bytes in a statement.
+pub(in super::super) fn bytes(bytes: &[u8]) -> String {
+    format!("x'{}'", crate::crypto::hex(bytes))
+}
+
+/// The URL of an empty database, and what removes it when it is dropped.
+pub(in super::super) async fn blank() -> (String, Box<dyn Any + Send>) {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("rolecall.db").display());
+    Conn::connect(&format!("{url}?mode=rwc")).await.unwrap().close().await.unwrap();
+    (url, Box::new(folder))
+}
+
+/// A store, a connection beside it, and what removes the database when it is dropped.
+pub(in super::super) async fn open() -> (SqliteStore, Conn, Box<dyn Any + Send>) {
+    let (url, scratch) = blank().await;
     let store = SqliteStore::open(&url, Arc::new(Keyring::new(SecretKey::random()))).await.unwrap();
-    (store, Conn::connect(&url).await.unwrap(), Box::new(folder))
+    (store, Conn::connect(&url).await.unwrap(), scratch)
 }
