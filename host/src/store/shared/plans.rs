@@ -209,8 +209,13 @@ const CASES: &[Case] = &[
     (holds::CLOSE, As::Tenant, &[Text("t3"), Text("hg7"), Number(0)], &["rulings_waiting"]),
     (holds::PEOPLE, As::Tenant, &[Text("t3"), Text("hg7"), Text("au7"), Number(10)], &["rulings_waiting"]),
     (guard::WINDOWS, As::Tenant, &[Text("t3"), List(&["losses/role/r7"]), Number(0)], &[]),
-    (guard::COUNTED, As::Tenant, &[Text("t3"), List(&["losses/role/r7"]), Number(0)], &["guard_people"]),
-    (guard::KNOWN, As::Tenant, &[Text("t3"), List(&["losses/role/r7"]), List(&["au7"]), Number(0)], &["guard_people"]),
+    (
+        guard::COUNTED,
+        As::Tenant,
+        &[Text("t3"), List(&["losses/role/r7"]), List(&["au7"]), Number(0)],
+        // The index by instant where people are counted in or out, the key where they are looked for.
+        &["guard_people_at", "account", "guard_windows"],
+    ),
     (guard::OPEN, As::Tenant, &[Text("t3"), List(&["losses/role/r7"])], &["holds_open"]),
     (guard::PEOPLE_OF_CONNECTION, As::Tenant, &[Text("t3"), Text("t3c"), Number(5_001)], &[]),
     (guard::PEOPLE_WITH_ROLE, As::Tenant, &[Text("t3"), Text("r7"), Number(5_001)], &["grants_role"]),
