@@ -47,7 +47,12 @@ pub async fn look_after(app: &App, tenant: &TenantId) -> Result<(Vec<HealthState
     let done = app.store.keep_health(tenant, &kept, &actor, now).await?;
     for one in kept.iter().filter(|one| one.event.is_some() && done.contains(&one.connection)) {
         let rules: Vec<&str> = one.health.evidence.iter().map(|evidence| evidence.rule.word()).collect();
-        tracing::info!(%tenant, connection = %one.connection, state = %one.health.state, ?rules, "the health of a connection has changed");
+        let (connection, state) = (&one.connection, one.health.state);
+        if state.is_bad() {
+            tracing::warn!(%tenant, %connection, %state, ?rules, "a connection is in a bad state: see its health");
+        } else {
+            tracing::info!(%tenant, %connection, %state, ?rules, "a connection is well");
+        }
     }
     // Events have to be numbered, and people of a connection that is let out again are due.
     app.wake.notify_one();
