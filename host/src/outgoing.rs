@@ -172,8 +172,10 @@ async fn send(request: RequestBuilder, bounds: Bounds) -> Result<Answer, Failed>
     let mut answer = request.timeout(bounds.timeout).send().await.map_err(|error| failed(&error))?;
     let status = answer.status().as_u16();
     let mut body = Vec::new();
-    while bounds.bytes > 0 {
-        let Some(chunk) = answer.chunk().await.map_err(|error| failed(&error))? else { break };
+    if bounds.bytes == 0 {
+        return Ok(Answer { status, body: Bytes::new() });
+    }
+    while let Some(chunk) = answer.chunk().await.map_err(|error| failed(&error))? {
         if body.len() + chunk.len() > bounds.bytes {
             return Err(Failed::TooLarge(bounds.bytes));
         }
@@ -326,6 +328,40 @@ mod tests {
         for url in ["https://10.1.2.4/", "https://[fd00:2::9]/", "https://[::1]/", "http://x.hooks.internal/", "http://localhost/"] {
             assert!(listed.check(url).is_err(), "{url}");
         }
+    }
+
+    /// Against a server on this machine: what is bounded, that nothing is followed, and that a refusal of the resolver is told as such.
+    #[tokio::test]
+    async fn answers_are_bounded_and_nothing_is_followed() {
+        use axum::http::StatusCode;
+        use axum::routing::{get, post};
+        // Twice is once: other tests of the process may have installed it.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let router = axum::Router::new()
+            .route("/keys", get(async || "0123456789"))
+            .route("/away", get(async || axum::response::Redirect::to("/keys")))
+            .route("/never", get(std::future::pending::<StatusCode>))
+            .route("/token", post(async |body: String| (StatusCode::BAD_REQUEST, body)));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let client = Client::new(Allowed::this_machine()).unwrap();
+        let url = |path: &str| format!("http://localhost:{port}{path}");
+        let bounds = |bytes| Bounds { timeout: Duration::from_secs(10), bytes };
+        assert_eq!(client.get(&url("/keys"), "*/*", bounds(10)).await, Ok(Bytes::from("0123456789")));
+        assert_eq!(client.get(&url("/keys"), "*/*", bounds(9)).await, Err(Failed::TooLarge(9)));
+        assert_eq!(client.get(&url("/keys"), "*/*", bounds(0)).await, Ok(Bytes::new()));
+        assert_eq!(client.get(&url("/away"), "*/*", bounds(10)).await, Err(Failed::Status(303)));
+        let soon = Bounds { timeout: Duration::from_millis(50), bytes: 10 };
+        assert_eq!(client.get(&url("/never"), "*/*", soon).await, Err(Failed::Timeout));
+        let form = client.post_form(&url("/token"), &[], &[("code", "a b&c"), ("state", "ü")], bounds(100)).await;
+        assert_eq!(form, Ok(Answer { status: 400, body: Bytes::from("code=a+b%26c&state=%C3%BC") }));
+        let strict = Client::new(Allowed::default()).unwrap();
+        let refused = strict.get(&format!("https://localhost:{port}/keys"), "*/*", bounds(10)).await;
+        let refusal = address("localhost", "this machine");
+        assert_eq!(refused.map(|_| ()), refusal.clone().map_err(Failed::Refused));
+        assert_eq!(strict.vet("https://localhost/").await, refusal);
+        assert_eq!(strict.vet("https://8.8.8.8/").await, Ok(()));
     }
 
     /// A name may resolve to something else with each look: what counts is what it resolves to for the connection.

@@ -113,7 +113,7 @@ pub(super) fn host(url: &Url) -> &str {
 
 /// What kind of address it is, unless it is public.
 pub(super) fn kind(address: IpAddr) -> Option<&'static str> {
-    let found = match plain(address) {
+    match plain(address) {
         IpAddr::V4(plain) => {
             V4.iter().find(|(network, bits, _)| is_within(plain.into(), Ipv4Addr::from(*network).into(), *bits)).map(|row| row.2)
         }
@@ -123,8 +123,7 @@ pub(super) fn kind(address: IpAddr) -> Option<&'static str> {
             let special = V6.iter().find(|(network, bits, _)| is_within(plain.into(), first(*network).into(), *bits)).map(|row| row.2);
             special.or((plain.segments()[0] & 0xe000 != 0x2000).then_some(RESERVED))
         }
-    };
-    found
+    }
 }
 
 /// The IPv4 address that an IPv6 one stands for: mapped (RFC 4291 §2.5.5.2), or translated by the well-known prefix (RFC 6052).
