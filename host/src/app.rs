@@ -7,11 +7,11 @@ use tokio::sync::Notify;
 use crate::clock::Clock;
 use crate::compute::Compute;
 use crate::crypto::Keyring;
-use crate::delivery::webhook;
 use crate::issuer;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::model::ConnectionId;
+use crate::outgoing;
 use crate::plugins::Sandbox;
 use crate::provisioning::Turns;
 use crate::rate::{Guesses, Limiter, Rate};
@@ -19,17 +19,6 @@ use crate::store::Store;
 use crate::tenancy::Revisions;
 use crate::trial::Shadows;
 use crate::watch::Watch;
-
-/// Why there is no way out.
-#[derive(Debug, thiserror::Error)]
-pub enum NoClient {
-    /// To targets.
-    #[error(transparent)]
-    Webhooks(#[from] webhook::ClientError),
-    /// To issuers.
-    #[error(transparent)]
-    Issuers(#[from] issuer::ClientError),
-}
 
 /// Wrong credentials that are counted, and told that they are wrong, on one connection; past it they are told to wait. A client
 /// with an old token sends a few a minute, a sync that goes on with one some hundred at once.
@@ -55,10 +44,12 @@ pub struct App {
     pub trials: Arc<Notify>,
     /// Turns of writers at one resource.
     pub turns: Turns,
-    /// The client that delivers to targets.
-    pub webhooks: webhook::Client,
-    /// The keys of tenants' own issuers.
-    pub issuers: issuer::Client,
+    /// The client for whatever is asked of other servers.
+    pub outgoing: outgoing::Client,
+    /// Whose keys are being fetched.
+    pub issuers: issuer::Fetching,
+    /// What sign-in providers have said of themselves.
+    pub providers: issuer::provider::Providers,
     /// What connections did, on its way to the database.
     pub journal: Journal,
     /// What plugins did that their authors want to see, on its way to the database.
@@ -79,9 +70,7 @@ pub struct App {
 
 impl App {
     /// Puts the parts together, with everything empty that fills up while it runs.
-    ///
-    /// # Errors
-    /// When a client for outgoing requests can't be made.
+    #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -89,9 +78,9 @@ impl App {
         sandbox: Sandbox,
         compute: Compute,
         connection_rate: Rate,
-        public_url: Option<String>,
-    ) -> Result<Self, NoClient> {
-        Ok(Self {
+        outgoing: outgoing::Client,
+    ) -> Self {
+        Self {
             store,
             clock,
             keyring,
@@ -101,8 +90,9 @@ impl App {
             shadows: Shadows::default(),
             trials: Arc::new(Notify::new()),
             turns: Turns::default(),
-            webhooks: webhook::Client::new()?,
-            issuers: issuer::Client::new()?,
+            outgoing,
+            issuers: issuer::Fetching::default(),
+            providers: issuer::provider::Providers::default(),
             journal: Journal::default(),
             watch: Watch::default(),
             requests: Limiter::new(connection_rate),
@@ -110,7 +100,7 @@ impl App {
             metrics: Arc::new(Metrics::default()),
             wake: Arc::new(Notify::new()),
             numbered: Arc::new(Notify::new()),
-            public_url,
-        })
+            public_url: None,
+        }
     }
 }

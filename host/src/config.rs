@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::outgoing::Allowed;
 use crate::rate::Rate;
 
 /// Where the master key is taken from when it is not in a file.
@@ -128,6 +129,9 @@ pub struct Layer {
     /// Requests that one connection may make at once, after a rest [default: 1000]
     #[arg(long, env = "ROLECALL_CONNECTION_BURST", value_name = "N")]
     pub connection_burst: Option<u32>,
+    /// What is called beside the public internet: addresses, ranges and hosts' names, separated by commas [default: nothing]
+    #[arg(long, env = "ROLECALL_OUTGOING_ALLOW", value_name = "LIST", value_delimiter = ',')]
+    pub outgoing_allow: Option<Vec<String>>,
     /// How long requests and jobs may take to finish once the server is told to stop [default: 20]
     #[arg(long, env = "ROLECALL_SHUTDOWN_GRACE_SECONDS", value_name = "SECONDS")]
     pub shutdown_grace_seconds: Option<u64>,
@@ -169,6 +173,8 @@ pub struct Config {
     pub revision_idle_seconds: u64,
     /// How many requests a connection may make; 0 per second is no limit.
     pub connection_rate: Rate,
+    /// What is called beside the public internet.
+    pub outgoing_allow: Allowed,
     /// How long a shutdown may take, in seconds.
     pub shutdown_grace_seconds: u64,
 }
@@ -191,6 +197,7 @@ impl Config {
             revision_idle_seconds: DEFAULT_REVISION_IDLE_SECONDS,
             // One's own machine, where loads are tried out.
             connection_rate: Rate { per_second: 0, burst: DEFAULT_CONNECTION_BURST },
+            outgoing_allow: Allowed::this_machine(),
             shutdown_grace_seconds: DEFAULT_SHUTDOWN_GRACE_SECONDS,
         }
     }
@@ -222,6 +229,8 @@ impl Config {
                 per_second: layer.connection_requests_per_second.unwrap_or(DEFAULT_CONNECTION_REQUESTS_PER_SECOND),
                 burst: layer.connection_burst.unwrap_or(DEFAULT_CONNECTION_BURST),
             },
+            outgoing_allow: Allowed::read(&layer.outgoing_allow.unwrap_or_default())
+                .map_err(|error| ConfigError::Invalid { key: "outgoing_allow", problem: error.to_string() })?,
             shutdown_grace_seconds: layer.shutdown_grace_seconds.unwrap_or(local.shutdown_grace_seconds),
         };
         config.check()?;
@@ -302,6 +311,7 @@ impl Layer {
             revision_idle_seconds: self.revision_idle_seconds.or(under.revision_idle_seconds),
             connection_requests_per_second: self.connection_requests_per_second.or(under.connection_requests_per_second),
             connection_burst: self.connection_burst.or(under.connection_burst),
+            outgoing_allow: self.outgoing_allow.or(under.outgoing_allow),
             shutdown_grace_seconds: self.shutdown_grace_seconds.or(under.shutdown_grace_seconds),
         }
     }
@@ -383,6 +393,7 @@ mod tests {
             ("connection_requests_per_second = 1000001", "the setting `connection_requests_per_second` must be at most 1000000"),
             ("connection_burst = 0", "the setting `connection_burst` must be from 1 to 1000000"),
             ("revision_idle_seconds = 2678401", "the setting `revision_idle_seconds` must be at most 2678400"),
+            ("outgoing_allow = [\"127.0.0.0/8\", \"10.0.0.0/33\"]", "the setting `outgoing_allow` has `10.0.0.0/33`: give an address"),
             ("shutdown_grace_seconds = 601", "the setting `shutdown_grace_seconds` must be at most 600"),
             ("database_url = \"mysql://u:hunter2@h/d\"", "the setting `database_url` must begin with `sqlite:` or `postgres:`"),
             ("public_url = \"rolecall.example\"", "the setting `public_url` is `rolecall.example`"),

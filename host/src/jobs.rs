@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::App;
+use crate::delivery::webhook;
 use crate::history::HistoryError;
 use crate::journal::LOG_DAYS_LIMIT;
 use crate::model::{Actor, Cause, ConnectionId, HealthState, Instant, ResourceId, TenantId};
@@ -468,7 +469,7 @@ async fn deliver_round(app: &Arc<App>) -> Result<bool, StoreError> {
 async fn deliver(app: &Arc<App>, due: &DueDelivery, now: Instant) -> Result<(), StoreError> {
     let secret = app.store.open_secret(&due.tenant, &due.target.sealed_secret).await?;
     let result = match std::str::from_utf8(&secret) {
-        Ok(secret) => app.webhooks.deliver(due, secret, app.public_url.as_deref().unwrap_or_default(), now).await,
+        Ok(secret) => webhook::deliver(&app.outgoing, due, secret, app.public_url.as_deref().unwrap_or_default(), now).await,
         Err(_) => DeliveryResult::Dead("the target's secret is malformed: set the target again".into()),
     };
     let word = match &result {

@@ -22,6 +22,7 @@ pub mod lifecycle;
 pub mod mapping;
 pub mod metrics;
 pub mod model;
+pub mod outgoing;
 pub mod plugins;
 pub mod policies;
 pub mod provisioning;

@@ -9,6 +9,8 @@ mod activation;
 mod commits;
 #[path = "rolecall/extism.rs"]
 mod extism;
+#[path = "rolecall/health.rs"]
+mod health;
 #[path = "rolecall/history.rs"]
 mod history;
 #[path = "rolecall/load.rs"]
@@ -60,6 +62,9 @@ fn main() {
     if asked("extism") {
         extism::measure(&mut report);
     }
+    if asked("health") {
+        health::measure_judging(&mut report);
+    }
     if asked("protocol") {
         protocol::filters(&mut report);
     }
@@ -82,6 +87,9 @@ fn main() {
             }
             if asked("protocol") {
                 protocol::get_by_id(&mut report, kind).await;
+            }
+            if asked("health") {
+                health::measure_looking_after(&mut report, kind).await;
             }
             if asked("history") {
                 history::measure(&mut report, kind).await;

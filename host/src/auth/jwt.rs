@@ -32,7 +32,7 @@ pub(super) async fn known(app: &Arc<App>, path: &str, token: &str) -> Result<Opt
         let (app, stored) = (Arc::clone(app), stored.clone());
         // Beside the request: an issuer that is slow or away holds nobody up whose key is known.
         tokio::spawn(async move {
-            if let Err(error) = app.issuers.refresh(&*app.store, &*app.clock, &stored).await {
+            if let Err(error) = app.issuers.refresh(&app.outgoing, &*app.store, &*app.clock, &stored).await {
                 tracing::warn!(%error, connection = %stored.connection, "an issuer's keys can't be kept");
             }
         });
@@ -52,7 +52,7 @@ fn check(app: &App, stored: &StoredIssuer, token: &str) -> Result<(), Refused> {
 /// To its end, whether or not the client still waits: a stranger who hangs up must not keep the keys from being fetched.
 async fn refresh(app: &Arc<App>, stored: &StoredIssuer) -> Result<(), StoreError> {
     let (app, stored) = (Arc::clone(app), stored.clone());
-    let fetching = tokio::spawn(async move { app.issuers.refresh(&*app.store, &*app.clock, &stored).await });
+    let fetching = tokio::spawn(async move { app.issuers.refresh(&app.outgoing, &*app.store, &*app.clock, &stored).await });
     match fetching.await {
         Ok(done) => done,
         Err(failed) => match failed.try_into_panic() {

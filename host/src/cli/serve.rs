@@ -24,7 +24,7 @@ use crate::crypto::Keyring;
 use crate::plugins::{Artefacts, Sandbox, SandboxConfig};
 use crate::store::{self, ApiScope};
 use crate::tenancy::{self, Revisions, visitors};
-use crate::{http, jobs, reload};
+use crate::{http, jobs, outgoing, reload};
 
 /// Run the server.
 #[derive(clap::Args)]
@@ -185,7 +185,9 @@ async fn build(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<(Arc<Ap
     let sandbox = Sandbox::new(&SandboxConfig { concurrency, artefacts, ..SandboxConfig::default() });
     let sandbox = sandbox.context("the sandbox can't be made")?;
     let compute = Compute::new(config.evaluation_threads, config.evaluation_queue);
-    let mut app = App::new(store, clock, keyring, sandbox, compute, config.connection_rate, config.public_url.clone())?;
+    let outgoing = outgoing::Client::new(config.outgoing_allow.clone())?;
+    let mut app = App::new(store, clock, keyring, sandbox, compute, config.connection_rate, outgoing);
+    app.public_url.clone_from(&config.public_url);
     app.revisions = Revisions::resting_after(config.revision_idle_seconds);
     Ok((Arc::new(app), held))
 }

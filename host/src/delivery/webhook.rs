@@ -1,5 +1,5 @@
 //! The signed webhook target: one POST an event, as <https://www.standardwebhooks.com> describes it.
-//! Knows HTTP and signing; when and in which order events are due is the store's to say.
+//! Knows what is sent and signing; when and in which order events are due is the store's to say.
 
 use std::time::Duration;
 
@@ -10,22 +10,15 @@ use zeroize::Zeroizing;
 
 use crate::crypto;
 use crate::model::Instant;
+use crate::outgoing::{Answer, Bounds, Client, Failed};
 use crate::store::{DeliveryResult, DueDelivery, LinkToken};
 
-/// How long a target may take to acknowledge.
-const TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a target may take to acknowledge; what it says beside the status is not read.
+const BOUNDS: Bounds = Bounds { timeout: Duration::from_secs(15), bytes: 0 };
 /// What a secret begins with, so that people and scanners recognise it.
 pub const SECRET_PREFIX: &str = "whsec_";
 /// Seconds until the next attempt, by how many were made: about three days in all, after which the delivery is given up.
 const RETRY_SECONDS: [i64; 12] = [1, 5, 30, 120, 600, 1_800, 7_200, 18_000, 36_000, 43_200, 64_800, 86_400];
-
-/// The HTTP client of all webhooks.
-pub struct Client(reqwest::Client);
-
-/// Why there is no client.
-#[derive(Debug, thiserror::Error)]
-#[error("the client for webhooks can't be made")]
-pub struct ClientError(#[source] reqwest::Error);
 
 /// A new secret, of 256 random bits: the text that the target's owner is shown once.
 #[must_use]
@@ -47,60 +40,39 @@ pub fn signature(secret: &str, id: &str, timestamp: i64, body: &str) -> Option<S
     Some(format!("v1,{}", BASE64.encode(crypto::hmac_sha256(&key, signed.as_bytes()))))
 }
 
-impl Client {
-    /// Makes the client: no redirects (a redirect could carry personal data elsewhere), bounded time.
-    ///
-    /// # Errors
-    /// When the TLS configuration can't be made (the process installs the TLS library at start-up).
-    pub fn new() -> Result<Self, ClientError> {
-        reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(TIMEOUT)
-            .user_agent(concat!("rolecall/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map(Self)
-            .map_err(ClientError)
+/// Makes one attempt. `secret` is the opened secret of the target, `root` what links begin with.
+pub async fn deliver(outgoing: &Client, due: &DueDelivery, secret: &str, root: &str, now: Instant) -> DeliveryResult {
+    let mut body = json!({"type": due.event.kind, "timestamp": due.event.at, "tenant": due.tenant, "data": due.event});
+    if let Some(LinkToken(token)) = &due.token {
+        body["link"] = format!("{root}/invitations/{}/{}", due.tenant, **token).into();
     }
-
-    /// Makes one attempt. `secret` is the opened secret of the target, `root` what links begin with.
-    pub async fn deliver(&self, due: &DueDelivery, secret: &str, root: &str, now: Instant) -> DeliveryResult {
-        let mut body = json!({"type": due.event.kind, "timestamp": due.event.at, "tenant": due.tenant, "data": due.event});
-        if let Some(LinkToken(token)) = &due.token {
-            body["link"] = format!("{root}/invitations/{}/{}", due.tenant, **token).into();
-        }
-        let body = Zeroizing::new(body.to_string());
-        let timestamp = now.timestamp().as_second();
-        let Some(signature) = signature(secret, &due.event.id, timestamp, &body) else {
-            return DeliveryResult::Dead("the target's secret is malformed: set the target again".into());
-        };
-        let sent = self
-            .0
-            .post(&due.target.url)
-            .header("content-type", "application/json")
-            .header("webhook-id", &due.event.id)
-            .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", signature)
-            .body(body.to_string())
-            .send()
-            .await;
-        match sent {
-            Ok(answer) if answer.status().is_success() => DeliveryResult::Acknowledged,
-            // Standard Webhooks: 410 says that the receiver wants no more.
-            Ok(answer) if answer.status().as_u16() == 410 => DeliveryResult::Dead("the target answered 410".into()),
-            Ok(answer) => again(due.attempts, now, format!("the target answered {}", answer.status().as_u16())),
-            Err(error) => again(due.attempts, now, reason(&error).into()),
-        }
+    let body = Zeroizing::new(body.to_string());
+    let timestamp = now.timestamp().as_second();
+    let Some(signature) = signature(secret, &due.event.id, timestamp, &body) else {
+        return DeliveryResult::Dead("the target's secret is malformed: set the target again".into());
+    };
+    let timestamp = timestamp.to_string();
+    let headers = [
+        ("content-type", "application/json"),
+        ("webhook-id", due.event.id.as_str()),
+        ("webhook-timestamp", &timestamp),
+        ("webhook-signature", &signature),
+    ];
+    match outgoing.post(&due.target.url, &headers, body.to_string(), BOUNDS).await {
+        Ok(Answer { status: 200..300, .. }) => DeliveryResult::Acknowledged,
+        // Standard Webhooks: 410 says that the receiver wants no more.
+        Ok(Answer { status: 410, .. }) => DeliveryResult::Dead("the target answered 410".into()),
+        Ok(Answer { status, .. }) => again(due.attempts, now, format!("the target answered {status}")),
+        Err(failed) => again(due.attempts, now, reason(&failed)),
     }
 }
 
-/// Never the error's own text: it holds the URL, whose query may hold a secret.
-fn reason(error: &reqwest::Error) -> &'static str {
-    if error.is_timeout() {
-        "the target did not answer in time"
-    } else if error.is_connect() {
-        "the target can't be reached"
-    } else {
-        "the request to the target failed"
+fn reason(failed: &Failed) -> String {
+    match failed {
+        Failed::Refused(refusal) => format!("the target is not called: {refusal}"),
+        Failed::Timeout => "the target did not answer in time".into(),
+        Failed::Unreachable => "the target can't be reached".into(),
+        Failed::Broken | Failed::Status(_) | Failed::TooLarge(_) => "the request to the target failed".into(),
     }
 }
 

@@ -23,6 +23,7 @@ use crate::clock::SystemClock;
 use crate::compute::Compute;
 use crate::crypto::{Keyring, SecretKey};
 use crate::model::AccountId;
+use crate::outgoing::{self, Allowed};
 use crate::plugins::{Sandbox, SandboxConfig};
 use crate::rate::Rate;
 
@@ -40,8 +41,8 @@ impl Process {
         drop(rustls::crypto::ring::default_provider().install_default());
         let store = crate::store::open(&url, Arc::clone(&keyring)).await.unwrap();
         let sandbox = Sandbox::new(&SandboxConfig::default()).unwrap();
-        let app =
-            App::new(store, Arc::new(SystemClock), keyring, sandbox, Compute::new(1, 4), Rate { per_second: 0, burst: 1 }, None).unwrap();
+        let outgoing = outgoing::Client::new(Allowed::default()).unwrap();
+        let app = App::new(store, Arc::new(SystemClock), keyring, sandbox, Compute::new(1, 4), Rate { per_second: 0, burst: 1 }, outgoing);
         Self { app: Arc::new(app), _folder: folder }
     }
 

@@ -3,21 +3,25 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{Client, is_fit};
 use crate::crypto::jwt::{KEY_SET_BYTES_LIMIT, KeySet};
 use crate::model::Instant;
+use crate::outgoing::{Bounds, Client, Failed, Refusal};
 
 /// How long what a provider says of itself is believed, in seconds: a new endpoint is known at the latest so much later.
 const METADATA_SECONDS: i64 = 300;
-/// The largest answer of a provider, in bytes.
-const ANSWER_BYTES_LIMIT: usize = KEY_SET_BYTES_LIMIT;
+/// Somebody waits for it, and nothing that a provider says is longer than keys.
+const BOUNDS: Bounds = Bounds { timeout: Duration::from_secs(5), bytes: KEY_SET_BYTES_LIMIT };
 
 /// What providers have said of themselves, by their issuer.
-pub(super) type Providers = Mutex<HashMap<String, (Instant, Arc<Provider>)>>;
+#[derive(Default)]
+pub struct Providers(Mutex<HashMap<String, (Instant, Arc<Provider>)>>);
 
 /// What a provider says of itself.
 #[derive(Clone, Debug, Deserialize)]
@@ -38,7 +42,7 @@ pub struct Provider {
 }
 
 /// Why a provider can't be asked, or what it said can't be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
     /// It does not answer, or not in time.
     #[error("the sign-in provider can't be reached")]
@@ -46,9 +50,23 @@ pub enum ProviderError {
     /// It answered with something that is no success.
     #[error("the sign-in provider refused")]
     Refused,
+    /// It is not asked: where it is is nowhere that may be called.
+    #[error("the sign-in provider is not asked: {0}")]
+    NotAllowed(Refusal),
     /// What it says can't be used.
     #[error("the sign-in provider answered something that can't be used: {0}")]
     Unusable(&'static str),
+}
+
+impl From<Failed> for ProviderError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Refused(refusal) => Self::NotAllowed(refusal),
+            Failed::Status(400..500) => Self::Refused,
+            Failed::TooLarge(_) => Self::Unusable("its answer is too large"),
+            Failed::Timeout | Failed::Unreachable | Failed::Broken | Failed::Status(_) => Self::Away,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -56,93 +74,84 @@ struct TokenAnswer {
     id_token: Option<String>,
 }
 
-impl Client {
+impl Providers {
     /// What a provider says of itself.
     ///
     /// # Errors
     /// [`ProviderError`].
-    pub async fn provider(&self, issuer: &str, now: Instant) -> Result<Arc<Provider>, ProviderError> {
-        let known = self.providers.lock().unwrap_or_else(PoisonError::into_inner).get(issuer).cloned();
+    pub async fn provider(&self, outgoing: &Client, issuer: &str, now: Instant) -> Result<Arc<Provider>, ProviderError> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(issuer).cloned();
         if let Some((read, provider)) = known
             && now < read.plus_seconds(METADATA_SECONDS)
         {
             return Ok(provider);
         }
         let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-        let text = self.text(self.http.get(url).header("accept", "application/json")).await?;
+        let text = outgoing.get(&url, "application/json", BOUNDS).await?;
         let provider: Provider =
-            serde_json::from_str(&text).map_err(|_| ProviderError::Unusable("its configuration lacks something or is no JSON"))?;
+            serde_json::from_slice(&text).map_err(|_| ProviderError::Unusable("its configuration lacks something or is no JSON"))?;
         // OpenID Connect Discovery 1.0 §4.3: else one provider could speak for another.
         if provider.issuer != issuer {
             return Err(ProviderError::Unusable("its configuration is of another issuer"));
         }
-        let addresses = [&provider.authorization_endpoint, &provider.token_endpoint, &provider.jwks_uri];
-        if !addresses.into_iter().chain(&provider.end_session_endpoint).all(|address| is_fit(address)) {
-            return Err(ProviderError::Unusable("an address in its configuration is not of https"));
+        // Where the browser goes is not called from here, and must be no script either.
+        let shown = std::iter::once(&provider.authorization_endpoint).chain(&provider.end_session_endpoint);
+        if !shown.into_iter().all(|address| address.starts_with("https://") || address.starts_with("http://")) {
+            return Err(ProviderError::Unusable("an address in its configuration is none of https"));
         }
         let provider = Arc::new(provider);
-        let mut kept = self.providers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|_, (read, _)| now < read.plus_seconds(METADATA_SECONDS));
         kept.insert(issuer.to_owned(), (now, Arc::clone(&provider)));
         Ok(provider)
     }
+}
 
-    /// A provider's keys, as they are now.
+impl Provider {
+    /// Its keys, as they are now.
     ///
     /// # Errors
     /// [`ProviderError`].
-    pub async fn provider_keys(&self, provider: &Provider) -> Result<KeySet, ProviderError> {
-        let text = self.text(self.http.get(&provider.jwks_uri).header("accept", "application/jwk-set+json, application/json")).await?;
-        KeySet::read(&text).map_err(|_| ProviderError::Unusable("its keys can't be used"))
+    pub async fn keys(&self, outgoing: &Client) -> Result<KeySet, ProviderError> {
+        let bytes = outgoing.get(&self.jwks_uri, "application/jwk-set+json, application/json", BOUNDS).await?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| ProviderError::Unusable("its keys are no text"))?;
+        KeySet::read(text).map_err(|_| ProviderError::Unusable("its keys can't be used"))
     }
 
-    /// The ID token that a provider gives for a code. `form` is the request's without who the client is.
+    /// The ID token that it gives for a code. `form` is the request's without who the client is.
     ///
     /// # Errors
     /// [`ProviderError`]: `Refused` for a code that is none, was used or has ended.
     pub async fn id_token(
         &self,
-        provider: &Provider,
+        outgoing: &Client,
         (client, secret): (&str, Option<&str>),
         form: &[(&str, &str)],
     ) -> Result<Zeroizing<String>, ProviderError> {
-        let methods = &provider.token_endpoint_auth_methods_supported;
+        let methods = &self.token_endpoint_auth_methods_supported;
         // OpenID Connect Discovery 1.0 §3: nothing said means `client_secret_basic`.
         let basic = methods.is_empty() || methods.iter().any(|method| method == "client_secret_basic");
+        // RFC 6749 §2.3.1: form-encoded first.
         let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        let mut form = form.to_vec();
-        let request = self.http.post(&provider.token_endpoint);
-        let request = match secret {
-            // RFC 6749 §2.3.1: form-encoded first.
-            Some(secret) if basic => request.basic_auth(encoded(client), Some(encoded(secret))),
-            Some(secret) => {
-                form.extend([("client_id", client), ("client_secret", secret)]);
-                request
+        let (mut form, mut header) = (form.to_vec(), None);
+        match secret {
+            Some(secret) if basic => {
+                let pair = Zeroizing::new(format!("{}:{}", encoded(client), encoded(secret)));
+                header = Some(Zeroizing::new(format!("Basic {}", BASE64.encode(pair.as_bytes()))));
             }
-            None => {
-                form.push(("client_id", client));
-                request
-            }
-        };
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let request = request.header("content-type", "application/x-www-form-urlencoded").header("accept", "application/json");
-        let text = Zeroizing::new(self.text(request.body(body)).await?);
-        let answer: TokenAnswer = serde_json::from_str(&text).map_err(|_| ProviderError::Unusable("its token answer is no JSON"))?;
+            Some(secret) => form.extend([("client_id", client), ("client_secret", secret)]),
+            None => form.push(("client_id", client)),
+        }
+        let authorization = header.as_ref().map(|header| ("authorization", header.as_str()));
+        let headers: Vec<(&str, &str)> = std::iter::once(("accept", "application/json")).chain(authorization).collect();
+        let answer = outgoing.post_form(&self.token_endpoint, &headers, &form, BOUNDS).await?;
+        match answer.status {
+            200..300 => {}
+            500.. => return Err(ProviderError::Away),
+            _ => return Err(ProviderError::Refused),
+        }
+        let answer: TokenAnswer =
+            serde_json::from_slice(&answer.body).map_err(|_| ProviderError::Unusable("its token answer is no JSON"))?;
         answer.id_token.map(Zeroizing::new).ok_or(ProviderError::Unusable("its token answer has no `id_token`: is `openid` asked for?"))
-    }
-
-    async fn text(&self, request: reqwest::RequestBuilder) -> Result<String, ProviderError> {
-        let mut answer = request.send().await.map_err(|_| ProviderError::Away)?;
-        if !answer.status().is_success() {
-            return Err(if answer.status().is_server_error() { ProviderError::Away } else { ProviderError::Refused });
-        }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|_| ProviderError::Away)? {
-            if bytes.len() + chunk.len() > ANSWER_BYTES_LIMIT {
-                return Err(ProviderError::Unusable("its answer is too large"));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        String::from_utf8(bytes).map_err(|_| ProviderError::Unusable("its answer is no text"))
     }
 }

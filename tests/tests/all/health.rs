@@ -1,5 +1,6 @@
 //! Connections' health as identity teams and targets see it: what is found, told once, kept in quarantine, and over again.
 
+use rolecall_tests::receiver::Receiver;
 use rolecall_tests::tenant::{text, user};
 use rolecall_tests::{Connection, Database, Server, Tenant, on_both_databases};
 use serde_json::{Value, json};
@@ -57,6 +58,49 @@ on_both_databases! {
         assert_eq!(told(&acme, &server).await, ["connection.first_seen", "connection.alarm", "connection.all_clear"]);
         let metrics = server.operator.at(server.url()).get("/metrics").await;
         assert!(metrics.text.contains(r#"rolecall_connections{state="healthy"} 1"#), "{metrics:?}");
+        server.stop().await;
+    }
+
+    /// What is found is delivered once: when it begins, once more when it lasts, and when it is over; a target that fails is told later.
+    async fn targets_are_told_once(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        let settings = json!({"silence_minutes": 60, "escalate_minutes": 60});
+        acme.api.put(&format!("/connections/{}/health/settings", entra.id), settings).await.expect(204);
+        let receiver = Receiver::start([]).await;
+        acme.api.put("/targets/pager", json!({"url": receiver.url()})).await.expect(200);
+        let told = |receiver: &Receiver| {
+            let of_health = |delivery: &Value| text(&delivery["type"]).starts_with("connection.a") || delivery["type"] == "connection.first_seen";
+            let acknowledged = receiver.deliveries().into_iter().filter(|delivery| delivery.answered.is_success());
+            acknowledged.map(|delivery| delivery.json()).filter(of_health).collect::<Vec<Value>>()
+        };
+        let look = async |seconds: i64| {
+            server.clock.advance_seconds(seconds);
+            for _ in 0..3 {
+                server.settle().await;
+            }
+        };
+        entra.create("ada@acme.example").await;
+        look(0).await;
+        // Silent for longer than it may be, while the target is away.
+        receiver.set_failing(true);
+        look(2 * 3_600).await;
+        receiver.set_failing(false);
+        look(60).await;
+        look(3_600).await;
+        look(3_600).await;
+        entra.create("grace@acme.example").await;
+        look(60).await;
+        look(600).await;
+        let told = told(&receiver);
+        let kinds: Vec<&str> = told.iter().filter_map(|delivery| delivery["type"].as_str()).collect();
+        assert_eq!(kinds, ["connection.first_seen", "connection.alarm", "connection.alarm_escalated", "connection.all_clear"], "{told:#?}");
+        for (delivery, state, rules) in [(&told[1], "stalled", &["silence"][..]), (&told[2], "stalled", &["silence"]), (&told[3], "healthy", &[])] {
+            let data = &delivery["data"]["data"];
+            assert_eq!(found(data), (state.to_owned(), rules.iter().map(|rule| (*rule).to_owned()).collect()), "{delivery}");
+            assert_eq!((&data["name"], &data["connection"]), (&json!("Entra ID"), &json!(entra.id)), "{delivery}");
+        }
         server.stop().await;
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rolecall::outgoing::Allowed;
 use rolecall_tests::receiver::{Delivery, Receiver};
 use rolecall_tests::tenant::text;
 use rolecall_tests::{Database, Server, Tenant, on_both_databases};
@@ -117,6 +118,54 @@ on_both_databases! {
         let first = acknowledged.iter().position(is_leavers).expect("the leaver was delivered");
         assert!(first < JOINERS / 2, "the leaver was not in the first round: {first}");
         server.stop().await;
+    }
+
+    /// What stands beside the server is called where its operator lists it and not otherwise: told at once where a target is set, and
+    /// looked at again with each delivery. Nothing is lost meanwhile.
+    async fn what_stands_beside_the_server_is_not_called(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        let receiver = Receiver::start([]).await;
+        // By its name, which goes on resolving to this machine.
+        let url = receiver.url().replace("127.0.0.1", "localhost");
+        acme.api.put("/targets/crm", json!({"url": url})).await.expect(200);
+        server.settle().await;
+        server.stop().await;
+
+        let strict = Server::start_with(&database, |config| config.outgoing_allow = Allowed::default()).await;
+        let (acme, entra) = (strict.existing("acme"), entra.at(&strict.url()));
+        let secure = url.replace("http://", "https://");
+        for (refused, why) in [
+            (&*url, "over `https://` alone"),
+            (&secure, "`localhost` has an address of this machine"),
+            ("https://10.0.0.1/hook?token=s3cret", "`10.0.0.1` has an address of a private network"),
+            ("https://0xa9fea9fe/latest/meta-data", "`169.254.169.254` has an address of a link"),
+            ("https://[::ffff:10.0.0.1]/", "a private network"),
+            ("ftp://example.com/", "must begin with `https://`"),
+            ("https://u:p@example.com/", "without user information"),
+        ] {
+            let answer = acme.api.put("/targets/other", json!({"url": refused})).await.expect(400).to_string();
+            assert!(answer.contains(why) && !answer.contains("s3cret"), "{refused}: {answer}");
+            if !why.contains("of this machine") && !why.contains("alone") {
+                let issuer = json!({"issuer": "x", "audience": "x", "jwks_uri": refused});
+                let answer = acme.api.put(&format!("/connections/{}/issuer", entra.id), issuer).await.expect(400).to_string();
+                assert!(answer.contains(why), "{refused}: {answer}");
+            }
+        }
+        entra.create("ada@acme.example").await;
+        strict.settle().await;
+        assert!(!receiver.deliveries().iter().any(|delivery| is_of(delivery, "account.created")), "looked at with each delivery");
+        strict.stop().await;
+
+        let listed = Server::start_with(&database, |config| {
+            config.outgoing_allow = Allowed::read(&["localhost".to_owned()]).expect("a list");
+        })
+        .await;
+        listed.clock.advance_seconds(3_600);
+        listed.settle().await;
+        assert!(receiver.deliveries().iter().any(|delivery| is_of(delivery, "account.created")), "nothing is lost");
+        listed.stop().await;
     }
 
     /// A target of one tenant hears nothing of another.

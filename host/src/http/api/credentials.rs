@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::connections::{Rotation, checked_rotation};
+use super::targets::fit_url;
 use super::tenants::NoQuery;
 use crate::app::App;
 use crate::crypto::jwt::{Algorithm, KeySet};
@@ -20,7 +21,6 @@ use crate::http::error::{Error, Result};
 use crate::http::guards::{ManageCredentials, TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At};
 use crate::http::urls::Urls;
-use crate::issuer;
 use crate::model::{ConnectionId, Instant, Issuer};
 use crate::store::CredentialKind;
 use crate::tenancy;
@@ -57,7 +57,7 @@ pub struct IssuerWrite {
     pub(in crate::http) issuer: String,
     /// What must be (in) their `aud`.
     pub(in crate::http) audience: String,
-    /// `https://…`, where the issuer publishes its keys (a JSON Web Key Set).
+    /// `https://…`, where the issuer publishes its keys (a JSON Web Key Set): a public address, unless the server's operator allows others.
     pub(in crate::http) jwks_uri: Option<String>,
     /// The keys themselves, as a JSON Web Key Set.
     pub(in crate::http) jwks: Option<Value>,
@@ -135,6 +135,9 @@ pub async fn put_issuer(
     ApiBody(wanted): ApiBody<IssuerWrite>,
 ) -> Result<Json<Issuer>> {
     let (issuer, keys) = checked(wanted)?;
+    if let Some(url) = &issuer.jwks_uri {
+        fit_url(&app, "jwks_uri", url).await?;
+    }
     app.store.put_issuer(&who.tenant.id, &connection, &issuer, keys.as_deref(), &who.actor, app.clock.now()).await?;
     Ok(Json(issuer))
 }
@@ -177,8 +180,7 @@ pub(in crate::http) fn checked(wanted: IssuerWrite) -> Result<(Issuer, Option<St
         return refused(format!("`clock_skew_seconds` must be from 0 to {CLOCK_SKEW_SECONDS_LIMIT}"));
     }
     let keys = match (&wanted.jwks_uri, &wanted.jwks) {
-        (Some(url), None) if issuer::is_fit(url) => None,
-        (Some(_), None) => return refused("`jwks_uri` must be an absolute `https://` URL without user information".into()),
+        (Some(_), None) => None,
         (None, Some(keys)) => Some(keys.to_string()),
         _ => return refused("give `jwks_uri` or `jwks`, and not both".into()),
     };

@@ -1,10 +1,15 @@
 //! The guard: counts the people whom a change concerns, and chooses for each what takes effect, in the transaction of the change. Whoever
 //! counts holds the rows of the windows, so that changes at the same time can't pass a limit together.
+//!
+//! A window's row has how many people were concerned after an instant, its `counted_from`. The window moves on with time, so that instant
+//! does as well, and whoever lies between the two is taken out (or in, where hours were added or another host's clock is behind). Each
+//! person is so counted once on the way in and once on the way out, however many there are in between.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
+use super::batch::Batch;
 use super::{Conn, Scope, text_list};
 use crate::crypto::random_id;
 use crate::model::{AccountId, Concerned, Forecast, GuardDirection, GuardScope, GuardSettings, Instant, NewEvent, TenantId};
@@ -25,7 +30,7 @@ pub(super) fn parts(guard: &str) -> Option<(GuardDirection, GuardScope, &str)> {
 macro_rules! windows {
     ($lock:expr) => {
         concat!(
-            "SELECT guard, limit_people FROM guard_windows WHERE tenant = $1 AND began > $3 AND ",
+            "SELECT guard, limit_people, people FROM guard_windows WHERE tenant = $1 AND began > $3 AND ",
             any_of!("guard", "$2"),
             " ORDER BY guard",
             $lock
@@ -36,15 +41,32 @@ macro_rules! windows {
 pub(super) const WINDOWS: &str = windows!(for_update!());
 /// The same, looked at alone.
 const WINDOWS_SEEN: &str = windows!("");
-/// How many people were concerned in each: as many as its limit at most.
-pub(super) const COUNTED: &str =
-    concat!("SELECT guard, count(*) FROM guard_people WHERE tenant = $1 AND at > $3 AND ", any_of!("guard", "$2"), " GROUP BY guard");
-/// Who of some people was among them.
-pub(super) const KNOWN: &str = concat!(
-    "SELECT guard, account FROM guard_people WHERE tenant = $1 AND at > $4 AND ",
-    any_of!("guard", "$2"),
-    " AND ",
-    any_of!("account", "$3")
+/// How many people are to be added to what the windows' rows say, for an instant from which is counted; all but none are taken out.
+macro_rules! passed {
+    ($cutoff:literal) => {
+        concat!(
+            "(SELECT count(*) FROM guard_people p WHERE p.tenant = $1 AND p.guard = w.guard AND p.at > ",
+            $cutoff,
+            " AND p.at <= w.counted_from)
+             - (SELECT count(*) FROM guard_people p WHERE p.tenant = $1 AND p.guard = w.guard AND p.at > w.counted_from AND p.at <= ",
+            $cutoff,
+            ")"
+        )
+    };
+}
+/// How many people were concerned in each window, and who of some people was among them: rows of either. Asked of windows that are
+/// locked: a statement of its own, because one that waits for a lock sees the other tables as they were before.
+pub(super) const COUNTED: &str = concat!(
+    "SELECT w.guard AS guard, NULL AS account, w.people + ",
+    passed!("$4"),
+    " AS people FROM guard_windows w WHERE w.tenant = $1 AND ",
+    any_of!("w.guard", "$2"),
+    " UNION ALL SELECT g.item AS guard, a.item AS account, 0 AS people FROM ",
+    items_of!("$2"),
+    " AS g CROSS JOIN ",
+    items_of!("$3"),
+    // Each found by its key and not by the instant, after which there is everybody.
+    " AS a WHERE EXISTS (SELECT 1 FROM guard_people p WHERE p.tenant = $1 AND p.guard = g.item AND p.account = a.item AND p.at + 0 > $4)"
 );
 /// The holds that are open, locked: whoever joins one keeps it open.
 pub(super) const OPEN: &str = concat!(
@@ -74,11 +96,13 @@ pub(super) const PEOPLE_WITH_ROLES: &str = concat!(
     " AS asked"
 );
 
-/// A window: how many people may be concerned, and who was so far.
+/// A window: how many people may be concerned, how many were so far, and who of those that are asked about was.
 struct Window {
     limit: i64,
     people: i64,
     known: BTreeSet<String>,
+    /// Whether somebody came in or went out, so that the row has to be written. (Its number may be the same all the same.)
+    is_moved: bool,
 }
 
 /// What is kept back of a person, and in which hold.
@@ -100,7 +124,7 @@ pub(super) async fn weigh(
     at: Instant,
 ) -> Result<(Vec<Kept>, Vec<NewEvent>)> {
     let mut kept = vec![Kept::default(); persons.len()];
-    let mut wanted: BTreeMap<String, (GuardSettings, GuardDirection, GuardScope, String)> = BTreeMap::new();
+    let mut wanted = Wanted::new();
     for guarded in persons.iter().filter_map(|person| person.guarded.as_ref()) {
         for direction in GuardDirection::ALL {
             for scope in guarded.concerned.scopes(*direction) {
@@ -114,7 +138,8 @@ pub(super) async fn weigh(
     }
     let asked = persons.iter().zip(accounts).filter(|(person, _)| person.guarded.is_some());
     let ids: Vec<&str> = asked.filter_map(|(_, account)| account.as_ref()).map(AccountId::as_str).collect();
-    let mut windows = open_windows(conn, &scope.tenant, &wanted, &ids, at).await?;
+    let cutoff = cutoff(&wanted, at);
+    let mut windows = open_windows(conn, &scope.tenant, &wanted, &ids, (at, cutoff)).await?;
     let mut counted: Vec<(String, String)> = Vec::new();
     // Whose outcome it is, whether it is a loss, and the guard whose limit is reached.
     let mut past: Vec<(usize, bool, String)> = Vec::new();
@@ -133,12 +158,13 @@ pub(super) async fn weigh(
                 let Some(window) = windows.get_mut(&guard) else { continue };
                 if window.known.insert(account.0.clone()) {
                     window.people += 1;
+                    window.is_moved = true;
                     counted.push((guard, account.0.clone()));
                 }
             }
         }
     }
-    count(conn, &scope.tenant, &counted, at).await?;
+    count(conn, &scope.tenant, &windows, &counted, (at, cutoff)).await?;
     let full: BTreeSet<&str> = past.iter().map(|(.., guard)| guard.as_str()).collect();
     let (holds, events) = open_holds(conn, &scope.tenant, &full, &windows, at).await?;
     for (number, losing, guard) in past {
@@ -173,18 +199,25 @@ impl Window {
     }
 }
 
+/// What a change asks of the guard: settings, direction and scope by the guard's name.
+type Wanted = BTreeMap<String, (GuardSettings, GuardDirection, GuardScope, String)>;
+
+/// The instant after which people count.
+fn cutoff(wanted: &Wanted, at: Instant) -> Instant {
+    let hours = wanted.values().map(|(settings, ..)| settings.window_hours).max().unwrap_or(0);
+    at.plus_seconds(-i64::from(hours) * 3_600)
+}
+
 /// The windows, locked in the order of their names: those that are over begin anew, those that are missing begin now.
 async fn open_windows(
     conn: &mut Conn,
     tenant: &TenantId,
-    wanted: &BTreeMap<String, (GuardSettings, GuardDirection, GuardScope, String)>,
+    wanted: &Wanted,
     accounts: &[&str],
-    at: Instant,
+    (at, cutoff): (Instant, Instant),
 ) -> Result<BTreeMap<String, Window>> {
-    let hours = wanted.values().map(|(settings, ..)| settings.window_hours).max().unwrap_or(0);
-    let cutoff = at.plus_seconds(-i64::from(hours) * 3_600);
-    let mut found = lock_windows(conn, tenant, wanted.keys(), cutoff).await?;
-    let missing: Vec<&String> = wanted.keys().filter(|guard| !found.contains_key(*guard)).collect();
+    let mut windows = lock_windows(conn, tenant, wanted.keys(), cutoff).await?;
+    let missing: Vec<&String> = wanted.keys().filter(|guard| !windows.contains_key(*guard)).collect();
     if !missing.is_empty() {
         for guard in missing {
             let (settings, direction, scope, of) = &wanted[guard];
@@ -204,41 +237,44 @@ async fn open_windows(
             .await?;
         }
         // Somebody else may have begun one meanwhile: theirs counts.
-        found = lock_windows(conn, tenant, wanted.keys(), cutoff).await?;
+        windows = lock_windows(conn, tenant, wanted.keys(), cutoff).await?;
     }
-    let guards = || text_list(wanted.keys().map(String::as_str));
-    let counts: Vec<(String, i64)> =
-        sqlx::query_as(COUNTED).bind(tenant.as_str()).bind(guards()).bind(cutoff.0).fetch_all(&mut *conn).await?;
-    let known: Vec<(String, String)> = sqlx::query_as(KNOWN)
-        .bind(tenant.as_str())
-        .bind(guards())
-        .bind(text_list(accounts.iter().copied()))
-        .bind(cutoff.0)
-        .fetch_all(&mut *conn)
-        .await?;
-    let mut windows: BTreeMap<String, Window> =
-        found.into_iter().map(|(guard, limit)| (guard, Window { limit, people: 0, known: BTreeSet::new() })).collect();
-    for (guard, people) in counts {
-        windows.entry(guard).and_modify(|window| window.people = people);
-    }
-    for (guard, account) in known {
-        windows.entry(guard).and_modify(|window| {
-            window.known.insert(account);
-        });
+    for (guard, account, people) in counted(conn, tenant, wanted.keys().map(String::as_str), accounts, cutoff).await? {
+        let Some(window) = windows.get_mut(&guard) else { continue };
+        match account {
+            Some(account) => drop(window.known.insert(account)),
+            None => {
+                window.is_moved = window.people != people;
+                window.people = people;
+            }
+        }
     }
     Ok(windows)
 }
 
-/// The windows that go on, with their limits.
+/// [`COUNTED`].
+async fn counted<'g>(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    guards: impl Iterator<Item = &'g str>,
+    accounts: &[&str],
+    cutoff: Instant,
+) -> Result<Vec<(String, Option<String>, i64)>> {
+    let asked = sqlx::query_as(COUNTED).bind(tenant.as_str()).bind(text_list(guards)).bind(text_list(accounts.iter().copied()));
+    Ok(asked.bind(cutoff.0).fetch_all(conn).await?)
+}
+
+/// The windows that go on, with their limits and what their rows say of people.
 async fn lock_windows<'g>(
     conn: &mut Conn,
     tenant: &TenantId,
     guards: impl Iterator<Item = &'g String>,
     cutoff: Instant,
-) -> Result<BTreeMap<String, i64>> {
-    let rows: Vec<(String, i64)> =
+) -> Result<BTreeMap<String, Window>> {
+    let rows: Vec<(String, i64, i64)> =
         sqlx::query_as(WINDOWS).bind(tenant.as_str()).bind(text_list(guards.map(String::as_str))).bind(cutoff.0).fetch_all(conn).await?;
-    Ok(rows.into_iter().collect())
+    let window = |(guard, limit, people)| (guard, Window { limit, people, known: BTreeSet::new(), is_moved: false });
+    Ok(rows.into_iter().map(window).collect())
 }
 
 /// How many people a scope has, as far as it matters: a window's limit is made of it when it begins.
@@ -251,19 +287,37 @@ async fn population(conn: &mut Conn, tenant: &TenantId, scope: GuardScope, of: &
     Ok(sqlx::query_scalar(statement).bind(tenant.as_str()).bind(of).bind(most).fetch_one(conn).await?)
 }
 
-/// Notes who was concerned, and when.
-async fn count(conn: &mut Conn, tenant: &TenantId, counted: &[(String, String)], at: Instant) -> Result<()> {
+/// Notes who was concerned, and when; and in the windows' rows how many that makes after `cutoff`.
+async fn count(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    windows: &BTreeMap<String, Window>,
+    counted: &[(String, String)],
+    (at, cutoff): (Instant, Instant),
+) -> Result<()> {
     /// Rows of one INSERT.
     const ROWS: usize = 500;
+    let mut batch = Batch::new();
     for chunk in counted.chunks(ROWS) {
-        let mut sql = sqlx::QueryBuilder::new("INSERT INTO guard_people (tenant, guard, account, at) ");
+        let sql = batch.next(conn, chunk.len()).await?;
+        sql.push("INSERT INTO guard_people (tenant, guard, account, at) ");
         sql.push_values(chunk, |mut row, (guard, account)| {
             row.push_bind(tenant.as_str()).push_bind(guard).push_bind(account).push_bind(at.0);
         });
         sql.push(" ON CONFLICT (tenant, guard, account) DO UPDATE SET at = excluded.at");
-        sql.build().execute(&mut *conn).await?;
     }
-    Ok(())
+    let moved: Vec<(&String, &Window)> = windows.iter().filter(|(_, window)| window.is_moved).collect();
+    for chunk in moved.chunks(ROWS) {
+        let sql = batch.next(conn, chunk.len()).await?;
+        // The rows are there and locked: what begins a window is not written.
+        sql.push("INSERT INTO guard_windows (tenant, guard, began, limit_people, people, counted_from) ");
+        sql.push_values(chunk, |mut row, (guard, window)| {
+            row.push_bind(tenant.as_str()).push_bind(*guard).push_bind(at.0).push_bind(window.limit);
+            row.push_bind(window.people).push_bind(cutoff.0);
+        });
+        sql.push(" ON CONFLICT (tenant, guard) DO UPDATE SET people = excluded.people, counted_from = excluded.counted_from");
+    }
+    batch.flush(conn).await
 }
 
 /// The open hold of each guard, opened where there is none: the guard's window is locked.
@@ -314,14 +368,13 @@ pub(super) async fn limit_forecasts(
     let guard_of = |forecast: &Forecast| name(forecast.direction, &(forecast.scope, forecast.of.clone()));
     let guards: Vec<String> = forecasts.iter().map(guard_of).collect();
     let cutoff = now.plus_seconds(-i64::from(settings.window_hours) * 3_600);
-    let open: BTreeMap<String, i64> = {
+    let open: Vec<(String, i64, i64)> = {
         let asked = sqlx::query_as(WINDOWS_SEEN).bind(tenant.as_str()).bind(text_list(guards.iter().map(String::as_str))).bind(cutoff.0);
-        asked.fetch_all(&mut *conn).await?.into_iter().collect()
+        asked.fetch_all(&mut *conn).await?
     };
-    let counted: BTreeMap<String, i64> = {
-        let asked = sqlx::query_as(COUNTED).bind(tenant.as_str()).bind(text_list(guards.iter().map(String::as_str))).bind(cutoff.0);
-        asked.fetch_all(&mut *conn).await?.into_iter().collect()
-    };
+    let open: BTreeMap<String, i64> = open.into_iter().map(|(guard, limit, _)| (guard, limit)).collect();
+    let rows = counted(conn, tenant, guards.iter().map(String::as_str), &[], cutoff).await?;
+    let counted: BTreeMap<String, i64> = rows.into_iter().map(|(guard, _, people)| (guard, people)).collect();
     let people = populations(conn, tenant, settings, &forecasts).await?;
     let limited = |(forecast, guard): (Forecast, String)| {
         let population = people.get(&(forecast.scope, forecast.of.clone())).copied().unwrap_or(0);
@@ -355,4 +408,147 @@ async fn populations(
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::strategy::{Strategy as _, ValueTree as _};
+    use proptest::test_runner::TestRunner;
+
+    use super::super::super::scratch::open;
+    use super::*;
+    use crate::store::{Effect, Guarded, Store as _};
+
+    /// Histories that are tried, each of at most so many changes.
+    const HISTORIES: usize = 24;
+    const CHANGES: usize = 24;
+    /// Each limit: low enough that windows fill up.
+    const LIMIT: u32 = 4;
+
+    /// A change: seconds since the one before (hosts' clocks differ, so that they may be behind), hours of the window, who gains which
+    /// roles.
+    type Step = (i64, u32, Vec<(u8, Vec<u8>)>);
+
+    fn outcome(step_hours: u32, person: u8, roles: &[u8]) -> PersonOutcome {
+        let settings = GuardSettings { window_hours: step_hours, people: LIMIT, at_least: LIMIT, ..GuardSettings::default() };
+        let concerned = Concerned {
+            connection: "c".into(),
+            activated: None,
+            settings,
+            loses: false,
+            leaves: false,
+            lost: Vec::new(),
+            gained: roles.iter().map(|role| format!("r{role}").as_str().into()).collect(),
+            gained_privileged: Vec::new(),
+        };
+        let guarded = Guarded { concerned, losses_held: None, gains_held: None, both_held: None };
+        PersonOutcome {
+            user: format!("u{person}").as_str().into(),
+            read_input_version: 0,
+            groups: Vec::new(),
+            effect: Effect::default(),
+            guarded: Some(Box::new(guarded)),
+            as_of: Instant(0),
+            revision: None,
+            attempts: 0,
+            still_pending: None,
+        }
+    }
+
+    /// How many people are concerned after an instant, counted one by one: what was asked with each change before windows kept a count.
+    async fn counted_one_by_one(conn: &mut Conn, tenant: &TenantId, after: Instant) -> BTreeMap<String, i64> {
+        let counted = "SELECT guard, count(*) FROM guard_people WHERE tenant = $1 AND at > $2 GROUP BY guard";
+        let rows: Vec<(String, i64)> = sqlx::query_as(counted).bind(tenant.as_str()).bind(after.0).fetch_all(conn).await.unwrap();
+        rows.into_iter().collect()
+    }
+
+    #[tokio::test]
+    async fn what_a_window_says_is_what_counting_everybody_gives() {
+        let (store, mut conn, _scratch) = open().await;
+        let step = (
+            proptest::prop_oneof![-1_800_i64..3_600, 3_000_i64..90_000],
+            proptest::sample::select(vec![1_u32, 2, 24]),
+            vec((0_u8..12, proptest::collection::btree_set(0_u8..3, 1..3).prop_map(|roles| roles.into_iter().collect())), 1..4),
+        );
+        let histories = vec(step, 1..CHANGES);
+        let mut runner = TestRunner::deterministic();
+        let (mut taken, mut refused) = (0, 0);
+        for number in 0..HISTORIES {
+            let history: Vec<Step> = histories.new_tree(&mut runner).unwrap().current();
+            let tenant = TenantId(format!("t{number}"));
+            store.ensure_tenant(&tenant, "tenant", "api", Instant(0)).await.unwrap();
+            let scope = store.scope(&tenant);
+            let mut at = Instant(0).plus_seconds(1_000_000);
+            for (seconds, hours, people) in &history {
+                at = at.plus_seconds(*seconds);
+                let after = at.plus_seconds(-i64::from(*hours) * 3_600);
+                // What would be counted if everybody were counted, each in turn.
+                let mut naive = counted_one_by_one(&mut conn, &tenant, after).await;
+                let known: Vec<(String, String)> = sqlx::query_as("SELECT guard, account FROM guard_people WHERE tenant = $1 AND at > $2")
+                    .bind(tenant.as_str())
+                    .bind(after.0)
+                    .fetch_all(&mut conn)
+                    .await
+                    .unwrap();
+                let mut known: BTreeSet<(String, String)> = known.into_iter().collect();
+                let mut expected = Vec::new();
+                for (person, roles) in people {
+                    let account = format!("a{person}");
+                    let scopes = roles.iter().map(|role| format!("gains/role/r{role}")).chain(["gains/connection/c".to_owned()]);
+                    let guards: Vec<String> = scopes.collect();
+                    let is_full = |guard: &String| {
+                        naive.get(guard).copied().unwrap_or(0) >= i64::from(LIMIT) && !known.contains(&(guard.clone(), account.clone()))
+                    };
+                    let is_kept = guards.iter().any(is_full);
+                    expected.push(is_kept);
+                    for guard in guards.into_iter().filter(|_| !is_kept) {
+                        if known.insert((guard.clone(), account.clone())) {
+                            *naive.entry(guard).or_default() += 1;
+                        }
+                    }
+                }
+                let mut outcomes: Vec<PersonOutcome> = people.iter().map(|(person, roles)| outcome(*hours, *person, roles)).collect();
+                let accounts: Vec<Option<AccountId>> = people.iter().map(|(person, _)| Some(AccountId(format!("a{person}")))).collect();
+                let (kept, _) = weigh(&mut conn, &scope, &mut outcomes, &accounts, at).await.unwrap();
+                let found: Vec<bool> = kept.iter().map(|kept| kept.gains.is_some()).collect();
+                assert_eq!(found, expected, "history {number}: {history:?}");
+                taken += found.iter().filter(|is_kept| !**is_kept).count();
+                refused += found.iter().filter(|is_kept| **is_kept).count();
+                // Every row says what is true of its own instant.
+                let rows: Vec<(String, i64, i64)> =
+                    sqlx::query_as("SELECT guard, people, counted_from FROM guard_windows WHERE tenant = $1")
+                        .bind(tenant.as_str())
+                        .fetch_all(&mut conn)
+                        .await
+                        .unwrap();
+                for (guard, people, counted_from) in rows {
+                    let naive = counted_one_by_one(&mut conn, &tenant, Instant(counted_from)).await;
+                    assert_eq!(people, naive.get(&guard).copied().unwrap_or(0), "{guard} of history {number}: {history:?}");
+                }
+            }
+        }
+        assert!(taken > 100 && refused > 100, "histories in which windows fill and empty: {taken} taken, {refused} refused");
+    }
+
+    /// Windows from before there was a count: their people are counted with the next change.
+    #[tokio::test]
+    async fn windows_from_before_are_counted_with_the_next_change() {
+        let (store, mut conn, _scratch) = open().await;
+        let tenant = TenantId::from("t");
+        store.ensure_tenant(&tenant, "tenant", "api", Instant(0)).await.unwrap();
+        let at = Instant(0).plus_seconds(1_000_000);
+        for statement in [
+            "INSERT INTO guard_windows (tenant, guard, began, limit_people) VALUES ('t', 'gains/connection/c', 999000000000, 4)",
+            "INSERT INTO guard_people (tenant, guard, account, at) VALUES ('t', 'gains/connection/c', 'old', 1),
+             ('t', 'gains/connection/c', 'x', 999000000000), ('t', 'gains/connection/c', 'y', 999000000000),
+             ('t', 'gains/connection/c', 'z', 999000000000)",
+        ] {
+            sqlx::query(statement).execute(&mut conn).await.unwrap();
+        }
+        let mut outcomes = [outcome(24, 1, &[1]), outcome(24, 2, &[2])];
+        let accounts = [Some(AccountId("a1".into())), Some(AccountId("a2".into()))];
+        let (kept, _) = weigh(&mut conn, &store.scope(&tenant), &mut outcomes, &accounts, at).await.unwrap();
+        assert_eq!(kept.iter().map(|kept| kept.gains.is_some()).collect::<Vec<_>>(), [false, true]);
+    }
 }

@@ -6,11 +6,11 @@ use serde_json::json;
 use sqlx::{QueryBuilder, Row as _};
 
 use super::rows::{Row, json as json_of, word};
-use super::{Conn, Db, Scope, holds, tenancy, text_list};
+use super::{Conn, Db, Scope, guard, tenancy};
 use crate::model::{
-    Actor, ConnectionId, ConnectionState, GuardScope, HealthSettings, HoldState, Instant, NewEvent, Restored, Standing, TenantId, Traffic,
+    Actor, ConnectionId, ConnectionState, GuardScope, HealthSettings, Instant, NewEvent, Restored, Standing, TenantId, Traffic,
 };
-use crate::store::{Counted, HEALTH_PEOPLE_LIMIT, HealthCase, KeptHealth, Result, SLOTS_AT_ONCE};
+use crate::store::{Counted, HEALTH_PEOPLE_LIMIT, HealthCase, KeptHealth, Result, SLOTS_AT_ONCE, StoreError};
 
 /// Rows of one INSERT.
 const INSERT_BATCH: usize = 500;
@@ -21,43 +21,52 @@ const REFUSED_LIMIT: i64 = 5_000;
 /// Over which time refusals of one resource are counted, in seconds.
 const REPEATED_SECONDS: i64 = 86_400;
 
-/// The connections with what was learned of them.
-pub(super) const CONNECTIONS: &str =
-    "SELECT c.connection, c.name, c.state, c.restored, h.settings, h.memory, h.health, COALESCE(h.taken_in, 0) AS taken_in,
-            COALESCE(h.version, 0) AS version
-     FROM connections c LEFT JOIN connection_health h ON h.tenant = c.tenant AND h.connection = c.connection
-     WHERE c.tenant = $1 AND ($2 IS NULL OR c.connection = $2) ORDER BY c.connection";
-/// What was counted and is not taken in yet.
-pub(super) const NOT_TAKEN_IN: &str = "SELECT t.connection, t.slot, t.requests, t.lists, t.writes, t.applied, t.no_op, t.refused, t.failed,
-            t.limited, t.wrong, t.skewed
-     FROM connections c LEFT JOIN connection_health h ON h.tenant = c.tenant AND h.connection = c.connection
-     JOIN connection_traffic t ON t.tenant = c.tenant AND t.connection = c.connection AND t.slot > COALESCE(h.taken_in, 0)
-     WHERE c.tenant = $1 AND ($2 IS NULL OR c.connection = $2) ORDER BY t.connection, t.slot LIMIT $3";
-/// The credentials that can be used: how many, how many of them have no end, and the last end.
-pub(super) const CREDENTIALS: &str = "SELECT connection, count(*), count(*) - count(expires), max(expires) FROM connection_tokens
-     WHERE tenant = $1 AND (expires IS NULL OR expires > $2) GROUP BY connection";
-/// The connections with an issuer: its JWTs have no end that is known here.
-pub(super) const ISSUERS: &str = "SELECT connection FROM connection_issuers WHERE tenant = $1";
-/// The people for whom there is no decision, by what failed.
-pub(super) const FAULTY: &str = "SELECT connection, code, count(*) FROM
-         (SELECT l.connection, substr(a.note, 10, 12) AS code FROM accounts a JOIN links l ON l.tenant = a.tenant AND l.account = a.account
-          WHERE a.tenant = $1 AND substr(a.note, 10, 12) IN ('plugin_fault', 'policy_error') LIMIT $2) AS faulty
-     GROUP BY connection, code";
-/// As many people of some connections as matter.
-pub(super) const PEOPLE: &str = concat!(
-    "SELECT c.connection, (SELECT count(*) FROM (SELECT 1 FROM links l WHERE l.tenant = c.tenant AND l.connection = c.connection LIMIT $3) AS counted)
-     FROM connections c WHERE c.tenant = $1 AND ",
-    any_of!("c.connection", "$2")
-);
-/// The people whom no worker has taken up although they are due.
-pub(super) const OVERDUE: &str = "SELECT connection, count(*), min(due_at) FROM
-         (SELECT connection, due_at FROM evaluations WHERE tenant = $1 AND due_at <= $2 ORDER BY due_at LIMIT $3) AS overdue
-     GROUP BY connection";
-/// The resources that were refused within a day, with how often.
-pub(super) const REFUSED: &str = "SELECT connection, kind, resource, count(*) AS times FROM
-         (SELECT connection, kind, resource FROM provisioning_log
-          WHERE tenant = $1 AND at > $2 AND refused > 0 AND resource IS NOT NULL ORDER BY at DESC LIMIT $3) AS refused
-     GROUP BY connection, kind, resource HAVING count(*) > 1 ORDER BY times DESC, resource";
+/// What connections are judged by, in one statement: rows of several kinds, `part` says of which. A host asks it of each tenant every few
+/// seconds, and eight statements were eight trips. In their order: the connections with what was learned of them; what was counted and is not
+/// taken in yet; the credentials that can be used (how many, how many of them have no end, the last end) with the issuers, whose JWTs have no
+/// end that is known here; the people for whom there is no decision, by what failed, beside as many people as matter; the people whom no worker has
+/// taken up although they are due; the open holds (of whole connections and of others); the resources that were refused within a day, with how
+/// often.
+pub(super) const CASES: &str = "
+    SELECT 'connection' AS part, c.connection, c.name AS word, c.state AS what, h.settings, h.memory, h.health, c.restored,
+           COALESCE(h.taken_in, 0) AS n0, COALESCE(h.version, 0) AS n1, CAST(NULL AS BIGINT) AS n2, CAST(NULL AS BIGINT) AS n3,
+           CAST(NULL AS BIGINT) AS n4, CAST(NULL AS BIGINT) AS n5, CAST(NULL AS BIGINT) AS n6, CAST(NULL AS BIGINT) AS n7,
+           CAST(NULL AS BIGINT) AS n8, CAST(NULL AS BIGINT) AS n9, CAST(NULL AS BIGINT) AS n10
+    FROM connections c LEFT JOIN connection_health h ON h.tenant = c.tenant AND h.connection = c.connection
+    WHERE c.tenant = $1 AND ($2 IS NULL OR c.connection = $2)
+    UNION ALL
+        SELECT 'counted', connection, NULL, NULL, NULL, NULL, NULL, NULL, slot, requests, lists, writes, applied, no_op, refused, failed, limited,
+               wrong, skewed
+        FROM (SELECT t.* FROM connections c LEFT JOIN connection_health h ON h.tenant = c.tenant AND h.connection = c.connection
+              JOIN connection_traffic t ON t.tenant = c.tenant AND t.connection = c.connection AND t.slot > COALESCE(h.taken_in, 0)
+              WHERE c.tenant = $1 AND ($2 IS NULL OR c.connection = $2) ORDER BY t.connection, t.slot LIMIT $3) AS counted
+    UNION ALL
+        SELECT 'credentials', connection, NULL, NULL, NULL, NULL, NULL, NULL, count(*), count(*) - count(expires), max(expires), NULL, NULL, NULL,
+               NULL, NULL, NULL, NULL, NULL
+        FROM (SELECT connection, expires FROM connection_tokens WHERE tenant = $1 AND (expires IS NULL OR expires > $4)
+              UNION ALL SELECT connection, NULL FROM connection_issuers WHERE tenant = $1) AS credentials
+        GROUP BY connection
+    UNION ALL
+        SELECT 'faulty', connection, code, NULL, NULL, NULL, NULL, NULL, count(*),
+               (SELECT count(*) FROM (SELECT 1 FROM links l WHERE l.tenant = $1 AND l.connection = faulty.connection LIMIT $5) AS people),
+               NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM (SELECT l.connection, substr(a.note, 10, 12) AS code FROM accounts a JOIN links l ON l.tenant = a.tenant AND l.account = a.account
+              WHERE a.tenant = $1 AND substr(a.note, 10, 12) IN ('plugin_fault', 'policy_error') LIMIT $5) AS faulty
+        GROUP BY connection, code
+    UNION ALL
+        SELECT 'overdue', connection, NULL, NULL, NULL, NULL, NULL, NULL, count(*), min(due_at), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM (SELECT connection, due_at FROM evaluations WHERE tenant = $1 AND due_at <= $4 ORDER BY due_at LIMIT $5) AS overdue
+        GROUP BY connection
+    UNION ALL
+        SELECT 'hold', guard, NULL, NULL, NULL, NULL, NULL, NULL, limit_people, people, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM (SELECT h.guard, h.limit_people,
+                     (SELECT count(DISTINCT r.account) FROM rulings r WHERE r.tenant = h.tenant AND r.hold = h.hold AND r.state = 'open') AS people
+              FROM holds h WHERE h.tenant = $1 AND h.state = 'open' ORDER BY h.opened DESC, h.hold DESC LIMIT $8) AS held
+    UNION ALL
+        SELECT 'refused', connection, resource, kind, NULL, NULL, NULL, NULL, count(*), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM (SELECT connection, kind, resource FROM provisioning_log
+              WHERE tenant = $1 AND at > $6 AND refused > 0 AND resource IS NOT NULL ORDER BY at DESC LIMIT $7) AS refused
+        GROUP BY connection, kind, resource HAVING count(*) > 1";
 /// What was counted of a connection.
 pub(super) const TRAFFIC: &str = "SELECT connection, slot, requests, lists, writes, applied, no_op, refused, failed, limited, wrong, skewed
      FROM connection_traffic WHERE tenant = $1 AND connection = $2 AND slot >= $3 ORDER BY slot LIMIT $4";
@@ -106,38 +115,36 @@ fn counted(row: &Row) -> Result<(String, Instant, Traffic)> {
     Ok((row.try_get("connection")?, Instant(row.try_get("slot")?), traffic))
 }
 
-/// What connections are judged by.
+/// What connections are judged by: [`CASES`].
 pub(super) async fn cases(conn: &mut Conn, tenant: &TenantId, only: Option<&ConnectionId>, now: Instant) -> Result<Vec<HealthCase>> {
-    let only = only.map(ConnectionId::as_str);
-    let rows = sqlx::query(CONNECTIONS).bind(tenant.as_str()).bind(only).fetch_all(&mut *conn).await?;
-    let mut cases = BTreeMap::new();
-    for row in &rows {
+    let asked = sqlx::query(CASES).bind(tenant.as_str()).bind(only.map(ConnectionId::as_str)).bind(SLOTS_AT_ONCE).bind(now.0);
+    let asked = asked.bind(HEALTH_PEOPLE_LIMIT).bind(now.plus_seconds(-REPEATED_SECONDS).0).bind(REFUSED_LIMIT).bind(HOLDS_LIMIT);
+    let rows = asked.fetch_all(conn).await?;
+    let (connections, others): (Vec<&Row>, Vec<&Row>) =
+        rows.iter().partition(|row| row.try_get("part").is_ok_and(|part: &str| part == "connection"));
+    let mut cases = Cases::new();
+    for row in connections {
         let case = case(row)?;
         cases.insert(case.connection.0.clone(), case);
     }
-    if cases.is_empty() {
-        return Ok(Vec::new());
+    for row in others {
+        add(row, &mut cases)?;
     }
-    let rows = sqlx::query(NOT_TAKEN_IN).bind(tenant.as_str()).bind(only).bind(SLOTS_AT_ONCE).fetch_all(&mut *conn).await?;
-    for row in &rows {
-        let (connection, slot, traffic) = counted(row)?;
-        if let Some(case) = cases.get_mut(&connection) {
-            case.counted.push((slot, traffic));
-        }
+    let mut cases: Vec<HealthCase> = cases.into_values().collect();
+    for case in &mut cases {
+        case.counted.sort_by_key(|(slot, _)| *slot);
     }
-    credentials(conn, tenant, now, &mut cases).await?;
-    people(conn, tenant, now, &mut cases).await?;
-    held(conn, tenant, &mut cases).await?;
-    refused(conn, tenant, now, &mut cases).await?;
-    Ok(cases.into_values().collect())
+    Ok(cases)
 }
 
+type Cases = BTreeMap<String, HealthCase>;
+
 fn case(row: &Row) -> Result<HealthCase> {
-    let state = word(row.try_get("state")?, ConnectionState::from_word)?;
+    let state = word(row.try_get("what")?, ConnectionState::from_word)?;
     let json = |column| row.try_get::<Option<&str>, _>(column);
     Ok(HealthCase {
         connection: ConnectionId(row.try_get("connection")?),
-        name: row.try_get("name")?,
+        name: row.try_get("word")?,
         state,
         standing: Standing {
             paused: state == ConnectionState::Paused,
@@ -149,8 +156,8 @@ fn case(row: &Row) -> Result<HealthCase> {
         memory: row.try_get("memory")?,
         health: json("health")?.map(|text| json_of(text, "a connection's health")).transpose()?,
         counted: Vec::new(),
-        taken_in: Instant(row.try_get("taken_in")?),
-        version: row.try_get("version")?,
+        taken_in: Instant(row.try_get("n0")?),
+        version: row.try_get("n1")?,
     })
 }
 
@@ -160,82 +167,58 @@ pub(super) fn restored(row: &Row) -> Result<Option<Restored>> {
     text.map(|text| json_of(text, "what a restore made of a connection")).transpose()
 }
 
-type Cases = BTreeMap<String, HealthCase>;
-
-async fn credentials(conn: &mut Conn, tenant: &TenantId, now: Instant, cases: &mut Cases) -> Result<()> {
-    let live: Vec<(String, i64, i64, Option<i64>)> =
-        sqlx::query_as(CREDENTIALS).bind(tenant.as_str()).bind(now.0).fetch_all(&mut *conn).await?;
-    for (connection, count, endless, last) in live {
-        if let Some(case) = cases.get_mut(&connection) {
-            case.standing.credentials = count;
-            case.standing.credentials_end = last.filter(|_| endless == 0).map(Instant);
-        }
+/// Adds to a connection's case what a row says of it.
+fn add(row: &Row, cases: &mut Cases) -> Result<()> {
+    let (part, of): (&str, &str) = (row.try_get("part")?, row.try_get("connection")?);
+    if part == "hold" {
+        return held(row, of, cases);
     }
-    let issuers: Vec<String> = sqlx::query_scalar(ISSUERS).bind(tenant.as_str()).fetch_all(conn).await?;
-    for connection in issuers {
-        if let Some(case) = cases.get_mut(&connection) {
-            case.standing.credentials += 1;
-            case.standing.credentials_end = None;
+    let Some(case) = cases.get_mut(of) else { return Ok(()) };
+    let count = |column: &str| row.try_get::<i64, _>(column);
+    match part {
+        "counted" => {
+            let [requests, lists, writes, applied] = [count("n1")?, count("n2")?, count("n3")?, count("n4")?];
+            let [no_op, refused, failed, limited] = [count("n5")?, count("n6")?, count("n7")?, count("n8")?];
+            let traffic =
+                Traffic { requests, lists, writes, applied, no_op, refused, failed, limited, wrong: count("n9")?, skewed: count("n10")? };
+            case.counted.push((Instant(count("n0")?), traffic));
         }
-    }
-    Ok(())
-}
-
-async fn people(conn: &mut Conn, tenant: &TenantId, now: Instant, cases: &mut Cases) -> Result<()> {
-    let faulty: Vec<(String, String, i64)> =
-        sqlx::query_as(FAULTY).bind(tenant.as_str()).bind(HEALTH_PEOPLE_LIMIT).fetch_all(&mut *conn).await?;
-    let mut concerned = Vec::new();
-    for (connection, code, count) in faulty {
-        let Some(case) = cases.get_mut(&connection) else { continue };
-        match code.as_str() {
-            "plugin_fault" => case.standing.plugin_faults = count,
-            _ => case.standing.policy_errors = count,
+        "credentials" => {
+            let endless = count("n1")?;
+            case.standing.credentials = count("n0")?;
+            case.standing.credentials_end = row.try_get::<Option<i64>, _>("n2")?.filter(|_| endless == 0).map(Instant);
         }
-        concerned.push(connection);
-    }
-    if !concerned.is_empty() {
-        let named = text_list(concerned.iter().map(String::as_str));
-        let people: Vec<(String, i64)> =
-            sqlx::query_as(PEOPLE).bind(tenant.as_str()).bind(named).bind(HEALTH_PEOPLE_LIMIT).fetch_all(&mut *conn).await?;
-        for (connection, count) in people {
-            if let Some(case) = cases.get_mut(&connection) {
-                case.standing.people = count;
+        "faulty" => {
+            case.standing.people = count("n1")?;
+            match row.try_get::<&str, _>("word")? {
+                "plugin_fault" => case.standing.plugin_faults = count("n0")?,
+                _ => case.standing.policy_errors = count("n0")?,
             }
         }
-    }
-    let overdue: Vec<(String, i64, i64)> =
-        sqlx::query_as(OVERDUE).bind(tenant.as_str()).bind(now.0).bind(HEALTH_PEOPLE_LIMIT).fetch_all(conn).await?;
-    for (connection, count, since) in overdue {
-        if let Some(case) = cases.get_mut(&connection) {
-            (case.standing.pending, case.standing.pending_since) = (count, Some(Instant(since)));
+        "overdue" => (case.standing.pending, case.standing.pending_since) = (count("n0")?, Some(Instant(count("n1")?))),
+        "refused" => {
+            let (resource, kind): (&str, Option<&str>) = (row.try_get("word")?, row.try_get("what")?);
+            let found = (format!("{} {resource}", kind.unwrap_or("resource")), count("n0")?);
+            // The most often refused; of those that are alike, one that stays the same.
+            let is_less = |known: &(String, i64)| (known.1, &found.0) < (found.1, &known.0);
+            if case.standing.repeated.as_ref().is_none_or(is_less) {
+                case.standing.repeated = Some(found);
+            }
         }
+        _ => {}
     }
     Ok(())
 }
 
 /// Holds of whole connections: those of roles and revisions are of several.
-async fn held(conn: &mut Conn, tenant: &TenantId, cases: &mut Cases) -> Result<()> {
-    let open = holds::holds(conn, tenant, Some(HoldState::Open), None, HOLDS_LIMIT).await?;
-    for hold in open.into_iter().filter(|hold| hold.scope == GuardScope::Connection && hold.people > 0) {
-        let Some(case) = cases.get_mut(&hold.of) else { continue };
-        case.standing.holds += 1;
-        let most = case.standing.held.get_or_insert((hold.people, hold.limit));
-        if hold.people.saturating_mul(most.1.max(1)) > most.0.saturating_mul(hold.limit.max(1)) {
-            *most = (hold.people, hold.limit);
-        }
-    }
-    Ok(())
-}
-
-async fn refused(conn: &mut Conn, tenant: &TenantId, now: Instant, cases: &mut Cases) -> Result<()> {
-    let since = now.plus_seconds(-REPEATED_SECONDS);
-    let refused: Vec<(String, Option<String>, String, i64)> =
-        sqlx::query_as(REFUSED).bind(tenant.as_str()).bind(since.0).bind(REFUSED_LIMIT).fetch_all(conn).await?;
-    for (connection, kind, resource, times) in refused {
-        let Some(case) = cases.get_mut(&connection) else { continue };
-        let what = kind.as_deref().unwrap_or("resource");
-        // The most often refused comes first.
-        case.standing.repeated.get_or_insert_with(|| (format!("{what} {resource}"), times));
+fn held(row: &Row, guard: &str, cases: &mut Cases) -> Result<()> {
+    let (_, scope, of) = guard::parts(guard).ok_or_else(|| StoreError::Corrupt(format!("unknown guard `{guard}`")))?;
+    let (limit, people): (i64, i64) = (row.try_get("n0")?, row.try_get("n1")?);
+    let Some(case) = cases.get_mut(of).filter(|_| scope == GuardScope::Connection && people > 0) else { return Ok(()) };
+    case.standing.holds += 1;
+    let most = case.standing.held.get_or_insert((people, limit));
+    if people.saturating_mul(most.1.max(1)) > most.0.saturating_mul(limit.max(1)) {
+        *most = (people, limit);
     }
     Ok(())
 }

@@ -9,7 +9,10 @@ use crate::store::{HealthCase, Healths, KeptHealth, Result, StoreError};
 #[async_trait]
 impl Healths for Backend {
     async fn health_cases(&self, tenant: &TenantId, only: Option<&ConnectionId>, now: Instant) -> Result<Vec<HealthCase>> {
-        health::cases(&mut *self.read(tenant).await?, tenant, only, now).await
+        if only.is_some_and(|connection| has_nul(connection.as_str())) {
+            return Ok(Vec::new());
+        }
+        read_once!(self.read_one(tenant), conn => health::cases(conn, tenant, only, now))
     }
 
     async fn keep_health(&self, tenant: &TenantId, kept: &[KeptHealth], actor: &Actor, at: Instant) -> Result<Vec<ConnectionId>> {
