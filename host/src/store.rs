@@ -43,7 +43,9 @@ use rolecall_scim::schema::Schemas;
 use rolecall_scim::sort::Sort;
 use serde::{Deserialize, Serialize};
 
-pub use connection::{Connections, CredentialKind, Dialect, LogEntry, StoredIssuer};
+pub use connection::{
+    Connections, CredentialKind, Dialect, FoundEntry, Gathered, LOG_SCAN_LIMIT, LogEntry, LogFound, LogSearch, LogSide, StoredIssuer,
+};
 pub use health::{Counted, HEALTH_PEOPLE_LIMIT, HealthCase, Healths, KeptHealth, SLOTS_AT_ONCE};
 pub use import::{
     AdoptionCandidate, AdoptionChoice, AdoptionPlan, AdoptionWord, DIFFERENCE_PAGE_LIMIT, DifferenceMark, IMPORT_ROWS_LIMIT, ImportProblem,
@@ -63,7 +65,7 @@ pub use trial::{Advance, DIFFERENCES_LIMIT, DespiteChanges, NewActivation, NewDi
 
 use crate::model::{
     Account, AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, EvaluationState, Event, Grant, GroupMembership, Handle,
-    Instant, NewEvent, Note, PLATFORM_OPERATOR, ResourceId, RevisionHash, RoleId, Ruling, TenantId, Urgency,
+    Instant, Led, NewEvent, Note, PLATFORM_OPERATOR, ResourceId, RevisionHash, RoleId, Ruling, TenantId, Urgency,
 };
 
 /// The most people that are evaluated with the write that affects them; more are marked and left to the worker.
@@ -398,6 +400,8 @@ pub struct Committed {
     pub gone: Vec<ResourceId>,
     /// People left pending by this commit.
     pub pending: Vec<ResourceId>,
+    /// What the change led to.
+    pub led: Led,
 }
 
 /// A pure step that runs under the person's row lock: from what stands to the change. Used where winning an

@@ -21,6 +21,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::compute::Compute;
 use crate::config::{Config, ConfigError, Layer, MASTER_KEY_VARIABLE, MasterKey};
 use crate::crypto::Keyring;
+use crate::journal::Journal;
 use crate::plugins::{Artefacts, Sandbox, SandboxConfig};
 use crate::store::{self, ApiScope};
 use crate::tenancy::{self, Revisions};
@@ -186,6 +187,7 @@ async fn build(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<(Arc<Ap
     let sandbox = sandbox.context("the sandbox can't be made")?;
     let compute = Compute::new(config.evaluation_threads, config.evaluation_queue);
     let mut app = App::new(store, clock, keyring, sandbox, compute, config.connection_rate, config.public_url.clone())?;
+    app.journal = Journal::keeping(config.provisioning_log_days);
     app.revisions = Revisions::resting_after(config.revision_idle_seconds);
     Ok((Arc::new(app), held))
 }

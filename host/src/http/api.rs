@@ -15,6 +15,7 @@ pub mod policies;
 pub mod processes;
 pub mod reviews;
 pub mod revisions;
+pub mod run;
 pub mod steps;
 pub mod targets;
 pub mod tenants;
