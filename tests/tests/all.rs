@@ -58,6 +58,8 @@ mod leavers;
 mod oauth;
 #[path = "all/one_decision.rs"]
 mod one_decision;
+#[path = "all/log.rs"]
+mod log;
 #[path = "all/outage.rs"]
 mod outage;
 #[path = "all/people.rs"]
