@@ -54,12 +54,12 @@ mod jwt;
 mod large_groups;
 #[path = "all/leavers.rs"]
 mod leavers;
+#[path = "all/log.rs"]
+mod log;
 #[path = "all/oauth.rs"]
 mod oauth;
 #[path = "all/one_decision.rs"]
 mod one_decision;
-#[path = "all/log.rs"]
-mod log;
 #[path = "all/outage.rs"]
 mod outage;
 #[path = "all/people.rs"]

@@ -148,6 +148,7 @@ impl OutcomeCode {
 
     /// What it means, and what to do about it: in plain English, for whoever runs the identity provider.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a list, two sentences an outcome")]
     pub fn meaning(self) -> (&'static str, &'static str) {
         match self {
             Self::Applied => ("The change was carried out and is durable.", "Nothing."),

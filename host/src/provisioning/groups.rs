@@ -19,6 +19,8 @@ use crate::tenancy::{self, Active, handles};
 
 /// The most members that a request may add or name: one body of the largest size holds fewer.
 const MEMBERS_IN_REQUEST_LIMIT: usize = 20_000;
+/// The most members of a client's test group that are looked at: clients have one.
+const PROBE_MEMBERS_LIMIT: usize = 20;
 /// The attribute that is rows.
 const MEMBERS: &str = "members";
 /// The most members of a group that a PUT or a filtered removal compares with.
@@ -178,10 +180,10 @@ async fn change(
     // A document that was computed from what was read needs that version, and so do compared members; deltas commute.
     let expected = (document.is_some() || difference.compared).then_some(before.version).or(if_match);
     let renamed = document.as_ref().is_some_and(|next| next.text("displayName") != before.document.text("displayName"));
+    let probe = document.is_none() && are_probes(app, caller, &active, &before.document, add.iter().chain(&remove)).await?;
     let write = ResourceWrite::UpdateGroup { id: id.clone(), expected, document: document.clone(), add, remove };
     let report =
         Report { method: asked.method, operations: &asked.operations, changed: &asked.changed, ignored: &asked.ignored, active: None };
-    let probe = document.is_none() && !cases.is_empty() && is_probe(&active, &before.document, &cases);
     let event = (!probe).then(|| resource_event("group.updated", id, report));
     let committed = commit(app, caller, &active, cases, write, None, event, now).await?;
     if renamed {
@@ -222,6 +224,25 @@ pub(super) async fn delete(app: &Arc<App>, caller: &Caller, id: &ResourceId, if_
 /// Whether it is a client's test group, in which nobody is concerned but its test people.
 fn is_probe(active: &Active, document: &Document, concerned: &[Case]) -> bool {
     concerned.iter().all(|case| case.parked.is_some()) && super::users::probes(active).is_group(document)
+}
+
+/// Whether it is a client's test group, and these are its test people: few, and nobody else.
+async fn are_probes(
+    app: &App,
+    caller: &Caller,
+    active: &Active,
+    document: &Document,
+    members: impl Iterator<Item = &ResourceId>,
+) -> Result<bool, Failure> {
+    if !super::users::probes(active).is_group(document) {
+        return Ok(false);
+    }
+    let members: Vec<ResourceId> = members.take(PROBE_MEMBERS_LIMIT + 1).cloned().collect();
+    if members.len() > PROBE_MEMBERS_LIMIT {
+        return Ok(false);
+    }
+    let people = app.store.people(&caller.tenant, &caller.connection, &members).await?;
+    Ok(people.len() == members.len() && people.into_iter().all(|person| Case::unchanged(person).parked.is_some()))
 }
 
 async fn read_group(app: &App, caller: &Caller, id: &ResourceId) -> Result<StoredResource, Failure> {

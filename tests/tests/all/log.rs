@@ -29,7 +29,7 @@ on_both_databases! {
         okta.create("other@acme.example").await;
         let crew = text(&entra.scim.post("/Groups", group("Engineering", &[&ada])).await.expect(201)["id"]);
         server.clock.advance_seconds(60);
-        let operations = json!([{"op": "Replace", "path": "title", "value": "secret"}, {"op": "replace", "path": "nonsense", "value": "secret"}]);
+        let operations = json!([{"op": "Replace", "path": "title", "value": "secret"}, {"op": "remove", "path": "emails[value eq \"secret@acme.example\"].type"}]);
         let failed = entra.scim.patch(&format!("/Users/{ada}"), patch(operations)).await;
         failed.expect(400);
         entra.scim.get("/Users/0190a8a0-0000-7000-8000-000000000000?attributes=secret").await.expect(404);

@@ -60,7 +60,7 @@ fn times(read: &Token<'_>, skew: i64, now: Instant) -> [Checked; 2] {
         Checked::said(Check::Expiry, ends, format!("after {now}, within {skew} s"), at("exp").unwrap_or_else(|| MISSING.to_owned()));
     let late = ["nbf", "iat"]
         .into_iter()
-        .find(|name| read.claims.contains_key(*name) && !read.number(name).is_some_and(|start| start.saturating_sub(skew) <= seconds));
+        .find(|name| read.claims.contains_key(*name) && read.number(name).is_none_or(|start| start.saturating_sub(skew) > seconds));
     let received =
         late.map_or_else(|| "it has come".to_owned(), |name| format!("{name} {}", at(name).unwrap_or_else(|| MISSING.to_owned())));
     [expiry, Checked::said(Check::Beginning, late.is_none(), format!("by {now}, within {skew} s"), received)]
