@@ -6,6 +6,7 @@
 
 pub mod client;
 mod jwt;
+mod trace;
 
 use std::sync::Arc;
 
@@ -48,6 +49,24 @@ pub enum Denied {
     /// The store could not be asked.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What came as a credential.
+#[derive(Clone, Copy)]
+pub enum Presented<'t> {
+    /// Nothing.
+    Missing,
+    /// Something that is no bearer token.
+    OtherScheme,
+    /// A bearer token.
+    Token(&'t str),
+    /// The id and secret of an OAuth client.
+    Client {
+        /// The id.
+        id: &'t str,
+        /// The secret.
+        secret: &'t str,
+    },
 }
 
 /// The token in the value of an `Authorization` header; `None` for another scheme or an empty token.
@@ -94,9 +113,15 @@ pub struct Known {
 /// # Errors
 /// `Unauthorized` for every reason alike; `TooMany` for more requests than the connection may make, or more wrong credentials
 /// than anybody may send; the store's.
-pub async fn connection(app: &Arc<App>, path: &str, token: Option<&str>) -> Result<Known, Denied> {
-    let token = token.ok_or(Denied::Unauthorized)?;
+pub async fn connection(app: &Arc<App>, path: &str, presented: Presented<'_>) -> Result<Known, Denied> {
     let now = app.clock.now();
+    let Presented::Token(token) = presented else {
+        // No credential at all is no wrong one; whoever forgot it finds it with the refused ones.
+        if app.guesses.take(path, now).is_ok() {
+            note_refused(app, path, presented, now, false).await;
+        }
+        return Err(Denied::Unauthorized);
+    };
     let known = if token.starts_with(crypto::ACCESS_TOKEN_PREFIX) {
         if token.len() <= ACCESS_TOKEN_BYTES_LIMIT { client::known(app, path, token, now).await? } else { None }
     } else if Token::is_meant(token) {
@@ -104,7 +129,7 @@ pub async fn connection(app: &Arc<App>, path: &str, token: Option<&str>) -> Resu
     } else {
         by_bearer_token(app, path, token, now).await?
     };
-    let Some(known) = known else { return Err(wrong(app, path, now).await) };
+    let Some(known) = known else { return Err(wrong(app, path, presented, now).await) };
     take_turn(app, &known.tenant, &known.connection, now)?;
     Ok(known)
 }
@@ -134,10 +159,10 @@ fn take_turn(app: &App, tenant: &TenantId, connection: &ConnectionId, now: Insta
 }
 
 /// What is answered to a wrong credential: past what strangers may try, that they have to wait, and then nothing is written.
-async fn wrong(app: &App, path: &str, now: Instant) -> Denied {
+async fn wrong(app: &App, path: &str, presented: Presented<'_>, now: Instant) -> Denied {
     match app.guesses.take(path, now) {
         Ok(()) => {
-            count_wrong(app, path, now).await;
+            note_refused(app, path, presented, now, true).await;
             Denied::Unauthorized
         }
         Err(too_many) => Denied::TooMany(too_many),
@@ -171,19 +196,28 @@ fn connection_id(path: &str) -> Option<ConnectionId> {
 
 /// Counted before the answer, so that whoever reads the connection's health next sees it. A failure to count is not
 /// told: the answer must not depend on whether the connection exists.
-async fn count_wrong(app: &App, path: &str, now: Instant) {
+async fn note_refused(app: &App, path: &str, presented: Presented<'_>, now: Instant, is_counted: bool) {
     let Some(connection) = connection_id(path) else { return };
-    let counted = match app.store.find_connection(&connection).await {
-        Ok(Some((tenant, _))) => {
-            app.journal.turn_away(&tenant, &connection, 401, now);
-            app.store.note_credential(&tenant, &connection, None, now).await
-        }
-        Ok(None) => Ok(()),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = counted {
-        tracing::warn!(error = %error, "a wrong credential could not be counted");
+    if let Err(error) = note_refused_on(app, &connection, presented, now, is_counted).await {
+        tracing::warn!(error = %error, "a refused credential could not be noted");
     }
+}
+
+async fn note_refused_on(
+    app: &App,
+    connection: &ConnectionId,
+    presented: Presented<'_>,
+    now: Instant,
+    is_counted: bool,
+) -> Result<(), StoreError> {
+    let Some((tenant, _)) = app.store.find_connection(connection).await? else { return Ok(()) };
+    let trace = trace::of(app, (&tenant, connection), presented, now).await?;
+    app.journal.refuse(&tenant, connection, trace, now);
+    if is_counted {
+        app.journal.turn_away(&tenant, connection, 401, now);
+        app.store.note_credential(&tenant, connection, None, now).await?;
+    }
+    Ok(())
 }
 
 fn note_use(app: &Arc<App>, credential: &ConnectionCredential, now: Instant) {

@@ -23,6 +23,7 @@ mod policy;
 mod process;
 mod render;
 mod review;
+mod run;
 mod sandbox;
 pub mod serve;
 mod step;

@@ -12,6 +12,11 @@ use zeroize::Zeroizing;
 use crate::outgoing::Allowed;
 use crate::rate::Rate;
 
+/// How long an entry of the provisioning log is kept unless a setting says otherwise, in days.
+pub const LOG_DAYS: u32 = 30;
+/// The longest that it may be kept, in days: what personal ids are in is bounded.
+const MAX_LOG_DAYS: u32 = 400;
+
 /// Where the master key is taken from when it is not in a file.
 pub const MASTER_KEY_VARIABLE: &str = "ROLECALL_MASTER_KEY";
 /// The loopback address: nothing is exposed until an operator says so.
@@ -132,6 +137,9 @@ pub struct Layer {
     /// What is called beside the public internet: addresses, ranges and hosts' names, separated by commas [default: nothing]
     #[arg(long, env = "ROLECALL_OUTGOING_ALLOW", value_name = "LIST", value_delimiter = ',')]
     pub outgoing_allow: Option<Vec<String>>,
+    /// For how many days the provisioning log is kept; 0 keeps none [default: 30]
+    #[arg(long, env = "ROLECALL_PROVISIONING_LOG_DAYS", value_name = "DAYS")]
+    pub provisioning_log_days: Option<u32>,
     /// How long requests and jobs may take to finish once the server is told to stop [default: 20]
     #[arg(long, env = "ROLECALL_SHUTDOWN_GRACE_SECONDS", value_name = "SECONDS")]
     pub shutdown_grace_seconds: Option<u64>,
@@ -175,6 +183,8 @@ pub struct Config {
     pub connection_rate: Rate,
     /// What is called beside the public internet.
     pub outgoing_allow: Allowed,
+    /// For how many days the provisioning log is kept; 0 keeps none.
+    pub provisioning_log_days: u32,
     /// How long a shutdown may take, in seconds.
     pub shutdown_grace_seconds: u64,
 }
@@ -198,6 +208,7 @@ impl Config {
             // One's own machine, where loads are tried out.
             connection_rate: Rate { per_second: 0, burst: DEFAULT_CONNECTION_BURST },
             outgoing_allow: Allowed::this_machine(),
+            provisioning_log_days: LOG_DAYS,
             shutdown_grace_seconds: DEFAULT_SHUTDOWN_GRACE_SECONDS,
         }
     }
@@ -224,6 +235,7 @@ impl Config {
             log_level: layer.log_level.unwrap_or_else(|| DEFAULT_LOG_LEVEL.to_owned()),
             evaluation_threads: layer.evaluation_threads.unwrap_or(local.evaluation_threads),
             evaluation_queue: layer.evaluation_queue.unwrap_or(local.evaluation_queue),
+            provisioning_log_days: layer.provisioning_log_days.unwrap_or(local.provisioning_log_days),
             revision_idle_seconds: layer.revision_idle_seconds.unwrap_or(local.revision_idle_seconds),
             connection_rate: Rate {
                 per_second: layer.connection_requests_per_second.unwrap_or(DEFAULT_CONNECTION_REQUESTS_PER_SECOND),
@@ -255,6 +267,9 @@ impl Config {
         }
         if !(1..=MAX_CONNECTION_REQUESTS).contains(&self.connection_rate.burst) {
             return invalid("connection_burst", format!("must be from 1 to {MAX_CONNECTION_REQUESTS}"));
+        }
+        if self.provisioning_log_days > MAX_LOG_DAYS {
+            return invalid("provisioning_log_days", format!("must be at most {MAX_LOG_DAYS}"));
         }
         if self.revision_idle_seconds > MAX_REVISION_IDLE_SECONDS {
             return invalid("revision_idle_seconds", format!("must be at most {MAX_REVISION_IDLE_SECONDS}"));
@@ -308,6 +323,7 @@ impl Layer {
             log_level: self.log_level.or(under.log_level),
             evaluation_threads: self.evaluation_threads.or(under.evaluation_threads),
             evaluation_queue: self.evaluation_queue.or(under.evaluation_queue),
+            provisioning_log_days: self.provisioning_log_days.or(under.provisioning_log_days),
             revision_idle_seconds: self.revision_idle_seconds.or(under.revision_idle_seconds),
             connection_requests_per_second: self.connection_requests_per_second.or(under.connection_requests_per_second),
             connection_burst: self.connection_burst.or(under.connection_burst),

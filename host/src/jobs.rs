@@ -13,7 +13,6 @@ use tokio::task::JoinSet;
 use crate::app::App;
 use crate::delivery::webhook;
 use crate::history::HistoryError;
-use crate::journal::LOG_DAYS_LIMIT;
 use crate::model::{Actor, Cause, ConnectionId, HealthState, Instant, ResourceId, TenantId};
 use crate::provisioning::{departed, people};
 use crate::store::{DeliveryResult, DueDelivery, DuePerson, OVERDUE_AT_ONCE, StoreError};
@@ -364,7 +363,7 @@ async fn seal_history(app: &App) -> Result<bool, StoreError> {
 /// # Errors
 /// The store's.
 pub async fn forget_log(app: &App) -> Result<(), StoreError> {
-    let before = app.clock.now().plus_seconds(-LOG_DAYS_LIMIT * 86_400);
+    let before = app.clock.now().plus_seconds(-i64::from(app.journal.days()) * 86_400);
     for tenant in app.store.tenants().await? {
         while app.store.forget_log(&tenant.id, before, FORGOTTEN_AT_ONCE).await? == FORGOTTEN_AT_ONCE.unsigned_abs() {}
         trial::forget(app, &tenant.id, FORGOTTEN_AT_ONCE).await?;

@@ -1,9 +1,10 @@
-//! What connections did, on its way to the database: counts of client quirks and of what came, and the provisioning log. Gathered in bounded
-//! memory and written in batches by a job, so that a write costs nothing for it.
+//! What connections did, on its way to the database: counts of client quirks and of what came, refused credentials, and the provisioning
+//! log. Gathered in bounded memory and written in batches by a job, so that a write costs nothing for it.
 //!
 //! It is a view for people. What must not be lost of a change is its event, which is written with the change itself and has the
 //! request's id and what each operation did; a crash loses the last second of this.
 
+pub mod curl;
 pub mod example;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,9 +13,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rolecall_scim::Quirk;
 
+use crate::config::LOG_DAYS;
 use crate::health::slot_of;
-use crate::model::{ConnectionId, Instant, TenantId, Traffic};
-use crate::store::{Counted, Dialect, LogEntry, Result, Store};
+use crate::model::{ConnectionId, CredentialTrace, Instant, LogDetail, OutcomeCode, RefusedCredential, TenantId, Traffic};
+use crate::store::{Counted, Dialect, Gathered, LogEntry, Result, Store};
 
 /// The most entries that wait to be written; past it the oldest go, and the log says how many.
 const WAITING_ENTRIES_LIMIT: usize = 20_000;
@@ -28,13 +30,18 @@ const SECOND: i64 = 1_000_000;
 pub const TURNED_AWAY: &str = "*";
 /// The entries that are kept of a connection: days of a busy one.
 pub const LOG_ENTRIES_LIMIT: i64 = 10_000;
-/// How long an entry is kept, in days.
-pub const LOG_DAYS_LIMIT: i64 = 30;
+/// The reads of a connection that are listed within a minute because they were refused: a client that asks for what there is not would push
+/// out what it wrote. What is beyond is one entry a second.
+const REFUSED_READS_A_MINUTE: u32 = 60;
+/// Microseconds of a minute.
+const MINUTE: i64 = 60 * SECOND;
 
 /// What one request showed so far, shared by all that see a part of it.
 #[derive(Debug, Default)]
 pub struct Trail {
     quirks: Mutex<Vec<Quirk>>,
+    /// Those that were taken, for the entry in the log.
+    shown: Mutex<Vec<Quirk>>,
     logged: AtomicU64,
     skewed: AtomicBool,
 }
@@ -53,7 +60,18 @@ impl Trail {
     /// The quirks that nobody has taken yet.
     #[must_use]
     pub fn take(&self) -> Vec<Quirk> {
-        std::mem::take(&mut *self.quirks.lock().unwrap_or_else(PoisonError::into_inner))
+        let taken = std::mem::take(&mut *self.quirks.lock().unwrap_or_else(PoisonError::into_inner));
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).extend(&taken);
+        taken
+    }
+
+    /// The words of the quirks that were taken since this was asked last: an entry of the log is about them.
+    #[must_use]
+    pub fn shown(&self) -> Vec<String> {
+        std::mem::take(&mut *self.shown.lock().unwrap_or_else(PoisonError::into_inner))
+            .iter()
+            .map(|quirk| quirk.word().to_owned())
+            .collect()
     }
 
     /// Says that the request, or one more of its operations, has its entry in the log.
@@ -88,7 +106,7 @@ struct Count {
     example: String,
 }
 
-/// Requests that were turned away at the door: of one connection, with one status, in one second.
+/// Requests of which nobody needs to know one by one: of one connection, with one status, in one second.
 type Door = (TenantId, ConnectionId, u16, i64);
 
 #[derive(Debug, Default)]
@@ -97,22 +115,27 @@ struct Waiting {
     turned_away: BTreeMap<Door, i64>,
     counts: BTreeMap<(TenantId, ConnectionId, Quirk), Count>,
     traffic: BTreeMap<(TenantId, ConnectionId, Instant), Traffic>,
+    refusals: BTreeMap<(TenantId, ConnectionId, String), RefusedCredential>,
+    /// The reads that were refused within the minute, by connection.
+    reads: (i64, BTreeMap<ConnectionId, u32>),
     lost: u64,
 }
 
-/// One tenant's part of a batch.
-#[derive(Default)]
-struct Part {
-    dialects: Vec<(ConnectionId, Dialect)>,
-    entries: Vec<(ConnectionId, LogEntry)>,
-    counted: Vec<Counted>,
-}
-
 /// What waits to be written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Journal {
     waiting: Mutex<Waiting>,
     writing: tokio::sync::Mutex<()>,
+    /// Wakes whoever waits for what is new in the log.
+    pub grown: tokio::sync::Notify,
+    /// For how many days entries are kept; none are made where it is 0.
+    days: u32,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self::keeping(LOG_DAYS)
+    }
 }
 
 impl Waiting {
@@ -127,6 +150,24 @@ impl Waiting {
 }
 
 impl Journal {
+    /// Keeps entries for so many days; makes none where it is 0.
+    #[must_use]
+    pub fn keeping(days: u32) -> Self {
+        Self { waiting: Mutex::default(), writing: tokio::sync::Mutex::default(), grown: tokio::sync::Notify::new(), days }
+    }
+
+    /// For how many days entries are kept.
+    #[must_use]
+    pub fn days(&self) -> u32 {
+        self.days
+    }
+
+    /// Whether there is a log at all.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.days > 0
+    }
+
     /// Counts what came of a connection, for its health.
     pub fn observe(&self, tenant: &TenantId, connection: &ConnectionId, at: Instant, traffic: Traffic) {
         self.waiting().observe(tenant, connection, at, traffic);
@@ -139,6 +180,44 @@ impl Journal {
         let (refused, failed) = if entry.status >= 500 { (0, refused) } else { (refused, 0) };
         let mut waiting = self.waiting();
         waiting.observe(tenant, connection, entry.at, Traffic { applied, no_op, refused, failed, ..Traffic::default() });
+        waiting.list(self.is_kept(), tenant, connection, entry);
+    }
+
+    /// Puts a read into the log that was refused: the first of a minute one by one.
+    pub fn log_read(&self, tenant: &TenantId, connection: &ConnectionId, entry: LogEntry) {
+        let mut waiting = self.waiting();
+        let minute = entry.at.0.div_euclid(MINUTE);
+        if waiting.reads.0 != minute {
+            waiting.reads = (minute, BTreeMap::new());
+        }
+        let known = waiting.reads.1.len();
+        let full = known >= WAITING_COUNTS_LIMIT && !waiting.reads.1.contains_key(connection);
+        let listed = if full { REFUSED_READS_A_MINUTE } else { *waiting.reads.1.entry(connection.clone()).or_default() };
+        if listed < REFUSED_READS_A_MINUTE {
+            waiting.reads.1.insert(connection.clone(), listed + 1);
+            waiting.list(self.is_kept(), tenant, connection, entry);
+        } else {
+            waiting.crowd((tenant.clone(), connection.clone(), entry.status, entry.at.0.div_euclid(SECOND)));
+        }
+    }
+
+    /// Notes how a credential was checked that was refused: those that are alike are counted.
+    pub fn refuse(&self, tenant: &TenantId, connection: &ConnectionId, trace: CredentialTrace, at: Instant) {
+        let mut waiting = self.waiting();
+        let key = (tenant.clone(), connection.clone(), trace.key());
+        let refused = RefusedCredential::once(trace, at);
+        if waiting.refusals.len() < WAITING_COUNTS_LIMIT || waiting.refusals.contains_key(&key) {
+            waiting.refusals.entry(key).and_modify(|before| before.and(&refused)).or_insert(refused);
+        }
+    }
+}
+
+impl Waiting {
+    fn list(&mut self, is_kept: bool, tenant: &TenantId, connection: &ConnectionId, entry: LogEntry) {
+        let waiting = self;
+        if !is_kept {
+            return;
+        }
         if waiting.entries.len() >= WAITING_ENTRIES_LIMIT {
             waiting.entries.pop_front();
             waiting.lost += 1;
@@ -146,20 +225,26 @@ impl Journal {
         waiting.entries.push_back((tenant.clone(), connection.clone(), entry));
     }
 
+    /// One more of requests that nobody needs to know one by one.
+    fn crowd(&mut self, door: Door) {
+        if let Some(count) = self.turned_away.get_mut(&door) {
+            *count += 1;
+        } else if self.turned_away.len() < WAITING_COUNTS_LIMIT {
+            self.turned_away.insert(door, 1);
+        } else {
+            self.lost += 1;
+        }
+    }
+}
+
+impl Journal {
     /// Notes a request that was turned away before anything of it was read: with 401 over its credential, with 429 over its number. A
     /// second of them is one entry, however many there are.
     pub fn turn_away(&self, tenant: &TenantId, connection: &ConnectionId, status: u16, at: Instant) {
         let mut waiting = self.waiting();
         let (wrong, limited) = (i64::from(status == 401), i64::from(status == 429));
         waiting.observe(tenant, connection, at, Traffic { wrong, limited, ..Traffic::default() });
-        let door = (tenant.clone(), connection.clone(), status, at.0.div_euclid(SECOND));
-        if let Some(count) = waiting.turned_away.get_mut(&door) {
-            *count += 1;
-        } else if waiting.turned_away.len() < WAITING_COUNTS_LIMIT {
-            waiting.turned_away.insert(door, 1);
-        } else {
-            waiting.lost += 1;
-        }
+        waiting.crowd((tenant.clone(), connection.clone(), status, at.0.div_euclid(SECOND)));
     }
 
     /// Counts the quirks of a request; the example is made only where one is wanted.
@@ -203,6 +288,9 @@ impl Journal {
         // The first batch brings all counts along.
         loop {
             let taken = self.write_batch(store).await?;
+            if taken > 0 {
+                self.grown.notify_waiters();
+            }
             left = left.saturating_sub(taken);
             if taken == 0 || left == 0 {
                 return Ok(());
@@ -217,7 +305,7 @@ impl Journal {
         for (tenant, part) in parts {
             // Once the database is away, the rest waits for the next time.
             let written = match failed {
-                None => store.record(&tenant, &part.dialects, &part.entries, &part.counted, LOG_ENTRIES_LIMIT).await,
+                None => store.record(&tenant, &part, LOG_ENTRIES_LIMIT).await,
                 Some(_) => Ok(()),
             };
             match (written, &failed) {
@@ -232,8 +320,8 @@ impl Journal {
         failed.map_or(Ok(taken), Err)
     }
 
-    fn take_batch(&self) -> (BTreeMap<TenantId, Part>, usize) {
-        let mut parts = BTreeMap::<TenantId, Part>::new();
+    fn take_batch(&self) -> (BTreeMap<TenantId, Gathered>, usize) {
+        let mut parts = BTreeMap::<TenantId, Gathered>::new();
         let mut waiting = self.waiting();
         if waiting.lost > 0 {
             tracing::warn!(entries = waiting.lost, "the provisioning log has a gap: more was to be written than the database took");
@@ -245,10 +333,15 @@ impl Journal {
             parts.entry(tenant).or_default().dialects.push((connection, dialect));
         }
         for ((tenant, connection, status, second), count) in std::mem::take(&mut waiting.turned_away) {
-            parts.entry(tenant).or_default().entries.push((connection, of_door(status, second, count)));
+            if self.is_kept() {
+                parts.entry(tenant).or_default().entries.push((connection, of_door(status, second, count)));
+            }
         }
         for ((tenant, connection, slot), traffic) in std::mem::take(&mut waiting.traffic) {
             parts.entry(tenant).or_default().counted.push(Counted { connection, slot, traffic });
+        }
+        for ((tenant, connection, _), refused) in std::mem::take(&mut waiting.refusals) {
+            parts.entry(tenant).or_default().refusals.push((connection, refused));
         }
         let taken = waiting.entries.len().min(BATCH_LIMIT);
         for (tenant, connection, entry) in waiting.entries.drain(..taken) {
@@ -257,13 +350,20 @@ impl Journal {
         (parts, taken)
     }
 
-    fn put_back(&self, tenant: &TenantId, part: Part) {
+    fn put_back(&self, tenant: &TenantId, part: Gathered) {
         let mut waiting = self.waiting();
         for (connection, entry) in part.entries.into_iter().rev() {
             if waiting.entries.len() < WAITING_ENTRIES_LIMIT {
                 waiting.entries.push_front((tenant.clone(), connection, entry));
             } else {
                 waiting.lost += 1;
+            }
+        }
+        for (connection, refused) in part.refusals {
+            let key = (tenant.clone(), connection, refused.trace.key());
+            match waiting.refusals.get_mut(&key) {
+                Some(since) => since.seen += refused.seen,
+                None => drop(waiting.refusals.insert(key, refused)),
             }
         }
         for Counted { connection, slot, traffic } in part.counted {
@@ -287,7 +387,11 @@ impl Journal {
 
 /// The entry of requests that were turned away: no one of them has a name in it.
 fn of_door(status: u16, second: i64, refused: i64) -> LogEntry {
-    let why = if status == 429 { "more requests than the connection may make" } else { "a wrong credential" };
+    let why = match status {
+        429 => "more requests than the connection may make",
+        401 => "a wrong credential",
+        _ => "more reads that were refused",
+    };
     LogEntry {
         at: Instant(second.saturating_mul(SECOND)),
         request_id: String::new(),
@@ -300,6 +404,8 @@ fn of_door(status: u16, second: i64, refused: i64) -> LogEntry {
         applied: 0,
         no_op: 0,
         refused,
+        code: OutcomeCode::of(status, None, false),
+        detail: LogDetail::default(),
     }
 }
 
@@ -337,7 +443,47 @@ mod tests {
             applied: 1,
             no_op: 0,
             refused: 0,
+            code: OutcomeCode::Applied,
+            detail: LogDetail::default(),
         }
+    }
+
+    #[test]
+    fn reads_that_are_refused_do_not_push_out_what_was_written() {
+        let journal = Journal::default();
+        let (tenant, connection) = (TenantId::from("acme"), ConnectionId::from("c"));
+        let read = |n: i64| LogEntry { at: Instant(n), method: "GET".into(), status: 404, ..entry(n) };
+        (0..200).for_each(|n| journal.log_read(&tenant, &connection, read(n)));
+        journal.log_read(&tenant, &connection, read(MINUTE));
+        let part = journal.take_batch().0.remove(&tenant).unwrap();
+        assert_eq!(part.entries.len(), 1 + usize::try_from(REFUSED_READS_A_MINUTE).unwrap() + 1);
+        let crowd = part.entries.iter().find(|(_, entry)| entry.method == TURNED_AWAY).unwrap();
+        assert_eq!((crowd.1.status, crowd.1.refused, crowd.1.code), (404, 140, OutcomeCode::NotFound));
+    }
+
+    #[test]
+    fn without_a_log_what_is_counted_is_counted_all_the_same() {
+        let journal = Journal::keeping(0);
+        let (tenant, connection) = (TenantId::from("acme"), ConnectionId::from("c"));
+        journal.log(&tenant, &connection, entry(1));
+        journal.turn_away(&tenant, &connection, 401, Instant(0));
+        let part = journal.take_batch().0.remove(&tenant).unwrap();
+        assert_eq!((part.entries.len(), part.counted[0].traffic.applied, part.counted[0].traffic.wrong), (0, 1, 1));
+    }
+
+    #[test]
+    fn refusals_that_are_alike_are_one_whose_last_is_told() {
+        use crate::model::{Checked, CredentialCheck, CredentialForm};
+        let journal = Journal::default();
+        let (tenant, connection) = (TenantId::from("acme"), ConnectionId::from("c"));
+        for n in 0..3_i64 {
+            let checks = vec![Checked::said(CredentialCheck::Issuer, false, "a", n.to_string())];
+            journal.refuse(&tenant, &connection, CredentialTrace { form: CredentialForm::Jwt, checks }, Instant(n));
+        }
+        let part = journal.take_batch().0.remove(&tenant).unwrap();
+        let [(_, refused)] = part.refusals.as_slice() else { panic!("{:?}", part.refusals) };
+        assert_eq!((refused.seen, refused.first_seen.0, refused.last_seen.0), (3, 0, 2));
+        assert_eq!(refused.trace.checks[0].received.as_deref(), Some("2"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod adoption;
 mod case;
 mod departed;
 mod moving;
+pub mod probe;
 pub mod receipt;
 mod settling;
 mod steps;

@@ -206,9 +206,15 @@ pub use steps::{
 };
 mod failure;
 mod fate;
+mod outcome;
+mod probe;
+mod refusal;
 mod urgency;
 pub use failure::{CallInput, Failing, FailureDetail, FailureKind, Frame, LEVELS, LimitMet, LogLine, Spent};
 pub use fate::Fate;
+pub use outcome::{Explained, FATES_LIMIT, Led, LogDetail, OperationFate, OutcomeClass, OutcomeCode, catalogue};
+pub use probe::{PROBE_DOMAIN, PROBE_GROUP, PROBE_MINUTES, PROBE_NAMES_LIMIT, ProbeSettings};
+pub use refusal::{Checked, CredentialCheck, CredentialForm, CredentialTrace, RefusedCredential};
 pub use urgency::{LIVE_IN_A_ROW, Urgency};
 
 word_enum!(
@@ -315,6 +321,8 @@ word_enum!(
         Resumed = "resumed",
         /// Somebody approved, released, restored or made an exception.
         Ruling = "ruling",
+        /// Somebody asked for it.
+        OnDemand = "on_demand",
     }
 );
 
@@ -453,6 +461,8 @@ impl Note {
     pub const ADOPTED: &'static str = "adopted";
     /// The code of somebody about whom a plugin gave no verdict.
     pub const PLUGIN_FAULT: &'static str = "plugin_fault";
+    /// The code of a client's test person.
+    pub const PROBE: &'static str = "probe";
     /// The code of somebody whose end date has come.
     pub const ENDED: &'static str = "ended";
     /// The code of somebody on leave.

@@ -3,6 +3,7 @@
 pub mod departed;
 pub mod groups;
 pub mod people;
+pub mod run;
 pub mod users;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::journal::{Trail, example};
-use crate::model::{Actor, ConnectionId, ConnectionState, Instant, NewEvent, ResourceId, TenantId, Urgency};
+use crate::model::{Actor, ConnectionId, ConnectionState, Instant, Led, NewEvent, ResourceId, TenantId, Urgency};
 use crate::store::{Change, ResourceWrite, Stale, StoreError, StoredResource};
 use crate::tenancy::Active;
 
@@ -124,6 +125,12 @@ impl Command {
         of_patch.unwrap_or(1)
     }
 
+    /// Its form, without its values.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        example::of_write(self.method(), self.kind().endpoint(), self.body())
+    }
+
     fn body(&self) -> Option<&Value> {
         match self {
             Self::Create { body, .. } | Self::Replace { body, .. } | Self::Patch { body, .. } => Some(body),
@@ -143,6 +150,10 @@ pub struct Applied {
     pub changed: Vec<String>,
     /// Quirks that were met.
     pub quirks: Vec<Quirk>,
+    /// What it led to.
+    pub led: Led,
+    /// Whether a probe's person or group was written, without effect.
+    pub probe: bool,
 }
 
 /// Why it was not done: nothing was stored.
@@ -168,8 +179,7 @@ pub async fn apply(app: &Arc<App>, caller: &Caller, command: Command) -> Result<
     if let Ok(applied) = &result {
         caller.trail.see(&applied.quirks);
     }
-    let example = || example::of_write(command.method(), command.kind().endpoint(), command.body());
-    app.journal.count((&caller.tenant, &caller.connection), &caller.trail.take(), result.is_ok(), app.clock.now(), example);
+    app.journal.count((&caller.tenant, &caller.connection), &caller.trail.take(), result.is_ok(), app.clock.now(), || command.shown());
     result
 }
 
@@ -222,7 +232,7 @@ impl Caller {
     }
 
     /// A change that this caller causes and that nobody is in yet: refused when somebody's inputs move meanwhile.
-    fn change(&self, active: &Active, write: ResourceWrite, event: NewEvent, now: Instant) -> Change {
+    fn change(&self, active: &Active, write: ResourceWrite, event: Option<NewEvent>, now: Instant) -> Change {
         Change {
             connection: self.connection.clone(),
             at: now,
@@ -235,7 +245,7 @@ impl Caller {
             urgency: Urgency::Live,
             fan_out: Vec::new(),
             bind_handle: None,
-            events: vec![event],
+            events: event.into_iter().collect(),
         }
     }
 }

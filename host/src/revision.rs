@@ -25,7 +25,9 @@ use unicode_normalization::UnicodeNormalization;
 use crate::crypto::sha256_hex;
 use crate::diagnostic::Diagnostic;
 use crate::mapping::Calendar;
-use crate::model::{ActivationSettings, ApprovalSettings, DecisionSettings, GuardSettings, Handle, ProcessSettings, RevisionHash};
+use crate::model::{
+    ActivationSettings, ApprovalSettings, DecisionSettings, GuardSettings, Handle, ProbeSettings, ProcessSettings, RevisionHash,
+};
 use crate::plugins::{Plugin, PluginError, Sandbox, Tables};
 use crate::policies::admin::AdminPolicies;
 use crate::policies::{self, DeclaredTags, Policies};
@@ -90,6 +92,8 @@ pub struct Revision {
     pub privilege: String,
     /// How people begin, move and leave.
     pub processes: ProcessSettings,
+    /// Clients' own test people and test groups.
+    pub probes: ProbeSettings,
     /// Where their dates are.
     pub calendar: Calendar,
     /// The tags that a mapping may make, with their values, where the tenant declares them; those that dates come from are among them.
@@ -199,6 +203,7 @@ impl Revision {
                 approvals: settings.approvals,
                 tags: settings.tags.map(|tags| with_dates(tags, &settings.processes)),
                 processes: settings.processes,
+                probes: settings.probes,
                 calendar,
                 failures: settings.failures,
                 schemas: if schemas == *Schemas::standard() { Schemas::standard() } else { Arc::new(schemas) },

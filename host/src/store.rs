@@ -47,7 +47,9 @@ use rolecall_scim::schema::Schemas;
 use rolecall_scim::sort::Sort;
 use serde::{Deserialize, Serialize};
 
-pub use connection::{Connections, CredentialKind, Dialect, LogEntry, StoredIssuer};
+pub use connection::{
+    Connections, CredentialKind, Dialect, FoundEntry, Gathered, LOG_SCAN_LIMIT, LogEntry, LogFound, LogSearch, LogSide, StoredIssuer,
+};
 pub use directory::{Directory, FOUND_OTHERWISE_LIMIT, Faulty, Holder, NAMES_LOOKED_AT, NamePage, NamePlace, NameQuery};
 pub use health::{Counted, HEALTH_PEOPLE_LIMIT, HealthCase, Healths, KeptHealth, SLOTS_AT_ONCE};
 pub use import::{
@@ -71,7 +73,7 @@ pub use visitor::{Link, Session, SessionQuery, SignIn, SignInIssuer, Visitors};
 
 use crate::model::{
     Account, AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, EvaluationState, Event, Grant, GroupMembership, Handle,
-    Instant, NewEvent, Note, PLATFORM_OPERATOR, ResourceId, Restored, RevisionHash, RoleId, Ruling, TenantId, Urgency,
+    Instant, Led, NewEvent, Note, PLATFORM_OPERATOR, ResourceId, Restored, RevisionHash, RoleId, Ruling, TenantId, Urgency,
 };
 
 /// The most people that are evaluated with the write that affects them; more are marked and left to the worker.
@@ -406,6 +408,8 @@ pub struct Committed {
     pub gone: Vec<ResourceId>,
     /// People left pending by this commit.
     pub pending: Vec<ResourceId>,
+    /// What the change led to.
+    pub led: Led,
 }
 
 /// A pure step that runs under the person's row lock: from what stands to the change. Used where winning an

@@ -9,6 +9,7 @@ pub mod governance;
 pub mod handles;
 pub mod health;
 pub mod imports;
+pub mod log;
 mod moved;
 mod person;
 pub mod plugins;

@@ -56,6 +56,8 @@ mod jwt;
 mod large_groups;
 #[path = "all/leavers.rs"]
 mod leavers;
+#[path = "all/log.rs"]
+mod log;
 #[path = "all/monitoring.rs"]
 mod monitoring;
 #[path = "all/oauth.rs"]

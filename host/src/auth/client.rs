@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::{Denied, Known, TOKEN_BYTES_LIMIT, live, note_use, take_turn, wrong};
+use super::{Denied, Known, Presented, TOKEN_BYTES_LIMIT, live, note_use, take_turn, wrong};
 use crate::app::App;
 use crate::crypto::{self, CLIENT_SECRET_PREFIX};
 use crate::model::{ConnectionId, Instant, TenantId};
@@ -40,7 +40,7 @@ pub async fn grant(app: &Arc<App>, path: &str, id: &str, secret: &str) -> Result
     } else {
         None
     };
-    let Some(found) = found else { return Err(wrong(app, path, now).await) };
+    let Some(found) = found else { return Err(wrong(app, path, Presented::Client { id, secret }, now).await) };
     note_use(app, &found, now);
     take_turn(app, &found.tenant, &found.connection, now)?;
     // Never longer than the secret itself.

@@ -37,6 +37,7 @@ pub enum Account {
         #[command(flatten)]
         at: At,
     },
+    Run(super::run::Run),
     #[command(flatten)]
     Process(super::process::Process),
     #[command(flatten)]
@@ -67,6 +68,7 @@ impl Account {
                 let answer = at.remote.connect()?.get(&["tenants", &at.tenant, "accounts", &account], &[]).await?;
                 output.show(&answer, |paint| Ok(shown(&answer, paint)))?;
             }
+            Self::Run(run) => run.run(output).await?,
             Self::Process(process) => process.run(output).await?,
             Self::Import(import) => import.run(output).await?,
         }

@@ -4,6 +4,8 @@ mod client;
 mod first_sync;
 mod health;
 mod issuer;
+mod log;
+mod probe;
 mod restored;
 mod watch;
 
@@ -116,20 +118,14 @@ pub enum Connection {
         #[command(flatten)]
         which: Which,
     },
-    /// Show what each write of the identity provider came to
-    #[command(
-        after_help = "Examples:\n  rolecall connection log --tenant acme entra-id\n  rolecall connection log --tenant acme entra-id --after 1200"
-    )]
-    Log {
+    Log(Box<log::Log>),
+    Outcomes(log::Outcomes),
+    /// Show which checks the credentials failed that were refused
+    Refused {
         #[command(flatten)]
         which: Which,
-        /// Only entries after this position [default: the newest]
-        #[arg(long, value_name = "POSITION")]
-        after: Option<i64>,
-        /// How many
-        #[arg(long, value_name = "N", default_value_t = LOG_PAGE, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-        limit: u32,
     },
+    Probe(probe::Probe),
     /// List a tenant's connections
     List {
         #[command(flatten)]
@@ -205,7 +201,10 @@ impl Connection {
             Self::Issuer(issuer) => issuer.run(output).await?,
             Self::Health(command) => health::run(command, output).await?,
             Self::Dialects { which } => watch::dialects(which, output).await?,
-            Self::Log { which, after, limit } => watch::log(which, after, limit, output).await?,
+            Self::Log(log) => log.run(output).await?,
+            Self::Outcomes(outcomes) => return log::outcomes(&outcomes, output),
+            Self::Refused { which } => log::refused(which, output).await?,
+            Self::Probe(probe) => return probe.run(output).await,
             Self::List { at } => list(at, output).await?,
         }
         Ok(ExitCode::SUCCESS)

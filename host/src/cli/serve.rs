@@ -21,6 +21,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::compute::Compute;
 use crate::config::{Config, ConfigError, Layer, MASTER_KEY_VARIABLE, MasterKey};
 use crate::crypto::Keyring;
+use crate::journal::Journal;
 use crate::plugins::{Artefacts, Sandbox, SandboxConfig};
 use crate::store::{self, ApiScope};
 use crate::tenancy::{self, Revisions, visitors};
@@ -188,6 +189,7 @@ async fn build(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<(Arc<Ap
     let outgoing = outgoing::Client::new(config.outgoing_allow.clone())?;
     let mut app = App::new(store, clock, keyring, sandbox, compute, config.connection_rate, outgoing);
     app.public_url.clone_from(&config.public_url);
+    app.journal = Journal::keeping(config.provisioning_log_days);
     app.revisions = Revisions::resting_after(config.revision_idle_seconds);
     Ok((Arc::new(app), held))
 }

@@ -3,6 +3,8 @@
 //! Pure: knows bytes, keys and claims, not where keys come from. What would let a signature mean nothing (`none`), or a public
 //! key be taken for a secret (`HS256` …), has no name here.
 
+mod checks;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
@@ -10,6 +12,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::model::{Instant, Issuer};
+
+pub use checks::checks;
 
 /// The longest token that is looked at, in bytes: issuers that list groups in a token stay below it, as do headers elsewhere.
 pub const JWT_BYTES_LIMIT: usize = 8 * 1024;

@@ -16,6 +16,7 @@ pub mod processes;
 pub mod restored;
 pub mod reviews;
 pub mod revisions;
+pub mod run;
 pub mod steps;
 pub mod targets;
 pub mod tenants;

@@ -364,6 +364,12 @@ impl Error {
         self.0.scim_type.map(ScimType::word)
     }
 
+    /// Which of the request's operations is at fault, counted from 0, where one is.
+    #[must_use]
+    pub fn operation(&self) -> Option<u64> {
+        self.0.operation.and_then(|operation| u64::try_from(operation).ok())
+    }
+
     /// What is said of it where no value of a client's may stand.
     #[must_use]
     pub fn reason(&self) -> &str {

@@ -59,7 +59,7 @@ pub async fn surround(State(app): State<Arc<App>>, mut request: Request, next: N
             Ok(response) => response,
             Err(_) => Error::timed_out().into_response(),
         };
-        whose.note(&app, &asked, &response, &id);
+        whose.note(&app, &asked, &response, &id, started.elapsed());
         let response = finish(response, format, media_type, &id);
         let (status, took) = (response.status().as_u16(), started.elapsed());
         app.metrics.request(&route, method.as_str(), status, took.as_secs_f64());

@@ -120,7 +120,7 @@ impl FromRequestParts<Arc<App>> for ScimCaller {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
         let path = segment(parts, "connection").ok_or_else(Error::unauthorized)?;
-        let known = auth::connection(app, path, bearer(parts)).await?;
+        let known = auth::connection(app, path, presented(parts)).await?;
         let urls = Urls::from_request_parts(parts, app).await?;
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let base = urls.scim(&known.connection);
@@ -355,6 +355,14 @@ async fn tenant_of(parts: &Parts, app: &Arc<App>) -> Result<(ApiPrincipal, Tenan
     }
     let tenant = app.store.tenant(&id).await?.ok_or_else(missing)?;
     Ok((principal, tenant))
+}
+
+fn presented(parts: &Parts) -> auth::Presented<'_> {
+    match bearer(parts) {
+        Some(token) => auth::Presented::Token(token),
+        None if parts.headers.contains_key(AUTHORIZATION) => auth::Presented::OtherScheme,
+        None => auth::Presented::Missing,
+    }
 }
 
 fn bearer(parts: &Parts) -> Option<&str> {

@@ -3,6 +3,7 @@
 
 mod first_sync;
 mod health;
+mod log;
 mod processes;
 mod restored;
 
@@ -15,8 +16,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::api::{
-    accounts, connections, credentials, governance, handles, history, journal, plugins, policies, reviews, revisions, targets, tenants,
-    tokens, trials,
+    accounts, connections, credentials, governance, handles, history, plugins, policies, reviews, revisions, targets, tenants, tokens,
+    trials,
 };
 use super::guards::{Access, Guarded};
 use super::openapi::{ScimBulk, ScimErrorBody, ScimList, ScimPatch, ScimResource, ScimSearch};
@@ -161,6 +162,7 @@ pub fn all() -> Vec<Route> {
         of_reviews(),
         health::all(),
         restored::all(),
+        log::all(),
         processes::all(),
         first_sync::all(),
         workspace::all(),
@@ -389,21 +391,6 @@ fn of_connections() -> Vec<Route> {
             .body::<c::IssuerWrite>()
             .answers::<Issuer>(ok),
         delete(ISSUER, "remove_issuer", "Accepts no JWTs any more", c::remove_issuer),
-        get(
-            "/api/v1/tenants/{tenant}/connections/{connection}/dialects",
-            "list_dialects",
-            "The client quirks that were met on the connection",
-            journal::dialects,
-        )
-        .answers::<journal::DialectList>(ok),
-        get(
-            "/api/v1/tenants/{tenant}/connections/{connection}/log",
-            "read_provisioning_log",
-            "What each write of the connection came to",
-            journal::log,
-        )
-        .query::<journal::LogQuery>()
-        .answers::<journal::LogPage>(ok),
     ]
 }
 

@@ -233,7 +233,7 @@ async fn expected(app: &App, caller: &Caller, kind: ResourceKind, id: &ResourceI
 }
 
 async fn apply(app: &Arc<App>, caller: &Caller, command: Command, conditional: bool) -> Result<Applied> {
-    let (ours, who, logged) = (Arc::clone(app), caller.clone(), trail::Logged::of(&command));
+    let (ours, who, logged) = (Arc::clone(app), caller.clone(), trail::Logged::of(app, &command));
     let write = frame::to_the_end(async move {
         let result = provisioning::apply(&ours, &who, command).await.map_err(|failure| Error::of_write(failure, conditional));
         logged.write(&ours, &who, &result);

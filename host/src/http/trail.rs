@@ -2,6 +2,7 @@
 //! alone; no value of a client's.
 
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant as Stopwatch};
 
 use axum::http::Method;
 use axum::response::Response;
@@ -12,7 +13,7 @@ use super::error::Error;
 use super::frame::RequestId;
 use crate::app::App;
 use crate::journal::{Trail, example};
-use crate::model::{ConnectionId, ResourceId, TenantId};
+use crate::model::{ConnectionId, FATES_LIMIT, LogDetail, OperationFate, OutcomeCode, ResourceId, TenantId};
 use crate::provisioning::{Applied, Caller, Command};
 use crate::store::LogEntry;
 
@@ -37,9 +38,9 @@ impl Whose {
         let _ = self.0.set((tenant.clone(), connection.clone(), Arc::clone(trail)));
     }
 
-    /// Notes what nobody has noted while the request was carried out: quirks of what reads, and writes that were refused before
-    /// they came to be tried.
-    pub fn note(&self, app: &App, asked: &Asked, response: &Response, id: &RequestId) {
+    /// Notes what nobody has noted while the request was carried out: quirks of what reads, writes that were refused before they came to
+    /// be tried, and reads that were refused. Other reads are counted alone.
+    pub fn note(&self, app: &App, asked: &Asked, response: &Response, id: &RequestId, took: Duration) {
         let Some((tenant, connection, trail)) = self.0.get() else { return };
         let now = app.clock.now();
         let endpoint = asked.route.rsplit_once("/v2/").map_or("", |(_, endpoint)| endpoint).trim_end_matches('/');
@@ -54,43 +55,49 @@ impl Whose {
             traffic.failed = 1;
         }
         app.journal.observe(tenant, connection, now, traffic);
-        if !writes || trail.logged() > 0 {
+        if trail.logged() > 0 || (!writes && status < 400) {
             return;
         }
-        let error = response.extensions().get::<Arc<Error>>();
-        let refused = i64::from(status >= 400);
-        let entry = LogEntry {
-            at: now,
-            request_id: id.0.clone(),
-            method: asked.method.to_string(),
-            kind: endpoint.split('/').next().and_then(kind_of),
-            resource: None,
-            status,
-            scim_type: error.and_then(|error| error.scim_type()).map(str::to_owned),
-            reason: error.map(|error| error.reason().to_owned()),
-            applied: 0,
-            no_op: 0,
-            refused,
-        };
-        app.journal.log(tenant, connection, entry);
+        let error = response.extensions().get::<Arc<Error>>().map(Arc::as_ref);
+        let mut entry = not_tried(id.0.clone(), asked.method.as_str(), endpoint.split('/').next().and_then(kind_of), error);
+        (entry.at, entry.status) = (now, status);
+        entry.code = OutcomeCode::of(status, entry.scim_type.as_deref(), false);
+        entry.refused = i64::from(status >= 400);
+        entry.detail = LogDetail { took_us: micros(took), quirks: trail.shown(), shown: Some(shown()), ..entry.detail };
+        if writes { app.journal.log(tenant, connection, entry) } else { app.journal.log_read(tenant, connection, entry) }
+    }
+}
+
+fn micros(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The entry of what was refused before it was tried.
+fn not_tried(request_id: String, method: &str, kind: Option<ResourceKind>, error: Option<&Error>) -> LogEntry {
+    let status = error.map_or(500, |error| error.status().as_u16());
+    let scim_type = error.and_then(Error::scim_type);
+    LogEntry {
+        at: crate::model::Instant(0),
+        request_id,
+        method: method.to_owned(),
+        kind,
+        resource: None,
+        status,
+        code: OutcomeCode::of(status, scim_type, false),
+        scim_type: scim_type.map(str::to_owned),
+        reason: error.map(|error| error.reason().to_owned()),
+        applied: 0,
+        no_op: 0,
+        refused: 1,
+        detail: LogDetail { operation: error.and_then(Error::operation), ..LogDetail::default() },
     }
 }
 
 /// Puts an operation of a bulk request into the log that was refused before it was tried.
 pub fn refused(app: &App, caller: &Caller, method: &str, kind: Option<ResourceKind>, error: &Error) {
-    let entry = LogEntry {
-        at: app.clock.now(),
-        request_id: caller.request_id.clone(),
-        method: method.to_owned(),
-        kind,
-        resource: None,
-        status: error.status().as_u16(),
-        scim_type: error.scim_type().map(str::to_owned),
-        reason: Some(error.reason().to_owned()),
-        applied: 0,
-        no_op: 0,
-        refused: 1,
-    };
+    let mut entry = not_tried(caller.request_id.clone(), method, kind, Some(error));
+    entry.at = app.clock.now();
+    entry.detail.quirks = caller.trail.shown();
     app.journal.log(&caller.tenant, &caller.connection, entry);
     caller.trail.add_logged();
 }
@@ -105,13 +112,18 @@ pub struct Logged {
     kind: ResourceKind,
     resource: Option<ResourceId>,
     operations: i64,
+    shown: Option<String>,
+    began: Stopwatch,
 }
 
 impl Logged {
     /// Of this command.
     #[must_use]
-    pub fn of(command: &Command) -> Self {
+    pub fn of(app: &App, command: &Command) -> Self {
+        let shown = app.journal.is_kept().then(|| command.shown());
         Self {
+            shown,
+            began: Stopwatch::now(),
             method: command.method(),
             kind: command.kind(),
             // What is no id of ours is the client's text, and is named nowhere.
@@ -130,16 +142,35 @@ impl Logged {
             Ok(done) => (self.status(), count(done, Done::Applied), count(done, Done::NoOp), 0),
             Err(error) => (error.status().as_u16(), 0, 0, self.operations),
         };
+        let (done, fates) = match result {
+            Ok(done) => (Some(done), done.operations.iter().take(FATES_LIMIT).map(|done| fate(*done)).collect()),
+            Err(_) => (None, vec![OperationFate::Refused; usize::try_from(self.operations).unwrap_or(0).min(FATES_LIMIT)]),
+        };
         let made = result.as_ref().ok().and_then(|applied| applied.resource.as_ref()).map(|resource| resource.id.clone());
         let error = result.as_ref().err();
+        let scim_type = error.and_then(Error::scim_type);
+        let code = match done {
+            Some(done) if done.probe => OutcomeCode::Probe,
+            _ => OutcomeCode::of(status, scim_type, applied > 0),
+        };
+        let detail = LogDetail {
+            took_us: micros(self.began.elapsed()),
+            quirks: caller.trail.shown(),
+            fates,
+            operation: error.and_then(Error::operation),
+            led: done.map(|done| done.led.clone()).unwrap_or_default(),
+            shown: self.shown,
+        };
         let entry = LogEntry {
             at: app.clock.now(),
+            code,
+            detail,
             request_id: caller.request_id.clone(),
             method: self.method.to_owned(),
             kind: Some(self.kind),
             resource: self.resource.or(made),
             status,
-            scim_type: error.and_then(Error::scim_type).map(str::to_owned),
+            scim_type: scim_type.map(str::to_owned),
             reason: error.map(|error| error.reason().to_owned()),
             applied,
             no_op,
@@ -156,6 +187,13 @@ impl Logged {
             ("DELETE", _) | ("PATCH", ResourceKind::Group) => 204,
             _ => 200,
         }
+    }
+}
+
+fn fate(done: Done) -> OperationFate {
+    match done {
+        Done::NoOp => OperationFate::NoOp,
+        Done::Applied => OperationFate::Applied,
     }
 }
 

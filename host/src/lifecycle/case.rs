@@ -4,7 +4,7 @@ use rolecall_scim::resource::Document;
 
 use super::{Former, Standing};
 use crate::evaluation::Subject;
-use crate::model::{Account, AccountId, AccountState, ConnectionId, Grant, GroupMembership, Instant, ResourceId, Ruling};
+use crate::model::{Account, AccountId, AccountState, ConnectionId, Grant, GroupMembership, Instant, Note, ResourceId, Ruling};
 use crate::store::{Departed, Person};
 
 /// `as_of` is cut to this many seconds: coarse enough that people of one minute can share answers.
@@ -33,6 +33,8 @@ pub struct Case {
     pub input_version: i64,
     /// The date that the last evaluation named.
     pub due: Option<Instant>,
+    /// Until when a client's test person waits.
+    pub parked: Option<Instant>,
 }
 
 impl Case {
@@ -40,7 +42,8 @@ impl Case {
     #[must_use]
     pub fn of(person: Person, document: Document, groups: Vec<GroupMembership>) -> Self {
         let excepted = super::excepted(&person.rulings, &person.grants);
-        let fresh = person.account.user_name.is_none() && person.evaluation.evaluated_version.is_none();
+        let is_probe = person.account.note.as_ref().is_some_and(|note| note.code == Note::PROBE);
+        let fresh = is_probe || person.account.user_name.is_none() && person.evaluation.evaluated_version.is_none();
         Self {
             subject: Subject { user: person.resource.id, connection: person.connection, document, groups, collision: None, excepted },
             account: person.account,
@@ -52,6 +55,7 @@ impl Case {
             attempts: person.evaluation.attempts,
             input_version: person.evaluation.input_version,
             due: person.evaluation.next_evaluation_at,
+            parked: person.evaluation.next_evaluation_at.filter(|_| is_probe),
         }
     }
 
@@ -102,7 +106,14 @@ impl Case {
             attempts: 0,
             input_version: 0,
             due: None,
+            parked: None,
         }
+    }
+
+    /// Until when the person waits, as a client's test.
+    #[must_use]
+    pub fn waits_at(&self, now: Instant) -> Option<Instant> {
+        self.parked.filter(|until| now < *until)
     }
 
     /// What stands.

@@ -13,12 +13,14 @@ use serde_json::{Value, json};
 use super::people::{self, Case, Terms};
 use super::{Applied, Caller, Failure, Report, check_version, new_resource_id, resource_event};
 use crate::app::App;
-use crate::model::{Cause, GroupMembership, Instant, NewEvent, ResourceId};
+use crate::model::{Cause, GroupMembership, Instant, Led, NewEvent, ResourceId};
 use crate::store::{Change, Committed, HandleBinding, INLINE_PEOPLE_LIMIT, Person, ResourceWrite, Stale, StoreError, StoredResource};
 use crate::tenancy::{self, Active, handles};
 
 /// The most members that a request may add or name: one body of the largest size holds fewer.
 const MEMBERS_IN_REQUEST_LIMIT: usize = 20_000;
+/// The most members of a client's test group that are looked at: clients have one.
+const PROBE_MEMBERS_LIMIT: usize = 20;
 /// The attribute that is rows.
 const MEMBERS: &str = "members";
 /// The most members of a group that a PUT or a filtered removal compares with.
@@ -84,11 +86,14 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
     let write = ResourceWrite::CreateGroup { id: id.clone(), document: resource.document.clone(), members: ids };
     let mut changed = resource.document.paths();
     changed.extend(has_members.then(|| MEMBERS.to_owned()));
-    let event = resource_event("group.created", &id, Report::created(&changed, &read.ignored));
-    let committed = commit(app, caller, &active, cases.collect(), write, binding, event, now).await?;
+    let cases: Vec<Case> = cases.collect();
+    let probe = binding.is_none() && (!has_members || !cases.is_empty()) && is_probe(&active, &resource.document, &cases);
+    let event = (!probe).then(|| resource_event("group.created", &id, Report::created(&changed, &read.ignored)));
+    let committed = commit(app, caller, &active, cases, write, binding, event, now).await?;
     let version = committed.version.unwrap_or(1);
     let resource = StoredResource { version, ..resource };
-    Ok(Applied { resource: Some(resource), operations: vec![Done::Applied], changed, quirks: read.quirks })
+    let led = committed.led;
+    Ok(Applied { resource: Some(resource), operations: vec![Done::Applied], changed, quirks: read.quirks, led, probe })
 }
 
 /// PUT: the difference is written.
@@ -163,7 +168,8 @@ async fn change(
     let document = (asked.document != before.document).then(|| asked.document.clone());
     if add.is_empty() && remove.is_empty() && document.is_none() {
         let operations = asked.operations.iter().map(|_| Done::NoOp).collect();
-        return Ok(Applied { resource: Some(before), operations, changed: Vec::new(), quirks: asked.quirks });
+        let quirks = asked.quirks;
+        return Ok(Applied { resource: Some(before), operations, changed: Vec::new(), quirks, led: Led::default(), probe: false });
     }
     asked.changed.retain(|path| path != MEMBERS);
     if !add.is_empty() || !remove.is_empty() {
@@ -174,10 +180,11 @@ async fn change(
     // A document that was computed from what was read needs that version, and so do compared members; deltas commute.
     let expected = (document.is_some() || difference.compared).then_some(before.version).or(if_match);
     let renamed = document.as_ref().is_some_and(|next| next.text("displayName") != before.document.text("displayName"));
+    let probe = document.is_none() && are_probes(app, caller, &active, &before.document, add.iter().chain(&remove)).await?;
     let write = ResourceWrite::UpdateGroup { id: id.clone(), expected, document: document.clone(), add, remove };
     let report =
         Report { method: asked.method, operations: &asked.operations, changed: &asked.changed, ignored: &asked.ignored, active: None };
-    let event = resource_event("group.updated", id, report);
+    let event = (!probe).then(|| resource_event("group.updated", id, report));
     let committed = commit(app, caller, &active, cases, write, None, event, now).await?;
     if renamed {
         // A handle is sticky; only a group that never got one may get one by its new name.
@@ -185,7 +192,8 @@ async fn change(
     }
     let version = committed.version.unwrap_or(before.version);
     let resource = StoredResource { document: document.unwrap_or_else(|| before.document.clone()), version, modified: now, ..before };
-    Ok(Applied { resource: Some(resource), operations: asked.operations, changed: asked.changed, quirks: asked.quirks })
+    let led = committed.led;
+    Ok(Applied { resource: Some(resource), operations: asked.operations, changed: asked.changed, quirks: asked.quirks, led, probe })
 }
 
 /// DELETE.
@@ -194,7 +202,9 @@ pub(super) async fn delete(app: &Arc<App>, caller: &Caller, id: &ResourceId, if_
     let before = read_group(app, caller, id).await?;
     check_version(if_match, &before)?;
     let (tenant, connection) = (&caller.tenant, &caller.connection);
-    let below = app.store.users_below(tenant, connection, std::slice::from_ref(id), INLINE_PEOPLE_LIMIT).await?.unwrap_or_default();
+    let below = app.store.users_below(tenant, connection, std::slice::from_ref(id), INLINE_PEOPLE_LIMIT).await?;
+    let are_few = below.is_some();
+    let below = below.unwrap_or_default();
     let people = app.store.people(tenant, connection, &below).await?;
     let mut groups = app.store.memberships_if(tenant, connection, &below, &[], &[], Some(id)).await?;
     let cases = people.into_iter().map(|person| {
@@ -203,10 +213,36 @@ pub(super) async fn delete(app: &Arc<App>, caller: &Caller, id: &ResourceId, if_
         Case::of(person, document, memberships)
     });
     let now = app.clock.now();
-    let event = resource_event("group.deleted", id, Report::DELETED);
+    let cases: Vec<Case> = cases.collect();
+    let probe = are_few && is_probe(&active, &before.document, &cases);
+    let event = (!probe).then(|| resource_event("group.deleted", id, Report::DELETED));
     let write = ResourceWrite::DeleteGroup { id: id.clone() };
-    commit(app, caller, &active, cases.collect(), write, None, event, now).await?;
-    Ok(Applied { resource: None, operations: vec![Done::Applied], changed: Vec::new(), quirks: Vec::new() })
+    let led = commit(app, caller, &active, cases, write, None, event, now).await?.led;
+    Ok(Applied { resource: None, operations: vec![Done::Applied], changed: Vec::new(), quirks: Vec::new(), led, probe })
+}
+
+/// Whether it is a client's test group, in which nobody is concerned but its test people.
+fn is_probe(active: &Active, document: &Document, concerned: &[Case]) -> bool {
+    concerned.iter().all(|case| case.parked.is_some()) && super::users::probes(active).is_group(document)
+}
+
+/// Whether it is a client's test group, and these are its test people: few, and nobody else.
+async fn are_probes(
+    app: &App,
+    caller: &Caller,
+    active: &Active,
+    document: &Document,
+    members: impl Iterator<Item = &ResourceId>,
+) -> Result<bool, Failure> {
+    if !super::users::probes(active).is_group(document) {
+        return Ok(false);
+    }
+    let members: Vec<ResourceId> = members.take(PROBE_MEMBERS_LIMIT + 1).cloned().collect();
+    if members.len() > PROBE_MEMBERS_LIMIT {
+        return Ok(false);
+    }
+    let people = app.store.people(&caller.tenant, &caller.connection, &members).await?;
+    Ok(people.len() == members.len() && people.into_iter().all(|person| Case::unchanged(person).parked.is_some()))
 }
 
 async fn read_group(app: &App, caller: &Caller, id: &ResourceId) -> Result<StoredResource, Failure> {
@@ -398,7 +434,7 @@ async fn commit(
     cases: Vec<Case>,
     write: ResourceWrite,
     bind_handle: Option<HandleBinding>,
-    event: NewEvent,
+    event: Option<NewEvent>,
     now: Instant,
 ) -> Result<Committed, Failure> {
     let decided = people::decide(app, &caller.tenant, active, cases, Terms::of(caller.state), now).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::evaluation::{self, Evaluation, Fault, Outcome, Subject};
-use crate::lifecycle::{self, Rules, Settled, Standing};
+use crate::lifecycle::{self, Rules, Settled, Standing, probe};
 pub use crate::lifecycle::{Case, as_of};
 use crate::mapping::Calendar;
 use crate::model::{
@@ -92,6 +92,7 @@ pub async fn decide(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: V
 async fn decide_turn(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: Vec<Case>, terms: Terms, now: Instant) -> Vec<Decided> {
     // Tenant code runs on its own threads; people without any need none.
     let needs_thread = |case: &Case| match &active.built {
+        _ if case.waits_at(now).is_some() => false,
         Some(revision) => !evaluation::is_plain(revision, &case.subject, as_of(now, case.due)),
         None => false,
     };
@@ -123,6 +124,10 @@ async fn decide_turn(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: 
         .into_iter()
         .zip(evaluations)
         .map(|(case, (evaluation, turns_away))| {
+            if let Some(until) = case.waits_at(now) {
+                let settled = probe::park(&case.standing(), until);
+                return Decided { settled, evaluation: Evaluation::inactive(), as_of: as_of(now, None), case };
+            }
             observe(app, tenant, active, &case, &evaluation, now);
             let evaluation = if turns_away { within_limit(app, tenant, active, &case, evaluation) } else { evaluation };
             let settled = settle(&case, &evaluation, active, terms, now);
@@ -163,6 +168,7 @@ fn within_limit(app: &Arc<App>, tenant: &TenantId, active: &Active, case: &Case,
 /// The verdict where no tenant code is run: somebody inactive, or a tenant without a revision.
 fn inline(active: &Active, case: &Case, as_of: Instant) -> Evaluation {
     match &active.built {
+        _ if case.waits_at(as_of).is_some() => Evaluation::inactive(),
         Some(revision) => evaluation::evaluate_standing(revision, &case.subject, &case.grants, as_of),
         None if evaluation::is_active(&case.subject.document) => Evaluation::without_revision(),
         None => Evaluation::inactive(),

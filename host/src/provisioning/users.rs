@@ -1,6 +1,7 @@
 //! Writes of Users. Joiners, changes and leavers take the same line; a leaver's write is computed under
 //! the person's lock and runs no tenant code, so that nothing can stand in its way.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rolecall_scim::patch::{Done, Patch, Patched, Refusal};
@@ -15,7 +16,8 @@ use crate::app::App;
 use crate::crypto;
 use crate::evaluation::{self, Evaluation, Outcome};
 use crate::journal::Trail;
-use crate::model::{AccountId, Instant, NewEvent, OnReject, ResourceId};
+use crate::lifecycle::probe;
+use crate::model::{AccountId, ConnectionState, Instant, Led, NewEvent, OnReject, ProbeSettings, ResourceId};
 use crate::store::{Change, Person, ResourceWrite, StoreError, StoredResource};
 use crate::tenancy::{self, Active};
 
@@ -88,13 +90,17 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
     };
     let revives = revived.as_ref().map(|departed| departed.account.modified);
     let account = AccountId(crypto::random_id());
+    // Somebody who has been in use is no test, whatever they are called.
+    let was_nobody = revived.as_ref().is_none_or(|departed| departed.account.user_name.is_none() && departed.grants.is_empty());
+    let parked = probes(&active).parks_until(&read.document, now).filter(|_| was_nobody && caller.state != ConnectionState::Staging);
     let case = Case::new(id.clone(), caller.connection.clone(), read.document.clone(), account, revived, now);
+    let (case, probe) = (Case { parked, ..case }, parked.is_some());
     let changed = read.document.paths();
-    let event = resource_event("user.created", &id, Report::created(&changed, &read.ignored));
+    let event = (!probe).then(|| resource_event("user.created", &id, Report::created(&changed, &read.ignored)));
     let write = ResourceWrite::CreateUser { id: id.clone(), document: read.document, revives };
-    let (version, document) = commit_decided(app, caller, &active, case, write, event, now).await?;
+    let (version, document, led) = commit_decided(app, caller, &active, case, write, event, now).await?;
     let resource = StoredResource { id, kind: ResourceKind::User, document, version, created: now, modified: now };
-    Ok(Applied { resource: Some(resource), operations: vec![Done::Applied], changed, quirks: read.quirks })
+    Ok(Applied { resource: Some(resource), operations: vec![Done::Applied], changed, quirks: read.quirks, led, probe })
 }
 
 /// PUT and PATCH.
@@ -117,7 +123,8 @@ pub(super) async fn update(
     let next = update.next(&schemas, &person.resource.document, &caller.trail)?;
     caller.trail.see(&next.quirks);
     if next.document == person.resource.document {
-        return Ok(Applied { resource: Some(person.resource), operations: next.operations, changed: Vec::new(), quirks: next.quirks });
+        let (resource, operations, quirks) = (Some(person.resource), next.operations, next.quirks);
+        return Ok(Applied { resource, operations, changed: Vec::new(), quirks, led: Led::default(), probe: false });
     }
     if evaluation::is_active(&person.resource.document) && !evaluation::is_active(&next.document) {
         return leave(app, caller, active, id, if_match, update).await;
@@ -125,34 +132,44 @@ pub(super) async fn update(
     let now = app.clock.now();
     let before = person.resource.clone();
     let groups = person.groups.clone();
+    // A client's test person who gets another name is one no longer.
+    let is_probe = probes(&active).parks_until(&next.document, now).is_some();
     let case = Case::of(person, next.document.clone(), groups);
-    let event = resource_event("user.updated", id, next.report());
+    let parked = case.waits_at(now).filter(|_| is_probe);
+    let (case, probe) = (Case { parked, ..case }, parked.is_some());
+    let event = (!probe).then(|| resource_event("user.updated", id, next.report()));
     let write = ResourceWrite::UpdateUser { id: id.clone(), expected: before.version, document: next.document };
-    let (version, document) = commit_decided(app, caller, &active, case, write, event, now).await?;
+    let (version, document, led) = commit_decided(app, caller, &active, case, write, event, now).await?;
     let resource = StoredResource { document, version, modified: now, ..before };
-    Ok(Applied { resource: Some(resource), operations: next.operations, changed: next.changed, quirks: next.quirks })
+    let (operations, changed, quirks) = (next.operations, next.changed, next.quirks);
+    Ok(Applied { resource: Some(resource), operations, changed, quirks, led, probe })
 }
 
 /// DELETE: under the person's lock, without tenant code.
 pub(super) async fn delete(app: &Arc<App>, caller: &Caller, id: &ResourceId, if_match: Option<i64>) -> Result<Applied, Failure> {
     let active = tenancy::active_if_loaded(app, &caller.tenant);
     let (caller_, now) = (caller.clone(), app.clock.now());
+    let is_probe = Arc::new(AtomicBool::new(false));
+    let is_probe_ = Arc::clone(&is_probe);
     let decide = move |person: &Person| {
         check_version(if_match, &person.resource)?;
         let case = Case::unchanged(person.clone());
-        let settled = people::settle_removal(&case, &active, caller_.state, now);
-        let event = resource_event("user.deleted", &person.resource.id, Report::DELETED);
+        let is_parked = case.parked.is_some();
+        is_probe_.store(is_parked, Ordering::Release);
+        let settled = if is_parked { probe::remove(&case.standing()) } else { people::settle_removal(&case, &active, caller_.state, now) };
+        let event = (!is_parked).then(|| resource_event("user.deleted", &person.resource.id, Report::DELETED));
         let write = ResourceWrite::DeleteUser { id: person.resource.id.clone() };
         let evaluation = Evaluation::inactive();
         Ok(change_of(&caller_, &active, Decided { case, evaluation, settled, as_of: now }, write, event, now))
     };
-    match app.store.commit_locked(&caller.tenant, &caller.connection, id, Box::new(decide)).await {
+    let committed = match app.store.commit_locked(&caller.tenant, &caller.connection, id, Box::new(decide)).await {
         Ok(committed) => committed?,
         Err(StoreError::Missing(_)) => return Err(ScimError::not_found("such user").into()),
         Err(other) => return Err(other.into()),
     };
     app.wake.notify_one();
-    Ok(Applied { resource: None, operations: vec![Done::Applied], changed: Vec::new(), quirks: Vec::new() })
+    let (led, probe) = (committed.led, is_probe.load(Ordering::Acquire));
+    Ok(Applied { resource: None, operations: vec![Done::Applied], changed: Vec::new(), quirks: Vec::new(), led, probe })
 }
 
 /// A write that makes somebody inactive: computed again from what stands under the person's lock. It never loses a
@@ -177,13 +194,17 @@ async fn leave(
         }
         let case = Case::of(person.clone(), next.document.clone(), person.groups.clone());
         let evaluation = Evaluation::inactive();
-        let settled = people::settle(&case, &evaluation, &active, Terms::of(caller_.state), now);
-        let event = resource_event("user.updated", &person.resource.id, next.report());
+        let waits = case.waits_at(now);
+        let settled = match waits {
+            Some(until) => probe::park(&case.standing(), until),
+            None => people::settle(&case, &evaluation, &active, Terms::of(caller_.state), now),
+        };
+        let event = waits.is_none().then(|| resource_event("user.updated", &person.resource.id, next.report()));
         let (id, expected, document) = (person.resource.id.clone(), person.resource.version, next.document.clone());
         let write = ResourceWrite::UpdateUser { id, expected, document };
         let decided = Decided { case, evaluation, settled, as_of: now };
         let change = change_of(&caller_, &active, decided, write, event, now);
-        *answer_.lock().unwrap_or_else(PoisonError::into_inner) = Some((person.resource.clone(), next));
+        *answer_.lock().unwrap_or_else(PoisonError::into_inner) = Some((person.resource.clone(), next, waits.is_some()));
         Ok(change)
     };
     let committed = match app.store.commit_locked(&caller.tenant, &caller.connection, id, Box::new(decide)).await {
@@ -192,14 +213,15 @@ async fn leave(
         Err(other) => return Err(other.into()),
     };
     app.wake.notify_one();
-    let (before, next) = answer
+    let (before, next, probe) = answer
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .take()
         .ok_or_else(|| StoreError::Corrupt("a change was committed that nobody computed".into()))?;
     let version = committed.version.unwrap_or(before.version);
     let resource = StoredResource { document: next.document, version, modified: now, ..before };
-    Ok(Applied { resource: Some(resource), operations: next.operations, changed: next.changed, quirks: next.quirks })
+    let (operations, changed, quirks, led) = (next.operations, next.changed, next.quirks, committed.led);
+    Ok(Applied { resource: Some(resource), operations, changed, quirks, led, probe })
 }
 
 async fn read_person(app: &App, caller: &Caller, id: &ResourceId) -> Result<Person, Failure> {
@@ -208,16 +230,16 @@ async fn read_person(app: &App, caller: &Caller, id: &ResourceId) -> Result<Pers
 }
 
 /// Decides and commits one person's write; a name that is taken is found by the commit and decided once more.
-/// Returns the new version and the document as committed.
+/// Returns the new version, the document as committed and what it led to.
 async fn commit_decided(
     app: &Arc<App>,
     caller: &Caller,
     active: &Active,
     mut case: Case,
     write: ResourceWrite,
-    event: NewEvent,
+    event: Option<NewEvent>,
     now: Instant,
-) -> Result<(i64, Document), Failure> {
+) -> Result<(i64, Document, Led), Failure> {
     let document = case.subject.document.clone();
     let mut told_of_holder = false;
     loop {
@@ -228,7 +250,7 @@ async fn commit_decided(
         match app.store.commit(&caller.tenant, change).await {
             Ok(committed) => {
                 app.wake.notify_one();
-                return Ok((committed.version.unwrap_or(1), document));
+                return Ok((committed.version.unwrap_or(1), document, committed.led));
             }
             Err(StoreError::Conflict { what: "account_name" }) if !told_of_holder => {
                 case.subject.collision = people::name_holder(app, &caller.tenant, &decided).await?;
@@ -237,6 +259,11 @@ async fn commit_decided(
             Err(other) => return Err(other.into()),
         }
     }
+}
+
+/// The tenant's clients' own tests.
+pub(super) fn probes(active: &Active) -> ProbeSettings {
+    active.built.as_ref().map(|revision| revision.probes.clone()).unwrap_or_default()
 }
 
 /// A refusal by the mapping answers 400 where the tenant chose that.
@@ -250,8 +277,8 @@ fn refuse_if_asked(active: &Active, evaluation: &Evaluation) -> Result<(), ScimE
     }
 }
 
-fn change_of(caller: &Caller, active: &Active, decided: Decided, write: ResourceWrite, event: NewEvent, now: Instant) -> Change {
-    let event = NewEvent { account: Some(decided.case.account.id.clone()), ..event };
+fn change_of(caller: &Caller, active: &Active, decided: Decided, write: ResourceWrite, event: Option<NewEvent>, now: Instant) -> Change {
+    let event = event.map(|event| NewEvent { account: Some(decided.case.account.id.clone()), ..event });
     let outcome = decided.into_outcome(active);
     let mut change = caller.change(active, write, event, now);
     change.persons.push(outcome);

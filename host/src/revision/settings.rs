@@ -12,7 +12,10 @@ use toml::Spanned;
 use super::{FailureRules, HANDLE_CHARS_LIMIT, folded_name};
 use crate::diagnostic::Diagnostic;
 use crate::mapping::{TAG_VALUES_LIMIT, TAGS_LIMIT, TEXT_BYTES_LIMIT};
-use crate::model::{ActivationSettings, ApprovalSettings, DecisionSettings, GuardSettings, Handle, ProcessSettings, ReviewSettings};
+use crate::model::{
+    ActivationSettings, ApprovalSettings, DecisionSettings, GuardSettings, Handle, PROBE_MINUTES, PROBE_NAMES_LIMIT, ProbeSettings,
+    ProcessSettings, ReviewSettings,
+};
 use crate::policies::{DeclaredTags, ROLES_LIMIT, Role};
 
 /// The longest name of a tenant, in characters.
@@ -58,6 +61,7 @@ pub(super) struct Settings {
     pub guard: GuardSettings,
     pub approvals: ApprovalSettings,
     pub processes: ProcessSettings,
+    pub probes: ProbeSettings,
     /// Where they stand, for what is found with them later.
     pub processes_at: Diagnostic,
     pub transform: Option<Hook>,
@@ -99,6 +103,7 @@ struct Written {
     approvals: Option<Spanned<ApprovalSettings>>,
     processes: Option<Spanned<ProcessSettings>>,
     reviews: Option<Spanned<ReviewSettings>>,
+    probes: Option<Spanned<ProbeSettings>>,
     #[serde(default)]
     plugins: WrittenHooks,
     #[serde(default)]
@@ -164,6 +169,7 @@ pub(super) fn read(file: &str, text: &str) -> (Option<Settings>, Vec<Diagnostic>
         activation: activation(&place, written.activation, &mut problems),
         guard: guard(&place, written.guard, &mut problems),
         approvals: approvals(&place, written.approvals, &mut problems),
+        probes: probes(&place, written.probes, &mut problems),
         processes_at: written.processes.as_ref().map_or_else(|| Diagnostic::of_file(file, ""), |written| place.at(written.span(), "")),
         processes: processes(&place, written.processes, &roles, &mut problems),
         transform: written.plugins.transform.map(|hook| hook.read(&place)),
@@ -303,6 +309,19 @@ fn reviews(place: &Place<'_>, written: Option<&Spanned<ReviewSettings>>, problem
     if let Some(written) = written.filter(|written| !(least..=most).contains(&written.get_ref().keep_days)) {
         problems.push(place.at(written.span(), format!("`keep_days` must be from {least} to {most}")));
     }
+}
+
+fn probes(place: &Place<'_>, written: Option<Spanned<ProbeSettings>>, problems: &mut Vec<Diagnostic>) -> ProbeSettings {
+    let Some(written) = written else { return ProbeSettings::default() };
+    let (least, most) = PROBE_MINUTES;
+    let settings = written.get_ref();
+    if !(least..=most).contains(&settings.minutes) {
+        problems.push(place.at(written.span(), format!("`minutes` must be from {least} to {most}")));
+    }
+    if settings.names.len() > PROBE_NAMES_LIMIT || settings.names.iter().any(|name| name.trim().is_empty()) {
+        problems.push(place.at(written.span(), format!("`names` has at most {PROBE_NAMES_LIMIT} names, and none is empty")));
+    }
+    written.into_inner()
 }
 
 /// How long reviews are kept by what a `tenant.toml` says: as by default where it says nothing, or can't be read.

@@ -6,7 +6,10 @@ use rolecall_scim::ResourceKind;
 use serde::Serialize;
 
 use super::{ConnectionCredential, Counted, Result};
-use crate::model::{Actor, ConnectionId, ConnectionState, Instant, Issuer, ResourceId, TenantId};
+use crate::model::{
+    AccountId, Actor, ConnectionId, ConnectionState, Instant, Issuer, LogDetail, OutcomeClass, OutcomeCode, RefusedCredential, ResourceId,
+    TenantId,
+};
 
 /// What a stored secret of a connection is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +71,7 @@ pub struct Dialect {
     pub example: String,
 }
 
-/// One request that writes, or one operation of a bulk request, in the provisioning log.
+/// One request that writes or that was refused, or one operation of a bulk request, in the provisioning log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEntry {
     /// When it was answered.
@@ -93,6 +96,88 @@ pub struct LogEntry {
     pub no_op: i64,
     /// Operations that were refused.
     pub refused: i64,
+    /// What it came to, in one word.
+    pub code: OutcomeCode,
+    /// What else there is to say of it.
+    pub detail: LogDetail,
+}
+
+/// An entry as it is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundEntry {
+    /// Where it is: ascending, with gaps.
+    pub position: i64,
+    /// The connection.
+    pub connection: ConnectionId,
+    /// The account of the person whom it is about, while the identity provider has not deleted them.
+    pub account: Option<AccountId>,
+    /// The entry.
+    pub entry: LogEntry,
+}
+
+/// The part of the log that is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogSide {
+    /// The newest entries.
+    #[default]
+    Newest,
+    /// Those before a position, the nearest ones.
+    Before(i64),
+    /// Those behind a position, the nearest ones.
+    After(i64),
+}
+
+/// Which entries are wanted; what names nothing chooses nothing out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogSearch {
+    /// Of this connection.
+    pub connection: Option<ConnectionId>,
+    /// About this person or group.
+    pub resource: Option<ResourceId>,
+    /// Of this request.
+    pub request: Option<String>,
+    /// With this outcome.
+    pub code: Option<OutcomeCode>,
+    /// With an outcome of this class.
+    pub class: Option<OutcomeClass>,
+    /// By this method.
+    pub method: Option<String>,
+    /// Not before.
+    pub from: Option<Instant>,
+    /// Before.
+    pub until: Option<Instant>,
+    /// Where.
+    pub side: LogSide,
+    /// How many: at least 1, bounded by the caller.
+    pub limit: i64,
+}
+
+/// Entries that were found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogFound {
+    /// In the order of their positions.
+    pub entries: Vec<FoundEntry>,
+    /// The lowest and the highest position up to which everything was looked at; `None` where there was nothing to look at. A search looks at
+    /// no more than [`LOG_SCAN_LIMIT`] entries, so that it may find fewer than asked for and there may be more.
+    pub looked: Option<(i64, i64)>,
+    /// Whether there may be more in the direction of the search.
+    pub more: bool,
+}
+
+/// The most entries that one search of the log looks at.
+pub const LOG_SCAN_LIMIT: i64 = 5_000;
+
+/// What was gathered of a tenant's connections, to be written together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Gathered {
+    /// Client quirks, counted.
+    pub dialects: Vec<(ConnectionId, Dialect)>,
+    /// Entries of the provisioning log.
+    pub entries: Vec<(ConnectionId, LogEntry)>,
+    /// What came, counted.
+    pub counted: Vec<Counted>,
+    /// Refused credentials, those that are alike together: the last one, how many, the first and the last instant.
+    pub refusals: Vec<(ConnectionId, RefusedCredential)>,
 }
 
 /// Everything that is asked about one connection beside its resources.
@@ -122,20 +207,15 @@ pub trait Connections: Send + Sync {
     /// Keeps keys that were fetched for these settings, if they still are the connection's.
     async fn keep_keys(&self, tenant: &TenantId, connection: &ConnectionId, issuer: &Issuer, keys: &str, at: Instant) -> Result<()>;
 
-    /// Adds to the counts of quirks and of what came, and puts entries into the provisioning log, each with the connection that it is of; of
-    /// connections that are gone nothing is kept. The oldest entries beyond `keep` of each connection go.
-    async fn record(
-        &self,
-        tenant: &TenantId,
-        dialects: &[(ConnectionId, Dialect)],
-        entries: &[(ConnectionId, LogEntry)],
-        counted: &[Counted],
-        keep: i64,
-    ) -> Result<()>;
+    /// Adds to the counts of quirks, of what came and of refused credentials, and puts entries into the provisioning log, each with the
+    /// connection that it is of; of connections that are gone nothing is kept. The oldest entries beyond `keep` of each connection go.
+    async fn record(&self, tenant: &TenantId, gathered: &Gathered, keep: i64) -> Result<()>;
     /// The counts of quirks, by word.
     async fn dialects(&self, tenant: &TenantId, connection: &ConnectionId) -> Result<Vec<Dialect>>;
-    /// Entries with their positions, ascending: those after `after`, or the newest ones.
-    async fn log(&self, tenant: &TenantId, connection: &ConnectionId, after: Option<i64>, limit: i64) -> Result<Vec<(i64, LogEntry)>>;
-    /// Removes entries that are older than `before`, at most `limit`. Returns how many.
+    /// Entries of the log.
+    async fn search_log(&self, tenant: &TenantId, search: &LogSearch) -> Result<LogFound>;
+    /// The credentials that were refused on a connection, the last one first.
+    async fn refused_credentials(&self, tenant: &TenantId, connection: &ConnectionId) -> Result<Vec<RefusedCredential>>;
+    /// Removes entries that are older than `before`, at most `limit`, and refused credentials. Returns how many entries.
     async fn forget_log(&self, tenant: &TenantId, before: Instant, limit: i64) -> Result<u64>;
 }

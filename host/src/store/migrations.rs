@@ -26,6 +26,7 @@ pub(super) const SQLITE: &[Script] = &[
     (12, "reviews kept", include_str!("../../migrations/sqlite/0012_reviews_kept.sql")),
     (13, "health", include_str!("../../migrations/sqlite/0013_health.sql")),
     (14, "restore", include_str!("../../migrations/sqlite/0014_restore.sql")),
+    (16, "log", include_str!("../../migrations/sqlite/0016_log.sql")),
     (17, "guard", include_str!("../../migrations/sqlite/0017_guard.sql")),
     (18, "workspace", include_str!("../../migrations/sqlite/0018_workspace.sql")),
 ];
@@ -45,6 +46,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (12, "reviews kept", include_str!("../../migrations/postgres/0012_reviews_kept.sql")),
     (13, "health", include_str!("../../migrations/postgres/0013_health.sql")),
     (14, "restore", include_str!("../../migrations/postgres/0014_restore.sql")),
+    (16, "log", include_str!("../../migrations/postgres/0016_log.sql")),
     (17, "guard", include_str!("../../migrations/postgres/0017_guard.sql")),
     (18, "workspace", include_str!("../../migrations/postgres/0018_workspace.sql")),
 ];

@@ -67,6 +67,8 @@ mod journal;
 mod lines;
 #[path = "shared/listing.rs"]
 mod listing;
+#[path = "shared/log.rs"]
+mod log;
 #[path = "shared/outbox.rs"]
 mod outbox;
 #[path = "shared/people.rs"]

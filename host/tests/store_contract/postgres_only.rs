@@ -68,8 +68,10 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
         let (tenant, connection) = (tenant.into(), ConnectionId::from(connection));
         let (at, actor) = (START, crate::fixture::actor());
         fixture.store.put_issuer(&tenant, &connection, &issuer("a"), None, &actor, at).await.unwrap();
-        let (dialects, entries) = ([(connection.clone(), dialect("a", 1, 1, at))], [(connection.clone(), entry("r", at))]);
-        fixture.store.record(&tenant, &dialects, &entries, &keep_health(&fixture, &tenant, &connection).await, 10).await.unwrap();
+        let (dialects, entries) = (vec![(connection.clone(), dialect("a", 1, 1, at))], vec![(connection.clone(), entry("r", at))]);
+        let counted = keep_health(&fixture, &tenant, &connection).await.to_vec();
+        let refusals = vec![(connection.clone(), crate::connection::credential("x", at))];
+        fixture.store.record(&tenant, &store::Gathered { dialects, entries, counted, refusals }, 10).await.unwrap();
         let asked = Asked {
             plugin: "p".into(),
             digest: "d".into(),

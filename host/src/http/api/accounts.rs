@@ -13,7 +13,9 @@ use crate::app::App;
 use crate::http::error::{Error, Result};
 use crate::http::guards::TenantReader;
 use crate::http::query::{ApiQuery, At, page, page_limit};
-use crate::model::{AccountId, AccountState, Cause, ConnectionId, EvaluationState, Event, Grant, Instant, Note, ResourceId, RevisionHash};
+use crate::model::{
+    AccountId, AccountState, Cause, ConnectionId, EvaluationState, Event, Grant, Instant, Note, ResourceId, RevisionHash, TenantId,
+};
 use crate::policies::Explanation;
 use crate::store::{AccountView, ImportedAccount};
 use crate::tenancy;
@@ -42,6 +44,9 @@ pub struct AccountAnswer {
     note: Option<Note>,
     /// The SCIM user that feeds it; `null` once that is deleted.
     source: Option<Source>,
+    /// Where the requests about the person are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
     /// For an account that was imported and that nobody has adopted.
     #[serde(skip_serializing_if = "Option::is_none")]
     imported: Option<ImportedAccount>,
@@ -120,7 +125,7 @@ pub async fn list(who: TenantReader, State(app): State<Arc<App>>, ApiQuery(query
     let found = app.store.accounts(&who.tenant.id, query.state, after.as_ref(), limit + 1).await?;
     let (views, next) = page(found, limit, |view| view.account.id.clone());
     let active = who.tenant.active_revision.as_ref();
-    Ok(Json(AccountList { accounts: views.into_iter().map(|view| seen(view, active)).collect(), next }))
+    Ok(Json(AccountList { accounts: views.into_iter().map(|view| seen(&who.tenant.id, view, active)).collect(), next }))
 }
 
 /// GET …/accounts/{account}
@@ -134,7 +139,7 @@ pub async fn read(
     _: ApiQuery<NoQuery>,
 ) -> Result<Json<AccountAnswer>> {
     let view = app.store.account(&who.tenant.id, &account).await?.ok_or_else(|| Error::not_found("such account"))?;
-    Ok(Json(seen(view, who.tenant.active_revision.as_ref())))
+    Ok(Json(seen(&who.tenant.id, view, who.tenant.active_revision.as_ref())))
 }
 
 /// GET …/accounts/{account}/explain
@@ -161,7 +166,7 @@ pub async fn events(who: TenantReader, State(app): State<Arc<App>>, ApiQuery(que
     Ok(Json(EventList { events, next }))
 }
 
-fn seen(view: AccountView, active: Option<&RevisionHash>) -> AccountAnswer {
+fn seen(tenant: &TenantId, view: AccountView, active: Option<&RevisionHash>) -> AccountAnswer {
     let AccountView { account, grants, source, evaluation, imported } = view;
     AccountAnswer {
         id: account.id,
@@ -173,6 +178,7 @@ fn seen(view: AccountView, active: Option<&RevisionHash>) -> AccountAnswer {
         pending: evaluation.as_ref().is_some_and(|evaluation| is_pending(evaluation, active)),
         pending_cause: evaluation.and_then(|evaluation| evaluation.cause),
         note: account.note,
+        log: source.as_ref().map(|(_, id)| format!("/api/v1/tenants/{tenant}/log?person={id}")),
         source: source.map(|(connection, id)| Source { connection, id }),
         imported,
         created: account.created,

@@ -10,9 +10,9 @@ use super::history::{self, Stamp};
 use super::rows::kind_of;
 use super::work::{Below, fan_out, mark, mark_waiting_for};
 use super::{Conn, Scope, accounts, groups, guard, lock_revision, lock_structure, people, records, resources, rulings, steps, text_list};
-use crate::model::{AccountId, Cause, ConnectionId, Instant, Passage, ResourceId, RevisionHash, TenantId};
+use crate::model::{AccountId, Cause, ConnectionId, Instant, Led, NewEvent, Passage, ResourceId, RevisionHash, TenantId};
 use crate::store::{
-    Change, Committed, HandleBinding, INLINE_PEOPLE_LIMIT, LockedDecision, PersonOutcome, ResourceWrite, Result, Stale, StoreError,
+    Change, Committed, Effect, HandleBinding, INLINE_PEOPLE_LIMIT, LockedDecision, PersonOutcome, ResourceWrite, Result, Stale, StoreError,
 };
 
 /// People whose evaluations one statement writes: far below both databases' limits on parameters.
@@ -512,6 +512,7 @@ impl<'a> Committing<'a> {
         for ((outcome, kept), account) in outcomes.into_iter().zip(kept).zip(of) {
             let Some(account) = account else { continue };
             let effect = &outcome.effect;
+            note_led(&mut self.out.led, effect, &account);
             let grants = (&effect.put_grants[..], &effect.drop_grants[..]);
             accounts::write_grants(self.conn, &mut self.batch, self.tenant, &account, grants).await?;
             let stamp = Stamp { at, actor: &self.change.actor, request_id: None };
@@ -675,6 +676,22 @@ impl<'a> Committing<'a> {
         history::append_with(self.conn, self.batch, self.scope, stamp, &self.change.events, self.new.as_ref(), &self.secrets).await?;
         self.out.pending.sort();
         self.out.pending.dedup();
+        self.out.led.pending = u64::try_from(self.out.pending.len()).unwrap_or(u64::MAX);
+        self.change.events.iter().for_each(|event| self.out.led.event(event.kind));
         Ok(self.out)
     }
+}
+
+/// Adds what becomes of a person to what the change led to.
+fn note_led(led: &mut Led, effect: &Effect, account: &AccountId) {
+    led.people += 1;
+    led.held += u64::try_from(effect.rule.len()).unwrap_or(u64::MAX);
+    led.concerns(account);
+    let in_effect = |event: &&NewEvent| matches!(event.data["was"].as_str(), Some("effective" | "retained"));
+    let role = |event: &&NewEvent| event.data["role"].as_str().map(str::to_owned);
+    let of = |kinds: &'static [&str]| effect.events.iter().filter(move |event| kinds.contains(&event.kind));
+    led.roles(
+        of(&["grant.added"]).filter_map(|event| role(&event)),
+        of(&["grant.removed", "grant.dormant"]).filter(in_effect).filter_map(|event| role(&event)),
+    );
 }

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{Backend, Conn, credentials, give_up, has_nul, is_lost, journal};
-use crate::model::{Actor, ConnectionId, Instant, Issuer, TenantId};
-use crate::store::{ConnectionCredential, Connections, Counted, Dialect, LogEntry, Result};
+use super::{Backend, Conn, credentials, give_up, has_nul, is_lost, journal, log};
+use crate::model::{Actor, ConnectionId, Instant, Issuer, RefusedCredential, TenantId};
+use crate::store::{ConnectionCredential, Connections, Dialect, Gathered, LogFound, LogSearch, Result};
 
 #[async_trait]
 impl Connections for Backend {
@@ -68,27 +68,22 @@ impl Connections for Backend {
         .await
     }
 
-    async fn record(
-        &self,
-        tenant: &TenantId,
-        dialects: &[(ConnectionId, Dialect)],
-        entries: &[(ConnectionId, LogEntry)],
-        counted: &[Counted],
-        keep: i64,
-    ) -> Result<()> {
-        let (scope, dialects, entries, counted) = (self.scope(tenant), dialects.to_vec(), entries.to_vec(), counted.to_vec());
-        self.write(tenant, move |conn: &mut Conn| {
-            Box::pin(async move { journal::record(conn, &scope.tenant, &dialects, &entries, &counted, keep).await })
-        })
-        .await
+    async fn record(&self, tenant: &TenantId, gathered: &Gathered, keep: i64) -> Result<()> {
+        let (scope, gathered) = (self.scope(tenant), gathered.clone());
+        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { journal::record(conn, &scope.tenant, &gathered, keep).await }))
+            .await
     }
 
     async fn dialects(&self, tenant: &TenantId, connection: &ConnectionId) -> Result<Vec<Dialect>> {
         read_once!(self.read_one(tenant), conn => journal::dialects(conn, tenant, connection))
     }
 
-    async fn log(&self, tenant: &TenantId, connection: &ConnectionId, after: Option<i64>, limit: i64) -> Result<Vec<(i64, LogEntry)>> {
-        read_once!(self.read_one(tenant), conn => journal::log(conn, tenant, connection, after, limit))
+    async fn search_log(&self, tenant: &TenantId, search: &LogSearch) -> Result<LogFound> {
+        read_once!(self.read_one(tenant), conn => log::search(conn, tenant, search))
+    }
+
+    async fn refused_credentials(&self, tenant: &TenantId, connection: &ConnectionId) -> Result<Vec<RefusedCredential>> {
+        read_once!(self.read_one(tenant), conn => log::refused_credentials(conn, tenant, connection))
     }
 
     async fn forget_log(&self, tenant: &TenantId, before: Instant, limit: i64) -> Result<u64> {

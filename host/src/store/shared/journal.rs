@@ -1,41 +1,27 @@
-//! What connections did: counts of client quirks, and the provisioning log. Written in batches, beside the changes themselves.
+//! What connections did: counts of client quirks, refused credentials, and the provisioning log. Written in batches, beside the changes
+//! themselves; the log is read in `log.rs`.
 
 use std::collections::BTreeSet;
 
-use sqlx::{QueryBuilder, Row as _};
+use sqlx::QueryBuilder;
 
-use super::rows::{kind_of, kind_word};
+use super::rows::{json_text, kind_word};
 use super::{Conn, Db, health, lock_log, text_list};
-use crate::model::{ConnectionId, Instant, ResourceId, TenantId};
-use crate::store::{Counted, Dialect, LogEntry, Result, StoreError};
+use crate::model::{ConnectionId, Instant, RefusedCredential, ResourceId, TenantId};
+use crate::store::{Counted, Dialect, Gathered, LogEntry, Result};
 
 /// Rows of one INSERT: far below both databases' limits on parameters.
 const INSERT_BATCH: usize = 500;
 /// Entries beyond what is kept that go with one batch, of each connection in it: as many as a batch can bring, and bounded.
 const PRUNED_LIMIT: i64 = 2_000;
 
-/// The newest entries of a connection.
-pub(super) const NEWEST: &str =
-    "SELECT position, at, request_id, method, kind, resource, status, scim_type, reason, applied, no_op, refused
-     FROM provisioning_log WHERE tenant = $1 AND connection = $2 ORDER BY position DESC LIMIT $3";
-
-/// The entries of a connection after a position.
-pub(super) const AFTER: &str = "SELECT position, at, request_id, method, kind, resource, status, scim_type, reason, applied, no_op, refused
-     FROM provisioning_log WHERE tenant = $1 AND connection = $2 AND position > $4 ORDER BY position LIMIT $3";
-
 /// A batch of one tenant.
-pub(super) async fn record(
-    conn: &mut Conn,
-    tenant: &TenantId,
-    dialects: &[(ConnectionId, Dialect)],
-    entries: &[(ConnectionId, LogEntry)],
-    counted: &[Counted],
-    keep: i64,
-) -> Result<()> {
+pub(super) async fn record(conn: &mut Conn, tenant: &TenantId, gathered: &Gathered, keep: i64) -> Result<()> {
+    let Gathered { dialects, entries, counted, refusals } = gathered;
     // Batches of several hosts are committed one after the other: whoever reads on from a position misses none.
     lock_log(conn, tenant).await?;
     let named = dialects.iter().map(|(id, _)| id).chain(entries.iter().map(|(id, _)| id)).chain(counted.iter().map(|of| &of.connection));
-    let named = named.map(ConnectionId::as_str);
+    let named = named.chain(refusals.iter().map(|(id, _)| id)).map(ConnectionId::as_str);
     let named: BTreeSet<&str> = named.collect();
     let known: Vec<String> =
         sqlx::query_scalar(concat!("SELECT connection FROM connections WHERE tenant = $1 AND ", any_of!("connection", "$2")))
@@ -49,6 +35,9 @@ pub(super) async fn record(
     }
     let counted: Vec<&Counted> = counted.iter().filter(|of| known.contains(of.connection.as_str())).collect();
     health::add_traffic(conn, tenant, &counted).await?;
+    for (connection, refused) in refusals.iter().filter(|(id, _)| known.contains(id.as_str())) {
+        add_refusal(conn, tenant, connection, refused).await?;
+    }
     let entries: Vec<_> = entries.iter().filter(|(id, _)| known.contains(id.as_str())).collect();
     for chunk in entries.chunks(INSERT_BATCH) {
         insert(conn, tenant, chunk).await?;
@@ -79,12 +68,32 @@ async fn add_dialect(conn: &mut Conn, tenant: &TenantId, connection: &Connection
     Ok(())
 }
 
+/// There is a row for each kind of credential and check that fails: few.
+async fn add_refusal(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, refused: &RefusedCredential) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO credential_refusals (tenant, connection, failed, trace, seen, first_seen, last_seen) VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (tenant, connection, failed) DO UPDATE SET
+             trace = excluded.trace, seen = credential_refusals.seen + excluded.seen, last_seen = excluded.last_seen",
+    )
+    .bind(tenant.as_str())
+    .bind(connection.as_str())
+    .bind(refused.trace.key())
+    .bind(json_text(&refused.trace, "the checks of a credential")?)
+    .bind(refused.seen)
+    .bind(refused.first_seen.0)
+    .bind(refused.last_seen.0)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 async fn insert(conn: &mut Conn, tenant: &TenantId, entries: &[&(ConnectionId, LogEntry)]) -> Result<()> {
+    let details = entries.iter().map(|(_, entry)| json_text(&entry.detail, "an entry of the log")).collect::<Result<Vec<_>>>()?;
     let mut insert = QueryBuilder::<Db>::new(
         "INSERT INTO provisioning_log (tenant, connection, at, request_id, method, kind, resource, status, scim_type, reason, applied,
-                                       no_op, refused) ",
+                                       no_op, refused, code, detail) ",
     );
-    insert.push_values(entries, |mut row, (connection, entry)| {
+    insert.push_values(entries.iter().zip(details), |mut row, ((connection, entry), detail)| {
         row.push_bind(tenant.as_str())
             .push_bind(connection.as_str())
             .push_bind(entry.at.0)
@@ -97,7 +106,9 @@ async fn insert(conn: &mut Conn, tenant: &TenantId, entries: &[&(ConnectionId, L
             .push_bind(&entry.reason)
             .push_bind(entry.applied)
             .push_bind(entry.no_op)
-            .push_bind(entry.refused);
+            .push_bind(entry.refused)
+            .push_bind(entry.code.word())
+            .push_bind(detail);
     });
     // The number of rows varies: a statement kept for each would push out those that requests make.
     insert.build().persistent(false).execute(conn).await?;
@@ -141,40 +152,6 @@ pub(super) async fn dialects(conn: &mut Conn, tenant: &TenantId, connection: &Co
     Ok(rows.into_iter().map(dialect).collect())
 }
 
-/// Entries, ascending.
-pub(super) async fn log(
-    conn: &mut Conn,
-    tenant: &TenantId,
-    connection: &ConnectionId,
-    after: Option<i64>,
-    limit: i64,
-) -> Result<Vec<(i64, LogEntry)>> {
-    let asked = sqlx::query(if after.is_some() { AFTER } else { NEWEST }).bind(tenant.as_str()).bind(connection.as_str()).bind(limit);
-    let rows = match after {
-        Some(after) => asked.bind(after).fetch_all(conn).await?,
-        None => asked.fetch_all(conn).await?.into_iter().rev().collect(),
-    };
-    rows.iter()
-        .map(|row| {
-            let status: i64 = row.try_get("status")?;
-            let entry = LogEntry {
-                at: Instant(row.try_get("at")?),
-                request_id: row.try_get("request_id")?,
-                method: row.try_get("method")?,
-                kind: row.try_get::<Option<&str>, _>("kind")?.map(kind_of).transpose()?,
-                resource: row.try_get::<Option<String>, _>("resource")?.map(ResourceId),
-                status: u16::try_from(status).map_err(|_| StoreError::Corrupt(format!("{status} is no status")))?,
-                scim_type: row.try_get("scim_type")?,
-                reason: row.try_get("reason")?,
-                applied: row.try_get("applied")?,
-                no_op: row.try_get("no_op")?,
-                refused: row.try_get("refused")?,
-            };
-            Ok((row.try_get("position")?, entry))
-        })
-        .collect()
-}
-
 /// Removes what is too old.
 pub(super) async fn forget(conn: &mut Conn, tenant: &TenantId, before: Instant, limit: i64) -> Result<u64> {
     let gone = sqlx::query(
@@ -184,7 +161,12 @@ pub(super) async fn forget(conn: &mut Conn, tenant: &TenantId, before: Instant, 
     .bind(tenant.as_str())
     .bind(before.0)
     .bind(limit)
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
+    sqlx::query("DELETE FROM credential_refusals WHERE tenant = $1 AND last_seen < $2")
+        .bind(tenant.as_str())
+        .bind(before.0)
+        .execute(conn)
+        .await?;
     Ok(gone.rows_affected())
 }

@@ -9,7 +9,7 @@ use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
 use super::{
     Conn, Db, accounts, adoption, credentials, departed, departures, directory, groups, guard, health, history, holds, imports,
-    invitations, journal, outbox, people, restores, review_keeping, review_opening, reviews, revisions, rulings, sealed, spreading, steps,
+    invitations, log, outbox, people, restores, review_keeping, review_opening, reviews, revisions, rulings, sealed, spreading, steps,
     tenancy, text_list, trial_people, trials, visitors, work,
 };
 use crate::model::{HoldState, Instant, ReviewDecision, RulingKind, RulingState, TenantId};
@@ -50,7 +50,7 @@ const SEED: &[&str] = &[
     "INSERT INTO connection_issuers (tenant, connection, settings) SELECT tenant, connection, '{}' FROM connections",
     "INSERT INTO provisioning_log (tenant, connection, at, request_id, method, status, applied, no_op, refused)
      SELECT tenant, connection, created, id, 'PATCH', 200, 1, 0, 0 FROM resources",
-    "UPDATE provisioning_log SET refused = 1, resource = request_id WHERE at % 50 = 0",
+    "UPDATE provisioning_log SET refused = 1, resource = request_id, status = 400 WHERE at % 50 = 0",
     "UPDATE accounts SET note = '{\"code\":\"plugin_fault\",\"message\":\"x\"}' WHERE state = 'held'",
     "INSERT INTO connection_traffic (tenant, connection, slot, requests, lists, writes, applied, no_op, refused, failed, limited, wrong, skewed)
      SELECT tenant, connection, created, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM resources WHERE kind = 'user'",
@@ -148,11 +148,38 @@ use Value::{List, Number, Text, Truth};
 /// Statement, who runs it, what is bound, and the indexes that its plan must name.
 type Case = (&'static str, As, &'static [Value], &'static [&'static str]);
 
+/// What a search of the log is asked with.
+const SEARCH: &[Value] = &[
+    Text("t3"),
+    Number(1_000_000),
+    Number(0),
+    Number(500),
+    Text("t3c"),
+    Text("u50"),
+    Text("u50"),
+    Text("applied"),
+    Text("PATCH"),
+    Number(0),
+    Number(1_000),
+    Number(0),
+    Number(5_000),
+    Number(10),
+];
+
 const CASES: &[Case] = &[
     (credentials::BY_HASH, As::Platform, &[Text("t37")], &["connection_tokens_hash"]),
     (credentials::BY_ID, As::Tenant, &[Text("t3"), Text("t3c"), Text("token7")], &[]),
-    (journal::NEWEST, As::Tenant, &[Text("t3"), Text("t3c"), Number(10)], &["provisioning_log_connection"]),
-    (journal::AFTER, As::Tenant, &[Text("t3"), Text("t3c"), Number(10), Number(1_900)], &["provisioning_log_connection"]),
+    (log::BY_RESOURCE.back, As::Tenant, SEARCH, &["provisioning_log_resource"]),
+    (log::BY_RESOURCE.on, As::Tenant, SEARCH, &["provisioning_log_resource"]),
+    (log::BY_REQUEST.back, As::Tenant, SEARCH, &["provisioning_log_request"]),
+    (log::FAILING.back, As::Tenant, SEARCH, &["provisioning_log_failing"]),
+    (log::FAILING.on, As::Tenant, SEARCH, &["provisioning_log_failing"]),
+    (log::BY_CONNECTION.back, As::Tenant, SEARCH, &["provisioning_log_connection"]),
+    (log::BY_CONNECTION.on, As::Tenant, SEARCH, &["provisioning_log_connection"]),
+    (log::ALL.back, As::Tenant, SEARCH, &["provisioning_log_p"]),
+    (log::ALL.on, As::Tenant, SEARCH, &["provisioning_log_p"]),
+    (log::HIGHEST, As::Tenant, &[Text("t3"), Number(1_000), Number(10)], &["provisioning_log_at"]),
+    (log::LOWEST, As::Tenant, &[Text("t3"), Number(1_000), Number(10)], &["provisioning_log_at"]),
     (restores::NEXT_USERS, As::Tenant, &[Text("t3"), Text("t3c"), Text("u7"), Number(500)], &["resources_users"]),
     (
         health::CASES,

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
+use form_urlencoded::Serializer;
 use maud::{Markup, html};
 use rolecall_scim::{Quirk, ResourceKind};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::page::{When, badge, empty, hash};
+use super::super::page::{When, badge, empty, hash, more};
 use super::super::seat::Seat;
 use super::{Tab, at, columns, one};
 use crate::app::App;
@@ -19,8 +20,10 @@ use crate::http::api::journal::up_to_date;
 use crate::http::error::Result;
 use crate::http::query::{ApiQuery, At};
 use crate::http::routes::{Route, get};
-use crate::model::{ConnectionId, Instant, ResourceId};
-use crate::store::{LogEntry, Person};
+use crate::journal::curl::curl;
+use crate::model::{ConnectionId, Explained, Instant, OutcomeClass, OutcomeCode, ResourceId};
+use crate::store::{FoundEntry, LogEntry, LogFound, LogSide, Person};
+use crate::tenancy::log::{self, Wanted};
 
 /// Entries of a page, and of one step of following.
 const SHOWN: i64 = 100;
@@ -31,69 +34,138 @@ pub(super) fn all() -> Vec<Route> {
     vec![
         get("/workspace/t/{tenant}/connections/{connection}/log", "log_page", "What a connection did, the newest first", show),
         get("/workspace/t/{tenant}/connections/{connection}/log/tail", "log_tail", "What has come since, as a part of that page", tail),
+        get("/workspace/t/{tenant}/connections/{connection}/refused", "refused_page", "Which checks refused credentials failed", refused),
         get("/workspace/t/{tenant}/connections/{connection}/dialects", "dialects_page", "The quirks of a connection's client", dialects),
     ]
 }
 
-/// From where on the log is followed.
-#[derive(Deserialize, JsonSchema)]
-pub struct TailQuery {
-    /// Only entries behind this position.
-    after: i64,
-    /// Until when.
-    until: i64,
+/// What is looked for, and where.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+pub struct LogQuery {
+    /// A person: login name, account or SCIM id.
+    #[serde(default)]
+    person: String,
+    /// A group: handle or SCIM id.
+    #[serde(default)]
+    group: String,
+    /// The id of a request.
+    #[serde(default)]
+    request: String,
+    /// One outcome, or a class of them.
+    #[serde(default)]
+    outcome: String,
+    /// Only entries before this position.
+    before: Option<i64>,
+    /// Only entries behind this position: what has come since.
+    after: Option<i64>,
+    /// Until when a page follows the log.
+    until: Option<i64>,
 }
 
-/// Entries with their positions, the newest first, and the people whom they are about.
+impl LogQuery {
+    fn wanted(&self, id: &ConnectionId) -> Wanted {
+        let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty() && !text.contains('\0'));
+        let side = match (self.after, self.before) {
+            (Some(after), _) => LogSide::After(after),
+            (None, Some(before)) => LogSide::Before(before),
+            (None, None) => LogSide::Newest,
+        };
+        Wanted {
+            connection: Some(id.clone()),
+            person: given(&self.person),
+            group: given(&self.group),
+            request: given(&self.request),
+            code: OutcomeCode::from_word(&self.outcome),
+            class: OutcomeClass::from_word(&self.outcome),
+            side,
+            limit: SHOWN,
+            ..Wanted::default()
+        }
+    }
+
+    /// The same search at another place: what can be sent to somebody else.
+    fn at(&self, place: &[(&str, String)]) -> String {
+        let own = [("person", &self.person), ("group", &self.group), ("request", &self.request), ("outcome", &self.outcome)];
+        let mut query = Serializer::new(String::new());
+        query.extend_pairs(own.into_iter().filter(|(_, text)| !text.is_empty()));
+        query.extend_pairs(place).finish()
+    }
+}
+
+/// Entries, the newest first, and the names of the people whom they are about.
 struct Entries {
-    entries: Vec<(i64, LogEntry)>,
-    people: BTreeMap<ResourceId, (String, String)>,
+    found: LogFound,
+    names: BTreeMap<ResourceId, String>,
 }
 
-/// The newest entries, or those behind a position.
-async fn read(app: &App, seat: &Seat, id: &ConnectionId, after: Option<i64>) -> Result<Entries> {
+async fn read(app: &App, seat: &Seat, id: &ConnectionId, query: &LogQuery) -> Result<Entries> {
     let tenant = &seat.tenant.id;
-    up_to_date(app, tenant, id).await?;
-    let mut entries = app.store.log(tenant, id, after, SHOWN).await?;
-    entries.reverse();
-    let users = entries.iter().filter(|(_, entry)| entry.kind == Some(ResourceKind::User)).filter_map(|(_, entry)| entry.resource.clone());
+    let mut found = log::search(app, tenant, query.wanted(id)).await?;
+    found.entries.reverse();
+    let users = found.entries.iter().filter(|one| one.entry.kind == Some(ResourceKind::User)).filter_map(|one| one.entry.resource.clone());
     let users: Vec<ResourceId> = users.collect::<BTreeSet<_>>().into_iter().collect();
-    let found = if users.is_empty() { Vec::new() } else { app.store.people(tenant, id, &users).await? };
-    Ok(Entries { entries, people: found.into_iter().map(named).collect() })
-}
-
-/// The account, and the name by which its identity provider knows the person.
-fn named(person: Person) -> (ResourceId, (String, String)) {
-    let name = person.account.user_name.clone().unwrap_or_else(|| person.resource.id.to_string());
-    (person.resource.id, (person.account.id.to_string(), name))
+    let people = if users.is_empty() { Vec::new() } else { app.store.people(tenant, id, &users).await? };
+    let named = |person: Person| Some((person.resource.id, person.account.user_name?));
+    Ok(Entries { found, names: people.into_iter().filter_map(named).collect() })
 }
 
 /// GET …/connections/{connection}/log
 ///
 /// # Errors
 /// 404.
-pub async fn show(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(String, ConnectionId)>) -> Result<Response> {
+pub async fn show(
+    seat: Seat,
+    State(app): State<Arc<App>>,
+    At((_, id)): At<(String, ConnectionId)>,
+    ApiQuery(query): ApiQuery<LogQuery>,
+) -> Result<Response> {
     let connection = one(&app, &seat, &id).await?;
-    let (found, now) = (read(&app, &seat, &id, None).await?, app.clock.now());
-    let newest = found.entries.first().map_or(0, |(position, _)| *position);
+    let (entries, now) = (read(&app, &seat, &id, &query).await?, app.clock.now());
+    let newest = entries.found.looked.map_or(0, |(_, highest)| highest);
+    let oldest = entries.found.looked.map(|(lowest, _)| lowest).filter(|_| entries.found.more);
+    let older = oldest.map(|lowest| format!("{}?{}", at(&seat, &id, "log"), query.at(&[("before", lowest.to_string())])));
     let body = html! {
-        p { "Every request that writes, as it was answered, without values. The newest stand first, and new ones come by themselves. A request’s id is the same in events and in the server’s log." }
-        @if found.entries.is_empty() {
-            (empty("Nothing yet", &html! {
-                "What the identity provider writes stands here, one line a request. "
-                a href=(at(&seat, &id, "set-up")) { "Set it up" } " and let it send somebody."
+        p { "Every request as it was answered, without values. The newest stand first, and new ones come by themselves. " a href=(at(&seat, &id, "refused")) { "Credentials that were refused" } "." }
+        (search(&query))
+        @if entries.found.entries.is_empty() {
+            (empty("Nothing here", &html! {
+                "What the identity provider sends stands here, one line a request. Look for something else, or "
+                a href=(at(&seat, &id, "set-up")) { "set it up" } " and let it send somebody."
             }))
         }
         table.stack {
             (columns(&["When", "Answer", "Request", "Whom", "What became of it"]))
-            (follower(&seat, &id, newest, now.plus_seconds(FOLLOW_SECONDS)))
-            tbody { (rows(&seat, &found, now)) }
+            @if query.before.is_none() { (follower(&seat, &id, &query, newest, now.plus_seconds(FOLLOW_SECONDS))) }
+            tbody { (rows(&seat, &id, &entries, now)) }
         }
-        @if found.entries.len() >= SHOWN as usize {
-            p.quiet { "The " (SHOWN) " newest. All that are kept: " code { "rolecall connection log" } "." }
-        }
+        (more(older))
     };
     Ok(Tab { seat: &seat, connection: &connection, tab: "log", beside: html! {}, body }.into_response())
+}
+
+fn search(query: &LogQuery) -> Markup {
+    html! {
+        form.search method="get" role="search" {
+            label { "Person" input type="text" name="person" value=(query.person) placeholder="login name or id"; }
+            label { "Group" input type="text" name="group" value=(query.group) placeholder="handle or id"; }
+            label { "Request" input type="text" name="request" value=(query.request) placeholder="id, as in events"; }
+            label {
+                "Outcome"
+                select name="outcome" {
+                    option value="" { "all" }
+                    optgroup label="kinds" {
+                        @for class in OutcomeClass::ALL { option value=(class.word()) selected[class.word() == query.outcome] { (class.word()) } }
+                    }
+                    optgroup label="one" {
+                        @for code in OutcomeCode::ALL {
+                            option value=(code.word()) selected[code.word() == query.outcome] { (code.word().replace('_', " ")) }
+                        }
+                    }
+                }
+            }
+            button { "Search" }
+        }
+    }
 }
 
 /// GET …/connections/{connection}/log/tail: nothing while there is nothing new.
@@ -104,58 +176,69 @@ pub async fn tail(
     seat: Seat,
     State(app): State<Arc<App>>,
     At((_, id)): At<(String, ConnectionId)>,
-    ApiQuery(query): ApiQuery<TailQuery>,
+    ApiQuery(query): ApiQuery<LogQuery>,
 ) -> Result<Response> {
-    let now = app.clock.now();
-    if query.until <= now.0 {
+    let (now, until) = (app.clock.now(), Instant(query.until.unwrap_or_default()));
+    if until <= now {
         let ended = html! { tbody { tr { td colspan="5" { "This page follows no longer: " a href=(at(&seat, &id, "log")) { "look again" } "." } } } };
         return Ok(Html(ended.into_string()).into_response());
     }
-    let found = read(&app, &seat, &id, Some(query.after)).await?;
-    let Some((newest, _)) = found.entries.first() else { return Ok(StatusCode::NO_CONTENT.into_response()) };
-    let part = html! { (follower(&seat, &id, *newest, Instant(query.until))) tbody { (rows(&seat, &found, now)) } };
+    let entries = read(&app, &seat, &id, &query).await?;
+    let Some(newest) = entries.found.entries.first() else { return Ok(StatusCode::NO_CONTENT.into_response()) };
+    let part = html! { (follower(&seat, &id, &query, newest.position, until)) tbody { (rows(&seat, &id, &entries, now)) } };
     Ok(Html(part.into_string()).into_response())
 }
 
 /// The place where new lines appear.
-fn follower(seat: &Seat, id: &ConnectionId, newest: i64, until: Instant) -> Markup {
-    let address = format!("{}?after={newest}&until={}", at(seat, id, "log/tail"), until.0);
+fn follower(seat: &Seat, id: &ConnectionId, query: &LogQuery, newest: i64, until: Instant) -> Markup {
+    let place = query.at(&[("after", newest.to_string()), ("until", until.0.to_string())]);
+    let address = format!("{}?{place}", at(seat, id, "log/tail"));
     html! { tbody #tail hx-get=(address) hx-trigger="every 3s" hx-swap="outerHTML" {} }
 }
 
-fn rows(seat: &Seat, found: &Entries, now: Instant) -> Markup {
+fn rows(seat: &Seat, id: &ConnectionId, entries: &Entries, now: Instant) -> Markup {
     html! {
-        @for (_, entry) in &found.entries {
+        @for one in &entries.found.entries {
+            @let entry = &one.entry;
             tr {
                 td { (When { at: entry.at, now }) }
-                td { (answered(entry)) }
+                td { span class={ "badge " (tone(entry.code)) } { (entry.status) " " (entry.code.word().replace('_', " ")) } }
                 td {
                     code { (entry.method) @if let Some(kind) = entry.kind { " " (kind.endpoint()) } } " "
-                    span.quiet { (hash(&entry.request_id)) }
+                    span.quiet { (hash(&entry.request_id)) " " (took(entry)) }
                 }
-                td { (whom(seat, found, entry)) }
-                td { (became(entry)) }
+                td { (whom(seat, entries, one)) }
+                td {
+                    (became(entry))
+                    details { summary { "More" } (detail(seat, id, entry)) }
+                }
             }
         }
     }
 }
 
-fn answered(entry: &LogEntry) -> Markup {
-    let tone = match entry.status {
-        0..400 => "good",
-        400..500 => "warn",
-        _ => "bad",
-    };
-    html! { span class={ "badge " (tone) } { (entry.status) } }
+fn tone(code: OutcomeCode) -> &'static str {
+    match code.class() {
+        OutcomeClass::Done => "good",
+        OutcomeClass::Failed => "bad",
+        _ => "warn",
+    }
 }
 
-fn whom(seat: &Seat, found: &Entries, entry: &LogEntry) -> Markup {
+fn took(entry: &LogEntry) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "for people, to a tenth of a millisecond")]
+    let ms = entry.detail.took_us as f64 / 1_000.0;
+    format!("{ms:.1} ms")
+}
+
+fn whom(seat: &Seat, entries: &Entries, one: &FoundEntry) -> Markup {
+    let resource = one.entry.resource.as_ref();
+    let name = resource.and_then(|resource| entries.names.get(resource)).map(String::as_str);
     html! {
-        @if let Some(resource) = &entry.resource {
-            @match found.people.get(resource) {
-                Some((account, name)) => a href=(seat.at(&format!("people/{account}"))) { (name) },
-                None => code { (resource) },
-            }
+        @match (&one.account, resource) {
+            (Some(account), _) => a href=(seat.at(&format!("people/{account}"))) { (name.unwrap_or(account.as_str())) },
+            (None, Some(resource)) => code { (resource) },
+            (None, None) => {},
         }
     }
 }
@@ -164,11 +247,70 @@ fn whom(seat: &Seat, found: &Entries, entry: &LogEntry) -> Markup {
 fn became(entry: &LogEntry) -> Markup {
     let counts = [(entry.applied, "applied"), (entry.no_op, "changed nothing"), (entry.refused, "refused")];
     let told: Vec<String> = counts.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")).collect();
+    let led = &entry.detail.led;
     html! {
         (told.join(", "))
         @if let Some(reason) = &entry.reason { @if !told.is_empty() { ": " } (reason) }
-        @if let Some(keyword) = &entry.scim_type { " " span.badge { (keyword) } }
+        @for role in &led.gained { " " span.badge.good { "+ " (role) } }
+        @for role in &led.lost { " " span.badge.bad { "− " (role) } }
+        @if led.held > 0 { " " span.badge.warn { (led.held) " held" } }
     }
+}
+
+/// What else is known: what the outcome means, each operation's fate, what it led to, and the request as one can send it again.
+fn detail(seat: &Seat, id: &ConnectionId, entry: &LogEntry) -> Markup {
+    let explained = Explained::of(entry.code);
+    let (detail, led) = (&entry.detail, &entry.detail.led);
+    let base = seat.guest.urls.scim(id);
+    html! {
+        p { (explained.meaning) " " @if explained.to_do != "Nothing." { strong { "What to do: " } (explained.to_do) } }
+        @if !detail.fates.is_empty() {
+            ol { @for fate in &detail.fates { li { (serde_json::to_string(fate).unwrap_or_default()) } } }
+        }
+        @if led.people + led.pending > 0 { p { (led.people) " people decided with it, " (led.pending) " behind it." } }
+        @if !led.events.is_empty() {
+            p { "Events: " @for (kind, count) in &led.events { code { (kind) } @if *count > 1 { " × " (count) } " " } }
+        }
+        @if !detail.quirks.is_empty() { p { "Quirks that were understood: " (detail.quirks.join(", ").replace('_', " ")) } }
+        @if let Some(line) = curl(&base, entry) { pre tabindex="0" { code { (line) } } }
+        p { a href=(seat.at(&format!("history?request={}", entry.request_id))) { "Its events in the history" } }
+    }
+}
+
+/// GET …/connections/{connection}/refused
+///
+/// # Errors
+/// 404.
+pub async fn refused(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(String, ConnectionId)>) -> Result<Response> {
+    let connection = one(&app, &seat, &id).await?;
+    let (refused, now) = (log::refused_credentials(&app, &seat.tenant.id, &id).await?, app.clock.now());
+    let body = html! {
+        @if refused.is_empty() {
+            (empty("No credential was refused", &html! {
+                "When a token, a client’s secret or a JWT is not accepted, the checks that it passed and the one that it failed stand here. Whoever sent it is told nothing of that."
+            }))
+        }
+        @for one in &refused {
+            section.card {
+                h2 { (one.trace.form.word().replace('_', " ")) " " span.count { (one.seen) } }
+                p.quiet { "first " (When { at: one.first_seen, now }) ", last " (When { at: one.last_seen, now }) }
+                table.stack {
+                    (columns(&["Check", "", "Expected", "Received"]))
+                    tbody {
+                        @for checked in &one.trace.checks {
+                            tr {
+                                th scope="row" { (checked.check.word().replace('_', " ")) }
+                                td { @if checked.passed { span.badge.good { "passed" } } @else { span.badge.bad { "failed" } } }
+                                td { (checked.expected.as_deref().unwrap_or_default()) }
+                                td { (checked.received.as_deref().unwrap_or_default()) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    Ok(Tab { seat: &seat, connection: &connection, tab: "log", beside: html! {}, body }.into_response())
 }
 
 /// GET …/connections/{connection}/dialects

@@ -1,0 +1,76 @@
+//! The checks of a token one by one, for whoever set the issuer: what was expected of it and what it says of itself. Decides nothing:
+//! [`super::Token::check`] does.
+
+use serde_json::Value;
+
+use super::{Header, KeySet, Refused, Token, json};
+use crate::model::{Checked, CredentialCheck as Check, Instant, Issuer};
+
+/// What stands for a claim that is not there.
+const MISSING: &str = "nothing";
+
+/// The checks of a token.
+#[must_use]
+pub fn checks(token: &str, expected: &Issuer, keys: Option<&KeySet>, now: Instant) -> Vec<Checked> {
+    let allowed = expected.algorithms.join(", ");
+    let read = match Token::read(token) {
+        Ok(read) => read,
+        Err(Refused::Algorithm) => {
+            let written = token.split('.').next().and_then(|header| json::<Header>(header).ok());
+            let named = written.map_or_else(|| MISSING.to_owned(), |header| header.alg);
+            return vec![Checked::of(Check::Form, true), Checked::said(Check::Algorithm, false, allowed, named)];
+        }
+        Err(_) => return vec![Checked::said(Check::Form, false, "a signed JWT", "something else")],
+    };
+    let mut checks = vec![
+        Checked::of(Check::Form, true),
+        Checked::said(
+            Check::Algorithm,
+            expected.algorithms.iter().any(|allowed| allowed == read.algorithm.word()),
+            allowed,
+            read.algorithm.word(),
+        ),
+        Checked::said(Check::Issuer, read.text("iss") == Some(&expected.issuer), expected.issuer.as_str(), shown(&read, "iss")),
+        Checked::said(Check::Audience, read.has("aud", &expected.audience), expected.audience.as_str(), shown(&read, "aud")),
+    ];
+    let signature = keys.map_or(Err(Refused::UnknownKey), |keys| read.verify(keys));
+    let key_id = read.key_id.as_deref().unwrap_or("a token that names no key");
+    checks.push(Checked::said(Check::Key, signature != Err(Refused::UnknownKey), "a key of the issuer's key set", key_id));
+    if signature != Err(Refused::UnknownKey) {
+        checks.push(Checked::of(Check::Signature, signature.is_ok()));
+    }
+    checks.extend(times(&read, expected.clock_skew_seconds, now));
+    if let Some(subject) = &expected.subject {
+        checks.push(Checked::said(Check::Subject, read.text("sub") == Some(subject), subject.as_str(), shown(&read, "sub")));
+    }
+    let missing: Vec<&str> = expected.claims.iter().filter(|(name, value)| !read.has(name, value)).map(|(name, _)| name.as_str()).collect();
+    if !expected.claims.is_empty() {
+        let names: Vec<&str> = expected.claims.keys().map(String::as_str).collect();
+        let received = if missing.is_empty() { "they are".to_owned() } else { format!("missing or another: {}", missing.join(", ")) };
+        checks.push(Checked::said(Check::Claims, missing.is_empty(), format!("the set claims {}", names.join(", ")), received));
+    }
+    checks
+}
+
+fn times(read: &Token<'_>, skew: i64, now: Instant) -> [Checked; 2] {
+    let seconds = now.timestamp().as_second();
+    let at = |name: &str| read.number(name).map(|seconds| Instant(seconds.saturating_mul(1_000_000)).to_string());
+    let ends = read.number("exp").is_some_and(|end| seconds < end.saturating_add(skew));
+    let expiry =
+        Checked::said(Check::Expiry, ends, format!("after {now}, within {skew} s"), at("exp").unwrap_or_else(|| MISSING.to_owned()));
+    let late = ["nbf", "iat"]
+        .into_iter()
+        .find(|name| read.claims.contains_key(*name) && read.number(name).is_none_or(|start| start.saturating_sub(skew) > seconds));
+    let received =
+        late.map_or_else(|| "it has come".to_owned(), |name| format!("{name} {}", at(name).unwrap_or_else(|| MISSING.to_owned())));
+    [expiry, Checked::said(Check::Beginning, late.is_none(), format!("by {now}, within {skew} s"), received)]
+}
+
+/// A claim as it came.
+fn shown(read: &Token<'_>, name: &str) -> String {
+    match read.claims.get(name) {
+        None => MISSING.to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
