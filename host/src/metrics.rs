@@ -311,6 +311,22 @@ impl Metrics {
         }
     }
 
+    /// What a plugin's good calls in this process used, by hook: nothing for one that has no series of its own.
+    #[must_use]
+    pub fn plugin_figures(&self, tenant: &TenantId, plugin: &str) -> Vec<(&'static str, PluginFigures)> {
+        let of = |hook: &'static str| {
+            let label = TenantHook { tenant: tenant.0.clone(), hook, plugin: plugin.to_owned() };
+            let called = TenantCall { tenant: label.tenant.clone(), hook, result: "ok", plugin: label.plugin.clone() };
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of durations, cut to whole milliseconds")]
+            let milliseconds = self.plugin_seconds.get(&label).map_or(0, |sum| (sum.get() * 1_000.0) as u64);
+            let memory_bytes = self.plugin_memory.get(&label).map_or(0, |most| most.get());
+            let calls = self.plugin_calls.get(&called)?.get();
+            let fuel = self.plugin_fuel.get(&label).map_or(0, |sum| sum.get());
+            Some((hook, PluginFigures { calls, fuel, milliseconds, memory_bytes }))
+        };
+        ["transform-user", "propose-roles"].into_iter().filter_map(of).collect()
+    }
+
     /// Counts what a tenant's plugins had too much of to be kept.
     pub fn plugin_records_dropped(&self, tenant: &TenantId, what: &'static str, count: u64) {
         if count > 0 {
@@ -369,6 +385,19 @@ impl Metrics {
         let known = plugins.contains(plugin) || (plugins.len() < PLUGIN_LABEL_LIMIT && plugins.insert(plugin.to_owned()));
         Labels { tenant, plugin: if known { plugin.to_owned() } else { OTHER.to_owned() }, has_histograms }
     }
+}
+
+/// What a plugin's good calls used since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PluginFigures {
+    /// How many there were.
+    pub calls: u64,
+    /// Fuel in all.
+    pub fuel: u64,
+    /// Time in all.
+    pub milliseconds: u64,
+    /// The most memory of one, in bytes.
+    pub memory_bytes: i64,
 }
 
 /// What stands for all that have no series of their own.

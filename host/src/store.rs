@@ -11,6 +11,7 @@
 
 mod condition;
 mod connection;
+mod directory;
 mod failure;
 mod health;
 pub mod history;
@@ -45,6 +46,7 @@ use rolecall_scim::sort::Sort;
 use serde::{Deserialize, Serialize};
 
 pub use connection::{Connections, CredentialKind, Dialect, LogEntry, StoredIssuer};
+pub use directory::{Directory, FOUND_OTHERWISE_LIMIT, Faulty, Holder, NAMES_LOOKED_AT, NamePage, NamePlace, NameQuery};
 pub use health::{Counted, HEALTH_PEOPLE_LIMIT, HealthCase, Healths, KeptHealth, SLOTS_AT_ONCE};
 pub use import::{
     AdoptionCandidate, AdoptionChoice, AdoptionPlan, AdoptionWord, DIFFERENCE_PAGE_LIMIT, DifferenceMark, IMPORT_ROWS_LIMIT, ImportProblem,
@@ -748,6 +750,7 @@ pub trait Store:
     + Spreading
     + records::PluginRecords
     + history::History
+    + Directory
     + Visitors
 {
     /// Creates the tenant if it does not exist; `managed_by` of an existing one is left as it is.

@@ -102,5 +102,7 @@ mod trials;
 mod webhooks;
 #[path = "all/workspace_connections.rs"]
 mod workspace_connections;
+#[path = "all/workspace_people.rs"]
+mod workspace_people;
 #[path = "all/workspace_setup.rs"]
 mod workspace_setup;

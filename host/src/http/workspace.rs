@@ -7,14 +7,20 @@
 
 pub mod assets;
 mod connections;
+mod decisions;
 mod form;
 mod guides;
 mod landing;
+mod mapping;
 pub mod page;
+mod path;
+mod people;
+mod roles;
 pub mod seat;
 mod settings;
 mod setup;
 mod today;
+mod words;
 
 use super::routes::{Route, get, post};
 
@@ -23,7 +29,7 @@ pub const ROOT: &str = "/workspace";
 
 /// The pages, and what their forms send.
 pub(super) fn all() -> Vec<Route> {
-    let mut routes = vec![
+    let own = vec![
         get("/", "home", "The way into the workspace", landing::home),
         get("/workspace", "workspace", "The tenants that one may see, or one's own", landing::tenants),
         get("/workspace/assets/{file}", "workspace_asset", "What browsers load beside pages", assets::file),
@@ -36,8 +42,8 @@ pub(super) fn all() -> Vec<Route> {
         post("/workspace/sign-out", "sign_out", "Ends one's session", landing::sign_out),
         get("/workspace/t/{tenant}", "today", "What needs somebody", today::show),
     ];
-    routes.extend(connections::all());
-    routes.extend(setup::all());
-    routes.extend(settings::all());
-    routes
+    [own, people::all(), roles::all(), connections::all(), setup::all(), settings::all(), decisions::all(), mapping::all()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

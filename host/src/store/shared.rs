@@ -39,6 +39,8 @@ mod credentials;
 mod departed;
 #[path = "shared/departures.rs"]
 mod departures;
+#[path = "shared/directory.rs"]
+mod directory;
 #[path = "shared/failures.rs"]
 mod failures;
 #[path = "shared/groups.rs"]

@@ -13,7 +13,7 @@ use crate::revision::{self, Files, Formatted, GoldenResult, Person, Rulebook, SE
 use crate::store::StoreError;
 
 /// The most grants that are read to see which roles nobody holds: of a tenant with more nothing is said about that.
-const GRANTS_LIMIT: i64 = 200_000;
+pub const GRANTS_LIMIT: i64 = 200_000;
 
 /// What is looked at.
 #[derive(Clone, Debug, Default)]

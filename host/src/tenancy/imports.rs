@@ -1,6 +1,7 @@
 //! Accounts that were there before any connection: imported from a file, and protected from all of them.
 
 mod file;
+mod partly;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,6 +14,20 @@ use crate::model::{Actor, TenantId};
 use crate::store::{ApiPrincipal, ImportProblem, Imported, NewImport, StoreError};
 
 pub use file::{Format, IMPORT_BYTES_LIMIT};
+pub use partly::{FailedRow, failed_file};
+
+/// How often rows are taken out of a file: once for what is wrong with them, once for what stands against them in the database, and once
+/// for what has changed there meanwhile.
+const ROUNDS: usize = 3;
+
+/// What an import of the rows that can be came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Partly {
+    /// What became of the others.
+    pub imported: Imported,
+    /// The rows that can't be imported.
+    pub failed: Vec<FailedRow>,
+}
 
 /// Imports accounts, all or none.
 ///
@@ -67,6 +82,29 @@ pub async fn import(
         reading.problem(row.at.clone(), message);
     }
     Err(TenancyError::File(reading.finish()))
+}
+
+/// Imports the accounts of a CSV file that can be, and says which can't.
+///
+/// # Errors
+/// `File` where something is wrong with the file as a whole: then nothing is imported; the store's.
+pub async fn import_sound_rows(app: &Arc<App>, tenant: &TenantId, actor: &Actor, text: String) -> Result<Partly, TenancyError> {
+    let (mut text, mut failed) = (text, Vec::new());
+    let mut problems = Vec::new();
+    for _ in 0..ROUNDS {
+        problems = match import(app, tenant, actor, (Format::Csv, text.clone()), false).await {
+            Ok(imported) => {
+                failed.sort_by_key(|row: &FailedRow| row.line);
+                return Ok(Partly { imported, failed });
+            }
+            Err(TenancyError::File(problems)) => problems,
+            Err(other) => return Err(other),
+        };
+        let Some((left, wrong)) = partly::sorted_out(&text, &problems) else { break };
+        failed.extend(wrong);
+        text = left;
+    }
+    Err(TenancyError::File(problems))
 }
 
 /// Protects an account from every connection, or ends that.

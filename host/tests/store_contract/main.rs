@@ -22,6 +22,7 @@ macro_rules! store_contract_suite {
 }
 
 mod connection;
+mod directory;
 mod fixture;
 mod groups;
 mod history;
@@ -42,6 +43,7 @@ mod steps;
 mod tenancy;
 mod trials;
 mod users;
+mod visitors;
 mod work;
 
 /// Far more than any test takes: one that waits for what never comes fails by its name instead of stopping everything.

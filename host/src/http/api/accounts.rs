@@ -181,7 +181,7 @@ fn seen(view: AccountView, active: Option<&RevisionHash>) -> AccountAnswer {
 }
 
 /// Behind its inputs or behind the active revision.
-fn is_pending(evaluation: &EvaluationState, active: Option<&RevisionHash>) -> bool {
+pub(in crate::http) fn is_pending(evaluation: &EvaluationState, active: Option<&RevisionHash>) -> bool {
     evaluation.cause.is_some()
         || evaluation.evaluated_version != Some(evaluation.input_version)
         || evaluation.evaluated_revision.as_ref() != active

@@ -155,7 +155,7 @@ pub enum ExportFormat {
 pub struct ExportQuery {
     /// JSON Lines unless given.
     #[serde(default)]
-    format: ExportFormat,
+    pub(in crate::http) format: ExportFormat,
 }
 
 /// The key that signs exports.
@@ -307,15 +307,20 @@ pub async fn export(
     At((_, review)): At<(String, String)>,
     ApiQuery(query): ApiQuery<ExportQuery>,
 ) -> Result<Response> {
-    let review = found(&app, &who.tenant.id, &review).await?;
-    let (format, content_type, ending) = match query.format {
+    exported(&app, &who.tenant.id, &review, query.format).await
+}
+
+/// A review as a file.
+pub(in crate::http) async fn exported(app: &Arc<App>, tenant: &TenantId, review: &str, format: ExportFormat) -> Result<Response> {
+    let review = found(app, tenant, review).await?;
+    let (format, content_type, ending) = match format {
         ExportFormat::Json => (Format::Json, "application/x-ndjson", "jsonl"),
         ExportFormat::Csv => (Format::Csv, "text/csv; charset=utf-8", "csv"),
     };
     let key = app.keyring.reviews().map_err(Error::internal)?;
     let named = format!("attachment; filename=\"review-{}.{ending}\"", review.id);
-    let pages = Pages { app: Arc::clone(&app), tenant: who.tenant.id.clone(), review: review.id.clone(), key, after: 0 };
-    let (export, first) = Export::begin(format, who.tenant.id, review, app.clock.now());
+    let pages = Pages { app: Arc::clone(app), tenant: tenant.clone(), review: review.id.clone(), key, after: 0 };
+    let (export, first) = Export::begin(format, tenant.clone(), review, app.clock.now());
     let headers = [(CONTENT_TYPE, content_type), (CONTENT_DISPOSITION, named.as_str())];
     Ok((headers, pages.streamed(first, export)).into_response())
 }

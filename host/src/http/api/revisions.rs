@@ -23,7 +23,7 @@ use crate::store::{DespiteChanges, NewActivation, StoreError};
 use crate::tenancy::{self, Checked};
 
 /// Who owns the revisions of a tenant that are activated here (`managed_by`).
-const OWNER: &str = "api";
+pub(in crate::http) const OWNER: &str = "api";
 
 /// The files of a tenant folder, to be checked.
 #[derive(Deserialize, JsonSchema)]

@@ -210,9 +210,14 @@ pub async fn export(
     At((_, trial)): At<(String, String)>,
     ApiQuery(query): ApiQuery<DifferenceExportQuery>,
 ) -> Result<Response> {
-    let tenant = who.tenant.id.clone();
+    exported(&app, &who.tenant.id, &trial, query).await
+}
+
+/// What differs for whom, as a file.
+pub(in crate::http) async fn exported(app: &Arc<App>, tenant: &TenantId, trial: &str, query: DifferenceExportQuery) -> Result<Response> {
+    let (app, tenant) = (Arc::clone(app), tenant.clone());
     app.shadows.flush(&app, Some(&tenant)).await?;
-    let trial = app.store.trial(&tenant, &trial).await?.ok_or_else(|| Error::not_found("such trial"))?;
+    let trial = app.store.trial(&tenant, trial).await?.ok_or_else(|| Error::not_found("such trial"))?;
     let (format, content_type, ending) = match query.format {
         DifferenceFormat::Json => (Format::Json, "application/x-ndjson", "jsonl"),
         DifferenceFormat::Csv => (Format::Csv, "text/csv; charset=utf-8", "csv"),
@@ -288,7 +293,7 @@ pub async fn activations(
 }
 
 /// The place that a page named.
-fn place(text: &str) -> Result<Place> {
+pub(in crate::http) fn place(text: &str) -> Result<Place> {
     let malformed = || Error::bad_request("`after` is no place that a page named", "a place is malformed");
     let (connection, user) = text.split_once('/').filter(|_| !text.contains('\0')).ok_or_else(malformed)?;
     Ok((ConnectionId(connection.to_owned()), ResourceId(user.to_owned())))

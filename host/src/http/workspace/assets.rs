@@ -26,6 +26,8 @@ const FILES: &[Asset] = &[
     Asset { name: "workspace.css", media_type: CSS, content: include_bytes!("assets/workspace.css") },
     Asset { name: "workspace.js", media_type: SCRIPT, content: include_bytes!("assets/workspace.js") },
     Asset { name: "htmx.min.js", media_type: SCRIPT, content: include_bytes!("assets/htmx.min.js") },
+    Asset { name: "editor.js", media_type: SCRIPT, content: include_bytes!("assets/editor.js") },
+    Asset { name: "editor.min.js", media_type: SCRIPT, content: include_bytes!("assets/editor.min.js") },
     Asset { name: "icon.svg", media_type: "image/svg+xml", content: include_bytes!("assets/icon.svg") },
 ];
 

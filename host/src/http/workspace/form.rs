@@ -21,14 +21,14 @@ pub const FORM_BYTES_LIMIT: usize = 1024 * 1024;
 pub const TOKEN_FIELD: &str = "form_token";
 
 /// The fields of a form that one of the session's own pages sent.
-pub struct Sent(Zeroizing<Vec<(String, String)>>);
+pub struct Sent<const BYTES_LIMIT: usize = FORM_BYTES_LIMIT>(Zeroizing<Vec<(String, String)>>);
 
-impl FromRequest<Arc<App>> for Sent {
+impl<const BYTES_LIMIT: usize> FromRequest<Arc<App>> for Sent<BYTES_LIMIT> {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &Arc<App>) -> Result<Self> {
         let wanted = request.extensions().get::<FormToken>().map(|token| token.0.clone());
-        let pairs = read_form(request, FORM_BYTES_LIMIT).await?;
+        let pairs = read_form(request, BYTES_LIMIT).await?;
         let sent = pairs.iter().find(|(name, _)| name == TOKEN_FIELD).map_or("", |(_, value)| value.as_str());
         match wanted {
             Some(wanted) if crypto::same(&wanted, sent) => Ok(Self(pairs)),
@@ -37,7 +37,7 @@ impl FromRequest<Arc<App>> for Sent {
     }
 }
 
-impl Sent {
+impl<const BYTES_LIMIT: usize> Sent<BYTES_LIMIT> {
     /// A field's text without blanks around it; `None` where there is none or it is empty.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {

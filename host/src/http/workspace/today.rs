@@ -10,8 +10,10 @@ use super::page::{Page, Section, When, badge, empty};
 use super::seat::Seat;
 use crate::app::App;
 use crate::http::error::Result;
-use crate::model::{ConnectionState, HealthState, Hold, HoldState, Instant, Review, ReviewState, Ruling, RulingKind, RulingState};
-use crate::store::{Connection, HealthCase, RulingQuery, TokenInfo};
+use crate::model::{
+    ConnectionState, HealthState, Hold, HoldState, Instant, Process, ProcessStepState, Review, ReviewState, Ruling, RulingKind, RulingState,
+};
+use crate::store::{Connection, Faulty, HealthCase, ProcessQuery, RulingQuery, TokenInfo};
 
 /// How many of each kind are shown: more are a page of their own.
 const SHOWN: i64 = 5;
@@ -24,6 +26,8 @@ struct Waiting {
     approvals: Vec<Ruling>,
     reviews: Vec<Review>,
     cases: Vec<HealthCase>,
+    faulty: Vec<Faulty>,
+    overdue: Vec<Process>,
     expiring: Vec<(String, String, Instant)>,
     connections: usize,
 }
@@ -39,7 +43,9 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>) -> Result<Response> {
         && waiting.approvals.is_empty()
         && waiting.reviews.is_empty()
         && waiting.expiring.is_empty()
-        && waiting.cases.is_empty();
+        && waiting.cases.is_empty()
+        && waiting.faulty.is_empty()
+        && waiting.overdue.is_empty();
     let body = html! {
         h1 { "Today" }
         @if waiting.connections == 0 {
@@ -48,13 +54,15 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>) -> Result<Response> {
                 a href=(seat.at("connections")) { "Make the first connection" } ": it shows the values to paste, and waits with you for the first request."
             }))
         } @else if nothing {
-            (empty("Nothing needs you", &html! { "Holds, approvals, reviews, connections that are not well and tokens that end soon stand here when there are some." }))
+            (empty("Nothing needs you", &html! { "Holds, approvals, reviews, connections that are not well, people who can’t be decided about, steps that are overdue and tokens that end soon stand here when there are some." }))
         } @else {
             div.cards {
                 (holds(&seat, &waiting.holds, now))
                 (approvals(&seat, &waiting.approvals, now))
                 (reviews(&seat, &waiting.reviews, now))
                 (unwell(&seat, &waiting.cases, now))
+                (faulty(&seat, &waiting.faulty))
+                (overdue(&seat, &waiting.overdue, now))
                 (expiring(&seat, &waiting.expiring, now))
             }
         }
@@ -67,6 +75,7 @@ async fn read(app: &Arc<App>, seat: &Seat, now: Instant) -> Result<Waiting> {
     let asked =
         RulingQuery { kind: Some(RulingKind::Approval), state: Some(RulingState::Open), limit: SHOWN + 1, ..RulingQuery::default() };
     let open = |review: &Review| matches!(review.state, ReviewState::Open) && review.counts.undecided > 0;
+    let overdue = ProcessQuery { overdue: true, limit: SHOWN + 1, ..ProcessQuery::default() };
     let unwell = |case: &HealthCase| case.health.as_ref().is_some_and(|health| is_unwell(health.state));
     let connections = app.store.connections(tenant).await?;
     Ok(Waiting {
@@ -74,6 +83,8 @@ async fn read(app: &Arc<App>, seat: &Seat, now: Instant) -> Result<Waiting> {
         approvals: app.store.rulings(tenant, &asked).await?,
         reviews: app.store.reviews(tenant, None, SHOWN * 4).await?.into_iter().filter(open).collect(),
         cases: app.store.health_cases(tenant, None, now).await?.into_iter().filter(unwell).collect(),
+        faulty: app.store.faulty_people(tenant, SHOWN + 1).await?,
+        overdue: app.store.processes(tenant, &overdue).await?,
         expiring: connections.iter().filter_map(|connection| ends_soon(connection, now)).collect(),
         connections: connections.len(),
     })
@@ -158,6 +169,32 @@ fn unwell(seat: &Seat, cases: &[HealthCase], now: Instant) -> Markup {
         }
     };
     card("Connections that are not well", &seat.at("connections"), cases.len(), &rows)
+}
+
+fn faulty(seat: &Seat, faulty: &[Faulty]) -> Markup {
+    let rows = html! {
+        @for person in faulty.iter().take(SHOWN as usize) {
+            li {
+                a href=(seat.at(&format!("people/{}", person.account))) { (person.user_name.as_deref().unwrap_or(person.account.as_str())) }
+                " " (person.note.message)
+            }
+        }
+    };
+    card("People who can’t be decided about", &seat.at("people"), faulty.len(), &rows)
+}
+
+fn overdue(seat: &Seat, overdue: &[Process], now: Instant) -> Markup {
+    let rows = html! {
+        @for process in overdue.iter().take(SHOWN as usize) {
+            li {
+                a href=(seat.at(&format!("people/{}", process.account))) { (process.user_name.as_deref().unwrap_or(process.account.as_str())) }
+                @for step in process.steps.iter().filter(|step| step.state == ProcessStepState::Overdue) {
+                    " " (step.title) " " span.quiet { "due " (When { at: step.due, now }) ", " (step.owner) }
+                }
+            }
+        }
+    };
+    card("Steps that are overdue", &seat.at("people"), overdue.len(), &rows)
 }
 
 fn expiring(seat: &Seat, expiring: &[(String, String, Instant)], now: Instant) -> Markup {

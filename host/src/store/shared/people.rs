@@ -136,6 +136,9 @@ macro_rules! view {
     };
 }
 
+/// Accounts by id.
+pub(super) const ACCOUNTS_BY_ID: &str = concat!(view!(""), any_of!("a.account", "$2"));
+
 /// Accounts after an id.
 pub(super) const ACCOUNTS: &str = view!("a.account > $2 ORDER BY a.account LIMIT $3");
 /// Accounts in use after an id: most are.
@@ -163,6 +166,13 @@ pub(super) async fn accounts(
         query = query.bind(state.word());
     }
     let found = query.fetch_all(&mut *conn).await?;
+    views(conn, tenant, &found).await
+}
+
+/// Accounts by these ids.
+pub(super) async fn accounts_by_id(conn: &mut Conn, tenant: &TenantId, ids: &[String]) -> Result<Vec<AccountView>> {
+    let found =
+        sqlx::query(ACCOUNTS_BY_ID).bind(tenant.as_str()).bind(text_list(ids.iter().map(String::as_str))).fetch_all(&mut *conn).await?;
     views(conn, tenant, &found).await
 }
 

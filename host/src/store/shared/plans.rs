@@ -8,9 +8,9 @@ use super::super::scratch::{PLAN, SETTLE, is_scan, open};
 use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
 use super::{
-    Conn, Db, accounts, adoption, credentials, departed, departures, groups, guard, health, history, holds, imports, invitations, journal,
-    outbox, people, review_keeping, review_opening, reviews, revisions, rulings, sealed, spreading, steps, tenancy, text_list,
-    trial_people, trials, work,
+    Conn, Db, accounts, adoption, credentials, departed, departures, directory, groups, guard, health, history, holds, imports,
+    invitations, journal, outbox, people, review_keeping, review_opening, reviews, revisions, rulings, sealed, spreading, steps, tenancy,
+    text_list, trial_people, trials, visitors, work,
 };
 use crate::model::{HoldState, Instant, ReviewDecision, RulingKind, RulingState, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
@@ -110,6 +110,13 @@ const SEED: &[&str] = &[
     "INSERT INTO invitations (tenant, invitation, account, hash, state, made, made_kind, made_id, expires)
      SELECT tenant, 'i' || id, 'a' || id, 'h' || id, CASE WHEN created % 50 = 0 THEN 'open' ELSE 'accepted' END, 0, 'x', 'x', created
      FROM resources WHERE kind = 'user'",
+    "INSERT INTO web_sessions (id, hash, tenant, scope, name, via, created, last_used, expires)
+     SELECT tenant || id, 'hash' || tenant || id, tenant, '{}', 'x', 'link', 0, 0, created FROM resources WHERE kind = 'user'",
+    "INSERT INTO web_links (id, hash, purpose, tenant, scope, name, created, expires)
+     SELECT tenant || id, 'hash' || tenant || id, 'setup', tenant, '{}', 'x', 0, created FROM resources WHERE kind = 'user'",
+    "INSERT INTO web_issuers (id, tenant, settings, created) SELECT tenant || id, tenant, '{}', 0 FROM resources WHERE kind = 'user'",
+    "INSERT INTO web_sign_ins (hash, issuer, sealed, expires)
+     SELECT tenant || id, tenant || id, sealed_key, created FROM resources JOIN tenants USING (tenant) WHERE kind = 'user'",
     "UPDATE accounts SET wanted_key = 'wanted' || name_key WHERE state = 'held'",
     "INSERT INTO imports (tenant, account, name_key, external_id, digest, is_protected, imported, adopted)
      SELECT tenant, 'a' || id, user_name, external_id, '', FALSE, 0, CASE WHEN created % 10 = 0 THEN created END FROM resources WHERE kind = 'user'",
@@ -153,6 +160,13 @@ const CASES: &[Case] = &[
     (health::TRAFFIC, As::Tenant, &[Text("t3"), Text("t3c"), Number(1_000), Number(288)], &[]),
     (health::PEOPLE, As::Tenant, &[Text("t3"), List(&["t3c"]), Number(10_000)], &[]),
     (tenancy::API_TOKEN, As::Platform, &[Text("hash7")], &["api_tokens_hash"]),
+    (visitors::SESSION, As::Platform, &[Text("hash7")], &["web_sessions_hash"]),
+    (visitors::SESSIONS, As::Platform, &[Text("t3"), Number(0), Number(10)], &["web_sessions_tenant"]),
+    (visitors::LINK, As::Platform, &[Text("hash7")], &["web_links_hash"]),
+    (visitors::ISSUERS, As::Platform, &[Text("t3")], &["web_issuers_tenant"]),
+    (visitors::ENDED[0], As::Platform, &[Number(10), Number(10)], &["web_sessions_expires"]),
+    (visitors::ENDED[1], As::Platform, &[Number(10), Number(10)], &["web_links_expires"]),
+    (visitors::ENDED[2], As::Platform, &[Number(10), Number(10)], &["web_sign_ins_expires"]),
     (groups::MEMBERS, As::Tenant, &[Text("t3"), Text("t3c"), Text("g500"), Text(""), Number(10)], &[]),
     (groups::GROUPS_OF, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7", "u8"])], &["members_member"]),
     (groups::DIRECT_GROUPS, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7", "u8"])], &["members_member"]),
@@ -162,6 +176,16 @@ const CASES: &[Case] = &[
     (groups::UNBOUND_GROUP, As::Tenant, &[Text("t3"), Text(""), Number(1), Text("g7")], &[]),
     (people::ACCOUNT_BY_NAME, As::Tenant, &[Text("t3"), Text("name7")], &["accounts_user_name"]),
     (people::ACCOUNTS_IN_STATE, As::Tenant, &[Text("t3"), Text(""), Number(10), Text("held")], &["accounts_state"]),
+    (people::ACCOUNTS_BY_ID, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &[]),
+    (directory::NAMED, As::Tenant, &[Text("t3"), Text("name7"), Text("name7~"), Text(""), Number(26)], &["accounts_user_name"]),
+    (
+        directory::KNOWN_BY,
+        As::Tenant,
+        &[Text("t3"), List(&["t3c"]), Text("show7"), Text("show7~"), Text("x7"), Number(20)],
+        &["emails", "resources_display_name", "resources_external_id", "import_emails", "imports_external_id"],
+    ),
+    (directory::HOLDERS, As::Tenant, &[Text("t3"), Text("r7"), Text("au7"), Number(26)], &["grants_role"]),
+    (directory::FAULTY, As::Tenant, &[Text("t3"), Number(6)], &["accounts_faulty"]),
     (people::REVIVABLE, As::Tenant, &[Text("t3"), Text("t3c"), Text("x7")], &[]),
     (departed::SETTLE_LATER, As::Tenant, &[Text("t3"), List(&["au7", "au8"]), Number(7)], &["rulings_"]),
     (departed::DUE_TENANTS, As::Platform, &[Number(100), Number(10)], &["rulings_settle"]),

@@ -13,7 +13,8 @@ const ENDED_AT_ONCE: i64 = 100;
 
 /// A session.
 pub(super) const SESSION: &str = "SELECT id, hash, scope, name, via, created, last_used, expires FROM web_sessions WHERE hash = $1";
-const SESSIONS: &str = "SELECT id, hash, scope, name, via, created, last_used, expires FROM web_sessions
+/// Sessions of a tenant.
+pub(super) const SESSIONS: &str = "SELECT id, hash, scope, name, via, created, last_used, expires FROM web_sessions
      WHERE tenant = $1 AND expires > $2 ORDER BY id LIMIT $3";
 const OF_PLATFORM: &str = "SELECT id, hash, scope, name, via, created, last_used, expires FROM web_sessions
      WHERE tenant IS NULL AND expires > $1 ORDER BY id LIMIT $2";

@@ -28,6 +28,9 @@ const SEPARATOR: char = ';';
 /// The columns that there are.
 const COLUMNS: &[&str] = &["user_name", "external_id", "emails", "display_name", "roles", "protected"];
 
+/// A column that is passed over: what was wrong with a row, in a file of rows that failed.
+pub(super) const PROBLEM_COLUMN: &str = "problem";
+
 /// How the file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -262,6 +265,10 @@ fn columns_of(reading: &mut Reading<'_>, record: &csv::StringRecord, at: &dyn Fn
     let mut columns = Vec::with_capacity(record.len());
     for (number, name) in record.iter().enumerate() {
         let known = column(name);
+        if name == PROBLEM_COLUMN {
+            columns.push(None);
+            continue;
+        }
         if known.is_none() {
             reading.problem(at(number), format!("there is no column `{name}`: there are {}", COLUMNS.join(", ")));
         } else if columns.contains(&known) {

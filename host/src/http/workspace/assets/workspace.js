@@ -99,6 +99,14 @@
     all(`input[type=checkbox][name="${CSS.escape(box.dataset.ticks)}"]`).forEach((one) => { one.checked = box.checked; });
   });
 
+  // A file that is chosen is read into the field beside it.
+  all("[data-reads-file]").forEach((label) => { label.hidden = false; });
+  document.addEventListener("change", async (event) => {
+    const input = event.target.closest("[data-reads-into]");
+    const into = input && document.getElementById(input.dataset.readsInto);
+    if (into && input.files.length > 0) into.value = await input.files[0].text();
+  });
+
   document.addEventListener("click", async (event) => {
     const copy = event.target.closest("[data-copies]");
     if (copy) {

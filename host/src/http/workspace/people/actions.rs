@@ -1,0 +1,227 @@
+//! What the forms of a person's page do: each by the function that the API calls, and back to the page with what became of it.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+
+use super::super::form::{Sent, answer};
+use super::super::seat::Seat;
+use super::person::view;
+use super::words;
+use crate::app::App;
+use crate::http::error::{Error, Result};
+use crate::http::query::At;
+use crate::model::{AdminAction, Instant, RoleId};
+use crate::store::AccountView;
+use crate::tenancy::governance::{self, WantedException};
+use crate::tenancy::processes::{self, WantedLeave};
+use crate::tenancy::{self, steps};
+
+/// A person and one thing about them, by the path.
+type Thing = At<(String, String, String)>;
+
+/// The day so many days from now, as forms write it.
+pub(super) fn day_in(now: Instant, days: i64) -> String {
+    now.plus_seconds(days * 86_400).timestamp().strftime("%Y-%m-%d").to_string()
+}
+
+/// The beginning of a day, or of the day behind it, in a time zone.
+fn midnight(day: &str, zone: &str, behind: bool) -> Option<Instant> {
+    let day: jiff::civil::Date = day.parse().ok()?;
+    let day = if behind { day.tomorrow().ok()? } else { day };
+    Some(day.in_tz(zone).ok()?.timestamp().into())
+}
+
+/// A day of a form, as an instant by the tenant's calendar.
+async fn day(app: &Arc<App>, seat: &Seat, text: &str, behind: bool) -> Result<Instant> {
+    let revision = tenancy::active_revision(app, &seat.tenant.id).await?;
+    let zone = revision.and_then(|revision| revision.processes.time_zone.clone()).unwrap_or_else(|| "UTC".to_owned());
+    midnight(text, &zone, behind).ok_or_else(|| Error::bad_request(format!("“{text}” is no day: write 2026-12-31"), "a day can't be read"))
+}
+
+fn back(seat: &Seat, view: &AccountView) -> String {
+    seat.at(&format!("people/{}", view.account.id))
+}
+
+/// POST …/people/{account}/suspend
+///
+/// # Errors
+/// 404.
+pub async fn suspend(seat: Seat, State(app): State<Arc<App>>, At((_, account)): At<(String, String)>, sent: Sent) -> Result<Response> {
+    let view = view(&app, &seat, &account).await?;
+    let work = async {
+        seat.ask(&app, AdminAction::ManageLeaves).await?;
+        let wanted = WantedLeave {
+            account: view.account.id.0.clone(),
+            starts: None,
+            ends: day(&app, &seat, sent.needed("ends", "Until the end of")?, true).await?,
+            reason: sent.needed("reason", "Why")?.to_owned(),
+            owner: None,
+        };
+        processes::begin_leave(&app, &seat.tenant.id, &seat.principal(), wanted).await?;
+        Ok(format!("{} is being suspended. End the leave on this page to undo it.", words::name(&view)))
+    };
+    answer(&back(&seat, &view), work.await)
+}
+
+/// POST …/people/{account}/leave
+///
+/// # Errors
+/// 404.
+pub async fn begin_leave(seat: Seat, State(app): State<Arc<App>>, At((_, account)): At<(String, String)>, sent: Sent) -> Result<Response> {
+    let view = view(&app, &seat, &account).await?;
+    let work = async {
+        seat.ask(&app, AdminAction::ManageLeaves).await?;
+        let starts = match sent.get("starts") {
+            Some(starts) => Some(day(&app, &seat, starts, false).await?),
+            None => None,
+        };
+        let wanted = WantedLeave {
+            account: view.account.id.0.clone(),
+            starts,
+            ends: day(&app, &seat, sent.needed("ends", "Until the end of")?, true).await?,
+            reason: sent.needed("reason", "Why")?.to_owned(),
+            owner: sent.get("owner").map(str::to_owned),
+        };
+        processes::begin_leave(&app, &seat.tenant.id, &seat.principal(), wanted).await?;
+        Ok(format!("The leave of {} is noted. It can be ended on this page at any time.", words::name(&view)))
+    };
+    answer(&back(&seat, &view), work.await)
+}
+
+/// POST …/people/{account}/leave/{leave}/end
+///
+/// # Errors
+/// 404.
+pub async fn end_leave(seat: Seat, State(app): State<Arc<App>>, At((_, account, leave)): Thing, _: Sent) -> Result<Response> {
+    let view = view(&app, &seat, &account).await?;
+    let work = async {
+        seat.ask(&app, AdminAction::ManageLeaves).await?;
+        processes::end_leave(&app, &seat.tenant.id, &seat.principal(), &leave).await?;
+        Ok(format!("The leave is ended: {} gets back what the policies give now.", words::name(&view)))
+    };
+    answer(&back(&seat, &view), work.await)
+}
+
+/// POST …/people/{account}/exceptions
+///
+/// # Errors
+/// 404.
+pub async fn make_exception(
+    seat: Seat,
+    State(app): State<Arc<App>>,
+    At((_, account)): At<(String, String)>,
+    sent: Sent,
+) -> Result<Response> {
+    let view = view(&app, &seat, &account).await?;
+    let work = async {
+        let role = sent.needed("role", "Role")?;
+        let grants = match sent.needed("effect", "What it does")? {
+            "grant" => true,
+            "forbid" => false,
+            _ => return Err(Error::bad_request("say what the exception does: gives the role, or keeps it away", "an effect is unknown")),
+        };
+        let wanted = WantedException {
+            account: view.account.id.0.clone(),
+            role: RoleId::from(role),
+            grants,
+            starts: None,
+            ends: day(&app, &seat, sent.needed("ends", "Until the end of")?, true).await?,
+            reason: sent.needed("reason", "Why")?.to_owned(),
+            owner: sent.needed("owner", "Who answers for it")?.to_owned(),
+        };
+        deciding(&seat)?;
+        governance::make_exception(&app, &seat.tenant.id, &seat.principal(), wanted).await?;
+        Ok(format!("The exception about {role} is made. It can be ended on this page at any time."))
+    };
+    answer(&back(&seat, &view), work.await)
+}
+
+/// Whoever may read alone decides nothing: about one role it is asked where that is decided.
+fn deciding(seat: &Seat) -> Result<()> {
+    if seat.principal().may_decide() { Ok(()) } else { Err(Error::forbidden("you may read everything here and change nothing")) }
+}
+
+/// POST …/people/{account}/exceptions/{exception}/end
+///
+/// # Errors
+/// 404.
+pub async fn end_exception(seat: Seat, State(app): State<Arc<App>>, At((_, account, exception)): Thing, _: Sent) -> Result<Response> {
+    let view = view(&app, &seat, &account).await?;
+    let work = async {
+        deciding(&seat)?;
+        governance::end_exception(&app, &seat.tenant.id, &seat.principal(), &exception).await?;
+        Ok("The exception is ended: the policies alone decide.".to_owned())
+    };
+    answer(&back(&seat, &view), work.await)
+}
+
+/// POST …/people/{account}/invite
+///
+/// # Errors
+/// 404.
+pub async fn invite(seat: Seat, State(app): State<Arc<App>>, At((_, account)): At<(String, String)>, _: Sent) -> Result<Response> {
+    let view = view(&app, &seat, &account).await?;
+    let work = async {
+        seat.ask(&app, AdminAction::ManageTenant).await?;
+        steps::invite(&app, &seat.tenant.id, &seat.principal(), view.account.id.as_str()).await?;
+        Ok(format!("{} is invited: targets are told the link.", words::name(&view)))
+    };
+    answer(&back(&seat, &view), work.await)
+}
+
+/// POST …/people/{account}/invitations/{invitation}/revoke
+///
+/// # Errors
+/// 404.
+pub async fn revoke(seat: Seat, State(app): State<Arc<App>>, At((_, account, invitation)): Thing, _: Sent) -> Result<Response> {
+    let view = view(&app, &seat, &account).await?;
+    let work = async {
+        seat.ask(&app, AdminAction::ManageTenant).await?;
+        steps::revoke(&app, &seat.tenant.id, &seat.principal(), &invitation).await?;
+        Ok("The invitation is taken back: its link is good no more.".to_owned())
+    };
+    answer(&back(&seat, &view), work.await)
+}
+
+/// POST …/people/{account}/steps/{process}/{step}
+///
+/// # Errors
+/// 404.
+pub async fn step(
+    seat: Seat,
+    State(app): State<Arc<App>>,
+    At((_, account, process, step)): At<(String, String, String, String)>,
+    sent: Sent,
+) -> Result<Response> {
+    let view = view(&app, &seat, &account).await?;
+    let work = async {
+        seat.ask(&app, AdminAction::ManageTenant).await?;
+        let done = match sent.get("said") {
+            Some("done") => true,
+            Some("skip") => false,
+            _ => return Err(Error::bad_request("say whether the step is done or skipped", "what is said of a step is unknown")),
+        };
+        let reason = if done { sent.get("reason") } else { Some(sent.needed("reason", "why it is skipped")?) };
+        let said = (done, reason.map(str::to_owned));
+        steps::say(&app, &seat.tenant.id, &seat.principal(), (&process, &step), said).await?;
+        Ok(if done { "The step is done." } else { "The step is skipped." })
+    };
+    answer(&back(&seat, &view), work.await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_the_tenants() {
+        let at = |text: &str| Instant::from(text.parse::<jiff::Timestamp>().unwrap());
+        assert_eq!(midnight("2031-03-30", "Europe/Berlin", false), Some(at("2031-03-30T00:00:00+01:00")));
+        assert_eq!(midnight("2031-03-30", "Europe/Berlin", true), Some(at("2031-03-31T00:00:00+02:00")));
+        assert_eq!(midnight("31.12.2031", "UTC", true), None);
+        assert_eq!(midnight("2031-12-31", "Nowhere", true), None);
+        assert_eq!(day_in(at("2031-12-30T12:00:00Z"), 3), "2032-01-02");
+    }
+}

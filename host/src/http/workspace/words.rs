@@ -1,0 +1,181 @@
+//! Small pieces that pages put together: links to people, tabs, addresses with a query, moments that forms send.
+
+use form_urlencoded::Serializer;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use maud::{Markup, html};
+
+use super::form::Sent;
+use super::seat::Seat;
+use crate::http::error::{Error, Result};
+use crate::model::{Actor, Instant};
+use crate::policies::Role;
+
+/// How many lines a page of a list has: what one looks through before deciding.
+pub const PAGE_LINES: i64 = 50;
+/// Until when something is allowed unless somebody says otherwise, in days: what a form suggests.
+pub const SUGGESTED_DAYS: i64 = 30;
+
+/// Which end of a day is meant where a form sends a date alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// Its first instant.
+    Beginning,
+    /// The instant when it is over.
+    End,
+}
+
+/// The instant that a form's field says: a date, a date with a time, or an instant with its offset. Without an offset it is UTC's.
+#[must_use]
+pub fn moment(text: &str, edge: Edge) -> Option<Instant> {
+    if let Ok(instant) = text.parse::<jiff::Timestamp>() {
+        return Some(instant.into());
+    }
+    let in_utc = |at: DateTime| TimeZone::UTC.to_timestamp(at).ok().map(Instant::from);
+    match text.parse::<Date>() {
+        Ok(date) if !text.contains('T') => match edge {
+            Edge::Beginning => in_utc(date.at(0, 0, 0, 0)),
+            Edge::End => in_utc(date.tomorrow().ok()?.at(0, 0, 0, 0)),
+        },
+        _ => in_utc(text.parse::<DateTime>().ok()?),
+    }
+}
+
+/// A field of a form that says a moment, where it is filled in.
+///
+/// # Errors
+/// 400 for what is none.
+pub fn sent_moment(sent: &Sent, name: &str, label: &str, edge: Edge) -> Result<Option<Instant>> {
+    let Some(text) = sent.get(name) else { return Ok(None) };
+    let wrong = || Error::bad_request(format!("“{label}” is a date such as 2031-07-01: `{text}` is none"), "a form's date is none");
+    moment(text, edge).map(Some).ok_or_else(wrong)
+}
+
+/// A date some days ahead, as the field of a form has it.
+#[must_use]
+pub fn date_after(now: Instant, days: i64) -> String {
+    date(now.plus_seconds(days * 86_400))
+}
+
+/// The date of an instant in UTC.
+#[must_use]
+pub fn date(at: Instant) -> String {
+    at.timestamp().strftime("%Y-%m-%d").to_string()
+}
+
+/// The date and the time of an instant in UTC, for people.
+#[must_use]
+pub fn clock(at: Instant) -> String {
+    at.timestamp().strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// An address with a query: pairs without a value are left out.
+#[must_use]
+pub fn with(path: &str, pairs: &[(&str, &str)]) -> String {
+    let mut query = Serializer::new(String::new());
+    for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
+        query.append_pair(name, value);
+    }
+    let query = query.finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+/// A part of a path, as it stands in an address.
+#[must_use]
+pub fn segment(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+/// Somebody, with the way to their page.
+#[must_use]
+pub fn person(seat: &Seat, account: &str, name: Option<&str>) -> Markup {
+    html! { a href=(seat.at(&format!("people/{}", segment(account)))) { (name.unwrap_or(account)) } }
+}
+
+/// A role as whoever decides about it needs it: what it is for, and whether it needs care.
+#[must_use]
+pub fn role(catalogue: &[Role], id: &str) -> Markup {
+    let known = catalogue.iter().find(|role| role.id == id);
+    html! {
+        code { (id) }
+        @match known {
+            Some(role) => {
+                @if role.privileged { " " span.badge.warn { "privileged" } }
+                @if !role.description.is_empty() { br; span.quiet { (role.description) } }
+                @if let Some(owner) = &role.owner { br; span.quiet { "owner " (owner) } }
+            }
+            None => { " " span.badge { "not in the catalogue" } }
+        }
+    }
+}
+
+/// Who or what did something.
+#[must_use]
+pub fn actor(actor: &Actor) -> String {
+    match actor.kind.as_str() {
+        Actor::PERSON => actor.id.clone(),
+        Actor::API_TOKEN => format!("token {}", actor.id),
+        "startup" => "the server’s start".to_owned(),
+        kind => format!("{} {}", kind.replace('_', " "), actor.id),
+    }
+}
+
+/// Tabs: the address of each below the tenant, its words, and whether it is this page's.
+#[must_use]
+pub fn tabs(seat: &Seat, label: &str, here: &str, all: &[(&str, &str)]) -> Markup {
+    html! {
+        nav aria-label=(label) {
+            ul.tabs {
+                @for (path, words) in all {
+                    li { a href=(seat.at(path)) aria-current=[(*path == here).then_some("page")] { (words) } }
+                }
+            }
+        }
+    }
+}
+
+/// Filters of a list: each an address and its words, and whether it is what is shown.
+#[must_use]
+pub fn filters(all: &[(String, String, bool)]) -> Markup {
+    html! {
+        p.actions {
+            @for (to, words, here) in all {
+                a.button href=(to) aria-current=[here.then_some("true")] { (words) }
+            }
+        }
+    }
+}
+
+/// A number with the word for what is counted.
+#[must_use]
+pub fn counted(number: i64, one: &str, many: &str) -> String {
+    let word = if number == 1 { one } else { many };
+    format!("{number} {word}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_read_as_forms_send_them() {
+        for (text, edge, expect) in [
+            ("2031-07-01", Edge::Beginning, Some("2031-07-01T00:00:00.000Z")),
+            ("2031-07-01", Edge::End, Some("2031-07-02T00:00:00.000Z")),
+            ("2031-07-01T09:30", Edge::End, Some("2031-07-01T09:30:00.000Z")),
+            ("2031-07-01T09:30:00+02:00", Edge::End, Some("2031-07-01T07:30:00.000Z")),
+            ("tomorrow", Edge::End, None),
+            ("2031-13-01", Edge::End, None),
+            ("", Edge::End, None),
+        ] {
+            assert_eq!(moment(text, edge).map(|at| at.to_string()).as_deref(), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_leave_out_what_is_not_said() {
+        assert_eq!(with("/a", &[("b", ""), ("c", "d e&f")]), "/a?c=d+e%26f");
+        assert_eq!(with("/a", &[("b", "")]), "/a");
+        assert_eq!(segment("a b/c"), "a%20b%2Fc");
+    }
+}
