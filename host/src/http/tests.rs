@@ -116,7 +116,8 @@ async fn strangers_get_the_same_401_on_every_guarded_route() {
             // A path that holds a secret is let in by that, and says of every wrong one that there is none.
             let wanted = match route.path {
                 "/" => 303,
-                "/workspace/assets/{file}" => 404,
+                "/workspace/assets/{file}" | "/workspace/sign-in/{provider}" => 404,
+                "/workspace/callback" => 400,
                 path if path.starts_with("/workspace/setup/") => 404,
                 path if route.method == Method::POST && path.contains("{token}") => 404,
                 _ => 200,

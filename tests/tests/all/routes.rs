@@ -70,6 +70,8 @@ on_both_databases! {
                 let answer = call(&anybody, route, &path).await;
                 // What is behind a secret in the path is behind that secret; the way in leads on.
                 let no_secret = path.contains("/unknown") && answer.status == 404;
+                // Nobody here asked a provider for anything.
+                let no_secret = no_secret || path == "/workspace/callback" && answer.status == 400;
                 assert!(answer.status.is_success() || answer.status.is_redirection() || no_secret, "{name}: {answer:?}");
                 continue;
             }

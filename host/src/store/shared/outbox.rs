@@ -133,11 +133,12 @@ pub(super) const HEAD: &str =
     "SELECT position, attempts, sealed FROM deliveries WHERE tenant = $1 AND target = $2 AND lane = $3 AND state = 'waiting'
      ORDER BY position LIMIT 1";
 
-/// What became of the newest events at each target.
+/// What became of the newest events at each target: numbers have no gaps.
 pub(super) const RECEIPTS: &str = "SELECT d.target, e.seq, e.kind, d.state, d.attempts, d.problem, d.finished
-     FROM (SELECT id, seq, kind FROM events WHERE tenant = $1 AND seq IS NOT NULL ORDER BY seq DESC LIMIT $2) e
-     JOIN targets t ON t.tenant = $1
-     JOIN deliveries d ON d.tenant = $1 AND d.target = t.target AND d.event = e.id
+     FROM events e
+     JOIN targets t ON t.tenant = e.tenant
+     JOIN deliveries d ON d.tenant = e.tenant AND d.target = t.target AND d.event = e.id
+     WHERE e.tenant = $1 AND e.seq > (SELECT COALESCE(max(l.seq), 0) FROM events l WHERE l.tenant = $1 AND l.seq IS NOT NULL) - $2
      ORDER BY d.target, e.seq DESC";
 
 /// They.
