@@ -202,6 +202,10 @@ pub use steps::{
     Invitation, InvitationSettings, InvitationState, Invited, NewProcess, NewStep, Passage, Process, ProcessKind, ProcessState,
     ProcessStep, ProcessStepState, StepCondition, StepList, StepSettings, check_span, due_at,
 };
+mod drift;
+pub use drift::{
+    DriftAttribute, DriftCounts, DriftDetail, DriftForecast, DriftGroup, DriftKind, DriftLine, DriftOutcome, Reconciliation, ReconciliationState,
+};
 mod failure;
 mod fate;
 mod urgency;

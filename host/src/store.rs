@@ -11,6 +11,7 @@
 
 mod condition;
 mod connection;
+mod drift;
 mod failure;
 mod health;
 pub mod history;
@@ -44,6 +45,7 @@ use rolecall_scim::sort::Sort;
 use serde::{Deserialize, Serialize};
 
 pub use connection::{Connections, CredentialKind, Dialect, LogEntry, StoredIssuer};
+pub use drift::{CarryOut, DRIFT_LINES_AT_ONCE, DriftNoted, DriftQuery, Drifts, Forecasted, NewDriftLine, NewReconciliation};
 pub use health::{Counted, HEALTH_PEOPLE_LIMIT, HealthCase, Healths, KeptHealth, SLOTS_AT_ONCE};
 pub use import::{
     AdoptionCandidate, AdoptionChoice, AdoptionPlan, AdoptionWord, DIFFERENCE_PAGE_LIMIT, DifferenceMark, IMPORT_ROWS_LIMIT, ImportProblem,
@@ -724,6 +726,7 @@ pub trait Store:
     + Processes
     + Steps
     + Imports
+    + Drifts
     + Spreading
     + records::PluginRecords
     + history::History

@@ -25,6 +25,7 @@ pub(super) const SQLITE: &[Script] = &[
     (11, "steps", include_str!("../../migrations/sqlite/0011_steps.sql")),
     (12, "reviews kept", include_str!("../../migrations/sqlite/0012_reviews_kept.sql")),
     (13, "health", include_str!("../../migrations/sqlite/0013_health.sql")),
+    (15, "drift", include_str!("../../migrations/sqlite/0015_drift.sql")),
 ];
 /// PostgreSQL's.
 pub(super) const POSTGRES: &[Script] = &[
@@ -41,6 +42,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (11, "steps", include_str!("../../migrations/postgres/0011_steps.sql")),
     (12, "reviews kept", include_str!("../../migrations/postgres/0012_reviews_kept.sql")),
     (13, "health", include_str!("../../migrations/postgres/0013_health.sql")),
+    (15, "drift", include_str!("../../migrations/postgres/0015_drift.sql")),
 ];
 
 /// Applies what is missing. Hosts that start at once wait for one another.

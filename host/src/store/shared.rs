@@ -39,6 +39,10 @@ mod credentials;
 mod departed;
 #[path = "shared/departures.rs"]
 mod departures;
+#[path = "shared/drift.rs"]
+mod drift;
+#[path = "shared/drift_methods.rs"]
+mod drift_methods;
 #[path = "shared/failures.rs"]
 mod failures;
 #[path = "shared/groups.rs"]

@@ -1,6 +1,7 @@
 //! Accounts that were there before any connection: imported from a file, and protected from all of them.
 
 mod file;
+mod listing;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use crate::model::{Actor, TenantId};
 use crate::store::{ApiPrincipal, ImportProblem, Imported, NewImport, StoreError};
 
 pub use file::{Format, IMPORT_BYTES_LIMIT};
+pub use listing::{LISTING_BYTES_LIMIT, read as read_listing};
 
 /// Imports accounts, all or none.
 ///
@@ -56,7 +58,7 @@ pub async fn import(
         }
         Err(problems) => problems,
     };
-    let mut reading = file::Reading::new(format, &text);
+    let mut reading = file::Reading::of_accounts(format, &text);
     for (number, problem) in problems {
         let row = &rows[number];
         let message = match problem {
