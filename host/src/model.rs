@@ -192,7 +192,7 @@ pub use review::{
     ReviewState, ReviewerSource, Reviewers,
 };
 mod health;
-pub use health::{Health, HealthEvidence, HealthNews, HealthRule, HealthSettings, HealthState, Standing, Traffic};
+pub use health::{Distance, Health, HealthEvidence, HealthNews, HealthRule, HealthSettings, HealthState, Standing, Traffic};
 mod processes;
 pub use processes::ProcessSettings;
 mod admin;

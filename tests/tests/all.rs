@@ -34,6 +34,8 @@ mod discovery;
 mod doubts;
 #[path = "all/first_sync.rs"]
 mod first_sync;
+#[path = "all/drift.rs"]
+mod drift;
 #[path = "all/folders.rs"]
 mod folders;
 #[path = "all/governance.rs"]

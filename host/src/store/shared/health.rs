@@ -8,7 +8,7 @@ use sqlx::{QueryBuilder, Row as _};
 use super::rows::{Row, json as json_of, word};
 use super::{Conn, Db, Scope, holds, tenancy, text_list};
 use crate::model::{
-    Actor, ConnectionId, ConnectionState, GuardScope, HealthSettings, HoldState, Instant, NewEvent, Standing, TenantId, Traffic,
+    Actor, ConnectionId, ConnectionState, Distance, DriftCounts, GuardScope, HealthSettings, HoldState, Instant, NewEvent, Standing, TenantId, Traffic,
 };
 use crate::store::{Counted, HEALTH_PEOPLE_LIMIT, HealthCase, KeptHealth, Result, SLOTS_AT_ONCE};
 
@@ -20,6 +20,11 @@ const HOLDS_LIMIT: i64 = 1_000;
 const REFUSED_LIMIT: i64 = 5_000;
 /// Over which time refusals of one resource are counted, in seconds.
 const REPEATED_SECONDS: i64 = 86_400;
+
+/// Compared exports that are looked at, the newest first.
+const LISTED_LIMIT: i64 = 1_000;
+/// For how long an export says something of what is stored, in seconds.
+const LISTED_SECONDS: i64 = 30 * 86_400;
 
 /// The connections with what was learned of them.
 pub(super) const CONNECTIONS: &str =
@@ -129,6 +134,7 @@ pub(super) async fn cases(conn: &mut Conn, tenant: &TenantId, only: Option<&Conn
     people(conn, tenant, now, &mut cases).await?;
     held(conn, tenant, &mut cases).await?;
     refused(conn, tenant, now, &mut cases).await?;
+    listed(conn, tenant, now, &mut cases).await?;
     Ok(cases.into_values().collect())
 }
 
@@ -211,6 +217,29 @@ async fn held(conn: &mut Conn, tenant: &TenantId, cases: &mut Cases) -> Result<(
         let most = case.standing.held.get_or_insert((hold.people, hold.limit));
         if hold.people.saturating_mul(most.1.max(1)) > most.0.saturating_mul(hold.limit.max(1)) {
             *most = (hold.people, hold.limit);
+        }
+    }
+    Ok(())
+}
+
+/// Compared exports, the newest first.
+pub(super) const LISTED: &str = "SELECT connection, distance, counts FROM reconciliations
+     WHERE tenant = $1 AND created > $2 AND is_complete AND state <> 'loading' AND state <> 'abandoned'
+     ORDER BY created DESC LIMIT $3";
+
+async fn listed(conn: &mut Conn, tenant: &TenantId, now: Instant, cases: &mut Cases) -> Result<()> {
+    let since = now.plus_seconds(-LISTED_SECONDS);
+    let found: Vec<(String, i64, String)> =
+        sqlx::query_as(LISTED).bind(tenant.as_str()).bind(since.0).bind(LISTED_LIMIT).fetch_all(conn).await?;
+    for (connection, people, counts) in found {
+        let Some(case) = cases.get_mut(&connection) else { continue };
+        match &mut case.standing.distance {
+            None => {
+                let counts: DriftCounts = json_of(&counts, "the numbers of a reconciliation")?;
+                case.standing.distance = Some(Distance { people, before: None, stored: counts.stored });
+            }
+            Some(last) if last.before.is_none() => last.before = Some(people),
+            Some(_) => {}
         }
     }
     Ok(())
