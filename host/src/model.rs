@@ -204,7 +204,8 @@ pub use steps::{
 };
 mod drift;
 pub use drift::{
-    DriftAttribute, DriftCounts, DriftDetail, DriftForecast, DriftGroup, DriftKind, DriftLine, DriftOutcome, Reconciliation, ReconciliationState,
+    DriftAttribute, DriftCounts, DriftDetail, DriftForecast, DriftGroup, DriftKind, DriftLine, DriftOutcome, Reconciliation,
+    ReconciliationState,
 };
 mod failure;
 mod fate;

@@ -28,8 +28,8 @@ use crate::diagnostic::Diagnostic;
 use crate::evaluation::{self, Outcome};
 use crate::lifecycle::{self, Case};
 use crate::model::{
-    Account, ActivationSettings, ActivationState, Actor, AdminAction, ConnectionId, ConnectionState, Instant, RevisionHash, SecondPerson, TenantId,
-    TrialKind, TrialState, Urgency, Watch,
+    Account, ActivationSettings, ActivationState, Actor, AdminAction, ConnectionId, ConnectionState, Instant, RevisionHash, SecondPerson,
+    TenantId, TrialKind, TrialState, Urgency, Watch,
 };
 use crate::policies::Explanation;
 use crate::policies::admin::AdminPolicies;
@@ -41,9 +41,9 @@ use crate::store::{
 use admin::Asked;
 use fresh::{Fresh, Verdict};
 pub use governance::check_reason;
+pub use moved::{Moved, moved};
 use person::Person;
 pub use person::same_name;
-pub use moved::{Moved, moved};
 
 /// The longest tenant id, as a DNS label.
 const TENANT_ID_LIMIT: usize = 63;

@@ -32,10 +32,10 @@ mod dialects;
 mod discovery;
 #[path = "all/doubts.rs"]
 mod doubts;
-#[path = "all/first_sync.rs"]
-mod first_sync;
 #[path = "all/drift.rs"]
 mod drift;
+#[path = "all/first_sync.rs"]
+mod first_sync;
 #[path = "all/folders.rs"]
 mod folders;
 #[path = "all/governance.rs"]

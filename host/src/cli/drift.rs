@@ -42,7 +42,9 @@ pub enum Drift {
         at: At,
     },
     /// Show who is listed otherwise than stored, and what carrying that out would do to their roles
-    #[command(after_help = "Examples:\n  rolecall drift show --tenant acme 4f1c…\n  rolecall drift show --tenant acme 4f1c… --csv > drift.csv")]
+    #[command(
+        after_help = "Examples:\n  rolecall drift show --tenant acme 4f1c…\n  rolecall drift show --tenant acme 4f1c… --csv > drift.csv"
+    )]
     Show {
         /// The reconciliation
         reconciliation: String,

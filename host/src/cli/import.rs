@@ -96,10 +96,7 @@ pub(super) fn read(file: &Path, bytes_limit: usize) -> anyhow::Result<String> {
         Box::new(std::fs::File::open(file).with_context(|| format!("the file `{shown}` can't be read"))?)
     };
     let mut bytes = Vec::new();
-    from.by_ref()
-        .take(bytes_limit as u64 + 1)
-        .read_to_end(&mut bytes)
-        .with_context(|| format!("the file `{shown}` can't be read"))?;
+    from.by_ref().take(bytes_limit as u64 + 1).read_to_end(&mut bytes).with_context(|| format!("the file `{shown}` can't be read"))?;
     anyhow::ensure!(bytes.len() <= bytes_limit, "the file `{shown}` has more than {bytes_limit} bytes");
     String::from_utf8(bytes)
         .map_err(|error| anyhow::anyhow!("the file `{shown}` is not UTF-8 from byte {}", error.utf8_error().valid_up_to()))

@@ -118,8 +118,11 @@ impl Comparison {
         };
         let other_id = self.rows[number].text("externalId").zip(external_id).filter(|(listed, stored)| listed != stored);
         if by_id.is_none() && (other_id.is_some() || self.seen[number]) {
-            let attributes =
-                vec![DriftAttribute { attribute: "externalId".into(), stored: json!(external_id), listed: json!(other_id.map(|(id, _)| id)) }];
+            let attributes = vec![DriftAttribute {
+                attribute: "externalId".into(),
+                stored: json!(external_id),
+                listed: json!(other_id.map(|(id, _)| id)),
+            }];
             self.seen[number] = true;
             self.counts.doubts += 1;
             return Some((DriftKind::Doubt, DriftDetail { user_name, attributes, ..DriftDetail::default() }));
@@ -137,8 +140,13 @@ impl Comparison {
 
     /// Those whom nobody who is stored was: all that is listed of them. Somebody who is listed as inactive is not missed.
     pub fn missing(&mut self) -> Vec<DriftDetail> {
-        let left: Vec<Listed> =
-            self.rows.iter().zip(&self.seen).filter(|(row, seen)| !**seen && row.active != Some(false)).map(|(row, _)| row.clone()).collect();
+        let left: Vec<Listed> = self
+            .rows
+            .iter()
+            .zip(&self.seen)
+            .filter(|(row, seen)| !**seen && row.active != Some(false))
+            .map(|(row, _)| row.clone())
+            .collect();
         self.counts.missing = count(left.len());
         let nobody = Document::default();
         left.iter()
@@ -419,11 +427,17 @@ mod tests {
             ..DriftDetail::default()
         };
         let body = creation(&detail);
-        assert_eq!((&body["active"], &body["name"]["givenName"], &body[ENTERPRISE]["department"]), (&json!(true), &json!("Ada"), &json!("R&D")));
+        assert_eq!(
+            (&body["active"], &body["name"]["givenName"], &body[ENTERPRISE]["department"]),
+            (&json!(true), &json!("Ada"), &json!("R&D"))
+        );
         assert_eq!((&body["emails"][0]["primary"], &body["schemas"][1]), (&json!(true), &json!(ENTERPRISE)));
         let stored = document(&json!({"userName": "ada", "emails": [{"value": "A@x.example", "type": "home"}]}));
         let patch = change(&detail, &stored).unwrap();
-        assert_eq!(patch["Operations"][3]["value"], json!([{"value": "A@x.example", "type": "home"}, {"value": "b@x.example", "type": "other"}]));
+        assert_eq!(
+            patch["Operations"][3]["value"],
+            json!([{"value": "A@x.example", "type": "home"}, {"value": "b@x.example", "type": "other"}])
+        );
         assert_eq!(change(&DriftDetail::default(), &stored), None);
     }
 }

@@ -183,9 +183,9 @@ pub async fn carry_out(
             app.wake.notify_one();
             Ok(held)
         }
-        Err(StoreError::Conflict { what: "digest" }) => {
-            Err(TenancyError::Held("that is not what this reconciliation would do: look at it again (`rolecall drift show`), and name its digest".into()))
-        }
+        Err(StoreError::Conflict { what: "digest" }) => Err(TenancyError::Held(
+            "that is not what this reconciliation would do: look at it again (`rolecall drift show`), and name its digest".into(),
+        )),
         Err(other) => Err(other.into()),
     }
 }
@@ -335,9 +335,7 @@ async fn cases(
     for line in acted {
         let case = match &line.user {
             None => {
-                let Ok(read) =
-                    rolecall_scim::resource::read(&schemas, ResourceKind::User, &drift::creation(&line.detail), None)
-                else {
+                let Ok(read) = rolecall_scim::resource::read(&schemas, ResourceKind::User, &drift::creation(&line.detail), None) else {
                     continue;
                 };
                 let (user, account) = (ResourceId(String::new()), AccountId(String::new()));

@@ -111,7 +111,12 @@ pub async fn end_exception(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal
         RulingKind::Forbid => {
             not_for_oneself(who, &account_of(app, tenant, &ruling).await?, "ends an exception that keeps a role from them")?
         }
-        RulingKind::Absence | RulingKind::Approval | RulingKind::Loss | RulingKind::Gain | RulingKind::Restored | RulingKind::Adoption
+        RulingKind::Absence
+        | RulingKind::Approval
+        | RulingKind::Loss
+        | RulingKind::Gain
+        | RulingKind::Restored
+        | RulingKind::Adoption
         | RulingKind::Drift => {
             return Err(StoreError::Missing("exception").into());
         }

@@ -22,6 +22,7 @@ macro_rules! store_contract_suite {
 }
 
 mod connection;
+mod drift;
 mod fixture;
 mod groups;
 mod history;

@@ -31,9 +31,8 @@ pub const LISTING_BODY_BYTES_LIMIT: usize = 32 * 1024 * 1024;
 /// Lines of a page of the CSV.
 const CSV_PAGE: i64 = 500;
 /// The columns of lines as CSV.
-const COLUMNS: [&str; 13] = [
-    "line", "kind", "user", "user_name", "account", "attributes", "joins", "leaves", "gains", "loses", "waits", "outcome", "note",
-];
+const COLUMNS: [&str; 13] =
+    ["line", "kind", "user", "user_name", "account", "attributes", "joins", "leaves", "gains", "loses", "waits", "outcome", "note"];
 
 /// An export to be compared.
 #[derive(Deserialize, JsonSchema)]
@@ -200,7 +199,8 @@ fn csv_of(rows: impl IntoIterator<Item = [String; COLUMNS.len()]>) -> Result<Vec
 
 fn cells(line: &DriftLine) -> [String; COLUMNS.len()] {
     let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let attributes = line.detail.attributes.iter().map(|one| format!("{}: {} -> {}", one.attribute, plain(&one.stored), plain(&one.listed)));
+    let attributes =
+        line.detail.attributes.iter().map(|one| format!("{}: {} -> {}", one.attribute, plain(&one.stored), plain(&one.listed)));
     let groups = |groups: &[DriftGroup]| groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>().join("; ");
     let forecast = line.forecast.clone().unwrap_or_default();
     let roles = |roles: &[RoleId]| roles.iter().map(RoleId::as_str).collect::<Vec<_>>().join(" ");

@@ -17,14 +17,9 @@ pub(super) fn all() -> Vec<Route> {
         )
         .body::<d::NewExport>()
         .answers::<Reconciliation>(StatusCode::CREATED),
-        get(
-            "/api/v1/tenants/{tenant}/reconciliations",
-            "list_reconciliations",
-            "Exports that were compared, the newest first",
-            d::list,
-        )
-        .query::<d::ReconciliationsQuery>()
-        .answers::<d::Reconciliations>(ok),
+        get("/api/v1/tenants/{tenant}/reconciliations", "list_reconciliations", "Exports that were compared, the newest first", d::list)
+            .query::<d::ReconciliationsQuery>()
+            .answers::<d::Reconciliations>(ok),
         get(
             "/api/v1/tenants/{tenant}/reconciliations/{reconciliation}",
             "read_reconciliation",

@@ -11,8 +11,8 @@ use super::rows::{Row, json as json_of, json_text, word};
 use super::{Conn, Db, Scope, guard, lock_revision, tenancy, text_list};
 use crate::crypto::{SecretKey, random_id};
 use crate::model::{
-    AccountId, Actor, ConnectionId, DriftCounts, DriftDetail, DriftKind, DriftLine, DriftOutcome, GuardDirection, GuardScope, GuardSettings,
-    Instant, Reconciliation, ReconciliationState, ResourceId, RulingKind, RulingState, TenantId,
+    AccountId, Actor, ConnectionId, DriftCounts, DriftDetail, DriftKind, DriftLine, DriftOutcome, GuardDirection, GuardScope,
+    GuardSettings, Instant, Reconciliation, ReconciliationState, ResourceId, RulingKind, RulingState, TenantId,
 };
 use crate::store::keys::{drift_purpose, unsealable};
 use crate::store::{CarryOut, DriftNoted, DriftQuery, Forecasted, NewDriftLine, NewReconciliation, Result, StoreError};
@@ -79,16 +79,11 @@ fn line(scope: &Scope, key: &SecretKey, id: &str, row: &Row) -> Result<DriftLine
 
 /// A reconciliation, locked until the transaction ends.
 async fn locked(conn: &mut Conn, tenant: &TenantId, id: &str) -> Result<Reconciliation> {
-    let row = sqlx::query(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM reconciliations WHERE tenant = $1 AND reconciliation = $2",
-        for_update!()
-    ))
-    .bind(tenant.as_str())
-    .bind(id)
-    .fetch_optional(conn)
-    .await?;
+    let row = sqlx::query(concat!("SELECT ", columns!(), " FROM reconciliations WHERE tenant = $1 AND reconciliation = $2", for_update!()))
+        .bind(tenant.as_str())
+        .bind(id)
+        .fetch_optional(conn)
+        .await?;
     reconciliation(&row.ok_or(StoreError::Missing("reconciliation"))?)
 }
 
@@ -199,8 +194,11 @@ pub(super) async fn find(conn: &mut Conn, tenant: &TenantId, id: &str) -> Result
 }
 
 /// The newest of all connections.
-pub(super) const NEWEST: &str =
-    concat!("SELECT ", columns!(), " FROM reconciliations WHERE tenant = $1 AND $2 = '' ORDER BY created DESC, reconciliation DESC LIMIT $3");
+pub(super) const NEWEST: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM reconciliations WHERE tenant = $1 AND $2 = '' ORDER BY created DESC, reconciliation DESC LIMIT $3"
+);
 /// The newest of one.
 pub(super) const NEWEST_OF: &str = concat!(
     "SELECT ",
@@ -208,12 +206,7 @@ pub(super) const NEWEST_OF: &str = concat!(
     " FROM reconciliations WHERE tenant = $1 AND connection = $2 ORDER BY created DESC, reconciliation DESC LIMIT $3"
 );
 
-pub(super) async fn list(
-    conn: &mut Conn,
-    tenant: &TenantId,
-    connection: Option<&ConnectionId>,
-    limit: i64,
-) -> Result<Vec<Reconciliation>> {
+pub(super) async fn list(conn: &mut Conn, tenant: &TenantId, connection: Option<&ConnectionId>, limit: i64) -> Result<Vec<Reconciliation>> {
     let statement = if connection.is_some() { NEWEST_OF } else { NEWEST };
     let connection = connection.map_or("", ConnectionId::as_str);
     let rows = sqlx::query(statement).bind(tenant.as_str()).bind(connection).bind(limit).fetch_all(conn).await?;
@@ -273,17 +266,15 @@ pub(super) async fn keep_forecast(conn: &mut Conn, scope: &Scope, id: &str, step
             .await?;
     }
     let state = if step.last { ReconciliationState::Ready } else { ReconciliationState::Simulating };
-    sqlx::query(
-        "UPDATE reconciliations SET state = $3, digest = $4, place = $5, due_at = $6 WHERE tenant = $1 AND reconciliation = $2",
-    )
-    .bind(scope.tenant.as_str())
-    .bind(id)
-    .bind(state.word())
-    .bind(&step.digest)
-    .bind(step.to)
-    .bind(if step.last { found.ends.0 } else { step.at.0 })
-    .execute(&mut *conn)
-    .await?;
+    sqlx::query("UPDATE reconciliations SET state = $3, digest = $4, place = $5, due_at = $6 WHERE tenant = $1 AND reconciliation = $2")
+        .bind(scope.tenant.as_str())
+        .bind(id)
+        .bind(state.word())
+        .bind(&step.digest)
+        .bind(step.to)
+        .bind(if step.last { found.ends.0 } else { step.at.0 })
+        .execute(&mut *conn)
+        .await?;
     if step.last {
         let data = json!({"reconciliation": id, "connection": found.connection, "digest": step.digest});
         tenancy::record(conn, scope, &found.made_by, step.at, "drift.ready", data).await?;
@@ -376,7 +367,8 @@ async fn hold_back(
     (settings, said): (&GuardSettings, &CarryOut),
 ) -> Result<Option<String>> {
     let (tenant, direction) = (&scope.tenant, GuardDirection::Losses);
-    let population = guard::population(conn, tenant, GuardScope::Connection, connection.as_str(), settings.population_needed(direction)).await?;
+    let population =
+        guard::population(conn, tenant, GuardScope::Connection, connection.as_str(), settings.population_needed(direction)).await?;
     let limit = settings.limit(direction, population);
     let since = said.at.plus_seconds(-i64::from(settings.window_hours) * 3_600);
     let window = guard::name(direction, &(GuardScope::Connection, connection.0.clone()));
@@ -401,8 +393,9 @@ async fn hold_back(
         .execute(&mut *conn)
         .await?;
     for chunk in losing.chunks(INSERT_BATCH) {
-        let mut sql =
-            QueryBuilder::<Db>::new("INSERT INTO rulings (tenant, ruling, account, role, kind, state, hold, created, created_kind, created_id) ");
+        let mut sql = QueryBuilder::<Db>::new(
+            "INSERT INTO rulings (tenant, ruling, account, role, kind, state, hold, created, created_kind, created_id) ",
+        );
         sql.push_values(chunk, |mut row, account| {
             row.push_bind(tenant.as_str())
                 .push_bind(random_id())
@@ -441,13 +434,8 @@ pub(super) async fn next(conn: &mut Conn, scope: &Scope, id: &str, limit: i64) -
             .fetch_optional(&mut *conn)
             .await?;
     let Some(hold) = hold else { return Ok(Vec::new()) };
-    let rows = sqlx::query(NEXT)
-        .bind(scope.tenant.as_str())
-        .bind(id)
-        .bind(hold.unwrap_or_default())
-        .bind(limit)
-        .fetch_all(&mut *conn)
-        .await?;
+    let rows =
+        sqlx::query(NEXT).bind(scope.tenant.as_str()).bind(id).bind(hold.unwrap_or_default()).bind(limit).fetch_all(&mut *conn).await?;
     let key = tenant_key(conn, scope).await?;
     let with_word = |row: &Row| {
         let said = row.try_get::<Option<&str>, _>("said")?.map(|said| word(said, RulingState::from_word)).transpose()?;

@@ -50,18 +50,14 @@ impl Drifts for Backend {
 
     async fn claim_reconciliation(&self, tenant: &TenantId, id: &str, now: Instant, lease_until: Instant) -> Result<bool> {
         let (scope, id) = (self.scope(tenant), id.to_owned());
-        self.write(tenant, move |conn: &mut Conn| {
-            Box::pin(async move { drift::claim(conn, &scope.tenant, &id, now, lease_until).await })
-        })
-        .await
+        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { drift::claim(conn, &scope.tenant, &id, now, lease_until).await }))
+            .await
     }
 
     async fn keep_forecast(&self, tenant: &TenantId, id: &str, forecast: &Forecasted) -> Result<bool> {
         let (scope, id, forecast) = (self.scope(tenant), id.to_owned(), forecast.clone());
-        self.write_behind(tenant, move |conn: &mut Conn| {
-            Box::pin(async move { drift::keep_forecast(conn, &scope, &id, &forecast).await })
-        })
-        .await
+        self.write_behind(tenant, move |conn: &mut Conn| Box::pin(async move { drift::keep_forecast(conn, &scope, &id, &forecast).await }))
+            .await
     }
 
     async fn carry_out(&self, tenant: &TenantId, id: &str, said: &CarryOut) -> Result<i64> {

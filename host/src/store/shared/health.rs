@@ -8,7 +8,8 @@ use sqlx::{QueryBuilder, Row as _};
 use super::rows::{Row, json as json_of, word};
 use super::{Conn, Db, Scope, holds, tenancy, text_list};
 use crate::model::{
-    Actor, ConnectionId, ConnectionState, Distance, DriftCounts, GuardScope, HealthSettings, HoldState, Instant, NewEvent, Standing, TenantId, Traffic,
+    Actor, ConnectionId, ConnectionState, Distance, DriftCounts, GuardScope, HealthSettings, HoldState, Instant, NewEvent, Standing,
+    TenantId, Traffic,
 };
 use crate::store::{Counted, HEALTH_PEOPLE_LIMIT, HealthCase, KeptHealth, Result, SLOTS_AT_ONCE};
 

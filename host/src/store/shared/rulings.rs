@@ -101,7 +101,11 @@ pub(super) async fn write(
             let hold = match ruling.kind {
                 RulingKind::Loss | RulingKind::Restored => kept.losses.as_deref(),
                 RulingKind::Gain => kept.gains.as_deref(),
-                RulingKind::Approval | RulingKind::Grant | RulingKind::Forbid | RulingKind::Absence | RulingKind::Adoption
+                RulingKind::Approval
+                | RulingKind::Grant
+                | RulingKind::Forbid
+                | RulingKind::Absence
+                | RulingKind::Adoption
                 | RulingKind::Drift => None,
             };
             row.push_bind(tenant.as_str())

@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn both_forms_list_the_same() {
-        let csv = "user_name,external_id,active,department,emails,groups\nada,e1,Disabled,R&D,a@x.example;b@x.example,\nbob,,,,,staff; admins\n";
+        let csv =
+            "user_name,external_id,active,department,emails,groups\nada,e1,Disabled,R&D,a@x.example;b@x.example,\nbob,,,,,staff; admins\n";
         let json = r#"[{"user_name": "ada", "external_id": "e1", "active": false, "department": "R&D", "emails": ["a@x.example", "b@x.example"],
                         "groups": []}, {"user_name": "bob", "groups": ["staff", "admins"]}]"#;
         let listed = read(Format::Csv, csv).unwrap();
