@@ -10,6 +10,7 @@ mod client;
 mod connection;
 pub mod demo;
 pub mod dev;
+mod drift;
 mod event;
 mod exception;
 mod handle;
@@ -96,6 +97,8 @@ enum Command {
     #[command(subcommand)]
     Connection(connection::Connection),
     #[command(subcommand)]
+    Drift(drift::Drift),
+    #[command(subcommand)]
     Account(account::Account),
     Explain(account::Explain),
     Events(event::Events),
@@ -164,6 +167,7 @@ async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
         Command::Plugin(plugin) => plugin.run(output).await,
         Command::Policy(policy) => policy.run(output).await,
         Command::Connection(connection) => connection.run(output).await,
+        Command::Drift(drift) => drift.run(output).await,
         Command::Account(account) => account.run(output).await,
         Command::Explain(explain) => explain.run(output).await,
         Command::Events(events) => events.run(output).await,

@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::delivery::webhook;
 use crate::history::HistoryError;
 use crate::model::{Actor, Cause, ConnectionId, HealthState, Instant, ResourceId, TenantId};
-use crate::provisioning::{departed, people};
+use crate::provisioning::{departed, drift, people};
 use crate::store::{DeliveryResult, DueDelivery, DuePerson, OVERDUE_AT_ONCE, StoreError};
 use crate::watch::LINES_DAYS_LIMIT;
 use crate::{history, tenancy, trial};
@@ -58,6 +58,7 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         ("the job that seals history", tokio::spawn(seal_until(Arc::clone(&app), stop.clone()))),
         ("the job that looks after connections", tokio::spawn(look_after_connections_until(Arc::clone(&app), stop.clone()))),
         ("the job that works at access reviews", tokio::spawn(review_until(Arc::clone(&app), stop.clone()))),
+        ("the job that works at reconciliations", tokio::spawn(reconcile_until(Arc::clone(&app), stop.clone()))),
     ];
     bind_handles(&app).await;
     let mut work = Work::default();
@@ -102,6 +103,7 @@ pub async fn run_until_idle(app: &Arc<App>) -> Result<(), StoreError> {
             && !evaluated
             && !trial::simulate_next(app).await?
             && !tenancy::reviews::work_next(app).await?
+            && !drift::work_next(app).await?
             && !departed::settle_due(app).await?
             && !deliver_round(app).await?
         {
@@ -239,6 +241,24 @@ async fn review_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             Ok(false) => IDLE,
             Err(error) => {
                 log_failure("an access review", &error);
+                AFTER_FAILURE
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+/// Finds out what reconciliations would do, and carries them out, one step after the other.
+async fn reconcile_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        let pause = match drift::work_next(&app).await {
+            Ok(true) => continue,
+            Ok(false) => IDLE,
+            Err(error) => {
+                log_failure("a reconciliation", &error);
                 AFTER_FAILURE
             }
         };

@@ -8,6 +8,7 @@
 pub mod adoption;
 mod case;
 mod departed;
+pub mod drift;
 mod moving;
 pub mod probe;
 pub mod receipt;
@@ -22,7 +23,7 @@ use crate::evaluation::{Evaluation, Outcome};
 use crate::mapping::{Calendar, Dates};
 use crate::model::{
     Account, AccountId, AccountState, ApprovalSettings, Cause, Concerned, ConnectionId, ConnectionState, DecisionSettings, Grant,
-    GroupMembership, GuardSettings, Instant, Note, ProcessSettings, RevisionHash, RoleId, Ruling, RulingKind,
+    GroupMembership, GuardSettings, Instant, Note, ProcessSettings, RevisionHash, RoleId, Ruling, RulingKind, RulingState,
 };
 use crate::revision::Revision;
 use crate::store::{Effect, Guarded};
@@ -138,8 +139,11 @@ pub fn settle(
     let with = |holding| settle_holding(standing, evaluation, groups, (rules, holding, activated), now);
     let Part { effect, still_pending, attempts, concerns } = with(Holding::default());
     // What an adoption changes was seen before the connection went live: nobody is asked again.
+    let seen = |ruling: &Ruling| ruling.kind == RulingKind::Drift && ruling.state == RulingState::Yes;
     let guarded = match standing.account.note.as_ref().map(|note| note.code.as_str()) {
         Some(Note::ADOPTED) => None,
+        // Nor is somebody who was held with a reconciliation, and released.
+        _ if standing.rulings.iter().any(seen) => None,
         _ => guarded(rules, connection, activated, concerns, |holding| with(holding).effect),
     };
     Settled { effect, guarded, still_pending, attempts }

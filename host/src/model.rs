@@ -192,7 +192,7 @@ pub use review::{
     ReviewState, ReviewerSource, Reviewers,
 };
 mod health;
-pub use health::{Health, HealthEvidence, HealthNews, HealthRule, HealthSettings, HealthState, Standing, Traffic};
+pub use health::{Distance, Health, HealthEvidence, HealthNews, HealthRule, HealthSettings, HealthState, Standing, Traffic};
 mod processes;
 mod restored;
 pub use processes::ProcessSettings;
@@ -203,6 +203,11 @@ mod steps;
 pub use steps::{
     Invitation, InvitationSettings, InvitationState, Invited, NewProcess, NewStep, Passage, Process, ProcessKind, ProcessState,
     ProcessStep, ProcessStepState, StepCondition, StepList, StepSettings, check_span, due_at,
+};
+mod drift;
+pub use drift::{
+    DriftAttribute, DriftCounts, DriftDetail, DriftForecast, DriftGroup, DriftKind, DriftLine, DriftOutcome, Reconciliation,
+    ReconciliationState,
 };
 mod failure;
 mod fate;

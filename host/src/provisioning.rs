@@ -1,6 +1,7 @@
 //! The write path: one straight line for every kind of change (read, apply, validate, evaluate, settle, commit).
 
 pub mod departed;
+pub mod drift;
 pub mod groups;
 pub mod people;
 pub mod run;
@@ -38,6 +39,8 @@ pub struct Caller {
     pub request_id: String,
     /// What it showed so far.
     pub trail: Arc<Trail>,
+    /// Who writes in the identity provider's place, where it is not the identity provider.
+    pub instead: Option<Actor>,
 }
 
 /// What a client asks for. `if_match` is the version in the `If-Match` header.
@@ -228,7 +231,7 @@ fn turn_key(caller: &Caller, command: &Command) -> String {
 
 impl Caller {
     fn actor(&self) -> Actor {
-        Actor { kind: "connection".into(), id: self.connection.0.clone() }
+        self.instead.clone().unwrap_or_else(|| Actor { kind: "connection".into(), id: self.connection.0.clone() })
     }
 
     /// A change that this caller causes and that nobody is in yet: refused when somebody's inputs move meanwhile.

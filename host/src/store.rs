@@ -13,6 +13,7 @@ mod condition;
 mod connection;
 pub mod copy;
 mod directory;
+mod drift;
 mod failure;
 mod health;
 pub mod history;
@@ -51,6 +52,7 @@ pub use connection::{
     Connections, CredentialKind, Dialect, FoundEntry, Gathered, LOG_SCAN_LIMIT, LogEntry, LogFound, LogSearch, LogSide, StoredIssuer,
 };
 pub use directory::{Directory, FOUND_OTHERWISE_LIMIT, Faulty, Holder, NAMES_LOOKED_AT, NamePage, NamePlace, NameQuery};
+pub use drift::{CarryOut, DRIFT_LINES_AT_ONCE, DriftNoted, DriftQuery, Drifts, Forecasted, NewDriftLine, NewReconciliation};
 pub use health::{Counted, HEALTH_PEOPLE_LIMIT, HealthCase, Healths, KeptHealth, SLOTS_AT_ONCE};
 pub use import::{
     AdoptionCandidate, AdoptionChoice, AdoptionPlan, AdoptionWord, DIFFERENCE_PAGE_LIMIT, DifferenceMark, IMPORT_ROWS_LIMIT, ImportProblem,
@@ -757,6 +759,7 @@ pub trait Store:
     + Processes
     + Steps
     + Imports
+    + Drifts
     + Spreading
     + Restores
     + records::PluginRecords

@@ -33,8 +33,8 @@ use crate::diagnostic::Diagnostic;
 use crate::evaluation::{self, Outcome};
 use crate::lifecycle::{self, Case};
 use crate::model::{
-    ActivationSettings, ActivationState, Actor, AdminAction, ConnectionId, ConnectionState, Instant, RevisionHash, SecondPerson, TenantId,
-    TrialKind, TrialState, Urgency, Watch,
+    Account, ActivationSettings, ActivationState, Actor, AdminAction, ConnectionId, ConnectionState, Instant, RevisionHash, SecondPerson,
+    TenantId, TrialKind, TrialState, Urgency, Watch,
 };
 use crate::policies::Explanation;
 use crate::policies::admin::AdminPolicies;
@@ -45,7 +45,10 @@ use crate::store::{
 };
 use admin::Asked;
 use fresh::{Fresh, Verdict};
+pub use governance::check_reason;
 pub use moved::{Moved, moved};
+use person::Person;
+pub use person::same_name;
 
 /// The longest tenant id, as a DNS label.
 const TENANT_ID_LIMIT: usize = 63;
@@ -235,6 +238,12 @@ pub struct IssuedToken {
 /// The store's.
 pub async fn active_revision(app: &Arc<App>, tenant: &TenantId) -> Result<Option<Arc<Revision>>, StoreError> {
     Ok(active(app, tenant).await?.built)
+}
+
+/// Whether an account goes by a name: its id, its login name or its address.
+#[must_use]
+pub fn is_called(account: &Account, name: &str) -> bool {
+    Person { account: &account.id, user_name: account.user_name.as_deref(), email: account.profile["email"].as_str() }.goes_by(name)
 }
 
 /// What is active for the tenant; from memory unless another revision was activated.

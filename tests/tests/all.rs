@@ -34,6 +34,8 @@ mod dialects;
 mod discovery;
 #[path = "all/doubts.rs"]
 mod doubts;
+#[path = "all/drift.rs"]
+mod drift;
 #[path = "all/first_sync.rs"]
 mod first_sync;
 #[path = "all/folders.rs"]

@@ -159,7 +159,7 @@ impl Which {
     }
 
     /// The API, the tenant and the connection's id.
-    async fn find(self) -> anyhow::Result<(Api, String, String)> {
+    pub(super) async fn find(self) -> anyhow::Result<(Api, String, String)> {
         let api = self.at.remote.connect()?;
         let answer = api.get(&["tenants", &self.at.tenant, "connections"], &[]).await?;
         let named = |known: &&Value| known["name"] == *self.connection || known["id"] == *self.connection;

@@ -62,7 +62,7 @@ impl Unconnected {
         match self {
             Self::Import { file, dry_run, format, at } => {
                 let format = format.unwrap_or_else(|| format_of(&file).to_owned());
-                let body = json!({"format": format, "content": read(&file)?, "dry_run": dry_run});
+                let body = json!({"format": format, "content": read(&file, IMPORT_BYTES_LIMIT)?, "dry_run": dry_run});
                 let answer = at.remote.connect()?.post(&["tenants", &at.tenant, "accounts", "import"], &body).await?;
                 output.show(&answer, |_| Ok(shown(&answer, dry_run)))
             }
@@ -82,13 +82,13 @@ impl Protected {
     }
 }
 
-fn format_of(file: &Path) -> &'static str {
+pub(super) fn format_of(file: &Path) -> &'static str {
     let is_json = file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
     if is_json { "json" } else { "csv" }
 }
 
 /// The file as a text; more than the server takes is not read.
-fn read(file: &Path) -> anyhow::Result<String> {
+pub(super) fn read(file: &Path, bytes_limit: usize) -> anyhow::Result<String> {
     let shown = file.display();
     let mut from: Box<dyn std::io::Read> = if file == Path::new("-") {
         Box::new(std::io::stdin().lock())
@@ -96,11 +96,8 @@ fn read(file: &Path) -> anyhow::Result<String> {
         Box::new(std::fs::File::open(file).with_context(|| format!("the file `{shown}` can't be read"))?)
     };
     let mut bytes = Vec::new();
-    from.by_ref()
-        .take(IMPORT_BYTES_LIMIT as u64 + 1)
-        .read_to_end(&mut bytes)
-        .with_context(|| format!("the file `{shown}` can't be read"))?;
-    anyhow::ensure!(bytes.len() <= IMPORT_BYTES_LIMIT, "the file `{shown}` has more than {IMPORT_BYTES_LIMIT} bytes: import it in parts");
+    from.by_ref().take(bytes_limit as u64 + 1).read_to_end(&mut bytes).with_context(|| format!("the file `{shown}` can't be read"))?;
+    anyhow::ensure!(bytes.len() <= bytes_limit, "the file `{shown}` has more than {bytes_limit} bytes");
     String::from_utf8(bytes)
         .map_err(|error| anyhow::anyhow!("the file `{shown}` is not UTF-8 from byte {}", error.utf8_error().valid_up_to()))
 }

@@ -20,6 +20,11 @@ const STILL_TIMES: i64 = 6;
 /// So many times the usual bound of requests with a clock that is off are old data played back.
 const PLAYED_BACK_TIMES: i64 = 10;
 
+/// Fewer people than that are listed otherwise because an export is never of the same moment.
+const PEOPLE_APART: i64 = 5;
+/// So many times as many people as the time before are a distance that grows.
+const GROWN_TIMES: i64 = 2;
+
 /// Every rule, each once.
 pub(super) const RULES: &[(HealthRule, Rule)] = &[
     (HealthRule::Restored, restored),
@@ -37,6 +42,7 @@ pub(super) const RULES: &[(HealthRule, Rule)] = &[
     (HealthRule::Clock, clock),
     (HealthRule::Overload, overload),
     (HealthRule::Harm, harm),
+    (HealthRule::Distance, distance),
 ];
 
 /// Whether a rule looks at something that comes and goes with every few requests.
@@ -242,6 +248,20 @@ fn overload(scene: &Scene<'_>) -> Option<Finding> {
     (all >= REQUESTS_OF_A_BUSY_HOUR && percent(limited, all) >= scene.settings.overload_percent.into()).then(|| {
         let detail =
             format!("{limited} of {all} requests within the last hour were too many (429): the client comes again later, and falls behind");
+        (HealthState::Degraded, detail)
+    })
+}
+
+fn distance(scene: &Scene<'_>) -> Option<Finding> {
+    let found = scene.standing.distance?;
+    let is_far = percent(found.people, found.stored.max(1)) >= scene.settings.distance_percent.into();
+    let has_grown = found.before.is_some_and(|before| found.people >= before.saturating_mul(GROWN_TIMES));
+    let before = found.before.map(|before| format!(", {before} the time before")).unwrap_or_default();
+    (found.people >= PEOPLE_APART && (is_far || has_grown)).then(|| {
+        let detail = format!(
+            "{} people were listed otherwise than the {} who are stored{before}: see `rolecall drift show`",
+            found.people, found.stored
+        );
         (HealthState::Degraded, detail)
     })
 }

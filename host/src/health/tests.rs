@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{ConnectionState, Restored};
+use crate::model::{ConnectionState, Distance, Restored};
 
 /// A connection that is watched every slot.
 struct Watched {
@@ -120,6 +120,42 @@ const CASES: &[Case] = &[
         },
         HealthState::Failing,
         &[HealthRule::ExpiringCredentials],
+    ),
+    (
+        "a tenth is listed otherwise than stored",
+        |on| {
+            on.standing.distance = Some(Distance { people: 10, before: None, stored: 100 });
+            on.slot(writes(1, 0))
+        },
+        HealthState::Degraded,
+        &[HealthRule::Distance],
+    ),
+    (
+        "twice as many as the time before",
+        |on| {
+            on.standing.distance = Some(Distance { people: 8, before: Some(4), stored: 1_000 });
+            on.slot(writes(1, 0))
+        },
+        HealthState::Degraded,
+        &[HealthRule::Distance],
+    ),
+    (
+        "a few of many, as ever",
+        |on| {
+            on.standing.distance = Some(Distance { people: 8, before: Some(7), stored: 1_000 });
+            on.slot(writes(1, 0))
+        },
+        HealthState::Healthy,
+        &[],
+    ),
+    (
+        "a few of a few",
+        |on| {
+            on.standing.distance = Some(Distance { people: 4, before: Some(0), stored: 8 });
+            on.slot(writes(1, 0))
+        },
+        HealthState::Healthy,
+        &[],
     ),
     (
         "no credential is left",

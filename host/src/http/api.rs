@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod connections;
 pub mod credentials;
+pub mod drift;
 pub mod first_sync;
 pub mod governance;
 pub mod handles;

@@ -521,6 +521,10 @@ impl From<TenancyError> for Error {
             TenancyError::Store(StoreError::Conflict { what: "trial" }) => {
                 Self::new(StatusCode::CONFLICT, "a trial of this kind is running: wait for it, or stop it (`rolecall tenant trial`)")
             }
+            TenancyError::Store(StoreError::Conflict { what: "reconciliation" }) => Self::new(
+                StatusCode::CONFLICT,
+                "a reconciliation is carried out once, when it is `ready`, and only one of a connection at a time: see `rolecall drift list`",
+            ),
             TenancyError::Store(StoreError::Conflict { what: "connection" }) => Self::new(
                 StatusCode::CONFLICT,
                 "the connection is in staging, where nothing has effect: let it go live first (`rolecall connection live`)",

@@ -135,7 +135,7 @@ impl FromRequestParts<Arc<App>> for ScimCaller {
         if parts.method != Method::DELETE && scim_media_type(&parts.headers).is_none() {
             return Err(Error::not_acceptable());
         }
-        let caller = Caller { tenant: known.tenant, connection: known.connection, state: known.state, request_id, trail };
+        let caller = Caller { tenant: known.tenant, connection: known.connection, state: known.state, request_id, trail, instead: None };
         Ok(Self { caller, base })
     }
 }

@@ -1,6 +1,7 @@
 //! The one route table: the router, the OpenAPI document, the documentation and the tests that walk every route are made
 //! from it. Who may call a route is taken from its handler's guard and can't be written down wrongly here.
 
+mod drift;
 mod first_sync;
 mod health;
 mod log;
@@ -165,6 +166,7 @@ pub fn all() -> Vec<Route> {
         log::all(),
         processes::all(),
         first_sync::all(),
+        drift::all(),
         workspace::all(),
     ]
     .into_iter()

@@ -62,6 +62,8 @@ word_enum!(
         Overload = "overload",
         /// Harm: most of a crowd of operations is refused, old data are played back, or the guard holds many times its limit.
         Harm = "harm",
+        /// What the identity provider lists is far from what is stored, or further than it was.
+        Distance = "distance",
     }
 );
 
@@ -153,6 +155,19 @@ pub struct Standing {
     pub held: Option<(i64, i64)>,
     /// The person or group that was refused most often within a day, and how often.
     pub repeated: Option<(String, i64)>,
+    /// How far what was listed last is from what is stored.
+    pub distance: Option<Distance>,
+}
+
+/// How far a complete export is from what is stored of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Distance {
+    /// People who are listed otherwise than stored, and were not put right.
+    pub people: i64,
+    /// How many those were of the export before; `None` for the first one.
+    pub before: Option<i64>,
+    /// People of the connection, then.
+    pub stored: i64,
 }
 
 /// What a rule found.
@@ -229,6 +244,8 @@ pub struct HealthSettings {
     pub skewed: u32,
     /// The share of requests that are too many, in percent of all within an hour.
     pub overload_percent: u32,
+    /// The share of people, in percent, who are listed otherwise than stored.
+    pub distance_percent: u32,
     /// How often its limit a hold may have before the connection does harm.
     pub harm_times: u32,
     /// Operations within an hour of which nine in ten are refused: harm.
@@ -257,6 +274,7 @@ impl Default for HealthSettings {
             throughput_percent: 10,
             skewed: 20,
             overload_percent: 10,
+            distance_percent: 10,
             harm_times: 5,
             harm_refused: 1_000,
             quarantine: true,
@@ -281,6 +299,7 @@ impl HealthSettings {
             ("faults_percent", self.faults_percent),
             ("throughput_percent", self.throughput_percent),
             ("overload_percent", self.overload_percent),
+            ("distance_percent", self.distance_percent),
         ];
         if let Some((field, _)) = percents.iter().find(|(_, percent)| !(1..=100).contains(percent)) {
             return Err(format!("`{field}` must be from 1 to 100"));

@@ -27,6 +27,8 @@ word_enum!(
         Absence = "absence",
         /// Whose an imported account is, or that the person's account is a new one.
         Adoption = "adoption",
+        /// Whether a reconciliation may take access away.
+        Drift = "drift",
     }
 );
 
@@ -167,6 +169,8 @@ word_enum!(
         Role = "role",
         /// Those for whom an activated revision makes a difference.
         Revision = "revision",
+        /// Those who would lose access by a reconciliation: all of them together.
+        Plan = "plan",
     }
 );
 

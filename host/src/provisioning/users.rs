@@ -49,6 +49,11 @@ impl Next {
 }
 
 impl Update {
+    /// What becomes of a document, and nothing else.
+    pub(super) fn document(&self, schemas: &Schemas, before: &Document) -> Result<Document, Refusal> {
+        self.next(schemas, before, &Trail::default()).map(|next| next.document)
+    }
+
     fn next(&self, schemas: &Schemas, before: &Document, trail: &Trail) -> Result<Next, Refusal> {
         match self {
             Self::Replace(body) => {

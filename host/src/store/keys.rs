@@ -71,6 +71,11 @@ pub(super) fn failure_purpose(tenant: &TenantId, likeness: &str, part: &str) -> 
     format!("plugin failure of {tenant}/{likeness}/{part}")
 }
 
+/// What a line of a reconciliation is sealed for under the tenant's key.
+pub(super) fn drift_purpose(tenant: &TenantId, reconciliation: &str, line: i64) -> String {
+    format!("drift of {tenant}/{reconciliation}/{line}")
+}
+
 /// What a plugin's line about a person is sealed for under the tenant's key.
 pub(super) fn line_purpose(tenant: &TenantId, connection: &ConnectionId, user: &ResourceId) -> String {
     format!("plugin line of {tenant}/{connection}/{user}")

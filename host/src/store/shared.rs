@@ -41,6 +41,10 @@ mod departed;
 mod departures;
 #[path = "shared/directory.rs"]
 mod directory;
+#[path = "shared/drift.rs"]
+mod drift;
+#[path = "shared/drift_methods.rs"]
+mod drift_methods;
 #[path = "shared/failures.rs"]
 mod failures;
 #[path = "shared/groups.rs"]

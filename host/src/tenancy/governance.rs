@@ -111,7 +111,13 @@ pub async fn end_exception(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal
         RulingKind::Forbid => {
             not_for_oneself(who, &account_of(app, tenant, &ruling).await?, "ends an exception that keeps a role from them")?
         }
-        RulingKind::Absence | RulingKind::Approval | RulingKind::Loss | RulingKind::Gain | RulingKind::Restored | RulingKind::Adoption => {
+        RulingKind::Absence
+        | RulingKind::Approval
+        | RulingKind::Loss
+        | RulingKind::Gain
+        | RulingKind::Restored
+        | RulingKind::Adoption
+        | RulingKind::Drift => {
             return Err(StoreError::Missing("exception").into());
         }
     }
@@ -271,6 +277,14 @@ pub(super) fn not_for_oneself(who: &ApiPrincipal, view: &AccountView, does: &str
 /// Whether people's own words are some, printable, and no more than `most` characters.
 pub(super) fn sound(text: &str, most: usize) -> bool {
     !text.trim().is_empty() && text.chars().count() <= most && !text.chars().any(|c| c.is_control() && c != '\n')
+}
+
+/// Whether a reason says something, in words that can be shown.
+///
+/// # Errors
+/// `Refused` with what it may be.
+pub fn check_reason(reason: &str) -> Result<(), TenancyError> {
+    check_words(reason, None)
 }
 
 pub(super) fn check_words(reason: &str, owner: Option<&str>) -> Result<(), TenancyError> {

@@ -1,6 +1,7 @@
 //! Accounts that were there before any connection: imported from a file, and protected from all of them.
 
 mod file;
+mod listing;
 mod partly;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use crate::model::{Actor, TenantId};
 use crate::store::{ApiPrincipal, ImportProblem, Imported, NewImport, StoreError};
 
 pub use file::{Format, IMPORT_BYTES_LIMIT};
+pub use listing::{LISTING_BYTES_LIMIT, read as read_listing};
 pub use partly::{FailedRow, failed_file};
 
 /// How often rows are taken out of a file: once for what is wrong with them, once for what stands against them in the database, and once
@@ -71,7 +73,7 @@ pub async fn import(
         }
         Err(problems) => problems,
     };
-    let mut reading = file::Reading::new(format, &text);
+    let mut reading = file::Reading::of_accounts(format, &text);
     for (number, problem) in problems {
         let row = &rows[number];
         let message = match problem {

@@ -42,7 +42,8 @@ impl<'a> From<&'a HeldPerson> for Person<'a> {
 }
 
 /// Whether two names are the same, as people take them to be.
-pub(super) fn same_name(one: &str, other: &str) -> bool {
+#[must_use]
+pub fn same_name(one: &str, other: &str) -> bool {
     collision_key(one) == collision_key(other)
 }
 

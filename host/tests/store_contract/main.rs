@@ -23,6 +23,7 @@ macro_rules! store_contract_suite {
 
 mod connection;
 mod directory;
+mod drift;
 mod fixture;
 mod groups;
 mod history;

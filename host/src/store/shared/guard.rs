@@ -16,7 +16,7 @@ use crate::model::{AccountId, Concerned, Forecast, GuardDirection, GuardScope, G
 use crate::store::{PersonOutcome, Result};
 
 /// What a direction, a scope and its id are called in the database.
-fn name(direction: GuardDirection, (scope, of): &(GuardScope, String)) -> String {
+pub(super) fn name(direction: GuardDirection, (scope, of): &(GuardScope, String)) -> String {
     format!("{direction}/{scope}/{of}")
 }
 
@@ -278,11 +278,11 @@ async fn lock_windows<'g>(
 }
 
 /// How many people a scope has, as far as it matters: a window's limit is made of it when it begins.
-async fn population(conn: &mut Conn, tenant: &TenantId, scope: GuardScope, of: &str, most: i64) -> Result<i64> {
+pub(super) async fn population(conn: &mut Conn, tenant: &TenantId, scope: GuardScope, of: &str, most: i64) -> Result<i64> {
     let statement = match scope {
         GuardScope::Connection => PEOPLE_OF_CONNECTION,
         GuardScope::Role => PEOPLE_WITH_ROLE,
-        GuardScope::Revision => PEOPLE_OF_TENANT,
+        GuardScope::Revision | GuardScope::Plan => PEOPLE_OF_TENANT,
     };
     Ok(sqlx::query_scalar(statement).bind(tenant.as_str()).bind(of).bind(most).fetch_one(conn).await?)
 }

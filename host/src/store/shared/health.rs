@@ -8,7 +8,8 @@ use sqlx::{QueryBuilder, Row as _};
 use super::rows::{Row, json as json_of, word};
 use super::{Conn, Db, Scope, guard, tenancy};
 use crate::model::{
-    Actor, ConnectionId, ConnectionState, GuardScope, HealthSettings, Instant, NewEvent, Restored, Standing, TenantId, Traffic,
+    Actor, ConnectionId, ConnectionState, Distance, DriftCounts, GuardScope, HealthSettings, Instant, NewEvent, Restored, Standing,
+    TenantId, Traffic,
 };
 use crate::store::{Counted, HEALTH_PEOPLE_LIMIT, HealthCase, KeptHealth, Result, SLOTS_AT_ONCE, StoreError};
 
@@ -21,12 +22,17 @@ const REFUSED_LIMIT: i64 = 5_000;
 /// Over which time refusals of one resource are counted, in seconds.
 const REPEATED_SECONDS: i64 = 86_400;
 
+/// Compared exports that are looked at, the newest first.
+const LISTED_LIMIT: i64 = 1_000;
+/// For how long an export says something of what is stored, in seconds.
+const LISTED_SECONDS: i64 = 30 * 86_400;
+
 /// What connections are judged by, in one statement: rows of several kinds, `part` says of which. A host asks it of each tenant every few
 /// seconds, and eight statements were eight trips. In their order: the connections with what was learned of them; what was counted and is not
 /// taken in yet; the credentials that can be used (how many, how many of them have no end, the last end) with the issuers, whose JWTs have no
 /// end that is known here; the people for whom there is no decision, by what failed, beside as many people as matter; the people whom no worker has
 /// taken up although they are due; the open holds (of whole connections and of others); the resources that were refused within a day, with how
-/// often.
+/// often; the exports that were compared.
 pub(super) const CASES: &str = "
     SELECT 'connection' AS part, c.connection, c.name AS word, c.state AS what, h.settings, h.memory, h.health, c.restored,
            COALESCE(h.taken_in, 0) AS n0, COALESCE(h.version, 0) AS n1, CAST(NULL AS BIGINT) AS n2, CAST(NULL AS BIGINT) AS n3,
@@ -66,7 +72,12 @@ pub(super) const CASES: &str = "
         SELECT 'refused', connection, resource, kind, NULL, NULL, NULL, NULL, count(*), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM (SELECT connection, kind, resource FROM provisioning_log
               WHERE tenant = $1 AND at > $6 AND refused > 0 AND resource IS NOT NULL ORDER BY at DESC LIMIT $7) AS refused
-        GROUP BY connection, kind, resource HAVING count(*) > 1";
+        GROUP BY connection, kind, resource HAVING count(*) > 1
+    UNION ALL
+        SELECT 'listed', connection, NULL, NULL, counts, NULL, NULL, NULL, distance, created, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM (SELECT connection, distance, counts, created FROM reconciliations
+              WHERE tenant = $1 AND created > $9 AND is_complete AND state <> 'loading' AND state <> 'abandoned'
+              ORDER BY created DESC LIMIT $10) AS listed";
 /// What was counted of a connection.
 pub(super) const TRAFFIC: &str = "SELECT connection, slot, requests, lists, writes, applied, no_op, refused, failed, limited, wrong, skewed
      FROM connection_traffic WHERE tenant = $1 AND connection = $2 AND slot >= $3 ORDER BY slot LIMIT $4";
@@ -119,6 +130,7 @@ fn counted(row: &Row) -> Result<(String, Instant, Traffic)> {
 pub(super) async fn cases(conn: &mut Conn, tenant: &TenantId, only: Option<&ConnectionId>, now: Instant) -> Result<Vec<HealthCase>> {
     let asked = sqlx::query(CASES).bind(tenant.as_str()).bind(only.map(ConnectionId::as_str)).bind(SLOTS_AT_ONCE).bind(now.0);
     let asked = asked.bind(HEALTH_PEOPLE_LIMIT).bind(now.plus_seconds(-REPEATED_SECONDS).0).bind(REFUSED_LIMIT).bind(HOLDS_LIMIT);
+    let asked = asked.bind(now.plus_seconds(-LISTED_SECONDS).0).bind(LISTED_LIMIT);
     let rows = asked.fetch_all(conn).await?;
     let (connections, others): (Vec<&Row>, Vec<&Row>) =
         rows.iter().partition(|row| row.try_get("part").is_ok_and(|part: &str| part == "connection"));
@@ -127,8 +139,14 @@ pub(super) async fn cases(conn: &mut Conn, tenant: &TenantId, only: Option<&Conn
         let case = case(row)?;
         cases.insert(case.connection.0.clone(), case);
     }
+    let (mut exports, others): (Vec<&Row>, Vec<&Row>) =
+        others.into_iter().partition(|row| row.try_get("part").is_ok_and(|part: &str| part == "listed"));
     for row in others {
         add(row, &mut cases)?;
+    }
+    exports.sort_by_key(|row| std::cmp::Reverse(row.try_get::<i64, _>("n1").unwrap_or_default()));
+    for row in exports {
+        listed(row, &mut cases)?;
     }
     let mut cases: Vec<HealthCase> = cases.into_values().collect();
     for case in &mut cases {
@@ -211,6 +229,21 @@ fn add(row: &Row, cases: &mut Cases) -> Result<()> {
 }
 
 /// Holds of whole connections: those of roles and revisions are of several.
+/// How far a compared export was from what is stored: the newest first, and the one before it.
+fn listed(row: &Row, cases: &mut Cases) -> Result<()> {
+    let (people, of): (i64, &str) = (row.try_get("n0")?, row.try_get("connection")?);
+    let Some(case) = cases.get_mut(of) else { return Ok(()) };
+    match &mut case.standing.distance {
+        None => {
+            let counts: DriftCounts = json_of(row.try_get("settings")?, "the numbers of a reconciliation")?;
+            case.standing.distance = Some(Distance { people, before: None, stored: counts.stored });
+        }
+        Some(last) if last.before.is_none() => last.before = Some(people),
+        Some(_) => {}
+    }
+    Ok(())
+}
+
 fn held(row: &Row, guard: &str, cases: &mut Cases) -> Result<()> {
     let (_, scope, of) = guard::parts(guard).ok_or_else(|| StoreError::Corrupt(format!("unknown guard `{guard}`")))?;
     let (limit, people): (i64, i64) = (row.try_get("n0")?, row.try_get("n1")?);

@@ -43,6 +43,7 @@ pub(super) const TABLES: &[(&str, End)] = &[
     ("provisioning_log", End::By(of_deleted_users!("provisioning_log"))),
     ("plugin_failures", End::By(of_deleted_users!("plugin_failures"))),
     ("plugin_lines", End::By(of_deleted_users!("plugin_lines"))),
+    ("drift_lines", End::By(of_deleted_users!("drift_lines"))),
     ("imports", End::By(concat!("DELETE FROM imports WHERE tenant = $1 AND ", any_of!("account", "$2")))),
     ("import_emails", End::Before("goes with the row of imports")),
     ("adoptions", End::Before("goes with the user's deletion, or the row of imports")),
@@ -106,7 +107,7 @@ macro_rules! records {
         )),+];
     };
 }
-records!("plugin_failures", "plugin_lines");
+records!("plugin_failures", "plugin_lines", "drift_lines");
 
 #[cfg(test)]
 mod tests {

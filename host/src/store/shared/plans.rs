@@ -8,7 +8,7 @@ use super::super::scratch::{PLAN, SETTLE, is_scan, open};
 use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
 use super::{
-    Conn, Db, accounts, adoption, credentials, departed, departures, directory, groups, guard, health, history, holds, imports,
+    Conn, Db, accounts, adoption, credentials, departed, departures, directory, drift, groups, guard, health, history, holds, imports,
     invitations, log, outbox, people, restores, review_keeping, review_opening, reviews, revisions, rulings, sealed, spreading, steps,
     tenancy, text_list, trial_people, trials, visitors, work,
 };
@@ -55,6 +55,12 @@ const SEED: &[&str] = &[
     "INSERT INTO connection_traffic (tenant, connection, slot, requests, lists, writes, applied, no_op, refused, failed, limited, wrong, skewed)
      SELECT tenant, connection, created, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM resources WHERE kind = 'user'",
     "INSERT INTO connection_health (tenant, connection, taken_in, version) SELECT tenant, connection, 1900, 1 FROM connections",
+    "INSERT INTO reconciliations (tenant, reconciliation, connection, state, is_complete, counts, distance, digest, place, made_kind, made_id,
+                                 created, ends, due_at)
+     SELECT tenant, 'c' || id, connection, 'finished', TRUE, '{}', 0, '', 0, 'x', 'x', created, 0, created FROM resources WHERE kind = 'user'",
+    "INSERT INTO drift_lines (tenant, reconciliation, line, kind, connection, resource, account, version, detail, loses, outcome)
+     SELECT r.tenant, 'cu7', r.created, 'extra', connection, id, 'a' || id, 1, t.sealed_key, TRUE,
+            CASE WHEN r.created % 100 <> 0 THEN 'done' END FROM resources r JOIN tenants t ON t.tenant = r.tenant WHERE kind = 'user'",
     "INSERT INTO revisions (tenant, hash, created) SELECT tenant, 'r', 0 FROM tenants",
     "INSERT INTO revisions (tenant, hash, created)
      SELECT tenant, 'r' || id, created FROM resources WHERE kind = 'group'",
@@ -184,9 +190,25 @@ const CASES: &[Case] = &[
     (
         health::CASES,
         As::Tenant,
-        &[Text("t3"), Text("t3c"), Number(10), Number(100), Number(10_000), Number(1_000), Number(5_000), Number(1_000)],
-        &["accounts_faulty", "evaluations_due", "provisioning_log_refused", "holds_"],
+        &[
+            Text("t3"),
+            Text("t3c"),
+            Number(10),
+            Number(100),
+            Number(10_000),
+            Number(1_000),
+            Number(5_000),
+            Number(1_000),
+            Number(1_990),
+            Number(1_000),
+        ],
+        &["accounts_faulty", "evaluations_due", "provisioning_log_refused", "holds_", "reconciliations_newest"],
     ),
+    (drift::DUE, As::Platform, &[Number(100)], &["reconciliations_due"]),
+    (drift::NEWEST, As::Tenant, &[Text("t3"), Text(""), Number(100)], &["reconciliations_newest"]),
+    (drift::NEWEST_OF, As::Tenant, &[Text("t3"), Text("t3c"), Number(100)], &["reconciliations_connection"]),
+    (drift::LOSING, As::Tenant, &[Text("t3"), Text("cu7")], &[]),
+    (drift::NEXT, As::Tenant, &[Text("t3"), Text("cu7"), Text("hg7"), Number(16)], &["drift_lines", "rulings_"]),
     (health::TRAFFIC, As::Tenant, &[Text("t3"), Text("t3c"), Number(1_000), Number(288)], &[]),
     (tenancy::API_TOKEN, As::Platform, &[Text("hash7")], &["api_tokens_hash"]),
     (visitors::SESSION, As::Platform, &[Text("hash7")], &["web_sessions_hash"]),

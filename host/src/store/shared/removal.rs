@@ -41,6 +41,8 @@ pub(super) async fn delete_connection(conn: &mut Conn, scope: &Scope, connection
     }
     // Rows that refer to resources first; the rest goes with the connection.
     for statement in [
+        "UPDATE rulings SET state = 'ended' WHERE tenant = $1 AND kind = 'drift' AND state <> 'ended' AND hold IN
+             (SELECT hold FROM reconciliations WHERE tenant = $1 AND connection = $2)",
         "DELETE FROM members WHERE tenant = $1 AND connection = $2",
         "DELETE FROM handles WHERE tenant = $1 AND connection = $2",
         "DELETE FROM fan_outs WHERE tenant = $1 AND connection = $2",

@@ -7,6 +7,7 @@ use sqlx::{QueryBuilder, Row as _};
 
 use super::batch::Batch;
 use super::departed;
+use super::drift;
 use super::guard::Kept;
 use super::history::{self, Stamp};
 use super::holds;
@@ -100,7 +101,12 @@ pub(super) async fn write(
             let hold = match ruling.kind {
                 RulingKind::Loss | RulingKind::Restored => kept.losses.as_deref(),
                 RulingKind::Gain => kept.gains.as_deref(),
-                RulingKind::Approval | RulingKind::Grant | RulingKind::Forbid | RulingKind::Absence | RulingKind::Adoption => None,
+                RulingKind::Approval
+                | RulingKind::Grant
+                | RulingKind::Forbid
+                | RulingKind::Absence
+                | RulingKind::Adoption
+                | RulingKind::Drift => None,
             };
             row.push_bind(tenant.as_str())
                 .push_bind(random_id())
@@ -308,6 +314,9 @@ pub(super) async fn answer(conn: &mut Conn, scope: &Scope, which: &Answered, ans
     let answered = rows.iter().map(ruling).collect::<Result<Vec<_>>>()?;
     if answered.iter().any(|ruling| ruling.kind == RulingKind::Restored) {
         departed::settle_later(conn, tenant, &ids, answer.at).await?;
+    }
+    if let Some(hold) = answered.iter().find(|ruling| ruling.kind == RulingKind::Drift).and_then(|ruling| ruling.hold.as_deref()) {
+        drift::answered(conn, tenant, hold, answer.at).await?;
     }
     let stamp = Stamp { at: answer.at, actor: &answer.actor, request_id: None };
     tell(conn, scope, stamp, if answer.yes { "ruling.yes" } else { "ruling.no" }, &answered).await?;

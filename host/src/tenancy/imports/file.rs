@@ -27,6 +27,21 @@ const SEPARATOR: char = ';';
 
 /// The columns that there are.
 const COLUMNS: &[&str] = &["user_name", "external_id", "emails", "display_name", "roles", "protected"];
+const SHAPE: Shape = Shape { of: "accounts", item: "an account", columns: COLUMNS, many: &["emails", "roles"], truths: &["protected"] };
+
+/// What a file is of.
+pub(super) struct Shape {
+    /// What it is called.
+    pub(super) of: &'static str,
+    /// What a row is.
+    pub(super) item: &'static str,
+    /// Its columns: `user_name` is one of them.
+    pub(super) columns: &'static [&'static str],
+    /// Those that may have several values.
+    pub(super) many: &'static [&'static str],
+    /// Those that are true or false.
+    pub(super) truths: &'static [&'static str],
+}
 
 /// A column that is passed over: what was wrong with a row, in a file of rows that failed.
 pub(super) const PROBLEM_COLUMN: &str = "problem";
@@ -65,34 +80,47 @@ pub struct AccountRow {
 }
 
 /// Values in the file, with where they stand.
-struct Field {
-    values: Vec<String>,
-    at: Range<usize>,
+pub(super) struct Field {
+    pub(super) values: Vec<String>,
+    pub(super) at: Range<usize>,
 }
 
 /// A row as it stands in the file.
-struct Raw {
+pub(super) struct Raw {
     at: Range<usize>,
-    fields: BTreeMap<&'static str, Field>,
+    pub(super) fields: BTreeMap<&'static str, Field>,
+}
+
+impl Raw {
+    /// Where a value stands; the row, where there is none.
+    pub(super) fn at_of(&self, column: &str) -> Range<usize> {
+        self.fields.get(column).map_or_else(|| self.at.clone(), |field| field.at.clone())
+    }
 }
 
 /// A file under way.
 pub(super) struct Reading<'t> {
-    file: &'static str,
+    file: String,
+    shape: &'static Shape,
     text: &'t str,
     problems: Vec<Diagnostic>,
     untold: usize,
 }
 
 impl<'t> Reading<'t> {
-    pub(super) fn new(format: Format, text: &'t str) -> Self {
-        let file = if format == Format::Csv { "accounts.csv" } else { "accounts.json" };
-        Self { file, text, problems: Vec::new(), untold: 0 }
+    pub(super) fn new(shape: &'static Shape, format: Format, text: &'t str) -> Self {
+        let ending = if format == Format::Csv { "csv" } else { "json" };
+        Self { file: format!("{}.{ending}", shape.of), shape, text, problems: Vec::new(), untold: 0 }
+    }
+
+    /// Of accounts that are imported.
+    pub(super) fn of_accounts(format: Format, text: &'t str) -> Self {
+        Self::new(&SHAPE, format, text)
     }
 
     pub(super) fn problem(&mut self, at: Range<usize>, message: impl Into<String>) {
         if self.problems.len() < PROBLEMS_LIMIT {
-            self.problems.push(Diagnostic::at(self.file, self.text, at, message));
+            self.problems.push(Diagnostic::at(&self.file, self.text, at, message));
         } else {
             self.untold += 1;
         }
@@ -102,7 +130,7 @@ impl<'t> Reading<'t> {
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
         self.problems.sort_by_key(|problem| (problem.line, problem.column));
         if self.untold > 0 {
-            self.problems.push(Diagnostic::of_file(self.file, format!("and {} more", self.untold)));
+            self.problems.push(Diagnostic::of_file(&self.file, format!("and {} more", self.untold)));
         }
         self.problems
     }
@@ -113,22 +141,8 @@ impl<'t> Reading<'t> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn read(format: Format, text: &str, roles: &BTreeSet<&str>) -> Result<Vec<AccountRow>, Vec<Diagnostic>> {
-    let mut reading = Reading::new(format, text);
-    if text.len() > IMPORT_BYTES_LIMIT {
-        return Err(vec![Diagnostic::of_file(
-            reading.file,
-            format!("the file has more than {IMPORT_BYTES_LIMIT} bytes: import it in parts"),
-        )]);
-    }
-    let raw = match format {
-        Format::Csv => csv_rows(&mut reading),
-        Format::Json => json_rows(&mut reading),
-    };
-    if raw.len() > IMPORT_ROWS_LIMIT {
-        let at = raw[IMPORT_ROWS_LIMIT].at.clone();
-        reading.problem(at, format!("the file has more than {IMPORT_ROWS_LIMIT} rows: import it in parts"));
-        return Err(reading.finish());
-    }
+    let mut reading = Reading::of_accounts(format, text);
+    let raw = rows_of(&mut reading, format, (IMPORT_BYTES_LIMIT, IMPORT_ROWS_LIMIT, "import it in parts"))?;
     let (mut names, mut ids) = (BTreeMap::new(), BTreeMap::new());
     let mut rows = Vec::with_capacity(raw.len());
     for raw in raw {
@@ -148,15 +162,45 @@ pub fn read(format: Format, text: &str, roles: &BTreeSet<&str>) -> Result<Vec<Ac
     if problems.is_empty() { Ok(rows) } else { Err(problems) }
 }
 
-fn column(name: &str) -> Option<&'static str> {
-    COLUMNS.iter().find(|known| **known == name).copied()
+/// The rows of a file that is not too large.
+///
+/// # Errors
+/// Where it is, with what to do.
+pub(super) fn rows_of(
+    reading: &mut Reading<'_>,
+    format: Format,
+    (bytes, rows, what_to_do): (usize, usize, &str),
+) -> Result<Vec<Raw>, Vec<Diagnostic>> {
+    if reading.text.len() > bytes {
+        return Err(vec![Diagnostic::of_file(&reading.file, format!("the file has more than {bytes} bytes: {what_to_do}"))]);
+    }
+    let mut raw = match format {
+        Format::Csv => csv_rows(reading),
+        Format::Json => json_rows(reading),
+    };
+    if raw.len() > rows {
+        let at = raw[rows].at.clone();
+        reading.problem(at, format!("the file has more than {rows} rows: {what_to_do}"));
+        raw.clear();
+        return Err(std::mem::take(&mut reading.problems));
+    }
+    Ok(raw)
+}
+
+fn column(shape: &Shape, name: &str) -> Option<&'static str> {
+    shape.columns.iter().find(|known| **known == name).copied()
+}
+
+/// Whether a value may stand in a file.
+pub(super) fn is_sound(value: &str) -> bool {
+    value.len() <= TEXT_BYTES_LIMIT && !value.chars().any(char::is_control)
 }
 
 /// What a row says; nothing where it has no name.
 fn row(reading: &mut Reading<'_>, raw: &Raw, catalogue: &BTreeSet<&str>) -> Option<AccountRow> {
     for field in raw.fields.values() {
         for value in &field.values {
-            if value.len() > TEXT_BYTES_LIMIT || value.chars().any(char::is_control) {
+            if !is_sound(value) {
                 let why = format!("a value is 1 to {TEXT_BYTES_LIMIT} bytes, without control characters");
                 reading.problem(field.at.clone(), why);
             }
@@ -215,13 +259,13 @@ fn row(reading: &mut Reading<'_>, raw: &Raw, catalogue: &BTreeSet<&str>) -> Opti
 }
 
 /// The values of a cell.
-fn split(name: &str, cell: &str) -> Vec<String> {
-    let parts: Vec<&str> = if matches!(name, "emails" | "roles") { cell.split(SEPARATOR).collect() } else { vec![cell] };
+fn split(shape: &Shape, name: &str, cell: &str) -> Vec<String> {
+    let parts: Vec<&str> = if shape.many.contains(&name) { cell.split(SEPARATOR).collect() } else { vec![cell] };
     parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
 fn csv_rows(reading: &mut Reading<'_>) -> Vec<Raw> {
-    let text = reading.text;
+    let (text, shape) = (reading.text, reading.shape);
     let begins = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
     let mut reader =
         csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).has_headers(false).from_reader(&text.as_bytes()[begins..]);
@@ -251,7 +295,7 @@ fn csv_rows(reading: &mut Reading<'_>) -> Vec<Raw> {
         let fields = columns.iter().zip(record.iter()).enumerate();
         let fields = fields.filter_map(|(number, (name, cell))| {
             let name = (*name)?;
-            Some((name, Field { values: split(name, cell), at: at(number) }))
+            Some((name, Field { values: split(shape, name, cell), at: at(number) }))
         });
         rows.push(Raw { at: at(0), fields: fields.collect() });
     }
@@ -264,13 +308,13 @@ fn csv_rows(reading: &mut Reading<'_>) -> Vec<Raw> {
 fn columns_of(reading: &mut Reading<'_>, record: &csv::StringRecord, at: &dyn Fn(usize) -> Range<usize>) -> Vec<Option<&'static str>> {
     let mut columns = Vec::with_capacity(record.len());
     for (number, name) in record.iter().enumerate() {
-        let known = column(name);
+        let known = column(reading.shape, name);
         if name == PROBLEM_COLUMN {
             columns.push(None);
             continue;
         }
         if known.is_none() {
-            reading.problem(at(number), format!("there is no column `{name}`: there are {}", COLUMNS.join(", ")));
+            reading.problem(at(number), format!("there is no column `{name}`: there are {}", reading.shape.columns.join(", ")));
         } else if columns.contains(&known) {
             reading.problem(at(number), format!("the column `{name}` stands here twice"));
         }
@@ -306,25 +350,25 @@ fn cells(text: &str, start: usize) -> Vec<Range<usize>> {
 }
 
 fn json_rows(reading: &mut Reading<'_>) -> Vec<Raw> {
-    let text = reading.text;
+    let (text, shape) = (reading.text, reading.shape);
     let whole: Value = match serde_json::from_str(text) {
         Ok(whole) => whole,
         Err(error) => {
-            let (file, line, column) = (reading.file, error.line(), error.column());
+            let (file, line, column) = (&reading.file, error.line(), error.column());
             let message = format!("the file is no JSON: {}", if error.is_eof() { "it ends too early" } else { "something is wrong here" });
             reading.problems.push(Diagnostic::at_position(file, text, line.max(1), column, message));
             return Vec::new();
         }
     };
     let Value::Array(items) = &whole else {
-        reading.problem(0..0, "the file is an array of objects, one an account");
+        reading.problem(0..0, format!("the file is an array of objects, each {}", shape.item));
         return Vec::new();
     };
     let places = children(text, text.find('[').unwrap_or(0));
     let mut rows = Vec::with_capacity(items.len());
     for (item, place) in items.iter().zip(places) {
         let Value::Object(object) = item else {
-            reading.problem(place, "an account is an object");
+            reading.problem(place, format!("{} is an object", shape.item));
             continue;
         };
         let values = children(text, place.start);
@@ -336,16 +380,16 @@ fn json_rows(reading: &mut Reading<'_>) -> Vec<Raw> {
         }
         for (number, (name, value)) in object.iter().enumerate() {
             let at = values.get(number).filter(|_| fits).cloned().unwrap_or_else(|| place.clone());
-            let Some(known) = column(name) else {
-                reading.problem(at, format!("there is no attribute `{name}`: there are {}", COLUMNS.join(", ")));
+            let Some(known) = column(shape, name) else {
+                reading.problem(at, format!("there is no attribute `{name}`: there are {}", shape.columns.join(", ")));
                 continue;
             };
-            match values_of(known, value) {
+            match values_of(shape, known, value) {
                 Some(values) => {
                     fields.insert(known, Field { values, at });
                 }
                 None => {
-                    let many = matches!(known, "emails" | "roles");
+                    let many = shape.many.contains(&known);
                     let wanted = if many { "an array of texts" } else { "a text" };
                     reading.problem(at, format!("`{known}` is {wanted}"));
                 }
@@ -356,16 +400,15 @@ fn json_rows(reading: &mut Reading<'_>) -> Vec<Raw> {
     rows
 }
 
-fn values_of(name: &str, value: &Value) -> Option<Vec<String>> {
+fn values_of(shape: &Shape, name: &str, value: &Value) -> Option<Vec<String>> {
     let some = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty()).into_iter().collect::<Vec<_>>();
     match (name, value) {
         (_, Value::Null) => Some(Vec::new()),
-        ("protected", Value::Bool(protected)) => Some(vec![protected.to_string()]),
-        ("emails" | "roles", Value::Array(items)) => {
+        (_, Value::Bool(truth)) if shape.truths.contains(&name) => Some(vec![truth.to_string()]),
+        (_, Value::Array(items)) if shape.many.contains(&name) => {
             items.iter().map(|item| item.as_str().map(some)).collect::<Option<Vec<_>>>().map(|all| all.concat())
         }
-        ("emails" | "roles", _) => None,
-        (_, Value::String(text)) => Some(some(text)),
+        (_, Value::String(text)) if !shape.many.contains(&name) => Some(some(text)),
         _ => None,
     }
 }

@@ -158,6 +158,9 @@ pub fn ruling(ruling: &Ruling) -> String {
         (RulingKind::Gain, _) => format!("does not gain {role}, as was said of a hold"),
         (RulingKind::Restored, _) => "is in use by an exception, although the identity provider says inactive".to_owned(),
         (RulingKind::Absence, _) => "is on leave".to_owned(),
+        (RulingKind::Drift, RulingState::Open) => "waits in a hold: the identity provider's export says something else of them".to_owned(),
+        (RulingKind::Drift, RulingState::Yes) => "is changed by a reconciliation, as was said of a hold".to_owned(),
+        (RulingKind::Drift, _) => "is left as they are by a reconciliation, as was said of a hold".to_owned(),
         (RulingKind::Adoption, _) => "may be somebody whose account was imported".to_owned(),
     }
 }
