@@ -197,7 +197,7 @@ pub(super) fn exceptions(seen: &Seen<'_>, person: &Person) -> Markup {
 }
 
 fn one_said(seen: &Seen<'_>, person: &Person, ruling: &Ruling) -> Markup {
-    let ends = matches!(ruling.kind, RulingKind::Grant | RulingKind::Forbid | RulingKind::Restored | RulingKind::Approval);
+    let ends = matches!(ruling.kind, RulingKind::Grant | RulingKind::Forbid);
     html! {
         (words::ruling(ruling))
         @if let Some(ends) = ruling.ends { ", until " (When { at: ends, now: seen.now }) }

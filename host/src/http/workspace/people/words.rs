@@ -82,7 +82,7 @@ pub fn remedy(note: &Note) -> &'static str {
         Note::ABSENT => "They are on leave. End the leave below to give everything back.",
         "loss_held" => "More people lose access at once than may be: answer the hold under Decisions.",
         "restored" => {
-            "The identity provider says that they are inactive, and somebody restored them. End the exception below when it is over."
+            "The identity provider says that they are inactive, and somebody restored them for a time: enable them there, or let the time end."
         }
         "no_revision" => "Apply a revision under Mapping.",
         "paused" | "quarantined" => {
