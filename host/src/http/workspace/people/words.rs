@@ -162,18 +162,24 @@ pub fn ruling(ruling: &Ruling) -> String {
     }
 }
 
-/// What stood, as a sentence without its time.
+/// What stood or stands, as a sentence without its time.
 pub fn stood(standing: &Standing) -> String {
+    let over = standing.until.is_some();
     let Some(role) = &standing.role else {
         let why = standing.note.as_deref().map(|note| format!(" ({})", note.replace('_', " "))).unwrap_or_default();
-        return format!("The account was {}{why}.", standing.state.replace('_', " "));
+        let verb = if over { "was" } else { "is" };
+        return format!("The account {verb} {}{why}.", standing.state.replace('_', " "));
     };
-    match GrantState::from_word(&standing.state) {
-        Some(GrantState::Effective) => format!("Had the role {role}."),
-        Some(GrantState::Retained) => format!("Kept the role {role} for a while."),
-        Some(GrantState::Pending) => format!("Was to get the role {role}, and waited."),
-        Some(GrantState::Dormant) => format!("The role {role} was asleep."),
-        None => format!("{role}: {}", standing.state),
+    match (GrantState::from_word(&standing.state), over) {
+        (Some(GrantState::Effective), true) => format!("Had the role {role}."),
+        (Some(GrantState::Effective), false) => format!("Has the role {role}."),
+        (Some(GrantState::Retained), true) => format!("Kept the role {role} for a while."),
+        (Some(GrantState::Retained), false) => format!("Keeps the role {role} for a while."),
+        (Some(GrantState::Pending), true) => format!("Was to get the role {role}, and waited."),
+        (Some(GrantState::Pending), false) => format!("Is to get the role {role}, and waits."),
+        (Some(GrantState::Dormant), true) => format!("The role {role} was asleep."),
+        (Some(GrantState::Dormant), false) => format!("The role {role} is asleep."),
+        (None, _) => format!("{role}: {}.", standing.state),
     }
 }
 
