@@ -7,6 +7,9 @@ use rolecall_tests::{Database, Server, Tenant, on_both_databases};
 use serde_json::json;
 
 const STEPS: &str = r#"
+[processes]
+time_zone = "UTC"
+
 [[processes.joiner.steps]]
 id = "laptop"
 title = "Hand out a laptop"
