@@ -137,9 +137,9 @@ fn table(seat: &Seat, roles: &[&Role], approvals: &ApprovalSettings, held: Optio
                             @if let Some(app) = &role.app { br; span.quiet { "in " (app) } }
                         }
                         td { (role.description) }
-                        td { @match &role.owner { Some(owner) => (owner), None => span.quiet { "nobody" } } }
+                        td { @match &role.owner { Some(owner) => (owner), None => span.quiet { "no owner" } } }
                         td { (risk(role, approvals)) }
-                        td { @match held { Some(held) if held.contains(&role.id) => "yes", Some(_) => span.quiet { "by nobody" }, None => span.quiet { "not counted" } } }
+                        td { @match held { Some(held) if held.contains(&role.id) => "held", Some(_) => span.quiet { "held by nobody" }, None => span.quiet { "not counted" } } }
                     }
                 }
             }
@@ -150,7 +150,7 @@ fn table(seat: &Seat, roles: &[&Role], approvals: &ApprovalSettings, held: Optio
 /// How much care a role needs.
 fn risk(role: &Role, approvals: &ApprovalSettings) -> Markup {
     html! {
-        (role.risk)
+        "risk " (role.risk)
         @if role.privileged { " " span.badge.warn { "privileged" } }
         @if role.needs_approval(approvals) { " " span.badge { "asks for approval" } }
     }

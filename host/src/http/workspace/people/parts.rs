@@ -59,7 +59,7 @@ pub(super) fn sides(seen: &Seen<'_>, person: &Person) -> Markup {
                 @match (&person.scim, &person.connection) {
                     (Some((resource, groups)), Some((connection, name))) => {
                         p.quiet { "Over " a href=(seen.seat.at(&format!("connections/{connection}"))) { (name) } ", changed " (When { at: resource.modified, now: seen.now }) }
-                        dl.pairs {
+                        dl.pairs.even {
                             @for (path, value) in words::laid_out(&Value::Object(resource.document.attributes().clone())) {
                                 @if path != "schemas" { dt { code { (path) } } dd { (value) } }
                             }
@@ -78,14 +78,12 @@ pub(super) fn sides(seen: &Seen<'_>, person: &Person) -> Markup {
                 @if profile.is_none_or(|profile| profile.is_empty()) {
                     p { "Nothing: there is no account to speak of." }
                 } @else {
-                    div.scroll tabindex="0" role="region" aria-label="The account’s attributes" {
-                        table {
-                            thead { tr { th scope="col" { "Attribute" } th scope="col" { "Value" } th scope="col" { "Comes from" } } }
-                            tbody {
-                                @for (attribute, value) in words::laid_out(&account.profile) {
-                                    @let from = words::provenance(&account.provenance, &attribute);
-                                    tr { td { (attribute.replace('_', " ")) } td { (value) } td { @if let Some(from) = from { code { (words::text(from)) } } } }
-                                }
+                    table.stack aria-label="The account’s attributes" {
+                        thead { tr { th scope="col" { "Attribute" } th scope="col" { "Value" } th scope="col" { "Comes from" } } }
+                        tbody {
+                            @for (attribute, value) in words::laid_out(&account.profile) {
+                                @let from = words::provenance(&account.provenance, &attribute);
+                                tr { td { (attribute.replace('_', " ")) } td { (value) } td { @if let Some(from) = from { code { (words::text(from)) } } } }
                             }
                         }
                     }
@@ -197,7 +195,7 @@ pub(super) fn exceptions(seen: &Seen<'_>, person: &Person) -> Markup {
 }
 
 fn one_said(seen: &Seen<'_>, person: &Person, ruling: &Ruling) -> Markup {
-    let ends = matches!(ruling.kind, RulingKind::Grant | RulingKind::Forbid | RulingKind::Restored | RulingKind::Approval);
+    let ends = matches!(ruling.kind, RulingKind::Grant | RulingKind::Forbid);
     html! {
         (words::ruling(ruling))
         @if let Some(ends) = ruling.ends { ", until " (When { at: ends, now: seen.now }) }

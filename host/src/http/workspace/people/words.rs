@@ -82,7 +82,7 @@ pub fn remedy(note: &Note) -> &'static str {
         Note::ABSENT => "They are on leave. End the leave below to give everything back.",
         "loss_held" => "More people lose access at once than may be: answer the hold under Decisions.",
         "restored" => {
-            "The identity provider says that they are inactive, and somebody restored them. End the exception below when it is over."
+            "The identity provider says that they are inactive, and somebody restored them for a time: enable them there, or let the time end."
         }
         "no_revision" => "Apply a revision under Mapping.",
         "paused" | "quarantined" => {
@@ -165,18 +165,24 @@ pub fn ruling(ruling: &Ruling) -> String {
     }
 }
 
-/// What stood, as a sentence without its time.
+/// What stood or stands, as a sentence without its time.
 pub fn stood(standing: &Standing) -> String {
+    let over = standing.until.is_some();
     let Some(role) = &standing.role else {
         let why = standing.note.as_deref().map(|note| format!(" ({})", note.replace('_', " "))).unwrap_or_default();
-        return format!("The account was {}{why}.", standing.state.replace('_', " "));
+        let verb = if over { "was" } else { "is" };
+        return format!("The account {verb} {}{why}.", standing.state.replace('_', " "));
     };
-    match GrantState::from_word(&standing.state) {
-        Some(GrantState::Effective) => format!("Had the role {role}."),
-        Some(GrantState::Retained) => format!("Kept the role {role} for a while."),
-        Some(GrantState::Pending) => format!("Was to get the role {role}, and waited."),
-        Some(GrantState::Dormant) => format!("The role {role} was asleep."),
-        None => format!("{role}: {}", standing.state),
+    match (GrantState::from_word(&standing.state), over) {
+        (Some(GrantState::Effective), true) => format!("Had the role {role}."),
+        (Some(GrantState::Effective), false) => format!("Has the role {role}."),
+        (Some(GrantState::Retained), true) => format!("Kept the role {role} for a while."),
+        (Some(GrantState::Retained), false) => format!("Keeps the role {role} for a while."),
+        (Some(GrantState::Pending), true) => format!("Was to get the role {role}, and waited."),
+        (Some(GrantState::Pending), false) => format!("Is to get the role {role}, and waits."),
+        (Some(GrantState::Dormant), true) => format!("The role {role} was asleep."),
+        (Some(GrantState::Dormant), false) => format!("The role {role} is asleep."),
+        (None, _) => format!("{role}: {}.", standing.state),
     }
 }
 
