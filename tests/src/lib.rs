@@ -3,6 +3,7 @@
 //! A test says what happens (`entra.create("ada@acme.example")`), the harness knows where and how. It may know of
 //! Rolecall's start-up and administration, so that a test can set its scene; what is tested goes over HTTP.
 
+pub mod browser;
 pub mod cases;
 pub mod client;
 pub mod database;

@@ -100,3 +100,9 @@ mod tenants;
 mod trials;
 #[path = "all/webhooks.rs"]
 mod webhooks;
+#[path = "all/workspace_decisions.rs"]
+mod workspace_decisions;
+#[path = "all/workspace_history.rs"]
+mod workspace_history;
+#[path = "all/workspace_mapping.rs"]
+mod workspace_mapping;

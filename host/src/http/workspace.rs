@@ -8,6 +8,7 @@
 pub mod assets;
 mod decisions;
 mod form;
+mod history;
 mod landing;
 mod mapping;
 pub mod page;
@@ -32,5 +33,5 @@ pub(super) fn all() -> Vec<Route> {
         post("/workspace/sign-out", "sign_out", "Ends one's session", landing::sign_out),
         get("/workspace/t/{tenant}", "today", "What needs somebody", today::show),
     ];
-    [own, decisions::all(), mapping::all()].into_iter().flatten().collect()
+    [own, decisions::all(), mapping::all(), history::all()].into_iter().flatten().collect()
 }
