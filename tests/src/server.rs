@@ -103,6 +103,12 @@ impl Server {
         self.running.url()
     }
 
+    /// The date some days ahead, as the field of a form has it.
+    #[must_use]
+    pub fn clock_date(&self, days: i64) -> String {
+        self.clock.now().plus_seconds(days * 86_400).to_string().chars().take(10).collect()
+    }
+
     /// A tenant in the making: `.create()` makes it.
     #[must_use]
     pub fn tenant(&self, id: &str) -> TenantBuilder<'_> {

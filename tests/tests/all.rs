@@ -110,6 +110,12 @@ mod trials;
 mod webhooks;
 #[path = "all/workspace_connections.rs"]
 mod workspace_connections;
+#[path = "all/workspace_decisions.rs"]
+mod workspace_decisions;
+#[path = "all/workspace_history.rs"]
+mod workspace_history;
+#[path = "all/workspace_mapping.rs"]
+mod workspace_mapping;
 #[path = "all/workspace_people.rs"]
 mod workspace_people;
 #[path = "all/workspace_setup.rs"]

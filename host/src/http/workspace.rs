@@ -10,6 +10,7 @@ mod connections;
 mod decisions;
 mod form;
 mod guides;
+mod history;
 mod landing;
 mod mapping;
 pub mod page;
@@ -42,7 +43,7 @@ pub(super) fn all() -> Vec<Route> {
         post("/workspace/sign-out", "sign_out", "Ends one's session", landing::sign_out),
         get("/workspace/t/{tenant}", "today", "What needs somebody", today::show),
     ];
-    [own, people::all(), roles::all(), connections::all(), setup::all(), settings::all(), decisions::all(), mapping::all()]
+    [own, people::all(), roles::all(), connections::all(), setup::all(), settings::all(), decisions::all(), mapping::all(), history::all()]
         .into_iter()
         .flatten()
         .collect()

@@ -1,5 +1,7 @@
 //! History as the store keeps it sealed: events by their stored columns, batches, and what stood from when to when.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
 use super::Result;
@@ -211,6 +213,8 @@ pub trait History: Send + Sync {
     async fn batch(&self, tenant: &TenantId, number: i64) -> Result<Option<Batch>>;
     /// Stored events by their numbers, those that exist.
     async fn events_at(&self, tenant: &TenantId, seqs: &[i64]) -> Result<Vec<StoredEvent>>;
+    /// The login names that these accounts have now, of those that have one.
+    async fn account_names(&self, tenant: &TenantId, accounts: &[AccountId]) -> Result<BTreeMap<AccountId, String>>;
     /// What stood at some moment of a span, of those that began behind the event `after`.
     async fn held(&self, tenant: &TenantId, whose: &Whose, span: Span, after: i64, limit: i64) -> Result<HeldPage>;
 }

@@ -1,8 +1,8 @@
 //! Trials of candidate revisions, and activations with what becomes of them.
 
 use rolecall::model::{
-    ActivationState, AttributeDifference, Difference, DifferenceKind, Forecast, GuardDirection, GuardScope, GuardSettings, Instant, Part,
-    PersonDifference, PersonRef, ResourceId, Summary, Trial, TrialKind, TrialState, TurnedAway, Watch, collision_key,
+    AccountId, ActivationState, AttributeDifference, Difference, DifferenceKind, Forecast, GuardDirection, GuardScope, GuardSettings,
+    Instant, Part, PersonDifference, PersonRef, ResourceId, Summary, Trial, TrialKind, TrialState, TurnedAway, Watch, collision_key,
 };
 use rolecall::store::{Advance, Change, NewActivation, NewDifference, PersonOutcome, Place, Progress, StoreError};
 
@@ -351,6 +351,10 @@ async fn a_part_of_the_people_is_walked_once_whichever_way_leads_there(fixture: 
     let expected = [("account-bob", "user-bob"), ("ana", "user-ana"), ("user-cid", "user-cid")];
     assert_eq!(found, expected.map(|(said, user)| (said.to_owned(), person("conn-acme", user))));
     assert!(fixture.store.people_named(&"nowhere".into(), &names).await.unwrap().is_empty());
+    let accounts = ["account-ana", "nobody", "a\0b"].map(AccountId::from);
+    let called = fixture.store.account_names(&fixture.tenant, &accounts).await.unwrap();
+    assert_eq!(called.into_iter().collect::<Vec<_>>(), [(accounts[0].clone(), "ana".to_owned())]);
+    assert!(fixture.store.account_names(&"nowhere".into(), &accounts).await.unwrap().is_empty());
 }
 
 async fn who_moved_after_an_instant_is_counted_as_far_as_it_matters(fixture: Fixture) {

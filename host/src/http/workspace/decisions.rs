@@ -7,6 +7,7 @@ mod holds;
 mod lines;
 mod reviews;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -20,10 +21,11 @@ use crate::app::App;
 use crate::http::error::{Error, Result};
 use crate::http::query::At;
 use crate::http::routes::{Route, get, post};
-use crate::model::{GrantState, Reason};
+use crate::model::{AdminAction, GrantState, Reason};
 use crate::policies::Role;
 use crate::revision::Revision;
 use crate::tenancy;
+use crate::tenancy::admin::Asked;
 
 /// The pages, and what their forms send.
 pub(super) fn all() -> Vec<Route> {
@@ -62,6 +64,13 @@ fn tabs(seat: &Seat, here: &str) -> Markup {
 /// The roles that the tenant's active revision knows.
 fn catalogue(revision: Option<&Arc<Revision>>) -> &[Role] {
     revision.map_or(&[], |revision| revision.policies.roles())
+}
+
+/// Whether somebody may do that about one of these roles at least, whether it gives or takes: who may about none is offered nothing.
+async fn may_about(app: &Arc<App>, seat: &Seat, action: AdminAction, roles: impl IntoIterator<Item = &str>) -> Result<bool> {
+    let roles: BTreeSet<&str> = roles.into_iter().collect();
+    let about: Vec<[(&str, bool); 1]> = roles.iter().flat_map(|role| [[(*role, true)], [(*role, false)]]).collect();
+    seat.may(app, action, &about.iter().map(|one| Asked::Roles(one)).collect::<Vec<_>>()).await
 }
 
 async fn active(app: &Arc<App>, seat: &Seat) -> Result<Option<Arc<Revision>>> {

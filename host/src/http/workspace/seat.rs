@@ -159,6 +159,22 @@ impl Seat {
         Ok(admin::ask(app, &self.tenant.id, &principal, action, Asked::Tenant).await?)
     }
 
+    /// Whether they may do that about one thing, or about one of several: what a page offers them.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn may(&self, app: &Arc<App>, action: AdminAction, about: &[Asked<'_>]) -> Result<bool, Error> {
+        let principal = self.principal();
+        for asked in about.iter().filter(|_| principal.may_decide()) {
+            match admin::ask(app, &self.tenant.id, &principal, action, *asked).await {
+                Ok(()) => return Ok(true),
+                Err(crate::tenancy::TenancyError::Forbidden(_)) => {}
+                Err(other) => return Err(other.into()),
+            }
+        }
+        Ok(false)
+    }
+
     /// All that they may do in the tenant as a whole: what a page offers them.
     ///
     /// # Errors

@@ -351,6 +351,7 @@ const CASES: &[Case] = &[
     (sealed::DIGESTS, As::Tenant, &[Text("t3"), Number(100), Number(110)], &[]),
     (sealed::EVENTS, As::Tenant, &[Text("t3"), Number(1_900), Number(1_950), Number(10)], &["events_seq"]),
     (sealed::EVENTS_AT, As::Tenant, &[Text("t3"), List(&["1900", "1950"])], &["events_seq"]),
+    (sealed::NAMES, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["accounts"]),
     (sealed::ENDS, As::Tenant, &[Text("t3")], &["events_seq"]),
     (sealed::BEGAN, As::Tenant, &[Text("t3"), Number(100), Number(110)], &[]),
     (sealed::LATEST, As::Tenant, &[Text("t3"), Text("[[\"au7\",\"role7\"]]"), Number(100)], &["standings_account"]),

@@ -1,6 +1,6 @@
 //! Sealed history: batches of events, what stood from when to when, and the methods of [`History`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use sqlx::{QueryBuilder, Row as _};
@@ -385,6 +385,19 @@ impl History for Backend {
         rows.iter().map(event).collect()
     }
 
+    async fn account_names(&self, tenant: &TenantId, accounts: &[AccountId]) -> Result<BTreeMap<AccountId, String>> {
+        let accounts: Vec<&str> = accounts.iter().map(AccountId::as_str).filter(|account| !has_nul(account)).collect();
+        if accounts.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let rows: Vec<(String, String)> = read_once!(self.read_one(tenant), conn => async {
+            Ok::<_, StoreError>(
+                sqlx::query_as(NAMES).bind(tenant.as_str()).bind(text_list(accounts.iter().copied())).fetch_all(conn).await?,
+            )
+        })?;
+        Ok(rows.into_iter().map(|(account, name)| (AccountId(account), name)).collect())
+    }
+
     async fn held(&self, tenant: &TenantId, whose: &Whose, span: Span, after: i64, limit: i64) -> Result<HeldPage> {
         let name = match whose {
             Whose::Role(role) => role.as_str(),
@@ -405,3 +418,6 @@ pub(super) const EVENTS_AT: &str = concat!(
     items_of!("$2"),
     " AS wanted JOIN events ON tenant = $1 AND seq = CAST(wanted.item AS BIGINT)"
 );
+/// The login names of accounts.
+pub(super) const NAMES: &str =
+    concat!("SELECT account, user_name FROM accounts WHERE tenant = $1 AND user_name IS NOT NULL AND ", any_of!("account", "$2"));

@@ -16,7 +16,7 @@ use crate::http::workspace::form::{Sent, answer as answered};
 use crate::http::workspace::page::{Page, Section, When, empty, more, token};
 use crate::http::workspace::seat::Seat;
 use crate::http::workspace::words::{self, Edge, PAGE_LINES, counted, sent_moment, with};
-use crate::model::{Instant, Ruling, RulingKind, RulingState};
+use crate::model::{AdminAction, Instant, RoleId, Ruling, RulingKind, RulingState};
 use crate::policies::Role;
 use crate::store::RulingQuery;
 use crate::tenancy::governance;
@@ -48,6 +48,9 @@ pub async fn list(seat: Seat, State(app): State<Arc<App>>, ApiQuery(query): ApiQ
     let found = app.store.rulings(&seat.tenant.id, &asked).await?;
     let (rulings, next) = page_of(found, PAGE_LINES, |ruling| ruling.id.clone());
     let active = super::active(&app, &seat).await?;
+    let asked = || rulings.iter().filter_map(|ruling| ruling.role.as_ref()).map(RoleId::as_str);
+    let decides = super::may_about(&app, &seat, AdminAction::ApproveRole, asked()).await?
+        || super::may_about(&app, &seat, AdminAction::RejectRole, asked()).await?;
     let word = |state: RulingState| if state == RulingState::Open { "" } else { state.word() };
     let ways = [(RulingState::Open, "Waiting"), (RulingState::Yes, "Approved"), (RulingState::No, "Rejected")]
         .map(|(of, words)| (with(&here, &[("state", word(of))]), words.to_owned(), of == state));
@@ -61,15 +64,14 @@ pub async fn list(seat: Seat, State(app): State<Arc<App>>, ApiQuery(query): ApiQ
                 "Such requests stand here, with what asks for them, until somebody answers or they lapse."
             }))
         } @else {
-            (requests(&seat, &rulings, catalogue(active.as_ref()), now))
+            (requests(&seat, &rulings, catalogue(active.as_ref()), (decides, now)))
             (more(next.map(|next| with(&here, &[("state", word(state)), ("after", &next)]))))
         }
     };
     Ok(Page { seat: &seat, section: Section::Decisions, title: "Approvals", trail: &[], body }.into_response())
 }
 
-fn requests(seat: &Seat, rulings: &[Ruling], roles: &[Role], now: Instant) -> Markup {
-    let decides = seat.principal().may_decide();
+fn requests(seat: &Seat, rulings: &[Ruling], roles: &[Role], (decides, now): (bool, Instant)) -> Markup {
     html! {
         form method="post" action=(seat.at("decisions/approvals")) {
             (token(&seat.guest))

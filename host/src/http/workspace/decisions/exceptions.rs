@@ -17,7 +17,7 @@ use crate::http::workspace::form::{Sent, answer as answered};
 use crate::http::workspace::page::{Page, Section, When, empty, more, token};
 use crate::http::workspace::seat::Seat;
 use crate::http::workspace::words::{self, Edge, PAGE_LINES, SUGGESTED_DAYS, date_after, sent_moment, with};
-use crate::model::{Instant, RoleId, Ruling, RulingKind};
+use crate::model::{AdminAction, Instant, RoleId, Ruling, RulingKind};
 use crate::policies::Role;
 use crate::store::RulingQuery;
 use crate::tenancy::governance::{self, WantedException};
@@ -49,7 +49,7 @@ pub async fn list(seat: Seat, State(app): State<Arc<App>>, ApiQuery(query): ApiQ
         (here.clone(), "Give a role".to_owned(), !forbids),
         (with(&here, &[("effect", "forbid")]), "Keep a role away".to_owned(), forbids),
     ];
-    let decides = seat.principal().may_decide();
+    let decides = super::may_about(&app, &seat, AdminAction::MakeException, roles.iter().map(|role| role.id.as_str())).await?;
     let body = html! {
         h1 { "Decisions" }
         (tabs(&seat, "decisions/exceptions"))

@@ -17,9 +17,10 @@ use crate::http::workspace::form::{Sent, answer as answered};
 use crate::http::workspace::page::{Page, Section, When, badge, empty, hash, more, token};
 use crate::http::workspace::seat::{Guest, Seat};
 use crate::http::workspace::words::{self, Edge, PAGE_LINES, SUGGESTED_DAYS, counted, date_after, sent_moment, with};
-use crate::model::{AccountId, GuardDirection, GuardScope, Hold, HoldState, Instant, Ruling, RulingState};
+use crate::model::{AccountId, AdminAction, GuardDirection, GuardScope, Hold, HoldState, Instant, Ruling, RulingState};
 use crate::policies::Role;
 use crate::store::{Connection, RulingQuery};
+use crate::tenancy::admin::Asked;
 use crate::tenancy::governance::{self, HoldAnswer};
 
 /// Which holds.
@@ -162,6 +163,7 @@ pub async fn show(
     let (rulings, next) = page_of(app.store.rulings(tenant, &asked).await?, PAGE_LINES, |ruling| ruling.id.clone());
     let connections = app.store.connections(tenant).await?;
     let active = super::active(&app, &seat).await?;
+    let decides = seat.may(&app, AdminAction::AnswerHold, &[Asked::Hold(&hold, true), Asked::Hold(&hold, false)]).await?;
     let here = seat.at(&format!("decisions/holds/{}", hold.id));
     let says = meaning(hold.direction);
     let body = html! {
@@ -177,9 +179,9 @@ pub async fn show(
         @if rulings.is_empty() {
             (empty("Nobody waits here", &html! { "Those who did were answered, or the identity provider has put them right." }))
         } @else {
-            (people(&seat, &rulings, catalogue(active.as_ref()), (&here, &says, now)))
+            (people(&seat, &rulings, catalogue(active.as_ref()), (&here, &says, decides, now)))
             (more(next.map(|next| with(&here, &[("after", &next)]))))
-            @if hold.state == HoldState::Open && seat.principal().may_decide() { (everybody(&seat, &hold, (&here, &says, now))) }
+            @if hold.state == HoldState::Open && decides { (everybody(&seat, &hold, (&here, &says, now))) }
         }
     };
     let trail = [("Decisions", seat.at("decisions")), ("Holds", seat.at("decisions"))];
@@ -187,13 +189,12 @@ pub async fn show(
 }
 
 /// Those who wait, a line each: an answer is about a person and not about one of their roles.
-fn people(seat: &Seat, rulings: &[Ruling], roles: &[Role], (here, says, now): (&str, &Meaning, Instant)) -> Markup {
+fn people(seat: &Seat, rulings: &[Ruling], roles: &[Role], (here, says, decides, now): (&str, &Meaning, bool, Instant)) -> Markup {
     let mut by_account: BTreeMap<(&str, &str), Vec<&Ruling>> = BTreeMap::new();
     for ruling in rulings {
         let name = ruling.user_name.as_deref().unwrap_or_default();
         by_account.entry((name, ruling.account.as_str())).or_default().push(ruling);
     }
-    let decides = seat.principal().may_decide();
     html! {
         form method="post" action=(here) {
             (token(&seat.guest))

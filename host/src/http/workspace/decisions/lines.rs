@@ -99,6 +99,7 @@ pub async fn show(
     let (lines, next) = page_of(found, PAGE_LINES, |line| line.line);
     let active = super::active(&app, &seat).await?;
     let manages = seat.rights(&app).await?.may(AdminAction::ManageReviews);
+    let decides = super::may_about(&app, &seat, AdminAction::DecideReview, lines.iter().map(|line| line.role.as_str())).await?;
     let here = seat.at(&format!("decisions/reviews/{}", review.id));
     let next = next.map(|next| with(&here, &[("whose", &shown.whose), ("said", &shown.said), ("after", &next.to_string())]));
     let export = html! {
@@ -110,7 +111,7 @@ pub async fn show(
         (summary(&review, now))
         (ways(&here, &shown))
         @if lines.is_empty() { (nothing(&review)) }
-        @else { (table(&seat, &review, &lines, (catalogue(active.as_ref()), &shown, manages, now))) }
+        @else { (table(&seat, &review, &lines, (catalogue(active.as_ref()), &shown, (decides, manages), now))) }
         (more(next))
         @if manages && matches!(review.state, ReviewState::Draft | ReviewState::Open) { (closing(&seat, &review, &here)) }
     };
@@ -169,10 +170,15 @@ fn nothing(review: &Review) -> Markup {
     empty(title, &html! { (teaches) })
 }
 
-fn table(seat: &Seat, review: &Review, lines: &[ReviewLine], (roles, shown, manages, now): (&[Role], &Shown, bool, Instant)) -> Markup {
+fn table(
+    seat: &Seat,
+    review: &Review,
+    lines: &[ReviewLine],
+    (roles, shown, (decides, manages), now): (&[Role], &Shown, (bool, bool), Instant),
+) -> Markup {
     let here = seat.at(&format!("decisions/reviews/{}", review.id));
     let open = review.state == ReviewState::Open;
-    let decides = open && seat.principal().may_decide();
+    let decides = open && decides;
     html! {
         form method="post" action=(here) {
             (token(&seat.guest))

@@ -22,6 +22,7 @@ use crate::model::{Activation, ActivationState, AdminAction, Instant, RevisionHa
 use crate::policies::{ChangedPolicy, PolicyDifference};
 use crate::revision::is_rule;
 use crate::store::{Connection, DespiteChanges, NewActivation, StoreError};
+use crate::tenancy::admin::Asked;
 use crate::tenancy::authoring;
 use crate::tenancy::{self, TenancyError};
 use crate::trial::part::NamedPart;
@@ -92,6 +93,9 @@ pub async fn show(
 ) -> Result<Response> {
     let (now, rights) = (app.clock.now(), seat.rights(&app).await?);
     let read = read(&app, &seat, hash).await?;
+    let about = [false, true].map(|privileged| Asked::Revision { hash: &read.hash, privileged });
+    let activates =
+        seat.may(&app, AdminAction::ActivateRevision, &about).await? || seat.may(&app, AdminAction::ConfirmRevision, &about).await?;
     let is_active = read.active.as_ref() == Some(&read.hash);
     let edits = html! {
         @if rights.may(AdminAction::AuthorRevisions) {
@@ -104,7 +108,7 @@ pub async fn show(
         p { @if is_active { (badge("active")) " This revision decides about everybody." } @else { "Stored, and without effect until it is activated." } }
         (held(&read, now))
         @if let Some(difference) = &read.difference { (differs(&read, difference)) }
-        @if !is_active { (trials(&seat, &read, &rights, now)) (activation(&seat, &read, &rights)) }
+        @if !is_active { (trials(&seat, &read, &rights, now)) (activation(&seat, &read, activates)) }
         (files(&seat, &read))
     };
     let trail = [("Mapping", seat.at("mapping"))];
@@ -212,14 +216,14 @@ fn part(connections: &[Connection]) -> Markup {
     }
 }
 
-fn activation(seat: &Seat, read: &Read, rights: &Rights) -> Markup {
+fn activation(seat: &Seat, read: &Read, activates: bool) -> Markup {
     let good: Vec<&Trial> = read.trials.iter().filter(|trial| counts(trial, read.active.as_ref())).collect();
     let was = read.activations.iter().any(|one| one.revision == read.hash && one.state == ActivationState::Superseded);
     html! {
         section.card {
             h2 { @if was { "Go back to it" } @else { "Activate it" } }
             @if was { p { "It was active before. Going back is a way out: it asks for no simulation." } }
-            @if rights.decides {
+            @if activates {
                 form method="post" action=(seat.at(&format!("mapping/revisions/{}/activate", read.hash))) {
                     (token(&seat.guest))
                     input type="hidden" name="replaces" value=(read.active.as_ref().map_or("", |active| active.as_str()));
