@@ -328,7 +328,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::too_many_lines, reason = "one table of all that may be")]
     fn what_is_listed_otherwise_than_stored() {
         let ada = json!({"userName": "ada", "externalId": "e1", "active": true, "title": "Engineer", "name": {"givenName": "Ada"},
             "emails": [{"value": "ada@x.example", "type": "work"}], ENTERPRISE: {"department": "R&D"}});
@@ -338,7 +337,8 @@ mod tests {
         let same = || listed(&[("userName", "ADA"), ("externalId", "e1")]);
         let in_groups = |groups: &[&str]| Listed { groups: Some(groups.iter().map(|name| (*name).to_owned()).collect()), ..same() };
         let none: &[&str] = &[];
-        let cases: Vec<(&str, Vec<Listed>, bool, &Value, Option<&str>, &[&str])> = vec![
+        type Row<'a> = (&'a str, Vec<Listed>, bool, &'a Value, Option<&'a str>, &'a [&'a str]);
+        let cases: Vec<Row<'_>> = vec![
             ("the same, in other letters", vec![same()], true, &ada, None, none),
             ("not listed", vec![], true, &ada, Some("extra active: true → false"), none),
             ("not listed in a part", vec![], false, &ada, None, none),

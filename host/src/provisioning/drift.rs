@@ -224,7 +224,7 @@ pub async fn abandon(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal, id: 
     app.store.reconciliation(tenant, id).await?.ok_or(StoreError::Missing("reconciliation"))?;
     let at = app.clock.now();
     let forget_at = at.plus_seconds(KEPT_DAYS * 86_400);
-    app.store.end_reconciliation(tenant, id, ReconciliationState::Abandoned, Some(reason), &who.actor(), at, forget_at).await?;
+    app.store.end_reconciliation(tenant, id, (ReconciliationState::Abandoned, Some(reason)), &who.actor(), at, forget_at).await?;
     app.wake.notify_one();
     Ok(())
 }
@@ -258,7 +258,7 @@ pub async fn work_next(app: &Arc<App>) -> Result<bool, StoreError> {
 async fn end(app: &Arc<App>, tenant: &TenantId, found: &Reconciliation, state: ReconciliationState) -> Result<(), StoreError> {
     let now = app.clock.now();
     let actor = Actor { kind: "worker".into(), id: "reconciliation".into() };
-    match app.store.end_reconciliation(tenant, &found.id, state, None, &actor, now, now.plus_seconds(KEPT_DAYS * 86_400)).await {
+    match app.store.end_reconciliation(tenant, &found.id, (state, None), &actor, now, now.plus_seconds(KEPT_DAYS * 86_400)).await {
         // Somebody gave it up at this moment.
         Err(StoreError::Conflict { .. }) => Ok(()),
         done => {

@@ -132,13 +132,12 @@ pub trait Drifts: Send + Sync {
     async fn next_drift(&self, tenant: &TenantId, id: &str, limit: i64) -> Result<Vec<(DriftLine, Option<RulingState>)>>;
     /// Notes what became of lines. It is looked at again at `due`, or when the hold is answered. Whether lines are left, held ones among them.
     async fn note_drift(&self, tenant: &TenantId, id: &str, noted: &[DriftNoted], due: Instant) -> Result<bool>;
-    /// Ends one: what is left of it is `expired`, and nobody of it is held any more. `Conflict{reconciliation}` where it is over already.
+    /// Ends one, in that state and for that reason: what is left of it is `expired`, and nobody of it is held any more. `Conflict{reconciliation}` where it is over already.
     async fn end_reconciliation(
         &self,
         tenant: &TenantId,
         id: &str,
-        state: ReconciliationState,
-        reason: Option<&str>,
+        ending: (ReconciliationState, Option<&str>),
         actor: &Actor,
         at: Instant,
         forget_at: Instant,

@@ -181,7 +181,7 @@ async fn issue(
 pub async fn follow(app: &Arc<App>, token: &str) -> Result<Option<(Zeroizing<String>, ApiScope)>, TenancyError> {
     let Some(hash) = hash_of(app, token) else { return Ok(None) };
     // Looked at first: a link to a set-up, which stays good, must not be taken out here.
-    if !app.store.find_link(&hash).await?.is_some_and(|link| link.purpose == LinkPurpose::SignIn) {
+    if app.store.find_link(&hash).await?.is_none_or(|link| link.purpose != LinkPurpose::SignIn) {
         return Ok(None);
     }
     let taken = app.store.take_link(&hash).await?;

@@ -86,7 +86,7 @@ async fn a_reconciliation_is_simulated_in_order_and_begun_once(fixture: Fixture)
     let done = |line| DriftNoted { line, account: None, outcome: DriftOutcome::Done, note: None };
     assert!(store.note_drift(tenant, "three", &[done(1), done(2)], START).await.unwrap());
     assert!(!store.note_drift(tenant, "three", &[done(3)], START).await.unwrap(), "nothing is left");
-    store.end_reconciliation(tenant, "three", ReconciliationState::Finished, None, &actor(), START, LATER).await.unwrap();
+    store.end_reconciliation(tenant, "three", (ReconciliationState::Finished, None), &actor(), START, LATER).await.unwrap();
     let found = store.reconciliation(tenant, "three").await.unwrap().unwrap();
     assert_eq!((found.state, found.distance, found.digest.as_deref()), (ReconciliationState::Finished, 0, Some("d3")));
     let listed = store.reconciliations(tenant, Some(&here.connection), 10).await.unwrap();
@@ -117,7 +117,7 @@ async fn losses_are_held_together_and_answered(fixture: Fixture) {
     assert_eq!(store.answer_rulings(tenant, &Answered::Hold(holds[0].id.clone(), None), &answer(false)).await.unwrap(), 7);
     let next = store.next_drift(tenant, "one", 100).await.unwrap();
     assert_eq!((next.len(), next[0].1), (7, Some(RulingState::No)));
-    store.end_reconciliation(tenant, "one", ReconciliationState::Abandoned, Some("enough"), &actor(), START, LATER).await.unwrap();
+    store.end_reconciliation(tenant, "one", (ReconciliationState::Abandoned, Some("enough")), &actor(), START, LATER).await.unwrap();
     // What somebody lets stand is asked about by none.
     ready(&fixture, &here, "two", &users[1..]).await;
     assert_eq!(carry_out(&fixture, "two", "d7").await.unwrap(), 0);

@@ -5,7 +5,7 @@ use std::time::Instant as Stopwatch;
 
 use rolecall::health::{GRACE, Memory, SLOT, Slot, slot_of};
 use rolecall::model::{Actor, ConnectionState, HealthSettings, Instant, Standing, TenantId, Traffic};
-use rolecall::store::Counted;
+use rolecall::store::{Counted, Gathered};
 use rolecall::tenancy;
 use rolecall_tests::{Database, Kind, Server};
 use serde_json::json;
@@ -86,7 +86,7 @@ pub async fn measure_looking_after(report: &mut Report, kind: Kind) {
         for chunk in connections.chunks(CONNECTIONS_EACH) {
             let counted: Vec<Counted> =
                 chunk.iter().map(|(_, connection)| Counted { connection: connection.clone(), slot, traffic: traffic() }).collect();
-            app.store.record(&chunk[0].0, &[], &[], &counted, 0).await.expect("what came is counted");
+            app.store.record(&chunk[0].0, &Gathered { counted, ..Gathered::default() }, 0).await.expect("what came is counted");
         }
         server.clock.advance_seconds((SLOT + GRACE) / 1_000_000 + 1);
     };

@@ -6,6 +6,7 @@ mod history;
 mod import;
 mod parts;
 mod person;
+mod run;
 mod words;
 
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub(super) fn all() -> Vec<Route> {
         get("/workspace/t/{tenant}/people/{account}", "person", "One person, whole", person::show),
         get("/workspace/t/{tenant}/people/{account}/standing", "person_standing", "What somebody is at present", person::standing),
         get("/workspace/t/{tenant}/people/{account}/why", "person_why", "Why, or why not, somebody has a role", person::why),
+        get("/workspace/t/{tenant}/people/{account}/run", "person_run", "One person, step by step, without effect", run::show),
+        post("/workspace/t/{tenant}/people/{account}/run", "run_person", "Carries out what a run shows", run::apply),
         get("/workspace/t/{tenant}/people/{account}/history", "person_history", "What somebody was, from when to when", history::show),
         get("/workspace/t/{tenant}/people/{account}/erase", "person_erase", "What erasing somebody takes away", erasure::show),
         post("/workspace/t/{tenant}/people/{account}/erase", "erase_person", "Erases what is personal", erasure::send),

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::QueryBuilder;
+use sqlx::{QueryBuilder, Row as _};
 use zeroize::Zeroizing;
 
 use super::history;
+use super::rows::Row;
 use super::work::shares;
 use super::{Conn, Db, Scope};
 use crate::crypto::SecretKey;
@@ -143,18 +144,19 @@ pub(super) const RECEIPTS: &str = "SELECT d.target, e.seq, e.kind, d.state, d.at
 
 /// They.
 pub(super) async fn receipts(conn: &mut Conn, tenant: &TenantId, events: i64) -> Result<Vec<Receipt>> {
-    let rows: Vec<(String, i64, String, String, i64, Option<String>, Option<i64>)> =
-        sqlx::query_as(RECEIPTS).bind(tenant.as_str()).bind(events).fetch_all(conn).await?;
-    let receipt = |(target, seq, kind, state, attempts, problem, finished): (_, _, _, _, _, _, Option<i64>)| Receipt {
-        target,
-        seq,
-        kind,
-        state,
-        attempts,
-        problem,
-        finished: finished.map(Instant),
+    let rows = sqlx::query(RECEIPTS).bind(tenant.as_str()).bind(events).fetch_all(conn).await?;
+    let receipt = |row: &Row| {
+        Ok(Receipt {
+            target: row.try_get("target")?,
+            seq: row.try_get("seq")?,
+            kind: row.try_get("kind")?,
+            state: row.try_get("state")?,
+            attempts: row.try_get("attempts")?,
+            problem: row.try_get("problem")?,
+            finished: row.try_get::<Option<i64>, _>("finished")?.map(Instant),
+        })
     };
-    Ok(rows.into_iter().map(receipt).collect())
+    rows.iter().map(receipt).collect()
 }
 
 /// Claims due lanes of a tenant and reads the first delivery of each.

@@ -386,6 +386,7 @@ mod tests {
             tokens: vec![token],
             client_secrets: Vec::new(),
             issuer: None,
+            restored: None,
         }
     }
 

@@ -102,7 +102,13 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>, At((_, account)): At<
     let person = read(&app, &seat, &account).await?;
     let seen = Seen { rights: seat.rights(&app).await?, now: app.clock.now(), seat: &seat };
     let name = words::name(&person.view).to_owned();
-    let beside = html! { a.button href=(seen.at(&person, "/history")) { "History" } };
+    let beside = html! {
+        @if let Some((connection, user)) = &person.view.source {
+            a.button href=(seen.at(&person, "/run")) { "Step by step" }
+            a.button href=(seat.at(&format!("connections/{connection}/log{}", path::query(&[("person", user.as_str())])))) { "Requests" }
+        }
+        a.button href=(seen.at(&person, "/history")) { "History" }
+    };
     let body = html! {
         (heading(&name, &beside))
         (stands(&seat, &person.view, seen.now))
@@ -202,7 +208,8 @@ pub async fn why(
     Ok(Page { seat: &seat, section: Section::People, title: &title, trail: &trail, body }.into_response())
 }
 
-fn explanation(explained: &Explanation) -> Markup {
+/// What gives a role, forbids it, or came nearest to giving it.
+pub(super) fn explanation(explained: &Explanation) -> Markup {
     html! {
         @if !explained.reasons.is_empty() { section.card { h2 { "Policies that give it" } (words::reasons(&explained.reasons)) } }
         @if !explained.forbids.is_empty() { section.card { h2 { "Policies that forbid it" } (words::reasons(&explained.forbids)) } }
