@@ -96,7 +96,12 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
     while fixture.store.number_events().await.unwrap() > 0 {}
     while rolecall::history::seal_all(&*fixture.store, &keyring(), START).await.unwrap() {}
     let mut owner = PgConnection::connect(&fixture.url).await.unwrap();
-    // A review takes jobs and a clock to come to its lines: its rows are enough here.
+    reviewed(&mut owner).await;
+    (fixture, owner)
+}
+
+/// A review takes jobs and a clock to come to its lines: its rows are enough here.
+async fn reviewed(owner: &mut PgConnection) {
     for statement in [
         "INSERT INTO reviews (tenant, review, name, state, plan, opens, closes, created, created_kind, created_id, counts, reminded, cursor_part,
                               cursor_after) VALUES ('acme', 'r', 'x', 'closed', '{}', 0, 0, 0, 'x', 'x', '{}', 0, 0, '')",
@@ -105,7 +110,6 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
     ] {
         owner.execute(statement).await.unwrap();
     }
-    (fixture, owner)
 }
 
 async fn tables(owner: &mut PgConnection) -> Vec<String> {

@@ -75,8 +75,11 @@ fn panels() -> Vec<(String, Vec<String>)> {
         .collect()
 }
 
+/// A metric by its name, with its matchers.
+type Metric = (String, Vec<(String, String)>);
+
 /// The metrics of an expression with their matchers, and the labels that it groups by.
-fn named(expression: &str) -> (Vec<(String, Vec<(String, String)>)>, Vec<String>) {
+fn named(expression: &str) -> (Vec<Metric>, Vec<String>) {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let (mut metrics, mut grouped, mut rest) = (Vec::new(), Vec::new(), expression);
     while let Some(start) = rest.find(is_word) {

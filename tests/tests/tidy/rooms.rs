@@ -16,8 +16,10 @@ const OWNED_CRATES: &[(&str, &str)] = &[
 ];
 
 /// A room that names a crate which another owns, and why that is right.
-const NAMED_BESIDE: &[(&str, &str, &str)] =
-    &[("cli", "reqwest", "commands talk to the Rolecall that their user names, which is often on their own machine")];
+const NAMED_BESIDE: &[(&str, &str, &str)] = &[
+    ("cli", "reqwest", "commands talk to the Rolecall that their user names, which is often on their own machine"),
+    ("backup", "reqwest", "a database's URL is taken apart, and nothing is called"),
+];
 
 /// The rooms from the top down: each may name those below it.
 const ROOMS: &[&str] = &[

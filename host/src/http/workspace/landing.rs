@@ -235,6 +235,7 @@ pub async fn sign_out(guest: Guest, State(app): State<Arc<App>>, _: Sent) -> Res
 #[derive(Deserialize, JsonSchema)]
 pub struct SignedOutQuery {
     /// The provider.
+    #[serde(default)]
     provider: String,
 }
 

@@ -122,7 +122,7 @@ const SEED: &[&str] = &[
      SELECT tenant || id, 'hash' || tenant || id, 'setup', tenant, '{}', 'x', 0, created FROM resources WHERE kind = 'user'",
     "INSERT INTO web_issuers (id, tenant, settings, created) SELECT tenant || id, tenant, '{}', 0 FROM resources WHERE kind = 'user'",
     "INSERT INTO web_sign_ins (hash, issuer, sealed, expires)
-     SELECT tenant || id, tenant || id, sealed_key, created FROM resources JOIN tenants USING (tenant) WHERE kind = 'user'",
+     SELECT tenant || r.id, tenant || r.id, sealed_key, r.created FROM tenants JOIN resources r USING (tenant) WHERE r.kind = 'user'",
     "UPDATE accounts SET wanted_key = 'wanted' || name_key WHERE state = 'held'",
     "INSERT INTO imports (tenant, account, name_key, external_id, digest, is_protected, imported, adopted)
      SELECT tenant, 'a' || id, user_name, external_id, '', FALSE, 0, CASE WHEN created % 10 = 0 THEN created END FROM resources WHERE kind = 'user'",
