@@ -26,7 +26,7 @@ CREATE TABLE reconciliations (
     FOREIGN KEY (tenant, hold) REFERENCES holds
 ) STRICT;
 CREATE INDEX reconciliations_newest ON reconciliations (tenant, created, reconciliation);
-CREATE INDEX reconciliations_connection ON reconciliations (tenant, connection, created);
+CREATE INDEX reconciliations_connection ON reconciliations (tenant, connection, created, reconciliation);
 CREATE INDEX reconciliations_due ON reconciliations (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX reconciliations_hold ON reconciliations (tenant, hold) WHERE hold IS NOT NULL;
 

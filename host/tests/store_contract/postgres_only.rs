@@ -100,13 +100,18 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
     (fixture, owner)
 }
 
-/// A review takes jobs and a clock to come to its lines: its rows are enough here.
+/// Reviews and reconciliations take jobs and a clock to come to their lines: their rows are enough here.
 async fn reviewed(owner: &mut PgConnection) {
     for statement in [
         "INSERT INTO reviews (tenant, review, name, state, plan, opens, closes, created, created_kind, created_id, counts, reminded, cursor_part,
                               cursor_after) VALUES ('acme', 'r', 'x', 'closed', '{}', 0, 0, 0, 'x', 'x', '{}', 0, 0, '')",
         "INSERT INTO review_lines (tenant, review, line, account, role, reviewer, reviewer_key, decision, evidence)
          VALUES ('acme', 'r', 1, 'account-ana', 'dev', 'boss', 'boss', 'keep', '{}')",
+        "INSERT INTO reconciliations (tenant, reconciliation, connection, state, is_complete, counts, distance, digest, place, made_kind, made_id,
+                                      created, ends)
+         SELECT tenant, 'n', connection, 'ready', TRUE, '{}', 0, '', 0, 'x', 'x', 0, 0 FROM connections WHERE tenant = 'acme' LIMIT 1",
+        "INSERT INTO drift_lines (tenant, reconciliation, line, kind, connection, resource, account, version, detail, loses)
+         SELECT tenant, 'n', 1, 'extra', connection, '', '', 0, '', FALSE FROM reconciliations",
     ] {
         owner.execute(statement).await.unwrap();
     }
