@@ -29,7 +29,7 @@ on_both_databases! {
         okta.create("other@acme.example").await;
         let crew = text(&entra.scim.post("/Groups", group("Engineering", &[&ada])).await.expect(201)["id"]);
         server.clock.advance_seconds(60);
-        let operations = json!([{"op": "Replace", "path": "title", "value": "secret"}, {"op": "remove", "path": "emails[value eq \"secret@acme.example\"].type"}]);
+        let operations = json!([{"op": "Replace", "path": "title", "value": "secret"}, {"op": "replace", "path": "emails[value eq \"secret@acme.example\"].type", "value": "work"}]);
         let failed = entra.scim.patch(&format!("/Users/{ada}"), patch(operations)).await;
         failed.expect(400);
         entra.scim.get("/Users/0190a8a0-0000-7000-8000-000000000000?attributes=secret").await.expect(404);
@@ -183,7 +183,8 @@ on_both_databases! {
         entra.scim.delete(&format!("/Users/{test}")).await.expect(204);
         entra.scim.get(&format!("/Users/{test}")).await.expect(404);
         server.settle().await;
-        assert_eq!(acme.events(&server).await.len(), before, "nothing was set off");
+        let told: Vec<String> = acme.events(&server).await[before..].iter().map(|event| text(&event["kind"])).collect();
+        assert_eq!(told, [""; 0], "nothing was set off");
         let log = acme.api.get("/log?code=probe").await.expect(200);
         assert_eq!(list(&log, "entries").len(), 5, "{log:#}");
 

@@ -1,5 +1,6 @@
 //! Today: what needs somebody, within one screen.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -29,7 +30,8 @@ struct Waiting {
     faulty: Vec<Faulty>,
     overdue: Vec<Process>,
     expiring: Vec<(String, String, Instant)>,
-    connections: usize,
+    /// The connections' names, by id.
+    connections: BTreeMap<String, String>,
 }
 
 /// GET /workspace/t/{tenant}
@@ -48,7 +50,7 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>) -> Result<Response> {
         && waiting.overdue.is_empty();
     let body = html! {
         h1 { "Today" }
-        @if waiting.connections == 0 {
+        @if waiting.connections.is_empty() {
             (empty("No identity provider yet", &html! {
                 "People come in over a connection, one for each identity provider. "
                 a href=(seat.at("connections")) { "Make the first connection" } ": it shows the values to paste, and waits with you for the first request."
@@ -57,7 +59,7 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>) -> Result<Response> {
             (empty("Nothing needs you", &html! { "Holds, approvals, reviews, connections that are not well, people who can’t be decided about, steps that are overdue and tokens that end soon stand here when there are some." }))
         } @else {
             div.cards {
-                (holds(&seat, &waiting.holds, now))
+                (holds(&seat, &waiting, now))
                 (approvals(&seat, &waiting.approvals, now))
                 (reviews(&seat, &waiting.reviews, now))
                 (unwell(&seat, &waiting.cases, now))
@@ -86,7 +88,7 @@ async fn read(app: &Arc<App>, seat: &Seat, now: Instant) -> Result<Waiting> {
         faulty: app.store.faulty_people(tenant, SHOWN + 1).await?,
         overdue: app.store.processes(tenant, &overdue).await?,
         expiring: connections.iter().filter_map(|connection| ends_soon(connection, now)).collect(),
-        connections: connections.len(),
+        connections: connections.into_iter().map(|connection| (connection.id.to_string(), connection.name)).collect(),
     })
 }
 
@@ -117,16 +119,18 @@ fn card(title: &str, to: &str, count: usize, rows: &Markup) -> Markup {
     }
 }
 
-fn holds(seat: &Seat, holds: &[Hold], now: Instant) -> Markup {
+fn holds(seat: &Seat, waiting: &Waiting, now: Instant) -> Markup {
+    // What is held is named as people know it: a connection by its name, a role by its id.
+    let of = |hold: &Hold| waiting.connections.get(&hold.of).map_or_else(|| html! { code { (hold.of) } }, |name| html! { (name) });
     let rows = html! {
-        @for hold in holds.iter().take(SHOWN as usize) {
+        @for hold in waiting.holds.iter().take(SHOWN as usize) {
             li {
                 a href=(seat.at(&format!("decisions/holds/{}", hold.id))) { (hold.people) " people, " (hold.direction.word().replace('_', " ")) }
-                " of " (hold.scope.word()) " " code { (hold.of) } " " span.quiet { "held " (When { at: hold.opened, now }) }
+                " of " (hold.scope.word()) " " (of(hold)) " " span.quiet { "held " (When { at: hold.opened, now }) }
             }
         }
     };
-    card("Holds", &seat.at("decisions"), holds.len(), &rows)
+    card("Holds", &seat.at("decisions"), waiting.holds.len(), &rows)
 }
 
 fn approvals(seat: &Seat, approvals: &[Ruling], now: Instant) -> Markup {

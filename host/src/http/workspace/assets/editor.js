@@ -38,6 +38,10 @@
     ".cm-content": { caretColor: "var(--text)" },
     ".cm-cursor": { borderLeftColor: "var(--text)" },
     "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": { backgroundColor: "var(--line)" },
+    // The library underlines with pictures, which the page's policy does not load.
+    ".cm-lintRange": { backgroundImage: "none", textDecoration: "underline wavy var(--bad)" },
+    ".cm-lintRange-warning, .cm-lintRange-info, .cm-lintRange-hint": { backgroundImage: "none", textDecoration: "underline wavy var(--warn)" },
+    ".cm-lintRange-error": { backgroundImage: "none" },
     ".cm-tooltip, .cm-panels": { backgroundColor: "var(--paper)", color: "var(--text)", border: "1px solid var(--line)" },
   });
 

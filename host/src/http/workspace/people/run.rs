@@ -160,7 +160,8 @@ fn decided(seat: &Seat, run: &Run) -> Markup {
     let row = |explained: &Explanation| {
         html! {
             details.card open[run.decided.len() == 1] {
-                summary { a href=(seat.at(&format!("roles/{}", path::segment(&explained.role)))) { (explained.role) } ": " (words::decision(&explained.decision)) }
+                summary { (explained.role) ": " (words::decision(&explained.decision)) }
+                p { a href=(seat.at(&format!("roles/{}", path::segment(&explained.role)))) { "The role " (explained.role) } }
                 @if let Some(because) = &explained.because { p { (because) } }
                 (person::explanation(explained))
             }
