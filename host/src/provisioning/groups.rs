@@ -73,6 +73,10 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
     let ids: Vec<ResourceId> = members.into_iter().map(ResourceId).collect();
     let has_members = !ids.is_empty();
     let affected = people_within_limit(app, caller, &ids).await?;
+    // A client's test group with its test people: it stands for nothing, and gets no handle.
+    let test_people = || affected.iter().all(|person| Case::unchanged(person.clone()).parked.is_some());
+    let probe = super::users::probes(&active).is_group(&resource.document) && has_members == !affected.is_empty() && test_people();
+    let binding = binding.filter(|_| !probe);
     // The group has no row yet: its own membership is all that these people gain.
     let gained = binding
         .as_ref()
@@ -87,7 +91,6 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
     let mut changed = resource.document.paths();
     changed.extend(has_members.then(|| MEMBERS.to_owned()));
     let cases: Vec<Case> = cases.collect();
-    let probe = binding.is_none() && (!has_members || !cases.is_empty()) && is_probe(&active, &resource.document, &cases);
     let event = (!probe).then(|| resource_event("group.created", &id, Report::created(&changed, &read.ignored)));
     let committed = commit(app, caller, &active, cases, write, binding, event, now).await?;
     let version = committed.version.unwrap_or(1);

@@ -68,6 +68,10 @@
       ],
     }),
   });
+  // What scrolls is reached with the keyboard.
+  view.scrollDOM.tabIndex = 0;
+  view.scrollDOM.setAttribute("role", "region");
+  view.scrollDOM.setAttribute("aria-label", "Text of " + area.dataset.editor);
   area.hidden = true;
 
   // A finding names its line and column from 1, in characters; a line that is gone by now has no mark.
