@@ -223,7 +223,9 @@ test("each admin role sees and can do what it may", async () => {
     const forms = await auditor.page.locator("main form[method=post]:not([action*='/sessions/']) :is(button, input[type=checkbox])").count();
     assert.equal(forms, 0, `an auditor is offered something to press at ${path}`);
   }
-  assert.equal((await auditor.open("/connections/new")).status(), 403);
+  await auditor.open("/connections/new?for=okta");
+  assert.equal(await auditor.page.locator("main form[method=post] button").count(), 0);
+  assert.equal((await auditor.open("/decisions/reviews/new")).status(), 403);
   const operator = await Person.at(browser, server);
   await operator.page.goto((await server.api("POST", "/workspace/links", { write: true })).url);
   await operator.page.getByRole("button", { name: "Sign in" }).click();
