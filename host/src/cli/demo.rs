@@ -23,7 +23,7 @@ use crate::config::{Config, LogFormat};
 use crate::diagnostic;
 use crate::reload::{self, FolderError};
 use crate::store::ApiScope;
-use crate::tenancy::{self, TenancyError};
+use crate::tenancy::{self, TenancyError, visitors};
 
 /// The files that are played, in order.
 const TRAFFIC: [&str; 2] = ["acme", "globex"];
@@ -95,7 +95,10 @@ impl Demo {
                 .good(&format!("\n{requests} requests, {people} people, {} tenants: everything came out as expected.\n", played.len())),
         )?;
         if !self.exit {
+            let operator = ApiScope { write: true, ..ApiScope::default() };
+            let link = visitors::sign_in_link(&running.app, operator, "operator", Some(visitors::LINK_SECONDS_LIMIT)).await?;
             output.print(&by_hand(&running.url(), &token, &played))?;
+            output.print(&format!("\nThe workspace, in a browser (the link is good once):\n\n  {}/workspace/links/{}\n", running.url(), *link.token))?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -61,7 +61,9 @@ pub struct ProviderSettings {
     pub roles: BTreeMap<String, BTreeSet<String>>,
 }
 
-fn usual_scopes() -> Vec<String> {
+/// What is asked for beside `openid`, unless said.
+#[must_use]
+pub fn usual_scopes() -> Vec<String> {
     vec!["email".to_owned(), "profile".to_owned()]
 }
 

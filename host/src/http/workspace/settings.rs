@@ -1,5 +1,6 @@
 //! Settings of a tenant: who is signed in, where events go, and how the same is done by the API and the command line. A section each.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -18,6 +19,7 @@ use crate::http::query::At;
 use crate::http::routes::{Route, get, post};
 use crate::model::{AdminAction, Instant};
 use crate::store::{Receipt, Session, Target};
+use crate::tenancy::sign_in::{self, Known, ProviderSettings};
 use crate::tenancy::visitors;
 
 /// How many of the newest events are looked at to say how a target does.
@@ -28,6 +30,8 @@ pub(super) fn all() -> Vec<Route> {
     vec![
         get("/workspace/t/{tenant}/settings", "settings_page", "Who is signed in, where events go, how the API is called", show),
         post("/workspace/t/{tenant}/settings/sessions/{session}/end", "end_session_form", "Ends somebody's session", end_session),
+        post("/workspace/t/{tenant}/settings/providers", "set_provider_form", "Sets a provider that people sign in with", set_provider),
+        post("/workspace/t/{tenant}/settings/providers/{provider}/remove", "remove_provider_form", "Nobody new signs in with it", remove_provider),
         post("/workspace/t/{tenant}/settings/targets", "make_target_form", "Makes a target and shows its secret, once", make_target),
         post("/workspace/t/{tenant}/settings/targets/{target}", "switch_target_form", "Pauses a target, or goes on with it", switch_target),
     ]
@@ -40,10 +44,12 @@ pub(super) fn all() -> Vec<Route> {
 pub async fn show(seat: Seat, State(app): State<Arc<App>>) -> Result<Response> {
     let (now, rights, tenant) = (app.clock.now(), seat.rights(&app).await?, &seat.tenant.id);
     let sessions = visitors::sessions(&app, Some(tenant)).await?;
+    let known = sign_in::providers(&app, Some(tenant)).await?;
     let (targets, receipts) = (app.store.targets(tenant).await?, app.store.receipts(tenant, RECEIPT_EVENTS).await?);
     let body = html! {
         (heading("Settings", &html! {}))
         (people_in(&seat, &sessions, &rights, now))
+        (providers(&seat, &known, &rights))
         (webhooks(&seat, (&targets, &receipts), &rights, now))
         (elsewhere(&seat))
     };
@@ -83,6 +89,116 @@ fn people_in(seat: &Seat, sessions: &[Session], rights: &Rights, now: Instant) -
             }
         }
     }
+}
+
+/// With what people sign in by themselves.
+fn providers(seat: &Seat, known: &[Known], rights: &Rights) -> Markup {
+    let allowed = rights.may(AdminAction::ManageTenant);
+    let groups = |known: &Known| {
+        let one = |(group, roles): (&String, &BTreeSet<String>)| format!("{group} gives {}", roles.iter().cloned().collect::<Vec<_>>().join(", "));
+        known.settings.roles.iter().map(one).collect::<Vec<_>>().join("; ")
+    };
+    html! {
+        section.card {
+            h2 { "With what people sign in" }
+            p {
+                "OpenID providers. Register Rolecall there as a web application with the redirect address "
+                code { (seat.guest.urls.root()) "/workspace/callback" } "; people begin at "
+                code { (seat.guest.urls.root()) "/workspace/sign-in?tenant=" (seat.tenant.id) } "."
+            }
+            @if known.is_empty() { p.quiet { "There is none yet: people come in by links that an operator makes." } }
+            @else {
+                table.stack {
+                    (columns(&["Provider", "Issuer", "Groups", "Remove"]))
+                    tbody {
+                        @for one in known {
+                            tr {
+                                th scope="row" { (one.settings.name) " " code { (one.own_id) } }
+                                td { (one.settings.issuer) }
+                                td { (groups(one)) }
+                                td {
+                                    @if allowed {
+                                        form.inline method="post" action=(seat.at(&format!("settings/providers/{}/remove", one.own_id))) {
+                                            (token(&seat.guest))
+                                            button.danger aria-label=(format!("Remove {}", one.settings.name)) { "Remove" }
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            @if allowed {
+                details {
+                    summary { "Set a provider" }
+                    form method="post" action=(seat.at("settings/providers")) {
+                        (token(&seat.guest))
+                        label { "Id " span.quiet { "(lower-case letters, digits, hyphens; one that is there is replaced)" } input type="text" name="id" required maxlength="63"; }
+                        label { "Name on the button" input type="text" name="name" required maxlength="200"; }
+                        label { "Issuer" input type="url" name="issuer" required placeholder="https://login.example.com/tenant"; }
+                        label { "Client id" input type="text" name="client_id" required; }
+                        label { "Client secret " span.quiet { "(left empty: the one that is known, or none)" } input type="password" name="client_secret" autocomplete="off"; }
+                        label { "Claim that names the person" input type="text" name="person_claim" value="email" required; }
+                        label { "Claim with the groups" input type="text" name="groups_claim" value="groups" required; }
+                        label { "Groups and the admin roles that they give " span.quiet { "(one a line: group = role)" }
+                            textarea name="roles" required placeholder="rolecall-owners = tenant-owner" {} }
+                        button { "Set it" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// POST …/settings/providers
+///
+/// # Errors
+/// Those that no other input would avoid.
+pub async fn set_provider(seat: Seat, State(app): State<Arc<App>>, sent: Sent) -> Result<Response> {
+    let done = async {
+        seat.ask(&app, AdminAction::ManageTenant).await?;
+        let settings = ProviderSettings {
+            name: sent.needed("name", "Name on the button")?.to_owned(),
+            issuer: sent.needed("issuer", "Issuer")?.to_owned(),
+            client_id: sent.needed("client_id", "Client id")?.to_owned(),
+            scopes: sign_in::usual_scopes(),
+            person_claim: sent.needed("person_claim", "Claim that names the person")?.to_owned(),
+            groups_claim: sent.needed("groups_claim", "Claim with the groups")?.to_owned(),
+            roles: roles_of(sent.needed("roles", "Groups and the admin roles that they give")?)?,
+        };
+        let id = sent.needed("id", "Id")?;
+        sign_in::put_provider(&app, Some(&seat.tenant.id), id, &settings, sent.get("client_secret")).await?;
+        Ok("It is set: people may sign in with it now.")
+    };
+    answer(&seat.at("settings"), done.await)
+}
+
+/// Lines of `group = role`.
+fn roles_of(text: &str) -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let mut roles: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let pair = line.rsplit_once('=').map(|(group, role)| (group.trim(), role.trim()));
+        let Some((group, role)) = pair.filter(|(group, role)| !group.is_empty() && !role.is_empty()) else {
+            let detail = format!("line {} of the groups is `{}`: write `group = role`", number + 1, line.trim());
+            return Err(Error::bad_request(detail, "a line of groups is malformed"));
+        };
+        roles.entry(group.to_owned()).or_default().insert(role.to_owned());
+    }
+    Ok(roles)
+}
+
+/// POST …/settings/providers/{provider}/remove
+///
+/// # Errors
+/// Those that no other input would avoid.
+pub async fn remove_provider(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(String, String)>, _: Sent) -> Result<Response> {
+    let done = async {
+        seat.ask(&app, AdminAction::ManageTenant).await?;
+        sign_in::remove_provider(&app, Some(&seat.tenant.id), &id).await?;
+        Ok("Nobody new signs in with it. Sessions that are open go on until they end.")
+    };
+    answer(&seat.at("settings"), done.await)
 }
 
 fn may(session: &Session) -> String {

@@ -23,6 +23,7 @@ use crate::model::{AdminAction, ConnectionId, ConnectionState, HealthRule, Healt
 use crate::store::Connection;
 use crate::tenancy;
 use crate::tenancy::health::{self, EXCUSED_HOURS, HealthView};
+use crate::tenancy::restored::{self, REASON_CHARS_LIMIT};
 
 pub(super) fn all() -> Vec<Route> {
     vec![
@@ -35,6 +36,7 @@ pub(super) fn all() -> Vec<Route> {
             "Lets a connection take part again",
             resume,
         ),
+        post("/workspace/t/{tenant}/connections/{connection}/release", "release_connection_form", "Lets a restored connection take part", release),
         post("/workspace/t/{tenant}/connections/{connection}/guard", "guard_connection_form", "Switches a connection's guard", guard),
         post(
             "/workspace/t/{tenant}/connections/{connection}/measures",
@@ -254,7 +256,12 @@ fn switches(seat: &Seat, connection: &Connection, rights: &Rights) -> Markup {
                 ConnectionState::Active => (press("pause", "Pause")),
                 ConnectionState::Paused => (press("resume", "Resume")),
                 ConnectionState::Staging => a.button.main href=(at(seat, &connection.id, "first-sync")) { "Go live…" },
-                _ => (press("resume", "I have looked: let it take part")),
+                ConnectionState::Restored => form.inline method="post" action=(at(seat, &connection.id, "release")) {
+                    (token(&seat.guest))
+                    label { "How you know who has left since the backup" input type="text" name="reason" required maxlength=(REASON_CHARS_LIMIT); }
+                    button { "Let it take part" }
+                },
+                ConnectionState::Quarantined => (press("resume", "I have looked: let it take part")),
             }
             form.inline method="post" action=(at(seat, &connection.id, "guard")) {
                 (token(&seat.guest))
@@ -373,6 +380,20 @@ pub async fn resume(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(St
         seat.ask(&app, AdminAction::ManageConnections).await?;
         health::excuse(&app, &seat.tenant.id, &id, &seat.principal().actor()).await?;
         Ok(format!("It takes part again: what waited takes effect, and harm is not asked about for {EXCUSED_HOURS} hours."))
+    };
+    answer(&at(&seat, &id, ""), done.await)
+}
+
+/// POST …/connections/{connection}/release
+///
+/// # Errors
+/// Those that no other input would avoid.
+pub async fn release(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(String, ConnectionId)>, sent: Sent) -> Result<Response> {
+    let done = async {
+        seat.ask(&app, AdminAction::ManageConnections).await?;
+        let reason = sent.needed("reason", "How you know who has left since the backup")?;
+        restored::release(&app, &seat.tenant.id, &id, reason, &seat.principal().actor()).await?;
+        Ok("It takes part again: what waited since the restore is decided.")
     };
     answer(&at(&seat, &id, ""), done.await)
 }
