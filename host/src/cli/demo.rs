@@ -98,7 +98,11 @@ impl Demo {
             let operator = ApiScope { write: true, ..ApiScope::default() };
             let link = visitors::sign_in_link(&running.app, operator, "operator", Some(visitors::LINK_SECONDS_LIMIT)).await?;
             output.print(&by_hand(&running.url(), &token, &played))?;
-            output.print(&format!("\nThe workspace, in a browser (the link is good once):\n\n  {}/workspace/links/{}\n", running.url(), *link.token))?;
+            output.print(&format!(
+                "\nThe workspace, in a browser (the link is good once):\n\n  {}/workspace/links/{}\n",
+                running.url(),
+                *link.token
+            ))?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -75,7 +75,7 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
     let affected = people_within_limit(app, caller, &ids).await?;
     // A client's test group with its test people: it stands for nothing, and gets no handle.
     let test_people = || affected.iter().all(|person| Case::unchanged(person.clone()).parked.is_some());
-    let probe = super::users::probes(&active).is_group(&resource.document) && has_members == !affected.is_empty() && test_people();
+    let probe = super::users::probes(&active).is_group(&resource.document) && has_members != affected.is_empty() && test_people();
     let binding = binding.filter(|_| !probe);
     // The group has no row yet: its own membership is all that these people gain.
     let gained = binding

@@ -154,8 +154,8 @@ on_both_databases! {
             assert!(answer.text.contains(said), "{said} in {}", answer.text);
         }
         assert_eq!((acme.roles("ada").await.len(), acme.state("kim").await.as_str()), (1, "active"));
-        let (_, failed) = answer.text.split_once("<textarea name=\"content\" hidden").unwrap();
-        let failed = failed.split_once('>').unwrap().1.split_once("</textarea>").unwrap().0.replace("&quot;", "\"");
+        let (_, failed) = answer.text.split_once("<textarea name=\"content\" hidden").expect("the rows that failed");
+        let failed = failed.split_once('>').expect("the file").1.split_once("</textarea>").expect("the file").0.replace("&quot;", "\"");
         let kept = ops.post(&format!("{import}/failed"), &[("content", &failed)]).await;
         assert_eq!((kept.status.as_u16(), kept.header("content-disposition")), (200, "attachment; filename=\"failed-rows.csv\""));
         assert!(kept.text.starts_with("user_name,emails,roles,problem"), "{}", kept.text);

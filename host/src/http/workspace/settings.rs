@@ -31,7 +31,12 @@ pub(super) fn all() -> Vec<Route> {
         get("/workspace/t/{tenant}/settings", "settings_page", "Who is signed in, where events go, how the API is called", show),
         post("/workspace/t/{tenant}/settings/sessions/{session}/end", "end_session_form", "Ends somebody's session", end_session),
         post("/workspace/t/{tenant}/settings/providers", "set_provider_form", "Sets a provider that people sign in with", set_provider),
-        post("/workspace/t/{tenant}/settings/providers/{provider}/remove", "remove_provider_form", "Nobody new signs in with it", remove_provider),
+        post(
+            "/workspace/t/{tenant}/settings/providers/{provider}/remove",
+            "remove_provider_form",
+            "Nobody new signs in with it",
+            remove_provider,
+        ),
         post("/workspace/t/{tenant}/settings/targets", "make_target_form", "Makes a target and shows its secret, once", make_target),
         post("/workspace/t/{tenant}/settings/targets/{target}", "switch_target_form", "Pauses a target, or goes on with it", switch_target),
     ]
@@ -95,7 +100,9 @@ fn people_in(seat: &Seat, sessions: &[Session], rights: &Rights, now: Instant) -
 fn providers(seat: &Seat, known: &[Known], rights: &Rights) -> Markup {
     let allowed = rights.may(AdminAction::ManageTenant);
     let groups = |known: &Known| {
-        let one = |(group, roles): (&String, &BTreeSet<String>)| format!("{group} gives {}", roles.iter().cloned().collect::<Vec<_>>().join(", "));
+        let one = |(group, roles): (&String, &BTreeSet<String>)| {
+            format!("{group} gives {}", roles.iter().cloned().collect::<Vec<_>>().join(", "))
+        };
         known.settings.roles.iter().map(one).collect::<Vec<_>>().join("; ")
     };
     html! {

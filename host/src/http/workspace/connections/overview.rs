@@ -36,7 +36,12 @@ pub(super) fn all() -> Vec<Route> {
             "Lets a connection take part again",
             resume,
         ),
-        post("/workspace/t/{tenant}/connections/{connection}/release", "release_connection_form", "Lets a restored connection take part", release),
+        post(
+            "/workspace/t/{tenant}/connections/{connection}/release",
+            "release_connection_form",
+            "Lets a restored connection take part",
+            release,
+        ),
         post("/workspace/t/{tenant}/connections/{connection}/guard", "guard_connection_form", "Switches a connection's guard", guard),
         post(
             "/workspace/t/{tenant}/connections/{connection}/measures",
