@@ -72,8 +72,8 @@ export class Server {
 
 /** A browser, closed with the tests. */
 export async function launch() {
-  // Root has no sandbox to give a browser; what it opens here is our own.
-  const args = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
+  // Containers often have no sandbox to give a browser, and little shared memory; what it opens here is our own.
+  const args = ["--no-sandbox", "--disable-dev-shm-usage"];
   return chromium.launch({ executablePath: process.env.CHROMIUM, args });
 }
 
