@@ -42,6 +42,12 @@ impl Browser {
         Self { client, cookie: String::new(), form_token: String::new() }
     }
 
+    /// The session's cookie, and the token that its forms carry.
+    #[must_use]
+    pub fn secrets(&self) -> (&str, &str) {
+        (&self.cookie, &self.form_token)
+    }
+
     /// Looks at a page.
     pub async fn get(&self, path: &str) -> Page {
         let answer = self.client.send("GET", path, &[("cookie", &self.cookie)], None).await;

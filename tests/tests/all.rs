@@ -118,5 +118,7 @@ mod workspace_history;
 mod workspace_mapping;
 #[path = "all/workspace_people.rs"]
 mod workspace_people;
+#[path = "all/workspace_sessions.rs"]
+mod workspace_sessions;
 #[path = "all/workspace_setup.rs"]
 mod workspace_setup;
