@@ -19,7 +19,7 @@ on_both_databases! {
         let stranger = Browser::stranger(&server);
         let made = server.operator.post("/workspace/links", json!({"tenant": "acme", "admin_roles": ["auditor"]})).await.expect(201);
         let link = made["url"].as_str().expect("a link").to_owned();
-        let path = link.strip_prefix(server.url()).expect("the server's own").to_owned();
+        let path = link.strip_prefix(&server.url()).expect("the server's own").to_owned();
         assert_eq!(stranger.get(&path).await.status, 200);
         assert_eq!(stranger.get(&path).await.status, 200, "looking uses nothing up");
         let entered = stranger.post(&path, &[]).await;
@@ -29,7 +29,7 @@ on_both_databases! {
         assert_eq!(stranger.post(&path, &[]).await.status, 404, "a link is good once");
         let late = server.operator.post("/workspace/links", json!({"tenant": "acme", "lifetime_seconds": 60})).await.expect(201);
         server.clock.advance_seconds(61);
-        let late = late["url"].as_str().and_then(|url| url.strip_prefix(server.url())).expect("a link").to_owned();
+        let late = late["url"].as_str().and_then(|url| url.strip_prefix(&server.url())).expect("a link").to_owned();
         assert_eq!(stranger.post(&late, &[]).await.status, 404, "it has ended");
         for wrong in ["/workspace/links/rl_wrong", "/workspace/links/unknown"] {
             assert_eq!(stranger.post(wrong, &[]).await.status, 404, "{wrong}");
@@ -85,7 +85,7 @@ on_both_databases! {
         assert_eq!(send(&[("origin", "https://evil.example")], own.clone()).await, 403, "another site");
         assert_eq!(send(&[("sec-fetch-site", "cross-site")], own.clone()).await, 403, "another site, as the browser says");
         assert_eq!(state().await, "active");
-        assert_eq!(send(&[("origin", server.url()), ("sec-fetch-site", "same-origin")], own).await, 303);
+        assert_eq!(send(&[("origin", &server.url()), ("sec-fetch-site", "same-origin")], own).await, 303);
         assert_eq!(state().await, "paused");
 
         let page = anybody.send("GET", ROOM, &[("cookie", cookie)], None).await;
