@@ -234,3 +234,25 @@ test("each admin role sees and can do what it may", async () => {
   await auditor.done();
   await operator.done();
 });
+
+test("no link leads nowhere", async () => {
+  const grace = await owner();
+  const start = new URL(grace.page.url()).pathname;
+  const waiting = [start];
+  const seen = new Set(waiting);
+  while (waiting.length > 0 && seen.size < 400) {
+    const path = waiting.shift();
+    const answer = await grace.context.request.get(server.root + path, { maxRedirects: 5 });
+    assert.ok(answer.status() < 400, `${answer.status()} ${path}`);
+    if (!answer.headers()["content-type"]?.startsWith("text/html")) continue;
+    for (const [, link] of (await answer.text()).matchAll(/ href="([^"]+)"/g)) {
+      const to = new URL(link.replaceAll("&amp;", "&"), server.root + path);
+      const key = to.pathname + to.search;
+      if (to.origin !== server.root || !to.pathname.startsWith("/workspace/t/") || seen.has(key)) continue;
+      seen.add(key);
+      waiting.push(key);
+    }
+  }
+  assert.ok(seen.size > 60, `only ${seen.size} pages were found`);
+  await grace.done();
+});

@@ -17,7 +17,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
-use super::page::{Page, Section, When, badge, empty, heading};
+use super::page::{Page, Section, When, badge, columns, empty, heading};
 use super::seat::{Rights, Seat};
 use crate::app::App;
 use crate::http::error::{Error, Result};
@@ -153,11 +153,6 @@ impl IntoResponse for Tab<'_> {
         };
         Page { seat, section: Section::Connections, title: &connection.name, trail: &trail, body }.into_response()
     }
-}
-
-/// The heads of a table's columns.
-pub(super) fn columns(names: &[&str]) -> Markup {
-    html! { thead { tr { @for name in names { th scope="col" { (name) } } } } }
 }
 
 /// What stands where a form would be, for somebody who may not send it.

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
 use super::page::{Page, Section, When, badge};
+use super::path;
 use super::seat::Seat;
 use super::words;
 use crate::app::App;
@@ -96,7 +97,7 @@ pub(super) fn reasons(reasons: &[Reason]) -> Markup {
 
 /// The link beside a line that shows why; where scripts run it is replaced by what it leads to.
 fn why(seat: &Seat, account: &str, role: &str) -> Markup {
-    let to = seat.at(&format!("decisions/evidence/{}/{}", words::segment(account), words::segment(role)));
+    let to = seat.at(&format!("decisions/evidence/{}/{}", path::segment(account), path::segment(role)));
     html! { a href=(to) hx-get=(to) hx-select="#evidence" hx-swap="outerHTML" { "Why?" } }
 }
 

@@ -14,8 +14,9 @@ use serde::Deserialize;
 
 use super::form::Sent;
 use super::page::{Page, Section, When, badge, empty, hash, heading, more, token};
+use super::path::{self, with};
 use super::seat::Seat;
-use super::words::{self, Edge, PAGE_LINES, clock, counted, moment, with};
+use super::words::{self, Edge, PAGE_LINES, clock, counted, moment};
 use crate::app::App;
 use crate::history::{self, VERIFY_BATCHES, VERIFY_EVENTS};
 use crate::http::error::{Error, Result};
@@ -263,7 +264,7 @@ fn line(seat: &Seat, event: &Event, (names, now): (&BTreeMap<AccountId, String>,
     let name = event.account.as_ref().and_then(|account| names.get(account)).map(String::as_str);
     html! {
         li {
-            @if let Some(account) = &event.account { a href=(seat.at(&format!("people/{}", words::segment(account.as_str())))) { (sentence::whom(event, name)) } ": " }
+            @if let Some(account) = &event.account { a href=(seat.at(&format!("people/{}", path::segment(account.as_str())))) { (sentence::whom(event, name)) } ": " }
             (sentence::sentence(event))
             " " span.quiet { (When { at: event.at, now }) ", by " (words::actor(&event.actor)) ", event " (event.seq) }
         }

@@ -6,13 +6,13 @@ use axum::extract::{Query, State};
 use axum::http::header::{LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use form_urlencoded::Serializer;
 use maud::html;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::form::Sent;
 use super::page::{bare, empty, hash as short};
+use super::path::with;
 use super::seat::{Guest, cookie, session_cookie};
 use crate::app::App;
 use crate::http::error::{Error, Result};
@@ -103,10 +103,7 @@ pub async fn sign_in(_: Anyone, State(app): State<Arc<App>>, ApiQuery(query): Ap
     };
     let platform = providers(&app, None).await?;
     let next = query.next.as_deref().filter(|next| is_ours(next));
-    let way = |known: &Known| {
-        let query = next.map(|next| Serializer::new(String::from("?")).append_pair("next", next).finish()).unwrap_or_default();
-        format!("/workspace/sign-in/{}{query}", known.id)
-    };
+    let way = |known: &Known| with(&format!("/workspace/sign-in/{}", known.id), &[("next", next.unwrap_or_default())]);
     let body = html! {
         h1 { "Sign in" }
         @if !own.is_empty() || !platform.is_empty() {
@@ -225,7 +222,7 @@ pub async fn sign_out(guest: Guest, State(app): State<Arc<App>>, _: Sent) -> Res
     let to = if session.via == visitors::VIA_LINK {
         "/workspace/sign-in".to_owned()
     } else {
-        format!("/workspace/signed-out?{}", Serializer::new(String::new()).append_pair("provider", &session.via).finish())
+        with("/workspace/signed-out", &[("provider", &session.via)])
     };
     let gone = format!("{}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax{}", session_cookie(&guest.urls), secure(&guest.urls));
     Ok((StatusCode::SEE_OTHER, [(LOCATION, to), (SET_COOKIE, gone)]).into_response())

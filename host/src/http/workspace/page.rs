@@ -314,11 +314,23 @@ pub fn distance(at: Instant, now: Instant) -> String {
     }
 }
 
+/// The beginning of a hash, by which people know it.
+#[must_use]
+pub fn short(hash: &str) -> String {
+    const SHOWN: usize = 12;
+    hash.chars().take(SHOWN).collect()
+}
+
 /// A hash as people see it: its beginning, with the whole at hand.
 #[must_use]
 pub fn hash(hash: &str) -> Markup {
-    const SHOWN: usize = 12;
-    html! { code title=(hash) { (hash.chars().take(SHOWN).collect::<String>()) } }
+    html! { code title=(hash) { (short(hash)) } }
+}
+
+/// The heads of a table's columns.
+#[must_use]
+pub fn columns(names: &[&str]) -> Markup {
+    html! { thead { tr { @for name in names { th scope="col" { (name) } } } } }
 }
 
 /// The way to the next page of a list.

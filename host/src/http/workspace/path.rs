@@ -18,15 +18,12 @@ pub fn segment(text: &str) -> String {
     path
 }
 
-/// A query string of the parameters that have a value, with its question mark.
+/// An address with a query: parameters without a value are left out.
 #[must_use]
-pub fn query(parameters: &[(&str, &str)]) -> String {
-    let mut sent = Serializer::new(String::new());
-    for (name, value) in parameters.iter().filter(|(_, value)| !value.is_empty()) {
-        sent.append_pair(name, value);
-    }
-    let sent = sent.finish();
-    if sent.is_empty() { sent } else { format!("?{sent}") }
+pub fn with(path: &str, parameters: &[(&str, &str)]) -> String {
+    let said = parameters.iter().filter(|(_, value)| !value.is_empty());
+    let query = Serializer::new(String::new()).extend_pairs(said).finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
 
 #[cfg(test)]
@@ -37,7 +34,13 @@ mod tests {
     fn names_of_any_kind_are_one_part() {
         assert_eq!(segment("reader-1"), "reader-1");
         assert_eq!(segment("a/b ü?#%"), "a%2Fb%20%C3%BC%3F%23%25");
-        assert_eq!(query(&[("q", "a b"), ("state", ""), ("after", "x")]), "?q=a+b&after=x");
-        assert_eq!(query(&[("q", "")]), "");
+        assert_eq!(segment("a b/c"), "a%20b%2Fc");
+    }
+
+    #[test]
+    fn addresses_leave_out_what_is_not_said() {
+        assert_eq!(with("/p", &[("q", "a b"), ("state", ""), ("after", "x")]), "/p?q=a+b&after=x");
+        assert_eq!(with("/a", &[("b", ""), ("c", "d e&f")]), "/a?c=d+e%26f");
+        assert_eq!(with("/a", &[("b", "")]), "/a");
     }
 }

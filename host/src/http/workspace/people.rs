@@ -18,7 +18,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::page::{Page, Section, badge, empty, heading, more};
-use super::path::query as query_string;
+use super::path::with;
 use super::seat::Seat;
 use crate::app::App;
 use crate::http::error::Result;
@@ -100,7 +100,7 @@ pub async fn list(seat: Seat, State(app): State<Arc<App>>, ApiQuery(query): ApiQ
     let found = find(&app, &seat, words, state, &query.after).await?;
     let rights = seat.rights(&app).await?;
     let is_empty = found.people.is_empty() && found.otherwise.is_empty();
-    let to = |after: String| format!("{}{}", seat.at("people"), query_string(&[("q", words), ("state", &query.state), ("after", &after)]));
+    let to = |after: String| with(&seat.at("people"), &[("q", words), ("state", &query.state), ("after", &after)]);
     let import = html! { @if rights.may(AdminAction::ManageTenant) { a.button href=(seat.at("people/import")) { "Import a file" } } };
     let body = html! {
         (heading("People", &import))

@@ -14,8 +14,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::page::{Page, Section, empty, more};
-use super::path;
 use super::seat::Seat;
+use super::{path, words};
 use crate::app::App;
 use crate::http::error::Result;
 use crate::http::query::ApiQuery;
@@ -60,15 +60,7 @@ impl PartQuery {
 
 /// The three pages, one of which is this one.
 fn tabs(seat: &Seat, here: &str) -> Markup {
-    html! {
-        nav aria-label="Groups and roles" {
-            ul.tabs {
-                @for (to, words) in [("roles", "Roles"), ("groups", "Groups"), ("groups/unused", "Unused")] {
-                    li { a href=(seat.at(to)) aria-current=[(to == here).then_some("page")] { (words) } }
-                }
-            }
-        }
-    }
+    words::tabs(seat, "Groups and roles", here, &[("roles", "Roles"), ("groups", "Groups"), ("groups/unused", "Unused")])
 }
 
 fn filter(query: &PartQuery, label: &str) -> Markup {
@@ -117,7 +109,7 @@ pub async fn catalogue(seat: Seat, State(app): State<Arc<App>>, ApiQuery(query):
                     @let shown: Vec<&Role> = roles.iter().filter(|role| role.id > query.after).collect();
                     (table(&seat, &shown[..shown.len().min(SHOWN)], approvals, held.as_ref()))
                     @let last = shown.get(SHOWN - 1).filter(|_| shown.len() > SHOWN);
-                    (more(last.map(|last| format!("{}{}", seat.at("roles"), path::query(&[("q", &query.q), ("after", &last.id)])))))
+                    (more(last.map(|last| path::with(&seat.at("roles"), &[("q", &query.q), ("after", &last.id)]))))
                 }
             },
         }

@@ -8,9 +8,9 @@ use axum::http::header::{COOKIE, HOST, HeaderName, LOCATION, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use form_urlencoded::Serializer;
 
 use super::page::Said;
+use super::path;
 use crate::app::App;
 use crate::http::error::Error;
 use crate::http::guards::{Access, Guard, segment};
@@ -18,6 +18,7 @@ use crate::http::urls::Urls;
 use crate::model::{AdminAction, TenantId};
 use crate::policies::admin::About;
 use crate::store::{ApiPrincipal, Tenant};
+use crate::tenancy::TenancyError;
 use crate::tenancy::admin::{self, Asked};
 use crate::tenancy::visitors::{self, Visitor};
 
@@ -46,11 +47,7 @@ impl IntoResponse for Turned {
         match self {
             Self::Error(error) => error.into_response(),
             Self::ToSignIn(next) => {
-                let mut to = "/workspace/sign-in".to_owned();
-                if let Some(next) = next {
-                    to.push('?');
-                    to.push_str(&Serializer::new(String::new()).append_pair("next", &next).finish());
-                }
+                let to = path::with("/workspace/sign-in", &[("next", &next.unwrap_or_default())]);
                 (StatusCode::SEE_OTHER, [(LOCATION, to)]).into_response()
             }
         }
@@ -165,14 +162,24 @@ impl Seat {
     /// The store's.
     pub async fn may(&self, app: &Arc<App>, action: AdminAction, about: &[Asked<'_>]) -> Result<bool, Error> {
         let principal = self.principal();
-        for asked in about.iter().filter(|_| principal.may_decide()) {
-            match admin::ask(app, &self.tenant.id, &principal, action, *asked).await {
-                Ok(()) => return Ok(true),
-                Err(crate::tenancy::TenancyError::Forbidden(_)) => {}
-                Err(other) => return Err(other.into()),
+        for asked in about {
+            if self.is_let(app, &principal, action, *asked).await? {
+                return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Whether the admin policies let them: a no is an answer here.
+    async fn is_let(&self, app: &Arc<App>, principal: &ApiPrincipal, action: AdminAction, about: Asked<'_>) -> Result<bool, Error> {
+        if !principal.may_decide() {
+            return Ok(false);
+        }
+        match admin::ask(app, &self.tenant.id, principal, action, about).await {
+            Ok(()) => Ok(true),
+            Err(TenancyError::Forbidden(_)) => Ok(false),
+            Err(other) => Err(other.into()),
+        }
     }
 
     /// All that they may do in the tenant as a whole: what a page offers them.
@@ -182,11 +189,9 @@ impl Seat {
     pub async fn rights(&self, app: &Arc<App>) -> Result<Rights, Error> {
         let mut actions = BTreeSet::new();
         let principal = self.principal();
-        for action in AdminAction::ALL.iter().filter(|action| principal.may_decide() && About::of(**action) == About::Tenant) {
-            match admin::ask(app, &self.tenant.id, &principal, *action, Asked::Tenant).await {
-                Ok(()) => drop(actions.insert(*action)),
-                Err(crate::tenancy::TenancyError::Forbidden(_)) => {}
-                Err(other) => return Err(other.into()),
+        for action in AdminAction::ALL.iter().filter(|action| About::of(**action) == About::Tenant) {
+            if self.is_let(app, &principal, *action, Asked::Tenant).await? {
+                actions.insert(*action);
             }
         }
         Ok(Rights { actions, decides: principal.may_decide() })

@@ -7,10 +7,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
-use super::connections::columns;
 use super::form::{Sent, answer};
 use super::guides::copied;
-use super::page::{Page, Section, When, badge, heading, token};
+use super::page::{Page, Section, When, badge, columns, heading, token};
 use super::seat::{Rights, Seat};
 use crate::app::App;
 use crate::http::api::targets::{TargetWrite, set};

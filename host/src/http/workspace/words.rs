@@ -1,11 +1,11 @@
-//! Small pieces that pages put together: links to people, tabs, addresses with a query, moments that forms send.
+//! Small pieces that pages put together: links to people, tabs, moments that forms send.
 
-use form_urlencoded::Serializer;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 use super::form::Sent;
+use super::path::segment;
 use super::seat::Seat;
 use crate::http::error::{Error, Result};
 use crate::model::{Actor, Instant};
@@ -67,23 +67,6 @@ pub fn date(at: Instant) -> String {
 #[must_use]
 pub fn clock(at: Instant) -> String {
     at.timestamp().strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
-}
-
-/// An address with a query: pairs without a value are left out.
-#[must_use]
-pub fn with(path: &str, pairs: &[(&str, &str)]) -> String {
-    let mut query = Serializer::new(String::new());
-    for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
-        query.append_pair(name, value);
-    }
-    let query = query.finish();
-    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
-}
-
-/// A part of a path, as it stands in an address.
-#[must_use]
-pub fn segment(text: &str) -> String {
-    form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
 /// Somebody, with the way to their page.
@@ -170,12 +153,7 @@ mod tests {
         ] {
             assert_eq!(moment(text, edge).map(|at| at.to_string()).as_deref(), expect, "{text}");
         }
-    }
-
-    #[test]
-    fn addresses_leave_out_what_is_not_said() {
-        assert_eq!(with("/a", &[("b", ""), ("c", "d e&f")]), "/a?c=d+e%26f");
-        assert_eq!(with("/a", &[("b", "")]), "/a");
-        assert_eq!(segment("a b/c"), "a%20b%2Fc");
+        let noon = moment("2031-12-30T12:00:00Z", Edge::End).expect("an instant");
+        assert_eq!(date_after(noon, 3), "2032-01-02");
     }
 }

@@ -7,9 +7,9 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
 use super::super::form::{Sent, answer};
-use super::super::page::{When, badge, token};
+use super::super::page::{When, badge, columns, token};
 use super::super::seat::{Rights, Seat};
-use super::{MAY_ISSUE, Tab, at, columns, one, unless};
+use super::{MAY_ISSUE, Tab, at, one, unless};
 use crate::app::App;
 use crate::http::api::credentials::{IssuerWrite, checked};
 use crate::http::error::Result;

@@ -9,9 +9,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::form::{Sent, answer};
-use super::super::page::{badge, empty, more, token};
+use super::super::page::{badge, columns, empty, more, token};
 use super::super::seat::{Rights, Seat};
-use super::{MAY_ALL, Tab, at, columns, one, unless};
+use super::{MAY_ALL, Tab, at, one, unless};
 use crate::app::App;
 use crate::http::error::{Error, Result};
 use crate::http::frame;

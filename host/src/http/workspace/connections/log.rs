@@ -6,15 +6,15 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
-use form_urlencoded::Serializer;
 use maud::{Markup, html};
 use rolecall_scim::{Quirk, ResourceKind};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::page::{When, badge, empty, hash, more};
+use super::super::page::{When, badge, columns, empty, hash, more};
+use super::super::path::with;
 use super::super::seat::Seat;
-use super::{Tab, at, columns, one};
+use super::{Tab, at, one};
 use crate::app::App;
 use crate::http::api::journal::up_to_date;
 use crate::http::error::Result;
@@ -83,12 +83,10 @@ impl LogQuery {
         }
     }
 
-    /// The same search at another place: what can be sent to somebody else.
-    fn at(&self, place: &[(&str, String)]) -> String {
-        let own = [("person", &self.person), ("group", &self.group), ("request", &self.request), ("outcome", &self.outcome)];
-        let mut query = Serializer::new(String::new());
-        query.extend_pairs(own.into_iter().filter(|(_, text)| !text.is_empty()));
-        query.extend_pairs(place).finish()
+    /// The address of the same search at another place: what can be sent to somebody else.
+    fn at(&self, path: &str, place: &[(&str, &str)]) -> String {
+        let own = [("person", &*self.person), ("group", &self.group), ("request", &self.request), ("outcome", &self.outcome)];
+        with(path, &[&own[..], place].concat())
     }
 }
 
@@ -123,7 +121,7 @@ pub async fn show(
     let (entries, now) = (read(&app, &seat, &id, &query).await?, app.clock.now());
     let newest = entries.found.looked.map_or(0, |(_, highest)| highest);
     let oldest = entries.found.looked.map(|(lowest, _)| lowest).filter(|_| entries.found.more);
-    let older = oldest.map(|lowest| format!("{}?{}", at(&seat, &id, "log"), query.at(&[("before", lowest.to_string())])));
+    let older = oldest.map(|lowest| query.at(&at(&seat, &id, "log"), &[("before", &lowest.to_string())]));
     let body = html! {
         p { "Every request as it was answered, without values. The newest stand first, and new ones come by themselves. " a href=(at(&seat, &id, "refused")) { "Credentials that were refused" } "." }
         (search(&query))
@@ -191,8 +189,7 @@ pub async fn tail(
 
 /// The place where new lines appear.
 fn follower(seat: &Seat, id: &ConnectionId, query: &LogQuery, newest: i64, until: Instant) -> Markup {
-    let place = query.at(&[("after", newest.to_string()), ("until", until.0.to_string())]);
-    let address = format!("{}?{place}", at(seat, id, "log/tail"));
+    let address = query.at(&at(seat, id, "log/tail"), &[("after", &newest.to_string()), ("until", &until.0.to_string())]);
     html! { tbody #tail hx-get=(address) hx-trigger="every 3s" hx-swap="outerHTML" {} }
 }
 
@@ -273,7 +270,6 @@ fn detail(seat: &Seat, id: &ConnectionId, entry: &LogEntry) -> Markup {
         }
         @if !detail.quirks.is_empty() { p { "Quirks that were understood: " (detail.quirks.join(", ").replace('_', " ")) } }
         @if let Some(line) = curl(&base, entry) { pre tabindex="0" { code { (line) } } }
-        p { a href=(seat.at(&format!("history?request={}", entry.request_id))) { "Its events in the history" } }
     }
 }
 

@@ -11,9 +11,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::super::form::{Sent, answer};
-use super::super::page::{When, badge, token};
+use super::super::page::{When, badge, columns, token};
 use super::super::seat::{Rights, Seat};
-use super::{MAY_ALL, Tab, at, columns, one, unless};
+use super::super::words::counted;
+use super::{MAY_ALL, Tab, at, one, unless};
 use crate::app::App;
 use crate::crypto;
 use crate::http::error::{Error, Result};
@@ -188,8 +189,8 @@ fn day(bars: &[Bar], now: Instant) -> Markup {
     let (writes, refused, wrong) = (sum(|bar| bar.writes), sum(|bar| bar.refused), sum(|bar| bar.wrong));
     let highest = bars.iter().map(|bar| bar.writes.max(bar.refused + bar.wrong)).max().unwrap_or(0).max(1);
     let (writing, refusals) =
-        (of(writes, "request that writes", "requests that write"), of(refused, "operation refused", "operations refused"));
-    let wrongs = of(wrong, "request with a wrong credential", "requests with a wrong credential");
+        (counted(writes, "request that writes", "requests that write"), counted(refused, "operation refused", "operations refused"));
+    let wrongs = counted(wrong, "request with a wrong credential", "requests with a wrong credential");
     let told = format!("{writing}, {refusals}, {wrongs} within the last day");
     if writes + refused + wrong == 0 {
         return html! { p.quiet { "Nothing came within the last day that writes, was refused or had a wrong credential." } };
@@ -216,11 +217,6 @@ fn day(bars: &[Bar], now: Instant) -> Markup {
         }
         details { summary { "By the hour" } (hours(bars, now)) }
     }
-}
-
-/// A count with its noun.
-pub(super) fn of(count: i64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn hours(bars: &[Bar], now: Instant) -> Markup {

@@ -9,7 +9,7 @@ use maud::html;
 use super::super::form::{Sent, answer};
 use super::super::page::token;
 use super::super::seat::Seat;
-use super::overview::of;
+use super::super::words::counted;
 use super::{MAY_MANAGE, Tab, at, one, unless};
 use crate::app::App;
 use crate::http::error::{Error, Result};
@@ -46,7 +46,7 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(Stri
     // In the order of their ids, whether they are live or not.
     let (some, _) = first_sync::page(&app, &seat.tenant.id, (&id, ConnectionState::Staging), &place, NAMED).await?;
     let names: Vec<&str> = some.iter().filter_map(|line| line.user_name.as_deref()).collect();
-    let people = of(count, "person", "people");
+    let people = counted(count, "person", "people");
     let form = html! {
         form method="post" {
             (token(&seat.guest))

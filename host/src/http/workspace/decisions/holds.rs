@@ -15,8 +15,9 @@ use crate::http::error::{Error, Result};
 use crate::http::query::{ApiQuery, At, page as page_of};
 use crate::http::workspace::form::{Sent, answer as answered};
 use crate::http::workspace::page::{Page, Section, When, badge, empty, hash, more, token};
+use crate::http::workspace::path::{self, with};
 use crate::http::workspace::seat::{Guest, Seat};
-use crate::http::workspace::words::{self, Edge, PAGE_LINES, SUGGESTED_DAYS, counted, date_after, sent_moment, with};
+use crate::http::workspace::words::{self, Edge, PAGE_LINES, SUGGESTED_DAYS, counted, date_after, sent_moment};
 use crate::model::{AccountId, AdminAction, GuardDirection, GuardScope, Hold, HoldState, Instant, Ruling, RulingState};
 use crate::policies::Role;
 use crate::store::{Connection, RulingQuery};
@@ -81,7 +82,7 @@ fn of(seat: &Seat, hold: &Hold, connections: &[Connection]) -> Markup {
         @match hold.scope {
             GuardScope::Connection => {
                 @let name = connections.iter().find(|connection| connection.id.as_str() == hold.of).map(|connection| connection.name.as_str());
-                "connection " a href=(seat.at(&format!("connections/{}", words::segment(&hold.of)))) { (name.unwrap_or(&hold.of)) }
+                "connection " a href=(seat.at(&format!("connections/{}", path::segment(&hold.of)))) { (name.unwrap_or(&hold.of)) }
             }
             GuardScope::Plan => { "the plan of the reconciliation " code { (hold.of) } }
             GuardScope::Role => { "role " code { (hold.of) } }
@@ -288,7 +289,7 @@ fn everybody(seat: &Seat, hold: &Hold, (here, says, now): (&str, &Meaning, Insta
 /// # Errors
 /// Those that no other input would avoid.
 pub async fn answer(seat: Seat, State(app): State<Arc<App>>, At((_, hold)): At<(String, String)>, sent: Sent) -> Result<Response> {
-    let back = seat.at(&format!("decisions/holds/{}", words::segment(&hold)));
+    let back = seat.at(&format!("decisions/holds/{}", path::segment(&hold)));
     let done = said(&seat, &app, &hold, &sent).await;
     answered(&back, done)
 }

@@ -15,8 +15,9 @@ use crate::http::error::{Error, Result};
 use crate::http::query::{ApiQuery, At, page as page_of};
 use crate::http::workspace::form::{Sent, answer as answered};
 use crate::http::workspace::page::{Page, Section, When, badge, empty, heading, more, token};
+use crate::http::workspace::path::{self, with};
 use crate::http::workspace::seat::Seat;
-use crate::http::workspace::words::{self, PAGE_LINES, counted, with};
+use crate::http::workspace::words::{self, PAGE_LINES, counted};
 use crate::model::{
     AdminAction, Evidence, GrantState, Instant, OnSilence, Reason, Review, ReviewDecision, ReviewLine, ReviewState, collision_key,
 };
@@ -277,7 +278,7 @@ fn closing(seat: &Seat, review: &Review, here: &str) -> Markup {
 }
 
 fn back_to(seat: &Seat, review: &str, sent: &Sent) -> String {
-    let here = seat.at(&format!("decisions/reviews/{}", words::segment(review)));
+    let here = seat.at(&format!("decisions/reviews/{}", path::segment(review)));
     with(&here, &[("whose", sent.get("whose").unwrap_or_default()), ("said", sent.get("said").unwrap_or_default())])
 }
 

@@ -15,8 +15,9 @@ use crate::http::error::{Error, Result};
 use crate::http::query::{ApiQuery, At, page as page_of};
 use crate::http::workspace::form::{Sent, answer as answered};
 use crate::http::workspace::page::{Page, Section, When, badge, empty, heading, more, token};
+use crate::http::workspace::path::with;
 use crate::http::workspace::seat::Seat;
-use crate::http::workspace::words::{Edge, PAGE_LINES, SUGGESTED_DAYS, counted, date_after, sent_moment, with};
+use crate::http::workspace::words::{Edge, PAGE_LINES, SUGGESTED_DAYS, counted, date_after, sent_moment};
 use crate::model::{
     AccountId, AdminAction, ConnectionId, Instant, OnSilence, Review, ReviewPlan, ReviewScope, ReviewState, Reviewers, RoleId,
 };

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::super::page::short;
 use crate::model::Event;
 
 /// Whom an event is about: by the name that the account has now, or had then.
@@ -83,10 +84,6 @@ fn text(value: &Value) -> String {
         Value::Null => String::new(),
         other => other.to_string(),
     }
-}
-
-fn short(hash: &str) -> String {
-    hash.chars().take(12).collect()
 }
 
 /// By which policies.

@@ -15,9 +15,10 @@ use crate::http::api::revisions::OWNER;
 use crate::http::error::{Error, Result};
 use crate::http::query::{ApiQuery, At};
 use crate::http::workspace::form::{Sent, answer as answered};
-use crate::http::workspace::page::{Page, Section, When, badge, hash as short, heading, token};
+use crate::http::workspace::page::{self, Page, Section, When, badge, hash as short, heading, token};
+use crate::http::workspace::path::{self, with};
 use crate::http::workspace::seat::{Rights, Seat};
-use crate::http::workspace::words::{self, with};
+use crate::http::workspace::words;
 use crate::model::{Activation, ActivationState, AdminAction, Instant, RevisionHash, Trial, TrialKind, TrialState};
 use crate::policies::{ChangedPolicy, PolicyDifference};
 use crate::revision::is_rule;
@@ -102,7 +103,7 @@ pub async fn show(
             a.button href=(with(&seat.at("mapping/edit"), &[("revision", read.hash.as_str())])) { "Edit from here" }
         }
     };
-    let title = format!("Revision {}", read.hash.as_str().chars().take(12).collect::<String>());
+    let title = format!("Revision {}", page::short(read.hash.as_str()));
     let body = html! {
         (heading(&title, &edits))
         p { @if is_active { (badge("active")) " This revision decides about everybody." } @else { "Stored, and without effect until it is activated." } }
@@ -294,7 +295,7 @@ pub async fn try_out(seat: Seat, State(app): State<Arc<App>>, At((_, hash)): At<
     };
     match begun.await {
         Ok(trial) => answered(&seat.at(&format!("mapping/trials/{}", trial.id)), Ok(format!("The {} has begun", trial.kind))),
-        Err(error) => answered(&seat.at(&format!("mapping/revisions/{}", words::segment(hash.as_str()))), Err::<String, _>(error)),
+        Err(error) => answered(&seat.at(&format!("mapping/revisions/{}", path::segment(hash.as_str()))), Err::<String, _>(error)),
     }
 }
 
@@ -336,5 +337,5 @@ pub async fn activate(seat: Seat, State(app): State<Arc<App>>, At((_, hash)): At
         }
         Err(error) => Err(error.into()),
     };
-    answered(&seat.at(&format!("mapping/revisions/{}", words::segment(hash.as_str()))), done)
+    answered(&seat.at(&format!("mapping/revisions/{}", path::segment(hash.as_str()))), done)
 }

@@ -17,8 +17,9 @@ use crate::http::error::{Error, Result};
 use crate::http::query::{ApiQuery, At, page as page_of};
 use crate::http::workspace::form::{Sent, answer as answered};
 use crate::http::workspace::page::{Page, Section, When, badge, empty, heading, more, token};
+use crate::http::workspace::path::{self, with};
 use crate::http::workspace::seat::Seat;
-use crate::http::workspace::words::{self, PAGE_LINES, with};
+use crate::http::workspace::words::{self, PAGE_LINES};
 use crate::model::{AdminAction, DifferenceKind, Forecast, PersonDifference, Summary, Tally, Totals, Trial, TrialKind, TrialState};
 use crate::store::{Connection, StoreError};
 use crate::trial;
@@ -254,5 +255,5 @@ pub async fn stop(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(Stri
             stopped => Ok(format!("It is {}", stopped?.state)),
         }
     };
-    answered(&seat.at(&format!("mapping/trials/{}", words::segment(&id))), stopped.await)
+    answered(&seat.at(&format!("mapping/trials/{}", path::segment(&id))), stopped.await)
 }

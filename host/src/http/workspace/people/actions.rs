@@ -21,11 +21,6 @@ use crate::tenancy::{self, steps};
 /// A person and one thing about them, by the path.
 type Thing = At<(String, String, String)>;
 
-/// The day so many days from now, as forms write it.
-pub(super) fn day_in(now: Instant, days: i64) -> String {
-    now.plus_seconds(days * 86_400).timestamp().strftime("%Y-%m-%d").to_string()
-}
-
 /// The beginning of a day, or of the day behind it, in a time zone.
 fn midnight(day: &str, zone: &str, behind: bool) -> Option<Instant> {
     let day: jiff::civil::Date = day.parse().ok()?;
@@ -222,6 +217,5 @@ mod tests {
         assert_eq!(midnight("2031-03-30", "Europe/Berlin", true), Some(at("2031-03-31T00:00:00+02:00")));
         assert_eq!(midnight("31.12.2031", "UTC", true), None);
         assert_eq!(midnight("2031-12-31", "Nowhere", true), None);
-        assert_eq!(day_in(at("2031-12-30T12:00:00Z"), 3), "2032-01-02");
     }
 }

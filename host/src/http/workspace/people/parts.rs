@@ -5,8 +5,9 @@ use serde_json::Value;
 
 use super::super::page::{When, badge, token};
 use super::super::path;
+use super::super::words::date_after;
 use super::person::{Person, Seen};
-use super::{actions, words};
+use super::words;
 use crate::lifecycle::receipt::StepState;
 use crate::model::{
     AccountState, AdminAction, InvitationState, Process, ProcessState, ProcessStep, ProcessStepState, Ruling, RulingKind, RulingState,
@@ -41,7 +42,7 @@ pub(super) fn suspension(seen: &Seen<'_>, person: &Person) -> Markup {
             form method="post" action=(seen.at(person, "/suspend")) {
                 (token(&seen.seat.guest))
                 label { "Why" input type="text" name="reason" required maxlength="1000"; }
-                label { "Until the end of" input type="date" name="ends" required value=(actions::day_in(seen.now, SUSPENDED_DAYS)); }
+                label { "Until the end of" input type="date" name="ends" required value=(date_after(seen.now, SUSPENDED_DAYS)); }
                 button.danger { "Suspend " (words::name(&person.view)) " now" }
             }
         }
@@ -108,7 +109,7 @@ pub(super) fn roles(seen: &Seen<'_>, person: &Person) -> Markup {
                             tr {
                                 td {
                                     a href=(seen.seat.at(&format!("roles/{}", path::segment(grant.role.as_str())))) { (grant.role) }
-                                    " " a.quiet href={ (why) (path::query(&[("role", grant.role.as_str())])) } { "why" }
+                                    " " a.quiet href=(path::with(&why, &[("role", grant.role.as_str())])) { "why" }
                                 }
                                 td {
                                     (words::of_grant(grant))
@@ -184,7 +185,7 @@ pub(super) fn exceptions(seen: &Seen<'_>, person: &Person) -> Markup {
                             }
                             label { "Why" input type="text" name="reason" required maxlength="1000"; }
                             label { "Who answers for it" input type="text" name="owner" required maxlength="200"; }
-                            label { "Until the end of" input type="date" name="ends" required value=(actions::day_in(seen.now, EXCEPTION_DAYS)); }
+                            label { "Until the end of" input type="date" name="ends" required value=(date_after(seen.now, EXCEPTION_DAYS)); }
                             button.main { "Make the exception" }
                         }
                     }

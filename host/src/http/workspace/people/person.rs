@@ -105,7 +105,7 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>, At((_, account)): At<
     let beside = html! {
         @if let Some((connection, user)) = &person.view.source {
             a.button href=(seen.at(&person, "/run")) { "Step by step" }
-            a.button href=(seat.at(&format!("connections/{connection}/log{}", path::query(&[("person", user.as_str())])))) { "Requests" }
+            a.button href=(path::with(&seat.at(&format!("connections/{connection}/log")), &[("person", user.as_str())])) { "Requests" }
         }
         a.button href=(seen.at(&person, "/history")) { "History" }
     };

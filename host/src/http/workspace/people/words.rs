@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
+use super::super::words;
 use crate::model::{AccountState, Actor, Grant, GrantState, Note, Reason, Ruling, RulingKind, RulingState, Waiting};
 use crate::store::AccountView;
 use crate::store::history::Standing;
@@ -131,13 +132,11 @@ pub fn reasons(reasons: &[Reason]) -> Markup {
 /// Who did something.
 pub fn actor(actor: &Actor) -> String {
     match actor.kind.as_str() {
-        Actor::PERSON => actor.id.clone(),
-        Actor::API_TOKEN => format!("token {}", actor.id),
         "connection" => "the identity provider".to_owned(),
         "worker" => format!("Rolecall ({})", actor.id.replace('_', " ")),
         "guard" => "the guard".to_owned(),
         "review" => "a review".to_owned(),
-        kind => format!("{} {}", kind.replace('_', " "), actor.id),
+        _ => words::actor(actor),
     }
 }
 

@@ -63,7 +63,7 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>, ApiQuery(query): ApiQ
             (missing(&seen, &dangling, &query))
             h2 { "Groups with a handle" }
             @if shown.is_empty() { p { "None." } } @else { (table(&seen, &shown[..shown.len().min(SHOWN)])) }
-            (more(last.map(|last| format!("{}{}", seat.at("groups"), path::query(&[("q", &query.q), ("after", last.handle.as_str())])))))
+            (more(last.map(|last| path::with(&seat.at("groups"), &[("q", &query.q), ("after", last.handle.as_str())]))))
         }
     };
     Ok(Page { seat: &seat, section: Section::Roles, title: "Groups", trail: &[], body }.into_response())

@@ -83,7 +83,7 @@ pub async fn show(
         }
         h2 { "Who has it " span.count { (count.min(COUNTED)) @if count > COUNTED { "+" } } }
         @if holders.is_empty() { p { "Nobody" @if after.is_some() { " behind this place" } "." } }
-        @else { (table(&seat, &holders, now)) (more(next.map(|next| format!("{here}{}", path::query(&[("after", next.as_str())]))))) }
+        @else { (table(&seat, &holders, now)) (more(next.map(|next| path::with(&here, &[("after", next.as_str())])))) }
     };
     let trail = [("Groups and roles", seat.at("roles"))];
     Ok(Page { seat: &seat, section: Section::Roles, title: &id, trail: &trail, body }.into_response())
@@ -113,7 +113,7 @@ fn policies(seat: &Seat, about: &[About]) -> Markup {
 }
 
 fn group(seat: &Seat, handle: &str) -> Markup {
-    html! { a href={ (seat.at("groups")) (path::query(&[("q", handle)])) } { code { (handle) } } }
+    html! { a href=(path::with(&seat.at("groups"), &[("q", handle)])) { code { (handle) } } }
 }
 
 fn table(seat: &Seat, holders: &[Holder], now: Instant) -> Markup {
