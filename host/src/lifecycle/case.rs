@@ -37,13 +37,17 @@ pub struct Case {
     pub parked: Option<Instant>,
 }
 
+fn is_probe(person: &Person) -> bool {
+    person.account.note.as_ref().is_some_and(|note| note.code == Note::PROBE)
+}
+
 impl Case {
     /// The case of a stored person with other inputs.
     #[must_use]
     pub fn of(person: Person, document: Document, groups: Vec<GroupMembership>) -> Self {
         let excepted = super::excepted(&person.rulings, &person.grants);
-        let is_probe = person.account.note.as_ref().is_some_and(|note| note.code == Note::PROBE);
-        let fresh = is_probe || person.account.user_name.is_none() && person.evaluation.evaluated_version.is_none();
+        let parked = Self::parked_until(&person);
+        let fresh = is_probe(&person) || person.account.user_name.is_none() && person.evaluation.evaluated_version.is_none();
         Self {
             subject: Subject { user: person.resource.id, connection: person.connection, document, groups, collision: None, excepted },
             account: person.account,
@@ -55,8 +59,14 @@ impl Case {
             attempts: person.evaluation.attempts,
             input_version: person.evaluation.input_version,
             due: person.evaluation.next_evaluation_at,
-            parked: person.evaluation.next_evaluation_at.filter(|_| is_probe),
+            parked,
         }
+    }
+
+    /// Until when a stored person waits as a client's test; `None` for everybody else.
+    #[must_use]
+    pub fn parked_until(person: &Person) -> Option<Instant> {
+        person.evaluation.next_evaluation_at.filter(|_| is_probe(person))
     }
 
     /// The case of a stored person as they are.

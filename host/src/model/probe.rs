@@ -28,11 +28,14 @@ pub struct ProbeSettings {
 
 impl Default for ProbeSettings {
     fn default() -> Self {
-        Self { names: Vec::new(), minutes: 10 }
+        Self::USUAL
     }
 }
 
 impl ProbeSettings {
+    /// What holds where a tenant says nothing.
+    pub const USUAL: Self = Self { names: Vec::new(), minutes: 10 };
+
     /// Until when a new person of that document is parked; `None` for one who is no test.
     #[must_use]
     pub fn parks_until(&self, person: &Document, now: Instant) -> Option<Instant> {

@@ -74,8 +74,7 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
     let has_members = !ids.is_empty();
     let affected = people_within_limit(app, caller, &ids).await?;
     // A client's test group with its test people: it stands for nothing, and gets no handle.
-    let test_people = || affected.iter().all(|person| Case::unchanged(person.clone()).parked.is_some());
-    let probe = super::users::probes(&active).is_group(&resource.document) && has_members != affected.is_empty() && test_people();
+    let probe = has_members != affected.is_empty() && is_probe(&active, &resource.document, &affected);
     let binding = binding.filter(|_| !probe);
     // The group has no row yet: its own membership is all that these people gain.
     let gained = binding
@@ -90,9 +89,8 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
     let write = ResourceWrite::CreateGroup { id: id.clone(), document: resource.document.clone(), members: ids };
     let mut changed = resource.document.paths();
     changed.extend(has_members.then(|| MEMBERS.to_owned()));
-    let cases: Vec<Case> = cases.collect();
     let event = (!probe).then(|| resource_event("group.created", &id, Report::created(&changed, &read.ignored)));
-    let committed = commit(app, caller, &active, cases, write, binding, event, now).await?;
+    let committed = commit(app, caller, &active, cases.collect(), write, binding, event, now).await?;
     let version = committed.version.unwrap_or(1);
     let resource = StoredResource { version, ..resource };
     let led = committed.led;
@@ -209,6 +207,7 @@ pub(super) async fn delete(app: &Arc<App>, caller: &Caller, id: &ResourceId, if_
     let are_few = below.is_some();
     let below = below.unwrap_or_default();
     let people = app.store.people(tenant, connection, &below).await?;
+    let probe = are_few && is_probe(&active, &before.document, &people);
     let mut groups = app.store.memberships_if(tenant, connection, &below, &[], &[], Some(id)).await?;
     let cases = people.into_iter().map(|person| {
         let memberships = groups.remove(&person.resource.id).unwrap_or_default();
@@ -216,17 +215,15 @@ pub(super) async fn delete(app: &Arc<App>, caller: &Caller, id: &ResourceId, if_
         Case::of(person, document, memberships)
     });
     let now = app.clock.now();
-    let cases: Vec<Case> = cases.collect();
-    let probe = are_few && is_probe(&active, &before.document, &cases);
     let event = (!probe).then(|| resource_event("group.deleted", id, Report::DELETED));
     let write = ResourceWrite::DeleteGroup { id: id.clone() };
-    let led = commit(app, caller, &active, cases, write, None, event, now).await?.led;
+    let led = commit(app, caller, &active, cases.collect(), write, None, event, now).await?.led;
     Ok(Applied { resource: None, operations: vec![Done::Applied], changed: Vec::new(), quirks: Vec::new(), led, probe })
 }
 
 /// Whether it is a client's test group, in which nobody is concerned but its test people.
-fn is_probe(active: &Active, document: &Document, concerned: &[Case]) -> bool {
-    concerned.iter().all(|case| case.parked.is_some()) && super::users::probes(active).is_group(document)
+fn is_probe(active: &Active, document: &Document, concerned: &[Person]) -> bool {
+    super::users::probes(active).is_group(document) && concerned.iter().all(|person| Case::parked_until(person).is_some())
 }
 
 /// Whether it is a client's test group, and these are its test people: few, and nobody else.
@@ -245,7 +242,7 @@ async fn are_probes(
         return Ok(false);
     }
     let people = app.store.people(&caller.tenant, &caller.connection, &members).await?;
-    Ok(people.len() == members.len() && people.into_iter().all(|person| Case::unchanged(person).parked.is_some()))
+    Ok(people.len() == members.len() && is_probe(active, document, &people))
 }
 
 async fn read_group(app: &App, caller: &Caller, id: &ResourceId) -> Result<StoredResource, Failure> {
