@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::cli::client::Remote;
+use crate::cli::token::Bearer;
 use crate::cli::{Output, items, render, word};
 
 /// Let people into the workspace, where identity teams work in a browser.
@@ -17,19 +18,8 @@ pub enum Workspace {
         rolecall workspace link --tenant acme --write --person ada@acme.example\n  rolecall workspace link --tenant acme --admin-role reviewer --person ada@acme.example\n  rolecall workspace link --tenant acme --admin-role auditor --minutes 1440"
     )]
     Link {
-        /// The only tenant that is seen [default: the whole platform]
-        #[arg(long, value_name = "TENANT")]
-        tenant: Option<String>,
-        /// Let them change everything
-        #[arg(long)]
-        write: bool,
-        /// Who it is for, by user name or address: approvals are given by people
-        #[arg(long, value_name = "NAME")]
-        person: Option<String>,
-        /// An admin role that they have: `tenant-owner`, `policy-author`, `plugin-author`, `reviewer`, `auditor`, `platform-operator`, or one
-        /// that the tenant's admin policies name; may be given several times
-        #[arg(long = "admin-role", value_name = "ROLE")]
-        admin_roles: Vec<String>,
+        #[command(flatten)]
+        bearer: Bearer,
         /// How long the link is good
         #[arg(long, value_name = "MINUTES", default_value_t = 15)]
         minutes: u32,
@@ -113,10 +103,8 @@ impl Workspace {
     /// The server's.
     pub async fn run(self, output: Output) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Link { tenant, write, person, admin_roles, minutes, remote } => {
-                let body = json!({
-                    "tenant": tenant, "write": write, "person": person, "admin_roles": admin_roles, "lifetime_seconds": i64::from(minutes) * 60,
-                });
+            Self::Link { bearer, minutes, remote } => {
+                let body = bearer.asked(Some(i64::from(minutes) * 60));
                 let answer = remote.connect()?.post(&["workspace", "links"], &body).await?;
                 output.show(&answer, |_| {
                     let (url, expires) = (word(&answer["url"]), word(&answer["expires"]));

@@ -25,11 +25,14 @@ pub mod tokens;
 pub mod trials;
 pub mod workspace;
 
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
+use crate::app::App;
 use crate::model::Instant;
+use crate::store::ApiScope;
 use crate::tenancy::IssuedToken;
 
 /// The longest name for people, in characters.
@@ -59,6 +62,11 @@ impl From<IssuedToken> for TokenAnswer {
     }
 }
 
+/// The headers of an answer that is kept as a file of that name.
+pub(super) fn attached(name: &str, media_type: &'static str) -> [(HeaderName, String); 2] {
+    [(CONTENT_TYPE, media_type.to_owned()), (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""))]
+}
+
 fn checked_name(name: &str) -> Result<&str> {
     let name = name.trim();
     if name.is_empty() || name.chars().count() > NAME_CHARS_LIMIT || name.chars().any(char::is_control) {
@@ -66,6 +74,20 @@ fn checked_name(name: &str) -> Result<&str> {
         return Err(Error::bad_request(detail, "a name is too long, empty or not printable"));
     }
     Ok(name)
+}
+
+/// A scope that a token or a session may have: of a tenant that there is, and of somebody who can be named.
+async fn checked_scope(app: &App, scope: ApiScope) -> Result<ApiScope> {
+    if let Some(tenant) = &scope.tenant {
+        let known = !tenant.as_str().contains('\0') && app.store.tenant(tenant).await?.is_some();
+        if !known {
+            return Err(Error::not_found("such tenant"));
+        }
+    }
+    if let Some(person) = &scope.person {
+        checked_name(person)?;
+    }
+    Ok(scope)
 }
 
 fn checked_lifetime(seconds: Option<i64>) -> Result<Option<i64>> {

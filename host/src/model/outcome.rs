@@ -350,6 +350,15 @@ pub struct LogDetail {
     pub shown: Option<String>,
 }
 
+impl LogDetail {
+    /// How long it took, in milliseconds.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "no request takes as long as the integers that a float can't hold")]
+    pub fn took_ms(&self) -> f64 {
+        self.took_us as f64 / 1_000.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

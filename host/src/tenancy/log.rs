@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::app::App;
-use crate::model::{ConnectionId, Instant, OutcomeClass, OutcomeCode, RefusedCredential, ResourceId, TenantId};
+use crate::model::{ConnectionId, RefusedCredential, ResourceId, TenantId};
 use crate::store::{LogFound, LogSearch, LogSide, StoreError};
 
 /// The longest that a request waits for what is new, in seconds: proxies in between give up after 30.
@@ -22,28 +22,12 @@ static TAILS: Semaphore = Semaphore::const_new(TAILS_LIMIT);
 /// What is wanted of the log, as people name it.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    /// A connection, by id.
-    pub connection: Option<ConnectionId>,
     /// A person, by account id, login name or SCIM id.
     pub person: Option<String>,
     /// A group, by handle or SCIM id.
     pub group: Option<String>,
-    /// The id of a request.
-    pub request: Option<String>,
-    /// One outcome.
-    pub code: Option<OutcomeCode>,
-    /// A class of outcomes.
-    pub class: Option<OutcomeClass>,
-    /// A method.
-    pub method: Option<String>,
-    /// Not before.
-    pub from: Option<Instant>,
-    /// Before.
-    pub until: Option<Instant>,
-    /// Where.
-    pub side: LogSide,
-    /// How many.
-    pub limit: i64,
+    /// What else chooses entries out; its resource is found by the names above.
+    pub search: LogSearch,
     /// How long to wait where there is nothing behind the position yet, in seconds.
     pub wait_seconds: u64,
 }
@@ -53,7 +37,7 @@ pub struct Wanted {
 /// # Errors
 /// `Missing` for a connection that is not the tenant's; the store's.
 pub async fn search(app: &App, tenant: &TenantId, wanted: Wanted) -> Result<LogFound, StoreError> {
-    if let Some(connection) = &wanted.connection {
+    if let Some(connection) = &wanted.search.connection {
         of_tenant(app, tenant, connection).await?;
     }
     let wait = Duration::from_secs(wanted.wait_seconds.min(WAIT_SECONDS_LIMIT));
@@ -97,17 +81,16 @@ async fn of_tenant(app: &App, tenant: &TenantId, connection: &ConnectionId) -> R
 
 /// A person's and a group's names as the id that the log has; what names nobody may be an id of somebody who is gone.
 async fn resolve(app: &App, tenant: &TenantId, wanted: Wanted) -> Result<LogSearch, StoreError> {
-    let mut resource = None;
-    if let Some(person) = &wanted.person {
-        let account = app.store.account(tenant, person).await?;
+    let Wanted { person, group, mut search, .. } = wanted;
+    if let Some(person) = person {
+        let account = app.store.account(tenant, &person).await?;
         let source = account.and_then(|view| view.source).map(|(_, id)| id);
-        resource = Some(source.unwrap_or_else(|| ResourceId(person.clone())));
+        search.resource = Some(source.unwrap_or(ResourceId(person)));
     }
-    if let Some(group) = &wanted.group {
+    if let Some(group) = group {
         let handles = app.store.handles(tenant).await?;
         let bound = handles.into_iter().find(|bound| bound.handle.as_str() == group).map(|bound| bound.group);
-        resource = Some(bound.unwrap_or_else(|| ResourceId(group.clone())));
+        search.resource = Some(bound.unwrap_or(ResourceId(group)));
     }
-    let Wanted { connection, request, code, class, method, from, until, side, limit, .. } = wanted;
-    Ok(LogSearch { connection, resource, request, code, class, method, from, until, side, limit })
+    Ok(search)
 }

@@ -6,13 +6,13 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::{StreamExt as _, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::attached;
 use super::first_sync::DifferenceFormat;
 use crate::app::App;
 use crate::http::body::ApiBody;
@@ -145,8 +145,9 @@ pub async fn lines(
     find(&app, &tenant, &id).await?;
     let query = DriftQuery { after: asked.after.unwrap_or(0), kind: asked.kind, outcome: asked.outcome, limit: CSV_PAGE };
     if asked.format == DifferenceFormat::Csv {
-        let headers = [(CONTENT_TYPE, "text/csv; charset=utf-8"), (CONTENT_DISPOSITION, "attachment; filename=\"drift.csv\"")];
-        return Ok((headers, Lines { app, tenant, id, query: Some(query) }.streamed()).into_response());
+        return Ok(
+            (attached("drift.csv", "text/csv; charset=utf-8"), Lines { app, tenant, id, query: Some(query) }.streamed()).into_response()
+        );
     }
     let limit = page_limit(asked.limit);
     let found = app.store.drift_lines(&tenant, &id, &DriftQuery { limit: limit + 1, ..query }).await?;

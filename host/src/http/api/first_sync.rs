@@ -6,12 +6,12 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::{StreamExt as _, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::attached;
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
@@ -138,8 +138,7 @@ pub async fn difference(
     let (state, digest) = first_sync::stands(&app, &tenant, &connection).await?;
     if query.format == DifferenceFormat::Csv {
         let lines = Lines { app, tenant, connection, state, next: Some(Place::People(None)) };
-        let headers = [(CONTENT_TYPE, "text/csv; charset=utf-8"), (CONTENT_DISPOSITION, "attachment; filename=\"difference.csv\"")];
-        return Ok((headers, lines.streamed()).into_response());
+        return Ok((attached("difference.csv", "text/csv; charset=utf-8"), lines.streamed()).into_response());
     }
     let place = match query.after.as_deref() {
         None => Place::People(None),

@@ -19,7 +19,7 @@ use crate::model::{
     AccountId, ConnectionId, Explained, Instant, Led, LogDetail, OperationFate, OutcomeClass, OutcomeCode, RefusedCredential, ResourceId,
     TenantId, catalogue,
 };
-use crate::store::{Dialect, FoundEntry, LogEntry, LogFound, LogSide};
+use crate::store::{Dialect, FoundEntry, LogEntry, LogFound, LogSearch, LogSide};
 use crate::tenancy;
 use crate::tenancy::log::Wanted;
 
@@ -168,10 +168,9 @@ fn answer(urls: &Urls, found: FoundEntry) -> LogEntryAnswer {
     let FoundEntry { position, connection, account, entry } = found;
     let curl = curl::curl(&urls.scim(&connection), &entry);
     let LogEntry { at, request_id, method, kind, resource, status, scim_type, reason, applied, no_op, refused, code, detail } = entry;
-    let LogDetail { took_us, quirks, fates, operation, led, .. } = detail;
+    let took_ms = detail.took_ms();
+    let LogDetail { quirks, fates, operation, led, .. } = detail;
     let outcome = code.class();
-    #[expect(clippy::cast_precision_loss, reason = "no request takes as long as the integers that a float can't hold")]
-    let took_ms = took_us as f64 / 1_000.0;
     LogEntryAnswer {
         position,
         at,
@@ -278,7 +277,8 @@ async fn search(app: &App, tenant: &TenantId, query: LogQuery, urls: &Urls) -> R
         return Err(Error::bad_request("give `person` or `group`, and not both", "two resources are named"));
     }
     let (class, limit, wait_seconds) = (outcome, page_limit(limit), wait.unwrap_or(0));
-    let wanted = Wanted { connection, person, group, request, code, class, method, from, until, side, limit, wait_seconds };
+    let search = LogSearch { connection, resource: None, request, code, class, method, from, until, side, limit };
+    let wanted = Wanted { person, group, search, wait_seconds };
     let LogFound { entries, looked, more } = tenancy::log::search(app, tenant, wanted).await?;
     let (first, last) = (entries.first().map(|found| found.position), entries.last().map(|found| found.position));
     let previous = match side {

@@ -6,12 +6,12 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::{StreamExt as _, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::attached;
 use super::tenants::NoQuery;
 use crate::app::App;
 use crate::crypto::signature::SigningKey;
@@ -318,11 +318,10 @@ pub(in crate::http) async fn exported(app: &Arc<App>, tenant: &TenantId, review:
         ExportFormat::Csv => (Format::Csv, "text/csv; charset=utf-8", "csv"),
     };
     let key = app.keyring.reviews().map_err(Error::internal)?;
-    let named = format!("attachment; filename=\"review-{}.{ending}\"", review.id);
+    let named = format!("review-{}.{ending}", review.id);
     let pages = Pages { app: Arc::clone(app), tenant: tenant.clone(), review: review.id.clone(), key, after: 0 };
     let (export, first) = Export::begin(format, tenant.clone(), review, app.clock.now());
-    let headers = [(CONTENT_TYPE, content_type), (CONTENT_DISPOSITION, named.as_str())];
-    Ok((headers, pages.streamed(first, export)).into_response())
+    Ok((attached(&named, content_type), pages.streamed(first, export)).into_response())
 }
 
 /// The lines of an export, read a page after the other. Nothing is held between two pages.

@@ -9,10 +9,10 @@ use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{TokenAnswer, checked_lifetime, checked_name};
+use super::{TokenAnswer, checked_lifetime, checked_scope};
 use crate::app::App;
 use crate::http::body::ApiBody;
-use crate::http::error::{Error, Result};
+use crate::http::error::Result;
 use crate::http::guards::PlatformWriter;
 use crate::model::TenantId;
 use crate::store::ApiScope;
@@ -46,16 +46,7 @@ pub async fn create(
     ApiBody(new): ApiBody<NewToken>,
 ) -> Result<(StatusCode, Json<TokenAnswer>)> {
     let lifetime = checked_lifetime(new.lifetime_seconds)?;
-    if let Some(tenant) = &new.tenant {
-        let known = !tenant.as_str().contains('\0') && app.store.tenant(tenant).await?.is_some();
-        if !known {
-            return Err(Error::not_found("such tenant"));
-        }
-    }
-    if let Some(person) = &new.person {
-        checked_name(person)?;
-    }
     let scope = ApiScope { tenant: new.tenant, write: new.write, person: new.person, admin_roles: new.admin_roles };
-    let token = tenancy::issue_api_token(&app, scope, lifetime, &who.actor).await?;
+    let token = tenancy::issue_api_token(&app, checked_scope(&app, scope).await?, lifetime, &who.actor).await?;
     Ok((StatusCode::CREATED, Json(token.into())))
 }

@@ -6,12 +6,12 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::{StreamExt as _, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::attached;
 use super::tenants::NoQuery;
 use crate::app::App;
 use crate::http::body::ApiBody;
@@ -222,11 +222,10 @@ pub(in crate::http) async fn exported(app: &Arc<App>, tenant: &TenantId, trial: 
         DifferenceFormat::Json => (Format::Json, "application/x-ndjson", "jsonl"),
         DifferenceFormat::Csv => (Format::Csv, "text/csv; charset=utf-8", "csv"),
     };
-    let named = format!("attachment; filename=\"trial-{}.{ending}\"", trial.id);
+    let named = format!("trial-{}.{ending}", trial.id);
     let first = format.first(&trial);
     let pages = Pages { app, tenant, trial: trial.id, kind: query.kind, format, after: None };
-    let headers = [(CONTENT_TYPE, content_type), (CONTENT_DISPOSITION, named.as_str())];
-    Ok((headers, pages.streamed(first)).into_response())
+    Ok((attached(&named, content_type), pages.streamed(first)).into_response())
 }
 
 /// Differences, read a page after the other. Nothing is held between two pages.

@@ -10,10 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::checked_name;
+use super::checked_scope;
 use crate::app::App;
 use crate::http::body::ApiBody;
-use crate::http::error::{Error, Result};
+use crate::http::error::Result;
 use crate::http::guards::{PlatformWriter, TenantReader, TenantWriter};
 use crate::http::query::At;
 use crate::http::urls::Urls;
@@ -66,18 +66,13 @@ pub async fn link(
     urls: Urls,
     ApiBody(new): ApiBody<NewLink>,
 ) -> Result<(StatusCode, Json<LinkAnswer>)> {
-    if let Some(tenant) = &new.tenant {
-        let known = !tenant.as_str().contains('\0') && app.store.tenant(tenant).await?.is_some();
-        if !known {
-            return Err(Error::not_found("such tenant"));
-        }
-    }
-    let name = match &new.person {
-        Some(person) => checked_name(person)?.to_owned(),
-        None if new.tenant.is_none() && new.write => "operator".to_owned(),
-        None => new.admin_roles.iter().next().cloned().unwrap_or_else(|| "reader".to_owned()),
-    };
     let scope = ApiScope { tenant: new.tenant, write: new.write, person: new.person, admin_roles: new.admin_roles };
+    let scope = checked_scope(&app, scope).await?;
+    let name = match &scope.person {
+        Some(person) => person.trim().to_owned(),
+        None if scope.tenant.is_none() && scope.write => "operator".to_owned(),
+        None => scope.admin_roles.iter().next().cloned().unwrap_or_else(|| "reader".to_owned()),
+    };
     let link = visitors::sign_in_link(&app, scope, &name, new.lifetime_seconds).await?;
     Ok((StatusCode::CREATED, Json(shown(&urls, &link, "/workspace/links"))))
 }

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use schemars::JsonSchema;
@@ -19,6 +18,7 @@ use super::seat::Seat;
 use super::words::{self, Edge, PAGE_LINES, clock, counted, moment};
 use crate::app::App;
 use crate::history::{self, VERIFY_BATCHES, VERIFY_EVENTS};
+use crate::http::api::attached;
 use crate::http::error::{Error, Result};
 use crate::http::query::ApiQuery;
 use crate::http::routes::{Route, get, post};
@@ -287,10 +287,6 @@ pub async fn export(seat: Seat, State(app): State<Arc<App>>, ApiQuery(query): Ap
         text.push_str(&spreadsheet::row(&[seq.as_str(), &at, &event.kind, account, &whom, &what, &by]));
     }
     Ok((attached("history.csv", "text/csv; charset=utf-8"), text).into_response())
-}
-
-fn attached(name: &str, media_type: &'static str) -> [(axum::http::HeaderName, String); 2] {
-    [(CONTENT_TYPE, media_type.to_owned()), (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""))]
 }
 
 /// Which role, when.

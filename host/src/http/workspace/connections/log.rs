@@ -22,7 +22,7 @@ use crate::http::query::{ApiQuery, At};
 use crate::http::routes::{Route, get};
 use crate::journal::curl::curl;
 use crate::model::{ConnectionId, Explained, Instant, OutcomeClass, OutcomeCode, ResourceId};
-use crate::store::{FoundEntry, LogEntry, LogFound, LogSide, Person};
+use crate::store::{FoundEntry, LogEntry, LogFound, LogSearch, LogSide, Person};
 use crate::tenancy::log::{self, Wanted};
 
 /// Entries of a page, and of one step of following.
@@ -70,17 +70,16 @@ impl LogQuery {
             (None, Some(before)) => LogSide::Before(before),
             (None, None) => LogSide::Newest,
         };
-        Wanted {
+        let search = LogSearch {
             connection: Some(id.clone()),
-            person: given(&self.person),
-            group: given(&self.group),
             request: given(&self.request),
             code: OutcomeCode::from_word(&self.outcome),
             class: OutcomeClass::from_word(&self.outcome),
             side,
             limit: SHOWN,
-            ..Wanted::default()
-        }
+            ..LogSearch::default()
+        };
+        Wanted { person: given(&self.person), group: given(&self.group), search, wait_seconds: 0 }
     }
 
     /// The address of the same search at another place: what can be sent to somebody else.
@@ -202,7 +201,7 @@ fn rows(seat: &Seat, id: &ConnectionId, entries: &Entries, now: Instant) -> Mark
                 td { span class={ "badge " (tone(entry.code)) } { (entry.status) " " (entry.code.word().replace('_', " ")) } }
                 td {
                     code { (entry.method) @if let Some(kind) = entry.kind { " " (kind.endpoint()) } } " "
-                    span.quiet { (hash(&entry.request_id)) " " (took(entry)) }
+                    span.quiet { (hash(&entry.request_id)) " " (format!("{:.1} ms", entry.detail.took_ms())) }
                 }
                 td { (whom(seat, entries, one)) }
                 td {
@@ -220,12 +219,6 @@ fn tone(code: OutcomeCode) -> &'static str {
         OutcomeClass::Failed => "bad",
         _ => "warn",
     }
-}
-
-fn took(entry: &LogEntry) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "for people, to a tenth of a millisecond")]
-    let ms = entry.detail.took_us as f64 / 1_000.0;
-    format!("{ms:.1} ms")
 }
 
 fn whom(seat: &Seat, entries: &Entries, one: &FoundEntry) -> Markup {

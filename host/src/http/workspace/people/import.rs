@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
@@ -11,6 +10,7 @@ use super::super::form::Sent;
 use super::super::page::{Page, Section, token};
 use super::super::seat::Seat;
 use crate::app::App;
+use crate::http::api::attached;
 use crate::http::api::first_sync::IMPORT_BODY_BYTES_LIMIT;
 use crate::http::error::{Error, Result};
 use crate::http::frame;
@@ -65,8 +65,7 @@ pub async fn send(seat: Seat, State(app): State<Arc<App>>, sent: SentFile) -> Re
 pub async fn failed(_: Seat, sent: SentFile) -> Result<Response> {
     let text = sent.raw("content").filter(|text| !text.is_empty());
     let text = text.ok_or_else(|| Error::bad_request("import a file first: the rows that failed are kept from there", "no failed rows"))?;
-    let headers = [(CONTENT_TYPE, "text/csv; charset=utf-8"), (CONTENT_DISPOSITION, "attachment; filename=\"failed-rows.csv\"")];
-    Ok((headers, text.to_owned()).into_response())
+    Ok((attached("failed-rows.csv", "text/csv; charset=utf-8"), text.to_owned()).into_response())
 }
 
 fn rendered(seat: &Seat, may: bool, text: &str, became: Option<&Became>) -> Response {
