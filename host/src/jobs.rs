@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::app::App;
@@ -214,59 +214,46 @@ async fn write_journal_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     }
 }
 
+/// Takes one step after the other while there are some; where there are none it rests, for as long as nobody wakes it.
+async fn step_until<F, S>(mut stop: watch::Receiver<bool>, what: &str, woken: Option<&Notify>, step: F)
+where
+    F: Fn() -> S,
+    S: Future<Output = Result<bool, StoreError>>,
+{
+    let woken = async || match woken {
+        Some(woken) => woken.notified().await,
+        None => std::future::pending().await,
+    };
+    while !*stop.borrow() {
+        let pause = match step().await {
+            Ok(true) => continue,
+            Ok(false) => IDLE,
+            Err(error) => {
+                log_failure(what, &error);
+                AFTER_FAILURE
+            }
+        };
+        tokio::select! {
+            () = woken() => {}
+            () = tokio::time::sleep(pause) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
 /// Works at simulations, one slice after the other.
-async fn simulate_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
-    while !*stop.borrow() {
-        let pause = match trial::simulate_next(&app).await {
-            Ok(true) => continue,
-            Ok(false) => IDLE,
-            Err(error) => {
-                log_failure("a simulation", &error);
-                AFTER_FAILURE
-            }
-        };
-        tokio::select! {
-            () = app.trials.notified() => {}
-            () = tokio::time::sleep(pause) => {}
-            _ = stop.changed() => {}
-        }
-    }
+async fn simulate_until(app: Arc<App>, stop: watch::Receiver<bool>) {
+    step_until(stop, "a simulation", Some(&app.trials), || trial::simulate_next(&app)).await;
 }
 
-/// Opens, reminds of and closes access reviews, one step after the other.
-async fn review_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
-    while !*stop.borrow() {
-        let pause = match tenancy::reviews::work_next(&app).await {
-            Ok(true) => continue,
-            Ok(false) => IDLE,
-            Err(error) => {
-                log_failure("an access review", &error);
-                AFTER_FAILURE
-            }
-        };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = stop.changed() => {}
-        }
-    }
+/// Opens, reminds of and closes access reviews.
+async fn review_until(app: Arc<App>, stop: watch::Receiver<bool>) {
+    step_until(stop, "an access review", None, || tenancy::reviews::work_next(&app)).await;
 }
 
-/// Finds out what reconciliations would do, and carries them out, one step after the other.
-async fn reconcile_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
-    while !*stop.borrow() {
-        let pause = match drift::work_next(&app).await {
-            Ok(true) => continue,
-            Ok(false) => IDLE,
-            Err(error) => {
-                log_failure("a reconciliation", &error);
-                AFTER_FAILURE
-            }
-        };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = stop.changed() => {}
-        }
-    }
+/// Finds out what reconciliations would do, and carries them out.
+async fn reconcile_until(app: Arc<App>, stop: watch::Receiver<bool>) {
+    step_until(stop, "a reconciliation", None, || drift::work_next(&app)).await;
 }
 
 /// Judges connections.

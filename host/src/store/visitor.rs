@@ -2,7 +2,6 @@
 //! looked up by a secret's keyed hash, before it is known which tenant is meant.
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 
 use super::{ApiScope, Result};
 use crate::model::{ConnectionId, Instant, LinkPurpose, TenantId};
@@ -78,7 +77,7 @@ pub struct SignIn {
 }
 
 /// Which sessions.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct SessionQuery<'a> {
     /// Sessions of this tenant alone; `None` lists those of the platform.
     pub tenant: Option<&'a str>,

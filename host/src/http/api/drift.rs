@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use futures_util::{StreamExt as _, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::attached;
 use super::first_sync::DifferenceFormat;
+use super::pages::{Failed, Pages, csv_head, csv_of};
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::Result;
@@ -22,7 +21,6 @@ use crate::http::guards::{ManageConnections, TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At, page, page_limit};
 use crate::model::{ConnectionId, DriftGroup, DriftKind, DriftLine, DriftOutcome, Reconciliation, RoleId, TenantId};
 use crate::provisioning::drift::{self, Upload};
-use crate::spreadsheet::defused;
 use crate::store::{DriftQuery, StoreError};
 use crate::tenancy::imports::Format;
 
@@ -145,9 +143,11 @@ pub async fn lines(
     find(&app, &tenant, &id).await?;
     let query = DriftQuery { after: asked.after.unwrap_or(0), kind: asked.kind, outcome: asked.outcome, limit: CSV_PAGE };
     if asked.format == DifferenceFormat::Csv {
-        return Ok(
-            (attached("drift.csv", "text/csv; charset=utf-8"), Lines { app, tenant, id, query: Some(query) }.streamed()).into_response()
-        );
+        return Ok((
+            attached("drift.csv", "text/csv; charset=utf-8"),
+            Lines { app, tenant, id, query: Some(query) }.streamed(csv_head(&COLUMNS)),
+        )
+            .into_response());
     }
     let limit = page_limit(asked.limit);
     let found = app.store.drift_lines(&tenant, &id, &DriftQuery { limit: limit + 1, ..query }).await?;
@@ -163,39 +163,16 @@ struct Lines {
     query: Option<DriftQuery>,
 }
 
-type Failed = Box<dyn std::error::Error + Send + Sync>;
+impl Pages for Lines {
+    const ENDS_EARLY: &'static str = "lines of a reconciliation end in the middle: they can't be read";
 
-impl Lines {
-    /// When a page can't be read the answer ends in the middle.
-    fn streamed(self) -> Body {
-        let first = stream::once(async { csv_of([COLUMNS.map(str::to_owned)]) });
-        let pages = stream::try_unfold(self, |mut lines| async move {
-            let Some(query) = lines.query.take() else { return Ok(None) };
-            match lines.page(query).await {
-                Ok(text) => Ok(Some((text, lines))),
-                Err(error) => {
-                    tracing::error!(%error, "lines of a reconciliation end in the middle: they can't be read");
-                    Err(error)
-                }
-            }
-        });
-        Body::from_stream(first.chain(pages))
-    }
-
-    async fn page(&mut self, query: DriftQuery) -> Result<Vec<u8>, Failed> {
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, Failed> {
+        let Some(query) = self.query.take() else { return Ok(None) };
         let found = self.app.store.drift_lines(&self.tenant, &self.id, &query).await?;
         let is_full = i64::try_from(found.len()).is_ok_and(|found| found >= query.limit);
         self.query = found.last().filter(|_| is_full).map(|last| DriftQuery { after: last.line, ..query });
-        csv_of(found.iter().map(cells))
+        Ok(Some(csv_of(found.iter().map(cells))?))
     }
-}
-
-fn csv_of(rows: impl IntoIterator<Item = [String; COLUMNS.len()]>) -> Result<Vec<u8>, Failed> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for row in rows {
-        writer.write_record(row.iter().map(|cell| defused(cell)))?;
-    }
-    Ok(writer.into_inner()?)
 }
 
 fn cells(line: &DriftLine) -> [String; COLUMNS.len()] {

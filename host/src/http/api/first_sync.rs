@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use futures_util::{StreamExt as _, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::attached;
+use super::pages::{Failed, Pages, csv_head, csv_of};
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
@@ -20,7 +19,6 @@ use crate::http::guards::{TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At, page_limit};
 use crate::lifecycle::adoption::{Line, Totals};
 use crate::model::{AccountId, ConnectionId, ConnectionState, ResourceId, RoleId, TenantId};
-use crate::spreadsheet::defused;
 use crate::store::{DIFFERENCE_PAGE_LIMIT, Imported, StoreError};
 use crate::tenancy::first_sync::{self, Place};
 use crate::tenancy::imports::{self, Format};
@@ -138,7 +136,7 @@ pub async fn difference(
     let (state, digest) = first_sync::stands(&app, &tenant, &connection).await?;
     if query.format == DifferenceFormat::Csv {
         let lines = Lines { app, tenant, connection, state, next: Some(Place::People(None)) };
-        return Ok((attached("difference.csv", "text/csv; charset=utf-8"), lines.streamed()).into_response());
+        return Ok((attached("difference.csv", "text/csv; charset=utf-8"), lines.streamed(csv_head(&COLUMNS))).into_response());
     }
     let place = match query.after.as_deref() {
         None => Place::People(None),
@@ -164,39 +162,16 @@ struct Lines {
     next: Option<Place>,
 }
 
-type Failed = Box<dyn std::error::Error + Send + Sync>;
+impl Pages for Lines {
+    const ENDS_EARLY: &'static str = "a difference ends in the middle: lines can't be read";
 
-impl Lines {
-    /// When a page can't be read the answer ends in the middle.
-    fn streamed(self) -> Body {
-        let first = stream::once(async { csv_of([COLUMNS.map(str::to_owned)]) });
-        let pages = stream::try_unfold(self, |mut lines| async move {
-            let Some(place) = lines.next.take() else { return Ok(None) };
-            match lines.page(&place).await {
-                Ok(text) => Ok(Some((text, lines))),
-                Err(error) => {
-                    tracing::error!(%error, "a difference ends in the middle: lines can't be read");
-                    Err(error)
-                }
-            }
-        });
-        Body::from_stream(first.chain(pages))
-    }
-
-    async fn page(&mut self, place: &Place) -> Result<Vec<u8>, Failed> {
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, Failed> {
+        let Some(place) = self.next.take() else { return Ok(None) };
         let whose = (&self.connection, self.state);
-        let (lines, next) = first_sync::page(&self.app, &self.tenant, whose, place, DIFFERENCE_PAGE_LIMIT).await?;
+        let (lines, next) = first_sync::page(&self.app, &self.tenant, whose, &place, DIFFERENCE_PAGE_LIMIT).await?;
         self.next = next;
-        csv_of(lines.iter().map(cells))
+        Ok(Some(csv_of(lines.iter().map(cells))?))
     }
-}
-
-fn csv_of(rows: impl IntoIterator<Item = [String; COLUMNS.len()]>) -> Result<Vec<u8>, Failed> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for row in rows {
-        writer.write_record(row.iter().map(|cell| defused(cell)))?;
-    }
-    Ok(writer.into_inner()?)
 }
 
 fn cells(line: &Line) -> [String; COLUMNS.len()] {

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use futures_util::{StreamExt as _, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::attached;
+use super::pages::{Failed, Pages};
 use super::tenants::NoQuery;
 use crate::app::App;
 use crate::crypto::signature::SigningKey;
@@ -319,45 +318,36 @@ pub(in crate::http) async fn exported(app: &Arc<App>, tenant: &TenantId, review:
     };
     let key = app.keyring.reviews().map_err(Error::internal)?;
     let named = format!("review-{}.{ending}", review.id);
-    let pages = Pages { app: Arc::clone(app), tenant: tenant.clone(), review: review.id.clone(), key, after: 0 };
+    let (whose, id) = (tenant.clone(), review.id.clone());
     let (export, first) = Export::begin(format, tenant.clone(), review, app.clock.now());
-    Ok((attached(&named, content_type), pages.streamed(first, export)).into_response())
+    let lines = Lines { app: Arc::clone(app), tenant: whose, review: id, key, after: 0, export: Some(export) };
+    Ok((attached(&named, content_type), lines.streamed(first)).into_response())
 }
 
 /// The lines of an export, read a page after the other. Nothing is held between two pages.
-struct Pages {
+struct Lines {
     app: Arc<App>,
     tenant: TenantId,
     review: String,
     key: SigningKey,
     after: i64,
+    /// `None` once it is signed.
+    export: Option<Export>,
 }
 
-type Failed = Box<dyn std::error::Error + Send + Sync>;
+/// When a page can't be read, the line that signs the export is missing.
+impl Pages for Lines {
+    const ENDS_EARLY: &'static str = "an export ends in the middle: lines can't be read";
 
-impl Pages {
-    /// When a page can't be read the answer ends in the middle, without the line that signs it.
-    fn streamed(self, first: String, export: Export) -> Body {
-        let pages = stream::try_unfold(Some((self, export)), |state| async move {
-            let Some((mut pages, mut export)) = state else { return Ok(None) };
-            match pages.next(&mut export).await {
-                Ok(Some(text)) => Ok(Some((text, Some((pages, export))))),
-                Ok(None) => Ok(Some((export.end(&pages.key)?, None))),
-                Err(error) => {
-                    tracing::error!(%error, "an export ends in the middle: lines can't be read");
-                    Err(error)
-                }
-            }
-        });
-        Body::from_stream(stream::once(async { Ok::<_, Failed>(first) }).chain(pages))
-    }
-
-    async fn next(&mut self, export: &mut Export) -> Result<Option<String>, Failed> {
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, Failed> {
+        let Some(mut export) = self.export.take() else { return Ok(None) };
         let query = LineQuery { after: self.after, limit: EXPORT_PAGE, ..LineQuery::default() };
         let views = self.app.store.review_lines(&self.tenant, &self.review, &query).await?;
-        let Some(last) = views.last() else { return Ok(None) };
+        let Some(last) = views.last() else { return Ok(Some(export.end(&self.key)?.into_bytes())) };
         self.after = last.line.line;
         let lines: Vec<ReviewLine> = views.into_iter().map(|view| view.line).collect();
-        Ok(Some(export.lines(&lines)))
+        let text = export.lines(&lines);
+        self.export = Some(export);
+        Ok(Some(text.into_bytes()))
     }
 }

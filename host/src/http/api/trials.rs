@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use futures_util::{StreamExt as _, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::attached;
+use super::pages::{Failed, Pages};
 use super::tenants::NoQuery;
 use crate::app::App;
 use crate::http::body::ApiBody;
@@ -224,12 +223,12 @@ pub(in crate::http) async fn exported(app: &Arc<App>, tenant: &TenantId, trial: 
     };
     let named = format!("trial-{}.{ending}", trial.id);
     let first = format.first(&trial);
-    let pages = Pages { app, tenant, trial: trial.id, kind: query.kind, format, after: None };
+    let pages = Differences { app, tenant, trial: trial.id, kind: query.kind, format, after: None };
     Ok((attached(&named, content_type), pages.streamed(first)).into_response())
 }
 
 /// Differences, read a page after the other. Nothing is held between two pages.
-struct Pages {
+struct Differences {
     app: Arc<App>,
     tenant: TenantId,
     trial: String,
@@ -238,27 +237,15 @@ struct Pages {
     after: Option<Place>,
 }
 
-impl Pages {
-    /// When a page can't be read the answer is broken off.
-    fn streamed(self, first: String) -> Body {
-        let pages = stream::try_unfold(self, |mut pages| async move {
-            match pages.next().await {
-                Ok(text) => Ok(text.map(|text| (text, pages))),
-                Err(error) => {
-                    tracing::error!(%error, "a trial's differences can't be read to their end");
-                    Err(error)
-                }
-            }
-        });
-        Body::from_stream(stream::once(async { Ok::<_, StoreError>(first) }).chain(pages))
-    }
+impl Pages for Differences {
+    const ENDS_EARLY: &'static str = "a trial's differences can't be read to their end";
 
-    async fn next(&mut self) -> std::result::Result<Option<String>, StoreError> {
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, Failed> {
         let after = self.after.as_ref();
         let people = self.app.store.trial_differences(&self.tenant, &self.trial, self.kind, after, EXPORT_PAGE).await?;
         let Some(last) = people.last() else { return Ok(None) };
         self.after = Some((last.connection.clone(), last.user.clone()));
-        Ok(Some(self.format.people(&people)))
+        Ok(Some(self.format.people(&people).into_bytes()))
     }
 }
 
