@@ -11,6 +11,7 @@ pub mod handles;
 pub mod health;
 pub mod history;
 pub mod journal;
+mod pages;
 pub mod plugins;
 pub mod policies;
 pub mod processes;
