@@ -63,7 +63,7 @@ pub struct Fault {
     pub note: Note,
     /// What happened, for counting: the plugin fault's code, `no_revision`, `overloaded`.
     pub code: &'static str,
-    /// Whether trying again may give another answer (a wall-clock timeout), as opposed to a deterministic fault.
+    /// Whether trying again may give another answer (a timeout), as opposed to a deterministic fault.
     pub infrastructure: bool,
 }
 

@@ -123,6 +123,8 @@ pub struct Limits {
     pub fuel: u64,
     /// CPU of an interpreter, counted likewise.
     pub interpreter_fuel: u64,
+    /// Processor time, in milliseconds.
+    pub cpu_time_ms: u64,
     /// Wall-clock time, in milliseconds.
     pub wall_clock_ms: u64,
     /// Text in a question, in bytes.
@@ -158,6 +160,7 @@ impl Default for Limits {
             interpreter_memory_bytes: limits::INTERPRETER_MEMORY_BYTES_LIMIT,
             fuel: limits::FUEL_LIMIT,
             interpreter_fuel: limits::INTERPRETER_FUEL_LIMIT,
+            cpu_time_ms: limits::CPU_TIME_MS_LIMIT,
             wall_clock_ms: limits::WALL_CLOCK_MS_LIMIT,
             input_bytes: limits::INPUT_BYTES_LIMIT,
             output_bytes: limits::OUTPUT_BYTES_LIMIT,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::{Instance, InstancePre, Linker};
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, StoreContextMut, Trap, WasmBacktrace};
@@ -53,14 +53,14 @@ pub fn run<R>(
     let mut store = Store::new(&machine.engine, running);
     store.limiter(|running| running);
     store.set_hostcall_fuel(limits.output_bytes);
-    store.set_epoch_deadline(machine.deadline_ticks());
+    machine.watch(&mut store);
     let answer = store
         .set_fuel(plugin.fuel)
         .and_then(|()| plugin.pre.instantiate(&mut store))
         .and_then(|instance| call(&mut store, &instance))
         .map_err(|error| {
             seen.backtrace = backtrace(&error);
-            fault(machine, plugin, &store, &error)
+            fault(machine, plugin, &store, &error, started.elapsed())
         });
     let fuel = plugin.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
     let running = store.into_data();
@@ -69,12 +69,15 @@ pub fn run<R>(
     answer
 }
 
-fn fault(machine: &Machine, plugin: &Ready, store: &Store<Running>, error: &wasmtime::Error) -> PluginFault {
+fn fault(machine: &Machine, plugin: &Ready, store: &Store<Running>, error: &wasmtime::Error, took: Duration) -> PluginFault {
     let limits = machine.limits;
     let at = || innermost_function(error);
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => return PluginFault::Fuel { used: plugin.fuel, allowed: plugin.fuel },
-        Some(Trap::Interrupt) => return PluginFault::Timeout { allowed_ms: limits.wall_clock_ms },
+        Some(Trap::Interrupt) => {
+            let stood_still = took >= Duration::from_millis(limits.wall_clock_ms);
+            return PluginFault::Timeout { allowed_ms: if stood_still { limits.wall_clock_ms } else { limits.cpu_time_ms } };
+        }
         Some(Trap::StackOverflow) => return PluginFault::Stack { allowed: size(STACK_BYTES_LIMIT), at: at() },
         // A plugin that was denied memory mostly stops itself: the denial says more than the trap.
         Some(trap) => return store.data().denied.clone().unwrap_or_else(|| PluginFault::Trap { what: trap.to_string(), at: at() }),

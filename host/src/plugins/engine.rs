@@ -1,11 +1,14 @@
-//! The engine: which WebAssembly there is, where instances live, and the thread that moves the wall clock on.
+//! The engine: which WebAssembly there is, where instances live, and how long a call may take.
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, OperatorCost, PoolingAllocationConfig, WasmBacktraceDetails};
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, OperatorCost, PoolingAllocationConfig, Store, UpdateDeadline, WasmBacktraceDetails,
+};
 
 use super::call::{self, Running};
 use super::error::PluginError;
@@ -13,8 +16,11 @@ use super::limits::{CORE_INSTANCES_LIMIT, INSTANCE_BYTES_LIMIT, STACK_BYTES_LIMI
 use super::{Limits, SandboxConfig};
 use crate::plugins::check::short;
 
-/// How often the wall clock moves on: a call may run this much longer than it may.
+/// How often the clock moves on: a call may run this much longer than it may.
 const TICK: Duration = Duration::from_millis(10);
+/// The clock of a call's thread is first read after this part of the time that it may run. Reading it costs a system call, and nearly
+/// every call has ended by then.
+const UNWATCHED_PART: u64 = 10;
 /// Instances beside those of live evaluations: new revisions are checked on threads of their own.
 const SPARE_SLOTS: u32 = 4;
 /// Memory that a slot keeps between calls and clears instead of giving it back: what a small plugin touches.
@@ -51,11 +57,33 @@ impl Machine {
         Ok(compiled)
     }
 
-    /// Ticks after which a call is stopped: one more, because the first may be about to end.
-    pub fn deadline_ticks(&self) -> u64 {
-        let tick_ms = u64::try_from(TICK.as_millis()).unwrap_or(1);
-        self.limits.wall_clock_ms.div_ceil(tick_ms) + 1
+    /// Stops the store's call when it has run for too long: by the processor time of its thread, because on a busy machine a call waits for
+    /// the processor more than it runs; and by the wall clock, many times as late, on one that stands still.
+    pub fn watch<T: 'static>(&self, store: &mut Store<T>) {
+        let began = Instant::now();
+        let wall_clock = Duration::from_millis(self.limits.wall_clock_ms);
+        let unwatched = Duration::from_millis(self.limits.cpu_time_ms / UNWATCHED_PART);
+        let watched = Duration::from_millis(self.limits.cpu_time_ms).saturating_sub(unwatched);
+        let mut ends = None;
+        store.set_epoch_deadline(ticks(unwatched.min(wall_clock)));
+        store.epoch_deadline_callback(move |_| {
+            let ran = thread_time();
+            let ends = *ends.get_or_insert(ran + watched);
+            let left = ends.saturating_sub(ran).min(wall_clock.saturating_sub(began.elapsed()));
+            Ok(if left.is_zero() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(ticks(left)) })
+        });
     }
+}
+
+/// The ticks that take at least so long: one more, because the first may be about to end.
+fn ticks(time: Duration) -> u64 {
+    u64::try_from(time.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u64::MAX).saturating_add(1)
+}
+
+/// The time that this thread has run.
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 fn settings(slots: u32, sandbox: &SandboxConfig) -> Config {

@@ -6,8 +6,8 @@ use crate::model::LimitMet;
 /// Why a call gave no answer. Every variant names limit used and allowed where there is one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PluginFault {
-    /// Wall clock: the machine's state as much as the plugin's doing, so never a verdict.
-    #[error("the plugin ran longer than {allowed_ms} ms of wall-clock time")]
+    /// Time: the machine's doing as much as the plugin's, so never a verdict.
+    #[error("the plugin ran longer than {allowed_ms} ms")]
     Timeout {
         /// Allowed.
         allowed_ms: u64,
@@ -148,7 +148,7 @@ impl PluginFault {
         Some(LimitMet { used, allowed })
     }
 
-    /// Whether trying again may give another answer (a wall-clock timeout, no free slot).
+    /// Whether trying again may give another answer (a timeout, no free slot).
     #[must_use]
     pub fn is_infrastructure(&self) -> bool {
         matches!(self, Self::Timeout { .. } | Self::NoSlot { .. })

@@ -170,12 +170,42 @@ fn a_question_that_is_too_large_is_not_asked() {
 }
 
 #[test]
-fn the_wall_clock_stands_behind_the_fuel_and_is_no_verdict() {
-    let limits = Limits { fuel: u64::MAX / 2, wall_clock_ms: 20, ..Limits::default() };
+fn a_clock_stands_behind_the_fuel_and_is_no_verdict() {
+    let limits = Limits { fuel: u64::MAX / 2, cpu_time_ms: 20, ..Limits::default() };
     let sandbox = Sandbox::new(&SandboxConfig { concurrency: 1, limits, ..SandboxConfig::default() }).unwrap();
     let fault = transform_in(&sandbox, &guest("(loop $forever (br $forever)) unreachable").module()).unwrap_err();
     assert_eq!(fault, PluginFault::Timeout { allowed_ms: 20 });
     assert!(fault.is_infrastructure());
+}
+
+#[test]
+fn a_busy_machine_stops_nobody() {
+    // Each call runs for some 20 ms and may run ten times as long; there are so many that each waits far longer than that.
+    let calls = std::thread::available_parallelism().unwrap().get() * 40;
+    let limits = Limits { fuel: 20_000_000, cpu_time_ms: 200, ..Limits::default() };
+    let concurrency = u32::try_from(calls).unwrap();
+    let sandbox = Sandbox::new(&SandboxConfig { concurrency, limits, ..SandboxConfig::default() }).unwrap();
+    let plugin = guest("(loop $forever (br $forever)) unreachable").module();
+    let together = std::sync::Barrier::new(calls);
+    let ask = || {
+        together.wait();
+        transform_in(&sandbox, &plugin).unwrap_err()
+    };
+    let began = std::time::Instant::now();
+    let faults: Vec<PluginFault> = std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..calls).map(|_| scope.spawn(ask)).collect();
+        asked.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    assert!(faults.iter().all(|fault| matches!(fault, PluginFault::Fuel { .. })), "{faults:?}");
+    assert!(began.elapsed().as_millis() > 200, "they waited for each other");
+}
+
+#[test]
+fn a_machine_that_stands_still_stops_a_call_too() {
+    let limits = Limits { fuel: u64::MAX / 2, cpu_time_ms: 100_000, wall_clock_ms: 20, ..Limits::default() };
+    let sandbox = Sandbox::new(&SandboxConfig { concurrency: 1, limits, ..SandboxConfig::default() }).unwrap();
+    let fault = transform_in(&sandbox, &guest("(loop $forever (br $forever)) unreachable").module()).unwrap_err();
+    assert_eq!(fault, PluginFault::Timeout { allowed_ms: 20 });
 }
 
 #[test]
