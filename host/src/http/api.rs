@@ -6,6 +6,7 @@ pub mod connections;
 pub mod credentials;
 pub mod drift;
 pub mod first_sync;
+pub mod moving;
 pub mod governance;
 pub mod handles;
 pub mod health;

@@ -3,6 +3,7 @@
 
 mod drift;
 mod first_sync;
+mod moving;
 mod health;
 mod log;
 mod processes;
@@ -166,6 +167,7 @@ pub fn all() -> Vec<Route> {
         log::all(),
         processes::all(),
         first_sync::all(),
+        moving::all(),
         drift::all(),
         workspace::all(),
     ]

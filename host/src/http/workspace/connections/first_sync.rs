@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::super::form::{Sent, answer};
 use super::super::page::{badge, columns, empty, more, token};
 use super::super::seat::{Rights, Seat};
-use super::{MAY_ALL, Tab, at, one, unless};
+use super::{MAY_ALL, Tab, at, moving, one, unless};
 use crate::app::App;
 use crate::http::error::{Error, Result};
 use crate::http::frame;
@@ -93,8 +93,10 @@ pub async fn show(
         let only = if doubts { "&only=doubts" } else { "" };
         format!("{here}?after={next}{only}")
     });
+    let house = moving::section(&app, &seat, &connection, &rights).await?;
     let body = html! {
         @if staged {
+            (house)
             section.card {
                 h2 { "What going live changes" }
                 @match &all {
@@ -106,7 +108,8 @@ pub async fn show(
                 (unless(&rights, AdminAction::ManageTenant, MAY_ALL, going(&seat, &id, &digest)))
             }
         } @else {
-            p { "The connection is live. Whoever waits for somebody stands here: people in whose place there may be an imported account." }
+            p { "The connection is live. Whoever waits for somebody stands here: people in whose place there may be an account that was there before." }
+            (house)
         }
         nav aria-label="Lines" { ul.tabs {
             li { a href=(here) aria-current=[(!doubts).then_some("true")] { @if staged { "Everybody" } @else { "Who waits" } } }
@@ -139,6 +142,8 @@ pub async fn totals(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(St
 fn counted(totals: &Totals) -> Markup {
     let rows = [
         (totals.adopted, "adopt an account that is there"),
+        (totals.moved, "keep the account that they have through the connection that is taken over"),
+        (totals.in_use, "have an account in use here already"),
         (totals.new, "get a new account"),
         (totals.doubts, "wait for somebody to say whose account is theirs"),
         (totals.collisions, "have a name that is another account’s, and are held"),
@@ -148,6 +153,7 @@ fn counted(totals: &Totals) -> Markup {
         (totals.inactive, "are inactive and have nothing to lose"),
         (totals.leftovers, "imported accounts that are nobody’s, and stay as they are"),
         (totals.protected, "protected accounts, which are left alone"),
+        (totals.stays, "accounts of the connection that is taken over that are nobody’s here, and stay with it"),
     ];
     let roles =
         |counts: &std::collections::BTreeMap<RoleId, i64>| html! { @for (role, people) in counts { li { code { (role) } " " (people) } } };
@@ -207,6 +213,9 @@ fn fate(line: &Line) -> Markup {
     html! {
         @match line.fate {
             Fate::New => "gets a new account",
+            Fate::Moved => @if let Some(candidate) = line.candidates.first() { "keeps their account: " (alike(candidate)) },
+            Fate::InUse => "has an account in use here already",
+            Fate::Stays => "is nobody’s here, and stays with the connection that is taken over",
             Fate::Adopted => @if let Some(candidate) = line.candidates.first() { "adopts " (alike(candidate)) },
             Fate::Doubt => "may have one of these accounts",
             Fate::Collision => { "the name is another account’s" @if let Some(holder) = &line.holder { ": " code { (holder) } } }
@@ -289,7 +298,8 @@ pub async fn live(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(Stri
     let done = frame::to_the_end(async move { first_sync::go_live(&app, &tenant, &principal, &id, &digest).await }).await?;
     let said = |totals: Totals| {
         format!(
-            "It is live: {} adopted, {} new, {} wait for somebody, {} held.",
+            "It is live: {} moved, {} adopted, {} new, {} wait for somebody, {} held.",
+            totals.moved,
             totals.adopted,
             totals.new,
             totals.doubts,
