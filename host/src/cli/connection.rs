@@ -164,17 +164,18 @@ impl Which {
 
     /// The API, the tenant and the connection's id.
     pub(super) async fn find(self) -> anyhow::Result<(Api, String, String)> {
-        let id = self.id_of(&self.connection).await?;
-        Ok((self.at.remote.connect()?, self.at.tenant, id))
+        let api = self.at.remote.connect()?;
+        let id = id_of(&api, &self.at.tenant, &self.connection).await?;
+        Ok((api, self.at.tenant, id))
     }
+}
 
-    /// The id of a connection of the same tenant.
-    async fn id_of(&self, connection: &str) -> anyhow::Result<String> {
-        let answer = self.at.remote.connect()?.get(&["tenants", &self.at.tenant, "connections"], &[]).await?;
-        let named = |known: &&Value| known["name"] == *connection || known["id"] == *connection;
-        let found = items(&answer, "connections").iter().find(named).and_then(|known| known["id"].as_str()).map(str::to_owned);
-        found.ok_or_else(|| anyhow::anyhow!("tenant `{}` has no connection `{connection}`; see `rolecall connection list`", self.at.tenant))
-    }
+/// The id of a connection of a tenant, which is named by that or by its name.
+async fn id_of(api: &Api, tenant: &str, connection: &str) -> anyhow::Result<String> {
+    let answer = api.get(&["tenants", tenant, "connections"], &[]).await?;
+    let named = |known: &&Value| known["name"] == *connection || known["id"] == *connection;
+    let found = items(&answer, "connections").iter().find(named).and_then(|known| known["id"].as_str()).map(str::to_owned);
+    found.ok_or_else(|| anyhow::anyhow!("tenant `{tenant}` has no connection `{connection}`; see `rolecall connection list`"))
 }
 
 impl Connection {

@@ -3,9 +3,9 @@
 
 mod drift;
 mod first_sync;
-mod moving;
 mod health;
 mod log;
+mod moving;
 mod processes;
 mod restored;
 

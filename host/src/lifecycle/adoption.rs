@@ -363,13 +363,7 @@ mod tests {
             ("one there and an imported one", vec![there("a", NAME), candidate("b", ID)], as_it_is(), Fate::Doubt, "made"),
             ("gone there, and active here", vec![gone("a", NAME)], as_it_is(), Fate::Doubt, "made"),
             ("gone there, and chosen", vec![gone("a", NAME)], Box::new(adopt("a")), Fate::Moved, "a"),
-            (
-                "gone here and there",
-                vec![gone("a", NAME)],
-                Box::new(|staged| staged.state = AccountState::Suspended),
-                Fate::Moved,
-                "a",
-            ),
+            ("gone here and there", vec![gone("a", NAME)], Box::new(|staged| staged.state = AccountState::Suspended), Fate::Moved, "a"),
             ("in use already", vec![], Box::new(|staged| staged.state = AccountState::Active), Fate::InUse, "made"),
             ("refused", vec![candidate("a", NAME)], Box::new(|staged| staged.note = None), Fate::Refused, "made"),
             (

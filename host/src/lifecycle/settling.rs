@@ -309,7 +309,8 @@ impl<'a> Settling<'a> {
     /// Imported accounts may be the person's.
     pub(super) fn doubted(&mut self, shape: &AccountShape, evaluation: &Evaluation) {
         self.stage(evaluation, Waiting::Adoption);
-        let message = "accounts that were there before may be this person's: decide which, or that theirs is new (`rolecall connection adopt`)";
+        let message =
+            "accounts that were there before may be this person's: decide which, or that theirs is new (`rolecall connection adopt`)";
         let note = Note { code: Note::ADOPTION.into(), path: None, message: message.into() };
         self.account(AccountState::Held, Some((shape, evaluation)), Some(note));
     }

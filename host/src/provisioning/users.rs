@@ -96,9 +96,8 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
     let revives = revived.as_ref().map(|departed| departed.account.modified);
     let account = AccountId(crypto::random_id());
     // Somebody who has been in use is no test, whatever they are called.
-    let nobody = |departed: &Departed| {
-        departed.account.user_name.is_none() && departed.grants.is_empty() && !house::has_moved(&departed.account)
-    };
+    let nobody =
+        |departed: &Departed| departed.account.user_name.is_none() && departed.grants.is_empty() && !house::has_moved(&departed.account);
     let was_nobody = revived.as_ref().is_none_or(nobody);
     let parked = probes(&active).parks_until(&read.document, now).filter(|_| was_nobody && caller.state != ConnectionState::Staging);
     let case = Case::new(id.clone(), caller.connection.clone(), read.document.clone(), account, revived, now);

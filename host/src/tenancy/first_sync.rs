@@ -10,7 +10,10 @@ use super::governance::{check_words, not_for_oneself};
 use crate::app::App;
 use crate::lifecycle::adoption::{self, Line, Totals};
 use crate::model::{AccountId, AccountState, ConnectionId, ConnectionState, Fate, Instant, ResourceId, RevisionHash, TenantId};
-use crate::store::{AdoptionChoice, AdoptionPlan, AdoptionWord, ApiPrincipal, DIFFERENCE_PAGE_LIMIT, DifferenceMark, Staged, StoreError, TakeOver, Unadopted};
+use crate::store::{
+    AdoptionChoice, AdoptionPlan, AdoptionWord, ApiPrincipal, DIFFERENCE_PAGE_LIMIT, DifferenceMark, Staged, StoreError, TakeOver,
+    Unadopted,
+};
 
 /// How much of the active revision's hash stands in a digest, in characters.
 const HASH_CHARS: usize = 16;
@@ -198,7 +201,9 @@ pub async fn whole(app: &App, tenant: &TenantId, connection: &ConnectionId) -> R
                 }
                 (lines, Some(next.unwrap_or(Place::Left(None))))
             }
-            Place::Left(_) | Place::There(_) => page(app, tenant, (connection, ConnectionState::Staging), &from, DIFFERENCE_PAGE_LIMIT).await?,
+            Place::Left(_) | Place::There(_) => {
+                page(app, tenant, (connection, ConnectionState::Staging), &from, DIFFERENCE_PAGE_LIMIT).await?
+            }
         };
         lines.iter().for_each(|line| totals.add(line));
         place = next;
@@ -283,7 +288,8 @@ mod tests {
 
     #[test]
     fn a_digest_tells_what_has_moved() {
-        let mark = DifferenceMark { people: 2, deleted: 0, versions: 5, imports: 3, revision: Some(RevisionHash("a".repeat(64))), there: None };
+        let mark =
+            DifferenceMark { people: 2, deleted: 0, versions: 5, imports: 3, revision: Some(RevisionHash("a".repeat(64))), there: None };
         let other = |change: fn(&mut DifferenceMark)| {
             let mut other = mark.clone();
             change(&mut other);
@@ -304,7 +310,13 @@ mod tests {
 
     #[test]
     fn places_are_read_as_they_are_written() {
-        for place in [Place::People(None), Place::People(Some("u.1".into())), Place::Left(None), Place::Left(Some("a1".into())), Place::There(Some("u.2".into()))] {
+        for place in [
+            Place::People(None),
+            Place::People(Some("u.1".into())),
+            Place::Left(None),
+            Place::Left(Some("a1".into())),
+            Place::There(Some("u.2".into())),
+        ] {
             assert_eq!(Place::read(&place.to_string()), Some(place));
         }
         assert_eq!(Place::read("elsewhere.1"), None);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Which;
+use super::{Which, id_of};
 use crate::cli::{Output, confirmed, items, render, word};
 
 /// People who are shown: a few screens. The CSV has them all.
@@ -60,17 +60,19 @@ impl Move {
     pub(super) async fn run(self, output: Output) -> anyhow::Result<()> {
         let Self { which, from, from_nobody: _ } = self;
         let name = which.name().to_owned();
+        let (api, tenant, id) = which.find().await?;
         let other = match &from {
-            Some(from) => Some(which.id_of(from).await?),
+            Some(from) => Some(id_of(&api, &tenant, from).await?),
             None => None,
         };
-        let (api, tenant, id) = which.find().await?;
         let path = ["tenants", &tenant, "connections", &id, "predecessor"];
         let answer = api.put(&path, &json!({"connection": other})).await?;
         output.show(&answer, |paint| {
             let name = paint.strong(&name);
             Ok(match &from {
-                Some(from) => format!("{name} takes over from {from}: look at `rolecall connection difference`, then `rolecall connection live`\n"),
+                Some(from) => {
+                    format!("{name} takes over from {from}: look at `rolecall connection difference`, then `rolecall connection live`\n")
+                }
                 None => format!("{name} takes over from nobody\n"),
             })
         })

@@ -125,14 +125,7 @@ impl Pages for Everybody {
 
 fn cells(person: &WayBack) -> [String; COLUMNS.len()] {
     let WayBack { user, from, from_user, account, user_name, way } = person;
-    [
-        user.to_string(),
-        user_name.clone().unwrap_or_default(),
-        account.to_string(),
-        from.to_string(),
-        from_user.to_string(),
-        way.to_string(),
-    ]
+    [user.to_string(), user_name.clone().unwrap_or_default(), account.to_string(), from.to_string(), from_user.to_string(), way.to_string()]
 }
 
 /// What was seen.

@@ -19,8 +19,8 @@ use crate::model::{
     RulingKind, RulingState, TenantId, collision_key,
 };
 use crate::store::{
-    AdoptionCandidate, AdoptionChoice, AdoptionPlan, AdoptionWord, DifferenceMark, Likeness, MarkThere, Result, Staged, StoreError, TakeOver,
-    Unadopted,
+    AdoptionCandidate, AdoptionChoice, AdoptionPlan, AdoptionWord, DifferenceMark, Likeness, MarkThere, Result, Staged, StoreError,
+    TakeOver, Unadopted,
 };
 
 /// People who change accounts in one statement: far below both databases' limits on parameters.
@@ -111,14 +111,12 @@ pub(super) const THERE_BY_NAME: &str = there!("a.name_key", of_account!(), any_o
 /// Accounts there by the login name that they wait for.
 pub(super) const THERE_BY_WANTED: &str = there!("a.wanted_key", of_account!(), any_of!("a.wanted_key", "$2"));
 /// Accounts there by external id.
-pub(super) const THERE_BY_ID: &str = there!("r.external_id", of_user!(), concat!("r.tenant = $1 AND r.connection = $3 AND ", any_of!("r.external_id", "$2")));
+pub(super) const THERE_BY_ID: &str =
+    there!("r.external_id", of_user!(), concat!("r.tenant = $1 AND r.connection = $3 AND ", any_of!("r.external_id", "$2")));
 /// Accounts there by address.
 pub(super) const THERE_BY_EMAIL: &str = there!(
     "e.value",
-    concat!(
-        of_user!(),
-        " JOIN emails e ON e.tenant = r.tenant AND e.connection = r.connection AND e.resource = r.id"
-    ),
+    concat!(of_user!(), " JOIN emails e ON e.tenant = r.tenant AND e.connection = r.connection AND e.resource = r.id"),
     concat!("e.tenant = $1 AND e.connection = $3 AND ", any_of!("e.value", "$2"))
 );
 /// Accounts there, by their users, behind one.
@@ -444,8 +442,7 @@ pub(super) async fn untaken(
     limit: i64,
 ) -> Result<Vec<Unadopted>> {
     let Some(from) = moving::predecessor(conn, tenant, connection).await? else { return Ok(Vec::new()) };
-    let found =
-        sqlx::query(THERE).bind(tenant.as_str()).bind(after).bind(from.as_str()).bind(limit).fetch_all(&mut *conn).await?;
+    let found = sqlx::query(THERE).bind(tenant.as_str()).bind(after).bind(from.as_str()).bind(limit).fetch_all(&mut *conn).await?;
     let known = found.iter().map(there).collect::<Result<Vec<_>>>()?;
     let accounts: BTreeMap<&str, &AccountId> =
         known.iter().filter_map(|known| Some((known.from.as_ref()?.as_str(), &known.account))).collect();
@@ -455,10 +452,8 @@ pub(super) async fn untaken(
         .bind(text_list(accounts.keys().copied()))
         .fetch_all(&mut *conn)
         .await?;
-    let addresses: Vec<(String, String)> = addresses
-        .into_iter()
-        .filter_map(|(user, value)| Some((accounts.get(user.as_str())?.0.clone(), value)))
-        .collect();
+    let addresses: Vec<(String, String)> =
+        addresses.into_iter().filter_map(|(user, value)| Some((accounts.get(user.as_str())?.0.clone(), value))).collect();
     beside_people(conn, (tenant, connection), &known, &addresses).await
 }
 
@@ -775,22 +770,12 @@ pub(super) async fn choose(conn: &mut Conn, scope: &Scope, connection: &Connecti
 
 /// Whose an account is at the connection that is taken over, if they have not moved.
 async fn user_there(conn: &mut Conn, (tenant, from): (&TenantId, &ConnectionId), account: &AccountId) -> Result<Option<ResourceId>> {
-    let row = sqlx::query(THERE_BY_ACCOUNT)
-        .bind(tenant.as_str())
-        .bind(account.as_str())
-        .bind(from.as_str())
-        .fetch_optional(conn)
-        .await?;
+    let row = sqlx::query(THERE_BY_ACCOUNT).bind(tenant.as_str()).bind(account.as_str()).bind(from.as_str()).fetch_optional(conn).await?;
     row.map(|row| Ok(ResourceId(row.try_get("there")?))).transpose()
 }
 
 /// That an account is there to be taken over, or was imported and is nobody's, and that the person's name, if it is taken, is its own.
-async fn check_open(
-    conn: &mut Conn,
-    tenant: &TenantId,
-    (chosen, is_there): (&AccountId, bool),
-    wanted: Option<&str>,
-) -> Result<()> {
+async fn check_open(conn: &mut Conn, tenant: &TenantId, (chosen, is_there): (&AccountId, bool), wanted: Option<&str>) -> Result<()> {
     let is_open: Option<bool> =
         sqlx::query_scalar("SELECT NOT is_protected FROM imports WHERE tenant = $1 AND account = $2 AND adopted IS NULL")
             .bind(tenant.as_str())

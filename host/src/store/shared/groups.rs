@@ -483,13 +483,18 @@ macro_rules! bindings {
 
 /// What a handle was bound to first.
 pub(super) async fn handle(conn: &mut Conn, tenant: &TenantId, handle: &Handle) -> Result<Option<HandleBinding>> {
-    let row = sqlx::query(bindings!(" AND h.handle = $2 AND h.beside IS NULL")).bind(tenant.as_str()).bind(handle.as_str()).fetch_optional(conn).await?;
+    let row = sqlx::query(bindings!(" AND h.handle = $2 AND h.beside IS NULL"))
+        .bind(tenant.as_str())
+        .bind(handle.as_str())
+        .fetch_optional(conn)
+        .await?;
     row.as_ref().map(binding).transpose()
 }
 
 /// All bindings, by handle.
 pub(super) async fn handles(conn: &mut Conn, tenant: &TenantId) -> Result<Vec<HandleBinding>> {
-    let rows = sqlx::query(bindings!(" ORDER BY h.handle, h.beside IS NOT NULL, h.connection")).bind(tenant.as_str()).fetch_all(conn).await?;
+    let rows =
+        sqlx::query(bindings!(" ORDER BY h.handle, h.beside IS NOT NULL, h.connection")).bind(tenant.as_str()).fetch_all(conn).await?;
     rows.iter().map(binding).collect()
 }
 
@@ -574,7 +579,11 @@ pub(super) async fn bind_handle(conn: &mut Conn, tenant: &TenantId, binding: &Ha
         }
     }
     let is_same = |standing: &HandleBinding| standing.connection == binding.connection && standing.group == binding.group;
-    if bindings_of(conn, tenant, &binding.handle).await?.iter().any(is_same) { Ok(false) } else { Err(StoreError::Conflict { what: "handle" }) }
+    if bindings_of(conn, tenant, &binding.handle).await?.iter().any(is_same) {
+        Ok(false)
+    } else {
+        Err(StoreError::Conflict { what: "handle" })
+    }
 }
 
 /// All that a handle is bound to; what it was bound to first comes first.

@@ -11,7 +11,9 @@ use super::history::{self, Stamp};
 use super::rows::{Row, json_text, word};
 use super::work::{Below, fan_out, mark};
 use super::{Conn, Db, Scope, groups, imports, lock_revision, tenancy, text_list};
-use crate::model::{AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, Handle, Instant, NewEvent, Note, ResourceId, TenantId};
+use crate::model::{
+    AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, Handle, Instant, NewEvent, Note, ResourceId, TenantId,
+};
 use crate::store::{GoBack, MovedPerson, Result, StoreError, TakeOver};
 
 /// People who change connections in one statement: far below both databases' limits on parameters.
@@ -179,7 +181,13 @@ async fn count_joined(conn: &mut Conn, tenant: &TenantId, connection: &Connectio
 }
 
 /// Puts accounts into a state in which they have no name and stand for nobody in use, with a note.
-async fn stand_in(conn: &mut Conn, tenant: &TenantId, accounts: &[&AccountId], (state, note): (AccountState, &Note), at: Instant) -> Result<()> {
+async fn stand_in(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    accounts: &[&AccountId],
+    (state, note): (AccountState, &Note),
+    at: Instant,
+) -> Result<()> {
     sqlx::query(concat!(
         "UPDATE accounts SET state = $3, user_name = NULL, user_name_folded = NULL, name_key = NULL, wanted_key = NULL, profile = 'null',
              provenance = 'null', note = $4, modified = $5
@@ -259,7 +267,8 @@ pub(super) async fn take_over(
     note_taken_over(conn, tenant, &accounts, connection, stamp.at).await?;
     keep(conn, tenant, (connection, from), people, stamp).await?;
     for person in people {
-        let data = json!({"connection": connection, "user": person.user, "from": from, "from_user": person.from_user, "instead_of": person.made});
+        let data =
+            json!({"connection": connection, "user": person.user, "from": from, "from_user": person.from_user, "instead_of": person.made});
         events.push(about(&person.account, "account.moved", data));
         let stands = json!({"state": AccountState::OutOfScope, "why": "moved", "account": person.account, "connection": from, "user": person.from_user});
         events.push(about(&person.made, "account.out_of_scope", stands));

@@ -131,7 +131,10 @@ pub async fn show(
 ) -> Result<Response> {
     let (connection, rights) = (one(&app, &seat, &id).await?, seat.rights(&app).await?);
     if query.after.as_ref().is_some_and(|after| after.as_str().contains('\0')) {
-        return Err(Error::bad_request("this page of people is none: begin at the first one", "a place among those who have moved is none"));
+        return Err(Error::bad_request(
+            "this page of people is none: begin at the first one",
+            "a place among those who have moved is none",
+        ));
     }
     let (totals, _) = moving::way_back(&app, &seat.tenant.id, &id).await?;
     let (people, next) = moving::page(&app, &seat.tenant.id, &id, query.after.as_ref(), SHOWN).await?;
