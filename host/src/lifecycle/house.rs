@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Settled, Standing};
-use crate::model::{Account, AccountId, AccountState, ConnectionId, Note, ResourceId, Return};
+use crate::model::{Account, AccountId, AccountState, ConnectionId, Note, ResourceId, Return, RoleId};
 use crate::store::{AccountWrite, Effect, MovedPerson};
 
 /// Whether an account is what stands for somebody at a connection that they have moved away from.
@@ -78,6 +78,10 @@ pub struct WayBack {
     pub user_name: Option<String>,
     /// Whether they can go back.
     pub way: Return,
+    /// Roles that they gain by going back, as the connection that they came from stands now.
+    pub gained: Vec<RoleId>,
+    /// Roles that they lose by it. The guard may hold that.
+    pub lost: Vec<RoleId>,
 }
 
 impl WayBack {
@@ -85,7 +89,7 @@ impl WayBack {
     #[must_use]
     pub fn of(moved: &MovedPerson) -> Self {
         let MovedPerson { user, from, from_user, account, user_name, .. } = moved.clone();
-        Self { user, from, from_user, account, user_name, way: way_back(moved) }
+        Self { user, from, from_user, account, user_name, way: way_back(moved), gained: Vec::new(), lost: Vec::new() }
     }
 }
 

@@ -78,6 +78,8 @@ struct House {
     /// SCIM ids at the old connection and at the new one.
     there: BTreeMap<&'static str, String>,
     here: BTreeMap<&'static str, String>,
+    /// The old one's group that gives the role.
+    group: String,
     /// Account ids.
     accounts: BTreeMap<&'static str, String>,
 }
@@ -95,7 +97,7 @@ impl House {
         there.insert("carol", old.create_with("carol.c@acme.example", at("carol")).await);
         there.insert("dave", old.create("dave@acme.example").await);
         let members: Vec<&str> = there.values().map(String::as_str).collect();
-        old.group("Engineering", &members).await;
+        let group = old.group("Engineering", &members).await;
         server.settle().await;
         let mut accounts = BTreeMap::new();
         for (who, name) in [("ada", "ada"), ("bob", "b.builder"), ("carol", "carol.c"), ("dave", "dave")] {
@@ -112,7 +114,7 @@ impl House {
         let members: Vec<&str> = here.values().map(String::as_str).collect();
         new.group("Engineering", &members).await;
         server.settle().await;
-        Self { server, acme, old, new, there, here, accounts }
+        Self { server, acme, old, new, there, here, group, accounts }
     }
 
     async fn account(&self, who: &str) -> Value {
@@ -138,7 +140,7 @@ fn in_use() -> (String, BTreeSet<String>) {
 on_both_databases! {
     async fn a_tenant_changes_its_identity_provider(database: Database) {
         let house = House::build(&database).await;
-        let House { server, acme, old, new, there, here, accounts } = &house;
+        let House { server, acme, old, new, there, here, accounts, .. } = &house;
 
         // Unasked, whoever has a name that is taken is held.
         let unasked = lines(acme, new).await;
@@ -241,7 +243,7 @@ on_both_databases! {
 
     async fn there_is_a_way_back(database: Database) {
         let house = House::build(&database).await;
-        let House { server, acme, old, new, there, here, accounts } = &house;
+        let House { server, acme, old, new, there, here, group, accounts } = &house;
         let (url, token) = (server.url(), server.operator.token.clone().unwrap_or_default());
         let environment = [("ROLECALL_SERVER", url.as_str()), ("ROLECALL_TOKEN", token.as_str()), ("ROLECALL_TENANT", "acme")];
         let run = async |arguments: &[&str]| {
@@ -272,6 +274,15 @@ on_both_databases! {
         server.settle().await;
         assert_eq!(house.held("ada").await, with_exception, "what was said of somebody goes with the account");
         assert_eq!(ways(&moved(acme, new).await).into_values().collect::<BTreeSet<_>>(), roles(&["goes"]));
+
+        // What going back would change is told by what the old one has by now.
+        let of_ada = async || moved(acme, new).await["people"].as_array().expect("people").iter().find(|person| person["account"] == *accounts["ada"]).cloned();
+        old.remove(group, &there["ada"]).await;
+        server.settle().await;
+        assert_eq!(house.held("ada").await, with_exception, "the old one decides nothing");
+        assert_eq!(of_ada().await.expect("ada has moved")["lost"], json!(["developer"]));
+        old.add(group, &there["ada"]).await;
+        assert_eq!(of_ada().await.expect("ada has moved")["lost"], json!([]));
 
         // Carol leaves at the new one, bob is inactive at the old one: neither goes back, and each is named.
         let seen = moved(acme, new).await;

@@ -134,11 +134,14 @@ fn numbers(totals: &Value) -> String {
 
 fn shown(moved: &Value) -> String {
     let mut text = if moved["totals"].is_null() { String::new() } else { numbers(&moved["totals"]) };
-    let mut table = render::table(["login name", "way back", "account", "person", "person there"]);
+    let mut table = render::table(["login name", "way back", "gains", "loses", "account", "person", "person there"]);
+    let roles = |roles: &Value| roles.as_array().into_iter().flatten().map(word).collect::<Vec<_>>().join(", ");
     for person in items(moved, "people") {
         table.add_row([
             word(&person["user_name"]),
             word(&person["way"]),
+            roles(&person["gained"]),
+            roles(&person["lost"]),
             word(&person["account"]),
             word(&person["user"]),
             word(&person["from_user"]),
@@ -159,11 +162,12 @@ mod tests {
     fn a_way_back_says_who_goes_and_who_stays() {
         let moved = json!({
             "totals": {"moved": 3, "ways": {"goes": 2, "left": 1}},
-            "people": [{"user": "u1", "user_name": "ada", "account": "a1", "from": "c", "from_user": "o1", "way": "goes"}],
+            "people": [{"user": "u1", "user_name": "ada", "account": "a1", "from": "c", "from_user": "o1", "way": "goes",
+                        "gained": ["writer"], "lost": ["old"]}],
             "next": "u1",
         });
         let text = shown(&moved);
-        for part in ["3  people moved", "2  go back", "1  have left since", "ada", "--after u1"] {
+        for part in ["3  people moved", "2  go back", "1  have left since", "ada", "writer", "old", "--after u1"] {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(!text.contains("deleted"), "{text}");

@@ -19,12 +19,15 @@ use crate::http::frame;
 use crate::http::guards::{TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At, page_limit};
 use crate::lifecycle::house::{WayBack, WayBackTotals};
-use crate::model::{ConnectionId, ResourceId, TenantId};
-use crate::store::MOVED_PAGE_LIMIT;
+use crate::model::{ConnectionId, ResourceId, RoleId, TenantId};
+use crate::provisioning::house;
 use crate::tenancy::moving;
 
 /// The columns of a way back as CSV.
-const COLUMNS: [&str; 6] = ["user", "user_name", "account", "from", "from_user", "way"];
+const COLUMNS: [&str; 8] = ["user", "user_name", "account", "from", "from_user", "way", "gained", "lost"];
+
+/// People whom a CSV's piece is made of: each is decided for it.
+const CSV_PAGE: i64 = 100;
 
 /// From which connection one takes over.
 #[derive(Deserialize, JsonSchema)]
@@ -100,6 +103,7 @@ pub async fn moved(
         return Ok((attached("moved.csv", "text/csv; charset=utf-8"), everybody.streamed(csv_head(&COLUMNS))).into_response());
     }
     let (people, next) = moving::page(&app, &tenant, &connection, query.after.as_ref(), page_limit(query.limit)).await?;
+    let people = house::look_ahead(&app, &tenant, &connection, people).await?;
     Ok(Json(Moved { digest: totals.as_ref().map(WayBackTotals::digest), totals, people, next }).into_response())
 }
 
@@ -117,15 +121,26 @@ impl Pages for Everybody {
 
     async fn next(&mut self) -> Result<Option<Vec<u8>>, Failed> {
         let Some(after) = self.next.take() else { return Ok(None) };
-        let (people, next) = moving::page(&self.app, &self.tenant, &self.connection, after.as_ref(), MOVED_PAGE_LIMIT).await?;
+        let (people, next) = moving::page(&self.app, &self.tenant, &self.connection, after.as_ref(), CSV_PAGE).await?;
+        let people = house::look_ahead(&self.app, &self.tenant, &self.connection, people).await?;
         self.next = next.map(Some);
         Ok(Some(csv_of(people.iter().map(cells))?))
     }
 }
 
 fn cells(person: &WayBack) -> [String; COLUMNS.len()] {
-    let WayBack { user, from, from_user, account, user_name, way } = person;
-    [user.to_string(), user_name.clone().unwrap_or_default(), account.to_string(), from.to_string(), from_user.to_string(), way.to_string()]
+    let WayBack { user, from, from_user, account, user_name, way, gained, lost } = person;
+    let roles = |roles: &[RoleId]| roles.iter().map(RoleId::as_str).collect::<Vec<_>>().join(" ");
+    [
+        user.to_string(),
+        user_name.clone().unwrap_or_default(),
+        account.to_string(),
+        from.to_string(),
+        from_user.to_string(),
+        way.to_string(),
+        roles(gained),
+        roles(lost),
+    ]
 }
 
 /// What was seen.

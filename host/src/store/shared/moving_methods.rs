@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{Backend, Conn, adoption, give_up, is_lost, moving};
+use super::{Backend, Conn, adoption, give_up, has_nul, is_lost, moving};
 use crate::model::{Actor, ConnectionId, Handle, Instant, ResourceId, TenantId};
-use crate::store::{GoBack, MovedPerson, Moves, Result, Unadopted};
+use crate::store::{GoBack, MovedPerson, Moves, Result, StoreError, Unadopted};
 
 #[async_trait]
 impl Moves for Backend {
@@ -16,6 +16,9 @@ impl Moves for Backend {
         actor: &Actor,
         at: Instant,
     ) -> Result<()> {
+        if predecessor.is_some_and(|predecessor| has_nul(predecessor.as_str())) {
+            return Err(StoreError::Missing("connection"));
+        }
         let (scope, connection, predecessor, actor) = (self.scope(tenant), connection.clone(), predecessor.cloned(), actor.clone());
         self.write(tenant, move |conn: &mut Conn| {
             Box::pin(async move { moving::set_predecessor(conn, &scope, &connection, predecessor.as_ref(), (&actor, at)).await })

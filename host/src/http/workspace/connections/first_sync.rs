@@ -205,7 +205,7 @@ fn table(seat: &Seat, id: &ConnectionId, lines: &[Line], rights: &Rights) -> Mar
     }
 }
 
-fn roles(roles: &[RoleId], word: &str) -> Markup {
+pub(super) fn roles(roles: &[RoleId], word: &str) -> Markup {
     html! { @if !roles.is_empty() { span.quiet { (word) } @for (at, role) in roles.iter().enumerate() { @if at > 0 { ", " } (role) } } }
 }
 

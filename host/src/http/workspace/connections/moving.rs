@@ -12,6 +12,7 @@ use super::super::form::{Sent, answer};
 use super::super::page::{badge, columns, empty, more, token};
 use super::super::seat::{Rights, Seat};
 use super::super::words::counted;
+use super::first_sync::roles;
 use super::{MAY_ALL, Tab, at, one, unless};
 use crate::app::App;
 use crate::http::error::{Error, Result};
@@ -20,6 +21,7 @@ use crate::http::query::{ApiQuery, At};
 use crate::http::routes::{Route, get, post};
 use crate::lifecycle::house::{WayBack, WayBackTotals};
 use crate::model::{AdminAction, ConnectionId, ConnectionState, ResourceId, Return};
+use crate::provisioning::house;
 use crate::store::Connection;
 use crate::tenancy::moving;
 
@@ -138,6 +140,7 @@ pub async fn show(
     }
     let (totals, _) = moving::way_back(&app, &seat.tenant.id, &id).await?;
     let (people, next) = moving::page(&app, &seat.tenant.id, &id, query.after.as_ref(), SHOWN).await?;
+    let people = house::look_ahead(&app, &seat.tenant.id, &id, people).await?;
     let (_, all) = predecessor(&app, &seat, &connection).await?;
     let next = next.map(|next| format!("{}?after={next}", at(&seat, &id, "moved")));
     let body = html! {
@@ -187,13 +190,15 @@ fn form(seat: &Seat, id: &ConnectionId, totals: &WayBackTotals) -> Markup {
 fn table(seat: &Seat, all: &[Connection], people: &[WayBack]) -> Markup {
     html! {
         table.stack {
-            (columns(&["Who", "From", "The way back"]))
+            (columns(&["Who", "From", "The way back", "Gains", "Loses"]))
             tbody data-rows {
                 @for person in people {
                     tr {
                         td { a href=(seat.at(&format!("people/{}", person.account))) { (person.user_name.as_deref().unwrap_or(person.account.as_str())) } }
                         td { (name(all, &person.from)) }
                         td { (badge(person.way.word())) " " (words(person.way)) }
+                        td { (roles(&person.gained, "gains ")) }
+                        td { (roles(&person.lost, "loses ")) }
                     }
                 }
             }
