@@ -84,7 +84,7 @@ pub async fn show(
     let limit = if doubts { DIFFERENCE_PAGE_LIMIT } else { SHOWN };
     let (mut lines, next) = first_sync::page(&app, &seat.tenant.id, (&id, state), &place, limit).await?;
     if doubts {
-        lines.retain(|line| line.fate == Fate::Doubt);
+        lines.retain(|line| is_decided(line, state));
     }
     let staged = state == ConnectionState::Staging;
     let all = if staged && query.count.is_some() { Some(first_sync::whole(&app, &seat.tenant.id, &id).await?.0) } else { None };
@@ -123,7 +123,7 @@ pub async fn show(
                     @else { "Nobody waits to be told whose an account is." }
                 }))
             }
-        } @else { (table(&seat, &id, &lines, &rights)) }
+        } @else { (table(&seat, (&id, state), &lines, &rights)) }
         (more(next))
     };
     Ok(Tab { seat: &seat, connection: &connection, tab: "first-sync", beside: html! {}, body }.into_response())
@@ -181,7 +181,12 @@ fn going(seat: &Seat, id: &ConnectionId, digest: &str) -> Markup {
     }
 }
 
-fn table(seat: &Seat, id: &ConnectionId, lines: &[Line], rights: &Rights) -> Markup {
+/// Whether somebody decides about a line: a doubt, and whatever was certain before a connection went live and waits since.
+fn is_decided(line: &Line, state: ConnectionState) -> bool {
+    line.fate == Fate::Doubt || state != ConnectionState::Staging && matches!(line.fate, Fate::Adopted | Fate::Moved)
+}
+
+fn table(seat: &Seat, (id, state): (&ConnectionId, ConnectionState), lines: &[Line], rights: &Rights) -> Markup {
     let may = rights.may(AdminAction::ManageTenant);
     html! {
         table.stack {
@@ -192,7 +197,7 @@ fn table(seat: &Seat, id: &ConnectionId, lines: &[Line], rights: &Rights) -> Mar
                         td { a href=(seat.at(&format!("people/{}", line.account))) { (line.user_name.as_deref().unwrap_or(line.account.as_str())) } }
                         td {
                             (badge(line.fate.word())) " " (fate(line))
-                            @if let (Fate::Doubt, Some(user)) = (line.fate, &line.user) {
+                            @if let (true, Some(user)) = (is_decided(line, state), &line.user) {
                                 @if may { (decision(seat, id, user, line)) } @else { p.quiet { (MAY_ALL) } }
                             }
                         }
