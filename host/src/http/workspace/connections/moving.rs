@@ -86,7 +86,7 @@ pub(super) async fn section(app: &App, seat: &Seat, connection: &Connection, rig
                     @for other in &others { option value=(other.id) selected[from.as_ref() == Some(&other.id)] { (other.name) } }
                 }
             }
-            button { "Keep" }
+            button { "Save" }
         }
     };
     Ok(html! {
