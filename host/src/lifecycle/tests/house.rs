@@ -1,6 +1,7 @@
 //! What becomes of people who have moved from one connection to another, at either end.
 
 use super::*;
+use crate::lifecycle::house::has_moved;
 
 fn noted(account: Account, code: &str) -> Account {
     Account { note: Some(Note { code: code.into(), path: None, message: String::new() }), ..account }
@@ -26,7 +27,7 @@ fn what_the_old_connection_says_decides_nothing() {
     let gone = with_rules(LIVE, |rules| remove(&standing(&moved, &[], false), (rules, &"c".into()), NOW));
     let write = gone.effect.account.clone().unwrap();
     assert_eq!((write.state, write.name_key, gone.effect.events.len(), gone.guarded), (AccountState::Removed, None, 0, None));
-    assert!(house::has_moved(&Account { note: write.note, ..moved }), "whoever is made there again has still moved");
+    assert!(has_moved(&Account { note: write.note, ..moved }), "whoever is made there again has still moved");
     let again = placeholder(AccountState::Removed);
     let made = settled_with(standing(&again, &[], true), &mapped(&[("root", "eng")]), &["eng"], LIVE, NOW);
     let write = made.effect.account.unwrap();
@@ -47,7 +48,7 @@ fn what_the_new_connection_says_counts_as_ever_and_makes_nobody_a_mover() {
     assert_eq!(decided.effect.account.as_ref().unwrap().note, None);
     assert_eq!(decided.effect.passages, settled(&account(AccountState::Active), &[], &mapped(&[]), &["eng"], false, NOW).effect.passages);
     let same = settled_with(standing(&taken, &grants, false), &mapped(&[("kept", "eng"), ("old", "eng")]), &["eng"], LIVE, NOW);
-    assert_eq!((dropped(&same), put(&same.effect), same.guarded), (vec![], vec![], None));
+    assert_eq!((dropped(&same), put(&same.effect), &same.guarded), (vec![], vec![], &None));
 }
 
 #[test]
