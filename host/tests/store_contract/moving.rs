@@ -18,13 +18,14 @@ store_contract_suite!(
 );
 
 /// Somebody has moved: the tables have rows.
-pub async fn moved(here: &Through<'_>, fixture: &Fixture) {
-    let new = fixture.new_connection(&fixture.tenant, "conn-new").await;
-    new.unwrap();
-    let there = fixture.through("conn-new");
-    let (old, user) = (here.create_user("mover").await, staged(fixture, &there, "stayer", "mover").await);
-    say(fixture, &there, Some(&here.connection)).await.unwrap();
-    go_live(fixture, &there, &[person(&there, &user, here, &old).await]).await;
+pub async fn moved(fixture: &Fixture) {
+    for connection in ["conn-old", "conn-new"] {
+        fixture.new_connection(&fixture.tenant, connection).await.unwrap();
+    }
+    let (old, new) = (fixture.through("conn-old"), fixture.through("conn-new"));
+    let (there, user) = (old.create_user("mover").await, staged(fixture, &new, "stayer", "mover").await);
+    say(fixture, &new, Some(&old.connection)).await.unwrap();
+    go_live(fixture, &new, &[person(&new, &user, &old, &there).await]).await;
 }
 
 /// Somebody of a connection in staging, whose mapped name is another one's.
