@@ -9,6 +9,7 @@ pub mod adoption;
 mod case;
 mod departed;
 pub mod drift;
+pub mod house;
 mod moving;
 pub mod probe;
 pub mod receipt;
@@ -136,6 +137,9 @@ pub fn settle(
     (rules, connection, activated): (&Rules<'_>, &ConnectionId, bool),
     now: Instant,
 ) -> Settled {
+    if house::has_moved(standing.account) {
+        return house::stays(standing);
+    }
     let with = |holding| settle_holding(standing, evaluation, groups, (rules, holding, activated), now);
     let Part { effect, still_pending, attempts, concerns } = with(Holding::default());
     // What an adoption changes was seen before the connection went live: nobody is asked again.
@@ -153,6 +157,9 @@ pub fn settle(
 /// are kept dormant.
 #[must_use]
 pub fn remove(standing: &Standing<'_>, (rules, connection): (&Rules<'_>, &ConnectionId), now: Instant) -> Settled {
+    if house::has_moved(standing.account) {
+        return house::removed(standing);
+    }
     let with = |holding: Holding| {
         let mut change = Settling::new(standing, rules, holding, now);
         change.leave("deleted");

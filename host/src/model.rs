@@ -216,7 +216,7 @@ mod probe;
 mod refusal;
 mod urgency;
 pub use failure::{CallInput, Failing, FailureDetail, FailureKind, Frame, LEVELS, LimitMet, LogLine, Spent};
-pub use fate::Fate;
+pub use fate::{Fate, Return};
 pub use outcome::{Explained, FATES_LIMIT, Led, LogDetail, OperationFate, OutcomeClass, OutcomeCode, catalogue};
 pub use probe::{PROBE_DOMAIN, PROBE_GROUP, PROBE_MINUTES, PROBE_NAMES_LIMIT, ProbeSettings};
 pub use refusal::{Checked, CredentialCheck, CredentialForm, CredentialTrace, RefusedCredential};
@@ -464,6 +464,10 @@ impl Note {
     pub const ADOPTION: &'static str = "adoption";
     /// The code of an imported account that was adopted, until its roles are decided for the first time.
     pub const ADOPTED: &'static str = "adopted";
+    /// The code of what stands for somebody at the connection that they have moved away from: nothing that it says decides anything.
+    pub const MOVED: &'static str = "moved";
+    /// The code of the account of somebody who has moved from one connection to another, until its roles are decided for the first time.
+    pub const TAKEN_OVER: &'static str = "taken_over";
     /// The code of somebody about whom a plugin gave no verdict.
     pub const PLUGIN_FAULT: &'static str = "plugin_fault";
     /// The code of a client's test person.

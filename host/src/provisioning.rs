@@ -3,6 +3,7 @@
 pub mod departed;
 pub mod drift;
 pub mod groups;
+pub mod house;
 pub mod people;
 pub mod run;
 pub mod users;

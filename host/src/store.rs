@@ -20,6 +20,7 @@ pub mod history;
 mod import;
 mod keys;
 mod migrations;
+mod moving;
 mod nesting;
 mod pool;
 mod postgres;
@@ -56,8 +57,9 @@ pub use drift::{CarryOut, DRIFT_LINES_AT_ONCE, DriftNoted, DriftQuery, Drifts, F
 pub use health::{Counted, HEALTH_PEOPLE_LIMIT, HealthCase, Healths, KeptHealth, SLOTS_AT_ONCE};
 pub use import::{
     AdoptionCandidate, AdoptionChoice, AdoptionPlan, AdoptionWord, DIFFERENCE_PAGE_LIMIT, DifferenceMark, IMPORT_ROWS_LIMIT, ImportProblem,
-    Imported, ImportedAccount, Imports, Likeness, NewImport, Staged, Unadopted,
+    Imported, ImportedAccount, Imports, Likeness, MarkThere, NewImport, Staged, Unadopted,
 };
+pub use moving::{GoBack, MOVED_PAGE_LIMIT, MovedPerson, Moves, TakeOver};
 pub use process::{
     DEPARTED_AT_ONCE, DEPARTURE_EVENTS_LIMIT, Departed, DepartureDelivery, DepartureEvent, Departures, ERASED_AT_ONCE, Erasure, Processes,
 };
@@ -759,6 +761,7 @@ pub trait Store:
     + Processes
     + Steps
     + Imports
+    + Moves
     + Drifts
     + Spreading
     + Restores

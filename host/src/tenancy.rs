@@ -11,6 +11,7 @@ pub mod health;
 pub mod imports;
 pub mod log;
 mod moved;
+pub mod moving;
 mod person;
 pub mod plugins;
 pub mod processes;

@@ -62,6 +62,8 @@ mod leavers;
 mod log;
 #[path = "all/monitoring.rs"]
 mod monitoring;
+#[path = "all/moving.rs"]
+mod moving;
 #[path = "all/oauth.rs"]
 mod oauth;
 #[path = "all/one_decision.rs"]

@@ -5,6 +5,7 @@ mod first_sync;
 mod health;
 mod issuer;
 mod log;
+mod moving;
 mod probe;
 mod restored;
 mod watch;
@@ -63,8 +64,11 @@ pub enum Connection {
         #[arg(long)]
         yes: bool,
     },
-    /// Say which imported account is somebody's, or that theirs is a new one
+    /// Say which account is somebody's that is there already, or that theirs is a new one
     Adopt(first_sync::Adopt),
+    Move(moving::Move),
+    Moved(moving::Moved),
+    MoveBack(moving::MoveBack),
     /// Say whether the guard counts the people whom changes concern
     #[command(after_help = "Example:\n  rolecall connection guard --tenant acme entra-id off")]
     Guard {
@@ -161,14 +165,17 @@ impl Which {
     /// The API, the tenant and the connection's id.
     pub(super) async fn find(self) -> anyhow::Result<(Api, String, String)> {
         let api = self.at.remote.connect()?;
-        let answer = api.get(&["tenants", &self.at.tenant, "connections"], &[]).await?;
-        let named = |known: &&Value| known["name"] == *self.connection || known["id"] == *self.connection;
-        let found = items(&answer, "connections").iter().find(named).and_then(|known| known["id"].as_str()).map(str::to_owned);
-        let missing =
-            || anyhow::anyhow!("tenant `{}` has no connection `{}`; see `rolecall connection list`", self.at.tenant, self.connection);
-        let id = found.ok_or_else(missing)?;
+        let id = id_of(&api, &self.at.tenant, &self.connection).await?;
         Ok((api, self.at.tenant, id))
     }
+}
+
+/// The id of a connection of a tenant, which is named by that or by its name.
+async fn id_of(api: &Api, tenant: &str, connection: &str) -> anyhow::Result<String> {
+    let answer = api.get(&["tenants", tenant, "connections"], &[]).await?;
+    let named = |known: &&Value| known["name"] == *connection || known["id"] == *connection;
+    let found = items(&answer, "connections").iter().find(named).and_then(|known| known["id"].as_str()).map(str::to_owned);
+    found.ok_or_else(|| anyhow::anyhow!("tenant `{tenant}` has no connection `{connection}`; see `rolecall connection list`"))
 }
 
 impl Connection {
@@ -184,6 +191,9 @@ impl Connection {
             Self::Difference(difference) => difference.run(output).await?,
             Self::Live { which, yes } => first_sync::live(which, yes, output).await?,
             Self::Adopt(adopt) => adopt.run(output).await?,
+            Self::Move(moves) => moves.run(output).await?,
+            Self::Moved(moved) => moved.run(output).await?,
+            Self::MoveBack(back) => back.run(output).await?,
             Self::Guard { which, guard } => {
                 let name = which.name().to_owned();
                 let (api, tenant, id) = which.find().await?;

@@ -11,6 +11,7 @@ pub mod handles;
 pub mod health;
 pub mod history;
 pub mod journal;
+pub mod moving;
 mod pages;
 pub mod plugins;
 pub mod policies;

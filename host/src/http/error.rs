@@ -536,6 +536,17 @@ impl From<TenancyError> for Error {
             TenancyError::Store(StoreError::Conflict { what: "not_restored" }) => {
                 Self::new(StatusCode::CONFLICT, "the connection does not wait for a release: it was not restored, or was released already")
             }
+            TenancyError::Store(StoreError::Conflict { what: "predecessor" }) => Self::new(
+                StatusCode::CONFLICT,
+                "that connection can't be taken over: it is this one, is in staging itself, or another connection in staging takes over from it",
+            ),
+            TenancyError::Store(StoreError::Conflict { what: "not_live" }) => {
+                Self::new(StatusCode::CONFLICT, "the connection is in staging: it has to be live before somebody can go back")
+            }
+            TenancyError::Store(StoreError::Conflict { what: "move" }) => Self::new(
+                StatusCode::CONFLICT,
+                "somebody can't go back any more who could a moment ago: look again (`rolecall connection moved`), and repeat it",
+            ),
             TenancyError::Store(StoreError::Conflict { what: "connection_state" }) => {
                 Self::new(StatusCode::CONFLICT, "the connection is not in staging: it is live already")
             }

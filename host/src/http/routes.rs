@@ -5,6 +5,7 @@ mod drift;
 mod first_sync;
 mod health;
 mod log;
+mod moving;
 mod processes;
 mod restored;
 
@@ -166,6 +167,7 @@ pub fn all() -> Vec<Route> {
         log::all(),
         processes::all(),
         first_sync::all(),
+        moving::all(),
         drift::all(),
         workspace::all(),
     ]

@@ -1,7 +1,8 @@
-//! Whose an imported account is, and what a connection changes by going live: pure. One rule for what is shown and for what is done.
+//! Whose an account is that is there already, and what a connection changes by going live: pure. One rule for what is shown and for what is
+//! done, of accounts that were imported and of those of a connection that is taken over.
 //!
-//! A login name or an external id that one imported account has, and nobody else of the connection, is certain. An address alone is a
-//! doubt: people share them. A protected account is nobody's.
+//! A login name or an external id that one account has, and nobody else of the connection, is certain. An address alone is a doubt: people
+//! share them. So is an account out of use whose person is active here: somebody said that they are gone. A protected account is nobody's.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use serde::Serialize;
 use crate::model::{AccountId, AccountState, Fate, Note, ResourceId, RoleId};
 use crate::store::{AdoptionCandidate, AdoptionChoice, Staged, Unadopted};
 
-/// An imported account that may be somebody's.
+/// An account that may be somebody's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Candidate {
     /// The account.
@@ -20,20 +21,22 @@ pub struct Candidate {
     pub user_name: Option<String>,
     /// What the person has in common with it: `user_name`, `external_id`, `email`.
     pub by: Vec<&'static str>,
+    /// The SCIM user whose it is at the connection that is taken over; `null` for an imported one.
+    pub from: Option<ResourceId>,
 }
 
-/// One line of a difference: somebody of the connection, or an imported account that is nobody's.
+/// One line of a difference: somebody of the connection, or an account that is nobody's here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Line {
-    /// The SCIM user; `null` for an imported account that is nobody's.
+    /// The SCIM user; `null` for an account that is nobody's here.
     pub user: Option<ResourceId>,
     /// The login name.
     pub user_name: Option<String>,
     /// What becomes of it.
     pub fate: Fate,
-    /// The account that they have then: the adopted one, or the one that was made for them.
+    /// The account that they have then: the one that they adopt or take over, or the one that was made for them.
     pub account: AccountId,
-    /// The imported accounts between which a person decides.
+    /// The accounts between which a person decides.
     pub candidates: Vec<Candidate>,
     /// The account that has the name, of a collision.
     pub holder: Option<AccountId>,
@@ -54,6 +57,10 @@ pub struct Totals {
     pub new: i64,
     /// Those who adopt an imported one.
     pub adopted: i64,
+    /// Those who take over the account that they have through the connection that is taken over.
+    pub moved: i64,
+    /// Those who have an account in use through this connection already.
+    pub in_use: i64,
     /// Those about whom a person has to decide.
     pub doubts: i64,
     /// Those whose name is another account's.
@@ -70,6 +77,8 @@ pub struct Totals {
     pub leftovers: i64,
     /// Imported accounts that are protected, and left alone.
     pub protected: i64,
+    /// Accounts of the connection that is taken over which are nobody's here, and stay with it.
+    pub stays: i64,
     /// How many people gain each role.
     pub gained: BTreeMap<RoleId, i64>,
     /// How many people lose each role.
@@ -83,6 +92,8 @@ impl Totals {
         *match line.fate {
             Fate::New => &mut self.new,
             Fate::Adopted => &mut self.adopted,
+            Fate::Moved => &mut self.moved,
+            Fate::InUse => &mut self.in_use,
             Fate::Doubt => &mut self.doubts,
             Fate::Collision => &mut self.collisions,
             Fate::Refused => &mut self.refused,
@@ -91,6 +102,7 @@ impl Totals {
             Fate::Undecided => &mut self.undecided,
             Fate::Leftover => &mut self.leftovers,
             Fate::Protected => &mut self.protected,
+            Fate::Stays => &mut self.stays,
         } += 1;
         for role in &line.gained {
             *self.gained.entry(role.clone()).or_default() += 1;
@@ -110,7 +122,7 @@ enum Match<'a> {
     Collision(&'a AccountId),
 }
 
-/// The match itself: what somebody has in common with imported accounts, and what a person has said.
+/// The match itself: what somebody has in common with accounts that are there, and what a person has said.
 fn matched(staged: &Staged) -> Match<'_> {
     let open: Vec<&AdoptionCandidate> = staged.candidates.iter().filter(|candidate| !candidate.protected).collect();
     let certain: Vec<&AdoptionCandidate> = open.iter().copied().filter(|candidate| candidate.by.name || candidate.by.external_id).collect();
@@ -128,7 +140,7 @@ fn matched(staged: &Staged) -> Match<'_> {
     }
     match certain.as_slice() {
         [one] if !adopts(one) => staged.holder.as_ref().map_or(Match::New, Match::Collision),
-        [one] if !one.rivals => Match::Adopts(one),
+        [one] if !one.rivals && !(one.gone && staged.state != AccountState::Suspended) => Match::Adopts(one),
         [] => match (&staged.holder, open.is_empty()) {
             (Some(holder), _) => Match::Collision(holder),
             (None, true) => Match::New,
@@ -158,6 +170,8 @@ pub fn line(staged: &Staged) -> Line {
     match staged.state {
         _ if staged.undecided => line.fate = Fate::Undecided,
         AccountState::OutOfScope => line.fate = Fate::OutOfScope,
+        // The connection was live before, and went back: whoever could not go back has their account here.
+        AccountState::Active | AccountState::Scheduled => line.fate = Fate::InUse,
         AccountState::Held if !staged.note.as_ref().is_some_and(waits) => line.fate = Fate::Refused,
         _ => settle_match(&mut line, matched(staged), staged, gone),
     }
@@ -170,7 +184,7 @@ pub fn line(staged: &Staged) -> Line {
 fn settle_match(line: &mut Line, matched: Match<'_>, staged: &Staged, gone: bool) {
     match matched {
         Match::Adopts(candidate) => {
-            line.fate = Fate::Adopted;
+            line.fate = if candidate.from.is_some() { Fate::Moved } else { Fate::Adopted };
             line.account = candidate.account.clone();
             line.candidates = vec![shown(candidate)];
             let given: &[RoleId] = if gone { &[] } else { &staged.roles };
@@ -199,10 +213,10 @@ fn settle_match(line: &mut Line, matched: Match<'_>, staged: &Staged, gone: bool
 fn shown(candidate: &AdoptionCandidate) -> Candidate {
     let by = [(candidate.by.name, "user_name"), (candidate.by.external_id, "external_id"), (candidate.by.email, "email")];
     let by = by.into_iter().filter(|(is_so, _)| *is_so).map(|(_, word)| word).collect();
-    Candidate { account: candidate.account.clone(), user_name: candidate.user_name.clone(), by }
+    Candidate { account: candidate.account.clone(), user_name: candidate.user_name.clone(), by, from: candidate.from.clone() }
 }
 
-/// An imported account that is nobody's, unless one of the people who have something in common with it adopts it, or may.
+/// An account that is nobody's here, unless one of the people who have something in common with it adopts it, or may.
 #[must_use]
 pub fn left(account: &Unadopted, alike: &[Line]) -> Option<Line> {
     let is_it = |candidate: &Candidate| candidate.account == account.account;
@@ -212,7 +226,11 @@ pub fn left(account: &Unadopted, alike: &[Line]) -> Option<Line> {
     Some(Line {
         user: None,
         user_name: account.user_name.clone(),
-        fate: if account.protected { Fate::Protected } else { Fate::Leftover },
+        fate: match &account.from {
+            Some(_) => Fate::Stays,
+            None if account.protected => Fate::Protected,
+            None => Fate::Leftover,
+        },
         account: account.account.clone(),
         candidates: Vec::new(),
         holder: None,
@@ -233,7 +251,16 @@ mod tests {
 
     fn candidate(account: &str, by: Likeness) -> AdoptionCandidate {
         let roles = vec![RoleId("reader".into()), RoleId("old".into())];
-        AdoptionCandidate { account: account.into(), user_name: None, by, protected: false, rivals: false, roles }
+        AdoptionCandidate { account: account.into(), user_name: None, by, protected: false, rivals: false, from: None, gone: false, roles }
+    }
+
+    /// The same of the connection that is taken over.
+    fn there(account: &str, by: Likeness) -> AdoptionCandidate {
+        AdoptionCandidate { from: Some("there".into()), ..candidate(account, by) }
+    }
+
+    fn gone(account: &str, by: Likeness) -> AdoptionCandidate {
+        AdoptionCandidate { gone: true, ..there(account, by) }
     }
 
     fn staged(candidates: Vec<AdoptionCandidate>) -> Staged {
@@ -329,6 +356,15 @@ mod tests {
             ("a new one", vec![candidate("a", EMAIL)], Box::new(chosen(AdoptionChoice::New)), Fate::New, "made"),
             ("a new one, and the name is taken", vec![candidate("a", NAME)], Box::new(chosen(AdoptionChoice::New)), Fate::Collision, "a"),
             ("not the first who wants a name", vec![], Box::new(|staged| staged.before = Some("first".into())), Fate::Collision, "first"),
+            ("the name of one that is taken over", vec![there("a", NAME)], as_it_is(), Fate::Moved, "a"),
+            ("the external id of one that is taken over", vec![there("a", ID)], as_it_is(), Fate::Moved, "a"),
+            ("the address of one that is taken over", vec![there("a", EMAIL)], as_it_is(), Fate::Doubt, "made"),
+            ("chosen there by address", vec![there("a", EMAIL)], Box::new(adopt("a")), Fate::Moved, "a"),
+            ("one there and an imported one", vec![there("a", NAME), candidate("b", ID)], as_it_is(), Fate::Doubt, "made"),
+            ("gone there, and active here", vec![gone("a", NAME)], as_it_is(), Fate::Doubt, "made"),
+            ("gone there, and chosen", vec![gone("a", NAME)], Box::new(adopt("a")), Fate::Moved, "a"),
+            ("gone here and there", vec![gone("a", NAME)], Box::new(|staged| staged.state = AccountState::Suspended), Fate::Moved, "a"),
+            ("in use already", vec![], Box::new(|staged| staged.state = AccountState::Active), Fate::InUse, "made"),
             ("refused", vec![candidate("a", NAME)], Box::new(|staged| staged.note = None), Fate::Refused, "made"),
             (
                 "none of the tenant's",
@@ -373,11 +409,14 @@ mod tests {
             user_name: None,
             protected,
             roles: Vec::new(),
+            from: None,
             alike: Vec::new(),
         };
         let alike = [adopted.clone(), doubt.clone()];
         assert_eq!(left(&unadopted("a", false), &alike), None);
         assert_eq!(left(&unadopted("b", false), &alike).unwrap().fate, Fate::Leftover);
+        let stays = Unadopted { from: Some("there".into()), ..unadopted("b", false) };
+        assert_eq!(left(&stays, &alike).unwrap().fate, Fate::Stays);
         let kept = left(&unadopted("a", true), &alike).unwrap();
         let mut totals = Totals::default();
         [new, adopted, gone, doubt, kept].iter().for_each(|line| totals.add(line));

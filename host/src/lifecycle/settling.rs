@@ -309,7 +309,8 @@ impl<'a> Settling<'a> {
     /// Imported accounts may be the person's.
     pub(super) fn doubted(&mut self, shape: &AccountShape, evaluation: &Evaluation) {
         self.stage(evaluation, Waiting::Adoption);
-        let message = "accounts that were imported may be this person's: decide which, or that theirs is new (`rolecall connection adopt`)";
+        let message =
+            "accounts that were there before may be this person's: decide which, or that theirs is new (`rolecall connection adopt`)";
         let note = Note { code: Note::ADOPTION.into(), path: None, message: message.into() };
         self.account(AccountState::Held, Some((shape, evaluation)), Some(note));
     }
@@ -318,6 +319,11 @@ impl<'a> Settling<'a> {
     fn is_from_first_sync(&self) -> bool {
         let code = self.standing.account.note.as_ref().map(|note| note.code.as_str());
         matches!(code, Some(Note::STAGING | Note::ADOPTION | Note::ADOPTED))
+    }
+
+    /// Whether another connection decides for the first time: what it says otherwise makes nobody a mover.
+    fn is_taken_over(&self) -> bool {
+        self.standing.account.note.as_ref().is_some_and(|note| note.code == Note::TAKEN_OVER)
     }
 
     /// What the roles would be.
@@ -412,7 +418,7 @@ impl<'a> Settling<'a> {
         for (role, reasons, by_exception) in &wanted {
             self.give(role, reasons, *by_exception, next);
         }
-        let moves = !activated && !self.is_from_first_sync() && self.moves(&wanted);
+        let moves = !activated && !self.is_from_first_sync() && !self.is_taken_over() && self.moves(&wanted);
         let overlaps = moves && self.rules.processes.overlap_days > 0;
         for grant in self.standing.grants {
             if wanted.iter().any(|(role, ..)| *role == grant.role) {
@@ -500,8 +506,8 @@ impl<'a> Settling<'a> {
                 }
                 return if dormant { self.wake(before, reasons.to_vec()) } else { self.keep(before, reasons) };
             }
-            // What waits goes on waiting while the connection is paused.
-            _ if self.rules.connection.parks() => return,
+            // What waits goes on waiting while the connection is paused, or in staging again.
+            _ if self.rules.connection != ConnectionState::Active => return,
             _ => {}
         }
         let mut asked = by_exception || self.is_from_first_sync();

@@ -2,6 +2,7 @@
 
 mod departed;
 mod first_sync;
+mod house;
 mod moving;
 mod steps;
 

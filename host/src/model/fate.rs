@@ -12,7 +12,11 @@ word_enum!(
         New = "new",
         /// They adopt an imported account, which keeps its id.
         Adopted = "adopted",
-        /// Imported accounts may be theirs: held until a person decides.
+        /// They have an account through the connection that is taken over, and keep it.
+        Moved = "moved",
+        /// They have an account in use through this connection already: it stays as it is.
+        InUse = "in_use",
+        /// Accounts that are there may be theirs: held until a person decides.
         Doubt = "doubt",
         /// Their name is another account's: held.
         Collision = "collision",
@@ -28,5 +32,25 @@ word_enum!(
         Leftover = "leftover",
         /// An imported account that no connection may touch.
         Protected = "protected",
+        /// An account of the connection that is taken over, and nobody's here: it stays with that connection.
+        Stays = "stays",
+    }
+);
+
+word_enum!(
+    /// Whether somebody who has moved to another connection can go back.
+    Return {
+        /// They go back.
+        Goes = "goes",
+        /// They have left since: an account that is out of use is not brought back by going back.
+        Left = "left",
+        /// They were deleted at the connection that they moved to.
+        Deleted = "deleted",
+        /// They were deleted at the connection that they came from.
+        DeletedThere = "deleted_there",
+        /// The connection that they came from says that they are inactive: going back would end their access.
+        InactiveThere = "inactive_there",
+        /// They have another account by now, at one end or the other.
+        Elsewhere = "elsewhere",
     }
 );

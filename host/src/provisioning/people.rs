@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::evaluation::{self, Evaluation, Fault, Outcome, Subject};
-use crate::lifecycle::{self, Rules, Settled, Standing, probe};
+use crate::lifecycle::{self, Rules, Settled, Standing, house, probe};
 pub use crate::lifecycle::{Case, as_of};
 use crate::mapping::Calendar;
 use crate::model::{
@@ -92,7 +92,7 @@ pub async fn decide(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: V
 async fn decide_turn(app: &Arc<App>, tenant: &TenantId, active: &Active, cases: Vec<Case>, terms: Terms, now: Instant) -> Vec<Decided> {
     // Tenant code runs on its own threads; people without any need none.
     let needs_thread = |case: &Case| match &active.built {
-        _ if case.waits_at(now).is_some() => false,
+        _ if case.waits_at(now).is_some() || house::has_moved(&case.account) => false,
         Some(revision) => !evaluation::is_plain(revision, &case.subject, as_of(now, case.due)),
         None => false,
     };
@@ -168,7 +168,8 @@ fn within_limit(app: &Arc<App>, tenant: &TenantId, active: &Active, case: &Case,
 /// The verdict where no tenant code is run: somebody inactive, or a tenant without a revision.
 fn inline(active: &Active, case: &Case, as_of: Instant) -> Evaluation {
     match &active.built {
-        _ if case.waits_at(as_of).is_some() => Evaluation::inactive(),
+        // What nothing comes of needs no decision.
+        _ if case.waits_at(as_of).is_some() || house::has_moved(&case.account) => Evaluation::inactive(),
         Some(revision) => evaluation::evaluate_standing(revision, &case.subject, &case.grants, as_of),
         None if evaluation::is_active(&case.subject.document) => Evaluation::without_revision(),
         None => Evaluation::inactive(),

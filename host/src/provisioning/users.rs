@@ -16,9 +16,9 @@ use crate::app::App;
 use crate::crypto;
 use crate::evaluation::{self, Evaluation, Outcome};
 use crate::journal::Trail;
-use crate::lifecycle::probe;
+use crate::lifecycle::{house, probe};
 use crate::model::{AccountId, ConnectionState, Instant, Led, NewEvent, OnReject, ProbeSettings, ResourceId};
-use crate::store::{Change, Person, ResourceWrite, StoreError, StoredResource};
+use crate::store::{Change, Departed, Person, ResourceWrite, StoreError, StoredResource};
 use crate::tenancy::{self, Active};
 
 /// How an existing user is to be changed.
@@ -96,7 +96,9 @@ pub(super) async fn create(app: &Arc<App>, caller: &Caller, body: &Value) -> Res
     let revives = revived.as_ref().map(|departed| departed.account.modified);
     let account = AccountId(crypto::random_id());
     // Somebody who has been in use is no test, whatever they are called.
-    let was_nobody = revived.as_ref().is_none_or(|departed| departed.account.user_name.is_none() && departed.grants.is_empty());
+    let nobody =
+        |departed: &Departed| departed.account.user_name.is_none() && departed.grants.is_empty() && !house::has_moved(&departed.account);
+    let was_nobody = revived.as_ref().is_none_or(nobody);
     let parked = probes(&active).parks_until(&read.document, now).filter(|_| was_nobody && caller.state != ConnectionState::Staging);
     let case = Case::new(id.clone(), caller.connection.clone(), read.document.clone(), account, revived, now);
     let (case, probe) = (Case { parked, ..case }, parked.is_some());

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::Result;
+use super::{Result, TakeOver};
 use crate::model::{AccountId, AccountState, Actor, ConnectionId, Instant, Note, ResourceId, RevisionHash, RoleId, TenantId};
 
 /// The most accounts that one import writes: they are one transaction.
@@ -79,7 +79,7 @@ pub struct Likeness {
     pub email: bool,
 }
 
-/// An imported account that may be somebody's.
+/// An account that may be somebody's: one that was imported, or one of the connection that is taken over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdoptionCandidate {
     /// The account.
@@ -92,6 +92,10 @@ pub struct AdoptionCandidate {
     pub protected: bool,
     /// Whether somebody else of the connection has its name or external id.
     pub rivals: bool,
+    /// Whose it is at the connection that is taken over; `None` for one that was imported.
+    pub from: Option<ResourceId>,
+    /// Whether it is out of use because that connection said that the person is gone.
+    pub gone: bool,
     /// The roles that it has.
     pub roles: Vec<RoleId>,
 }
@@ -122,7 +126,7 @@ pub struct Staged {
     pub user_name: Option<String>,
     /// The roles that policies give them.
     pub roles: Vec<RoleId>,
-    /// Imported accounts that may be theirs.
+    /// Accounts that may be theirs.
     pub candidates: Vec<AdoptionCandidate>,
     /// The account that has the name.
     pub holder: Option<AccountId>,
@@ -132,7 +136,7 @@ pub struct Staged {
     pub choice: Option<AdoptionChoice>,
 }
 
-/// An imported account that nobody has adopted.
+/// An imported account that nobody has adopted, or an account of the connection that is taken over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unadopted {
     /// The account.
@@ -143,6 +147,8 @@ pub struct Unadopted {
     pub protected: bool,
     /// The roles that it has.
     pub roles: Vec<RoleId>,
+    /// Whose it is at the connection that is taken over; `None` for one that was imported.
+    pub from: Option<ResourceId>,
     /// People of the connection who have something in common with it.
     pub alike: Vec<ResourceId>,
 }
@@ -160,6 +166,19 @@ pub struct DifferenceMark {
     pub imports: i64,
     /// The active revision.
     pub revision: Option<RevisionHash>,
+    /// Of the connection that is taken over, where there is one.
+    pub there: Option<MarkThere>,
+}
+
+/// What a difference depends on at the connection that is taken over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MarkThere {
+    /// Its people.
+    pub people: i64,
+    /// Those whom it has deleted.
+    pub deleted: i64,
+    /// The sum of their input versions.
+    pub versions: i64,
 }
 
 /// Who adopts what when a connection goes live.
@@ -167,6 +186,8 @@ pub struct DifferenceMark {
 pub struct AdoptionPlan {
     /// The user, the account that was made for them, and the imported one that they adopt.
     pub adopt: Vec<(ResourceId, AccountId, AccountId)>,
+    /// Who takes over which account of the connection that is taken over.
+    pub take_over: Vec<TakeOver>,
     /// The accounts of people who wait for a person.
     pub doubts: Vec<AccountId>,
     /// What the history says of it all.
@@ -237,6 +258,6 @@ pub trait Imports: Send + Sync {
         at: Instant,
     ) -> Result<std::result::Result<(), DifferenceMark>>;
     /// Keeps what a person says of somebody until the connection goes live; at once where it is. `Conflict{import}` for an account that can't
-    /// be adopted, `Conflict{adoption}` for somebody about whom there is nothing to say, `Conflict{account_name}` where the name is another's.
+    /// be adopted or taken over, `Conflict{adoption}` for somebody about whom there is nothing to say, `Conflict{account_name}` where the name is another's.
     async fn choose_account(&self, tenant: &TenantId, connection: &ConnectionId, word: &AdoptionWord) -> Result<()>;
 }

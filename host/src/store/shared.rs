@@ -73,6 +73,10 @@ mod lines;
 mod listing;
 #[path = "shared/log.rs"]
 mod log;
+#[path = "shared/moving.rs"]
+mod moving;
+#[path = "shared/moving_methods.rs"]
+mod moving_methods;
 #[path = "shared/outbox.rs"]
 mod outbox;
 #[path = "shared/people.rs"]

@@ -10,18 +10,24 @@ use super::governance::{check_words, not_for_oneself};
 use crate::app::App;
 use crate::lifecycle::adoption::{self, Line, Totals};
 use crate::model::{AccountId, AccountState, ConnectionId, ConnectionState, Fate, Instant, ResourceId, RevisionHash, TenantId};
-use crate::store::{AdoptionChoice, AdoptionPlan, AdoptionWord, ApiPrincipal, DIFFERENCE_PAGE_LIMIT, DifferenceMark, Staged, StoreError};
+use crate::store::{
+    AdoptionChoice, AdoptionPlan, AdoptionWord, ApiPrincipal, DIFFERENCE_PAGE_LIMIT, DifferenceMark, Staged, StoreError, TakeOver,
+    Unadopted,
+};
 
 /// How much of the active revision's hash stands in a digest, in characters.
 const HASH_CHARS: usize = 16;
 
-/// A place in a difference: behind somebody of the connection, then behind an imported account.
+/// A place in a difference: behind somebody of the connection, then behind an imported account, then behind somebody of the connection that is
+/// taken over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// People.
     People(Option<ResourceId>),
     /// Imported accounts that are nobody's.
     Left(Option<AccountId>),
+    /// Accounts of the connection that is taken over which are nobody's here.
+    There(Option<ResourceId>),
 }
 
 impl Place {
@@ -33,6 +39,7 @@ impl Place {
         match part {
             "people" => Some(Self::People(behind.map(ResourceId::from))),
             "left" => Some(Self::Left(behind.map(AccountId::from))),
+            "there" => Some(Self::There(behind.map(ResourceId::from))),
             _ => None,
         }
     }
@@ -42,6 +49,7 @@ impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::People(behind) => write!(f, "people.{}", behind.as_ref().map_or("", ResourceId::as_str)),
+            Self::There(behind) => write!(f, "there.{}", behind.as_ref().map_or("", ResourceId::as_str)),
             Self::Left(behind) => write!(f, "left.{}", behind.as_ref().map_or("", AccountId::as_str)),
         }
     }
@@ -50,9 +58,10 @@ impl std::fmt::Display for Place {
 /// What was seen, as a text: counts that only grow, so that two are equal where nothing has moved.
 #[must_use]
 pub fn digest(mark: &DifferenceMark) -> String {
-    let DifferenceMark { people, deleted, versions, imports, revision } = mark;
+    let DifferenceMark { people, deleted, versions, imports, revision, there } = mark;
     let hash = revision.as_ref().map_or("none", RevisionHash::as_str);
-    format!("{people}.{deleted}.{versions}-{imports}-{}", hash.chars().take(HASH_CHARS).collect::<String>())
+    let there = there.as_ref().map(|there| format!("-{}.{}.{}", there.people, there.deleted, there.versions)).unwrap_or_default();
+    format!("{people}.{deleted}.{versions}-{imports}-{}{there}", hash.chars().take(HASH_CHARS).collect::<String>())
 }
 
 /// What has moved between two digests, as a sentence.
@@ -61,15 +70,16 @@ fn moved(seen: &str, now: &str) -> String {
     let (seen, now) = (parts(seen), parts(now));
     let words = [
         "people of the connection were written or decided",
-        "accounts were imported, protected or decided about",
+        "accounts were imported, protected, taken over or decided about",
         "another revision is active",
+        "people of the connection that is taken over were written or decided",
     ];
     let differ = words.iter().enumerate().filter(|(number, _)| seen.get(*number) != now.get(*number)).map(|(_, word)| *word);
     differ.collect::<Vec<_>>().join("; ")
 }
 
 /// The connection's state.
-async fn state_of(app: &App, tenant: &TenantId, connection: &ConnectionId) -> Result<ConnectionState, TenancyError> {
+pub(super) async fn state_of(app: &App, tenant: &TenantId, connection: &ConnectionId) -> Result<ConnectionState, TenancyError> {
     let found = app.store.find_connection(connection).await?.filter(|(owner, _)| owner == tenant);
     Ok(found.ok_or(StoreError::Missing("connection"))?.1)
 }
@@ -103,17 +113,34 @@ pub async fn page(
             let lines = if is_staged { found.iter().map(adoption::line).collect() } else { found.iter().filter_map(waiting).collect() };
             Ok((lines, next.or(is_staged.then_some(Place::Left(None)))))
         }
-        Place::Left(_) if !is_staged => Ok((Vec::new(), None)),
+        Place::Left(_) | Place::There(_) if !is_staged => Ok((Vec::new(), None)),
         Place::Left(after) => {
             let found = app.store.unadopted(tenant, connection, after.as_ref(), limit).await?;
-            let alike: BTreeSet<ResourceId> = found.iter().flat_map(|left| left.alike.iter().cloned()).collect();
-            let alike: Vec<ResourceId> = alike.into_iter().collect();
-            let people = app.store.staged_of(tenant, connection, &alike).await?;
-            let lines: Vec<Line> = people.iter().map(adoption::line).collect();
-            let next = found.last().filter(|_| is_full(found.len(), limit)).map(|last| Place::Left(Some(last.account.clone())));
-            Ok((found.iter().filter_map(|left| adoption::left(left, &lines)).collect(), next))
+            let behind = found.last().map(|last| Place::Left(Some(last.account.clone())));
+            let next = match behind.filter(|_| is_full(found.len(), limit)) {
+                Some(next) => Some(next),
+                None => app.store.predecessor(tenant, connection).await?.map(|_| Place::There(None)),
+            };
+            Ok((nobodys(app, tenant, connection, &found).await?, next))
+        }
+        Place::There(after) => {
+            let found = app.store.untaken(tenant, connection, after.as_ref(), limit).await?;
+            let next = found.last().filter(|_| is_full(found.len(), limit)).map(|last| Place::There(last.from.clone()));
+            Ok((nobodys(app, tenant, connection, &found).await?, next))
         }
     }
+}
+
+/// Those of the accounts that nobody of the connection has, or may have.
+async fn nobodys(app: &App, tenant: &TenantId, connection: &ConnectionId, found: &[Unadopted]) -> Result<Vec<Line>, StoreError> {
+    let alike: BTreeSet<ResourceId> = found.iter().flat_map(|left| left.alike.iter().cloned()).collect();
+    let alike: Vec<ResourceId> = alike.into_iter().collect();
+    let mut lines = Vec::new();
+    // As many people as accounts, mostly; somebody with many addresses is alike to more.
+    for some in alike.chunks(usize::try_from(DIFFERENCE_PAGE_LIMIT).unwrap_or(1)) {
+        lines.extend(app.store.staged_of(tenant, connection, some).await?.iter().map(adoption::line));
+    }
+    Ok(found.iter().filter_map(|left| adoption::left(left, &lines)).collect())
 }
 
 /// People of a connection behind one, and the place behind them where there may be more.
@@ -158,13 +185,25 @@ pub async fn whole(app: &App, tenant: &TenantId, connection: &ConnectionId) -> R
                             *claims.entry(line.account.clone()).or_default() += 1;
                             plan.adopt.push((staged.user.clone(), staged.account.clone(), line.account.clone()));
                         }
+                        Fate::Moved => {
+                            *claims.entry(line.account.clone()).or_default() += 1;
+                            let from = line.candidates.first().and_then(|candidate| candidate.from.clone());
+                            plan.take_over.extend(from.map(|from_user| TakeOver {
+                                user: staged.user.clone(),
+                                made: staged.account.clone(),
+                                account: line.account.clone(),
+                                from_user,
+                            }));
+                        }
                         Fate::Doubt => plan.doubts.push(staged.account.clone()),
                         _ => {}
                     }
                 }
                 (lines, Some(next.unwrap_or(Place::Left(None))))
             }
-            Place::Left(_) => page(app, tenant, (connection, ConnectionState::Staging), &from, DIFFERENCE_PAGE_LIMIT).await?,
+            Place::Left(_) | Place::There(_) => {
+                page(app, tenant, (connection, ConnectionState::Staging), &from, DIFFERENCE_PAGE_LIMIT).await?
+            }
         };
         lines.iter().for_each(|line| totals.add(line));
         place = next;
@@ -173,6 +212,9 @@ pub async fn whole(app: &App, tenant: &TenantId, connection: &ConnectionId) -> R
     let (sure, unsure): (Vec<_>, Vec<_>) = plan.adopt.into_iter().partition(|(.., taken)| claims.get(taken) == Some(&1));
     plan.adopt = sure;
     plan.doubts.extend(unsure.into_iter().map(|(_, made, _)| made));
+    let (sure, unsure): (Vec<_>, Vec<_>) = plan.take_over.into_iter().partition(|person| claims.get(&person.account) == Some(&1));
+    plan.take_over = sure;
+    plan.doubts.extend(unsure.into_iter().map(|person| person.made));
     plan.totals = json!(totals);
     Ok((totals, plan))
 }
@@ -211,7 +253,7 @@ fn another(seen: &str, now: &str) -> TenancyError {
     ))
 }
 
-/// Says which imported account somebody adopts, or that theirs is a new one.
+/// Says which account somebody adopts or takes over, or that theirs is a new one.
 ///
 /// # Errors
 /// `Forbidden` for one's own; `Store(Missing)`, `Store(Conflict)`.
@@ -242,10 +284,12 @@ pub async fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::MarkThere;
 
     #[test]
     fn a_digest_tells_what_has_moved() {
-        let mark = DifferenceMark { people: 2, deleted: 0, versions: 5, imports: 3, revision: Some(RevisionHash("a".repeat(64))) };
+        let mark =
+            DifferenceMark { people: 2, deleted: 0, versions: 5, imports: 3, revision: Some(RevisionHash("a".repeat(64))), there: None };
         let other = |change: fn(&mut DifferenceMark)| {
             let mut other = mark.clone();
             change(&mut other);
@@ -254,14 +298,25 @@ mod tests {
         assert_eq!(digest(&mark), "2.0.5-3-aaaaaaaaaaaaaaaa");
         assert_eq!(other(|_| ()), "");
         assert_eq!(other(|mark| mark.versions += 1), "people of the connection were written or decided");
-        assert_eq!(other(|mark| mark.imports += 1), "accounts were imported, protected or decided about");
+        assert_eq!(other(|mark| mark.imports += 1), "accounts were imported, protected, taken over or decided about");
         assert_eq!(other(|mark| mark.revision = None), "another revision is active");
         assert!(moved("nonsense", &digest(&mark)).contains("another revision"));
+        let there = MarkThere { people: 1, deleted: 0, versions: 4 };
+        let moving = DifferenceMark { there: Some(there.clone()), ..mark.clone() };
+        let later = DifferenceMark { there: Some(MarkThere { versions: 5, ..there }), ..mark.clone() };
+        assert_eq!(digest(&moving), "2.0.5-3-aaaaaaaaaaaaaaaa-1.0.4");
+        assert_eq!(moved(&digest(&moving), &digest(&later)), "people of the connection that is taken over were written or decided");
     }
 
     #[test]
     fn places_are_read_as_they_are_written() {
-        for place in [Place::People(None), Place::People(Some("u.1".into())), Place::Left(None), Place::Left(Some("a1".into()))] {
+        for place in [
+            Place::People(None),
+            Place::People(Some("u.1".into())),
+            Place::Left(None),
+            Place::Left(Some("a1".into())),
+            Place::There(Some("u.2".into())),
+        ] {
             assert_eq!(Place::read(&place.to_string()), Some(place));
         }
         assert_eq!(Place::read("elsewhere.1"), None);

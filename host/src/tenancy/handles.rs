@@ -30,7 +30,13 @@ pub async fn binding_for(
     let Some(revision) = revision else { return Ok(None) };
     let display_name = group.document.text("displayName").unwrap_or_default();
     let Some(handle) = revision.handle_for(display_name) else { return Ok(None) };
-    if app.store.handle(tenant, &handle).await?.is_some() {
+    // A connection that takes over from another one knows the same groups: a handle stands for both.
+    let is_free = match app.store.handle(tenant, &handle).await? {
+        Some(bound) if bound.connection != *connection => app.store.shares_handle(tenant, connection, &bound.connection, &handle).await?,
+        Some(_) => false,
+        None => true,
+    };
+    if !is_free {
         return Ok(None);
     }
     let now = app.clock.now();

@@ -149,6 +149,7 @@ async fn a_connection_goes_live_with_what_was_seen(fixture: Fixture) {
         adopt: vec![(users[0].clone(), made.account.id.clone(), "import-ada".into())],
         doubts: vec![here.person(&users[1]).await.account.id],
         totals: json!({}),
+        ..AdoptionPlan::default()
     };
     let go = async |seen: &_| fixture.store.go_live(&fixture.tenant, &here.connection, &plan, seen, &actor(), START).await;
     // Whatever it depends on moves it: what is imported, what is decided, who is deleted.

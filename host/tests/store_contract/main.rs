@@ -29,6 +29,7 @@ mod groups;
 mod history;
 mod imports;
 mod listing;
+mod moving;
 mod names;
 mod postgres_only;
 mod processes;

@@ -93,6 +93,7 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
     let found = [crate::trials::difference(&fixture, "ana", rolecall::model::DifferenceKind::Gains, None)];
     fixture.store.add_to_trial(&fixture.tenant, "t", &shadow.summary, &found).await.unwrap();
     crate::imports::imported(&here, &fixture, &ana).await;
+    crate::moving::moved(&fixture).await;
     while fixture.store.number_events().await.unwrap() > 0 {}
     while rolecall::history::seal_all(&*fixture.store, &keyring(), START).await.unwrap() {}
     let mut owner = PgConnection::connect(&fixture.url).await.unwrap();

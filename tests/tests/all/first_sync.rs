@@ -122,7 +122,7 @@ on_both_databases! {
             assert_eq!(fate(name), wanted, "{name}");
         }
         let totals = json!({"people": CROWD + 7, "new": 1, "adopted": CROWD + 3, "doubts": 2, "collisions": 1, "refused": 0, "out_of_scope": 0,
-            "inactive": 0, "undecided": 0, "leftovers": 1, "protected": 1,
+            "inactive": 0, "undecided": 0, "leftovers": 1, "protected": 1, "moved": 0, "in_use": 0, "stays": 0,
             "gained": {"developer": CROWD + 2}, "lost": {"developer": 1, "reader": CROWD + 2}});
         assert_eq!(seen["totals"], totals);
         assert_eq!(fates["bob@acme.example"]["candidates"][0]["by"], json!(["external_id"]));

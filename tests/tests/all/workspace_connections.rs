@@ -75,7 +75,7 @@ on_both_databases! {
         assert!(ops.said(&at("/delete"), &[("name", "Entra")]).await.contains("nothing was done"));
         assert!(ops.said(&at("/delete"), &[("name", "Entra ID")]).await.contains("is deleted"));
         assert_eq!(ops.get(&at("")).await.status, 404);
-        for path in ["", "/log", "/first-sync", "/now?mark=x&until=0", "/first-sync/totals", "/first", "/set-up", "/credentials"] {
+        for path in ["", "/log", "/first-sync", "/now?mark=x&until=0", "/first-sync/totals", "/moved", "/first", "/set-up", "/credentials"] {
             assert_eq!(ops.get(&format!("/workspace/t/acme/connections/unknown{path}")).await.status, 404, "{path}");
         }
         server.stop().await;
@@ -139,6 +139,40 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// Another connection's people are taken over and go back, on pages.
+    async fn a_house_is_moved(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let old = acme.connection(&server, "Entra ID").await;
+        old.create("ada@acme.example").await;
+        let made = acme.api.post("/connections", json!({"name": "Okta"})).await.expect(201);
+        let id = text(&made["id"]);
+        let scim = Client::scim(format!("{}/scim/{id}/v2", server.url()), text(&made["token"]));
+        scim.post("/Users", user("ada@acme.example", json!({}))).await.expect(201);
+        server.settle().await;
+        let ops = Browser::sign_in(&server, json!({})).await;
+        let at = |rest: &str| format!("/workspace/t/acme/connections/{id}{rest}");
+        ops.get(&at("/first-sync")).await.expect(&["It takes over from", "Entra ID", "another account’s"]);
+        ops.get(&at("/moved")).await.expect(&["Nobody has moved"]);
+        assert!(ops.said(&at("/predecessor"), &[("from", &old.id)]).await.contains("is compared"));
+        server.settle().await;
+        let seen = ops.get(&at("/first-sync?count=yes")).await;
+        seen.expect(&["keeps their account", "keep the account that they have"]);
+        let digest = field(&seen.text, "digest");
+        assert!(ops.said(&at("/live"), &[("seen", "yes"), ("digest", &digest)]).await.contains("1 moved"));
+        server.settle().await;
+        ops.get(&at("/first-sync")).await.expect(&["It took over from", "the way back"]);
+        let back = ops.get(&at("/moved")).await;
+        back.expect(&["1 person", "go back with their account", "ada@acme.example"]);
+        let stale = ops.said(&at("/move-back"), &[("seen", "yes"), ("digest", "goes.2")]).await;
+        assert!(stale.contains("look again"), "{stale}");
+        let digest = field(&back.text, "digest");
+        assert!(ops.said(&at("/move-back"), &[("seen", "yes"), ("digest", &digest)]).await.contains("1 person went back"));
+        server.settle().await;
+        ops.get(&at("/first-sync")).await.expect(&["keeps their account"]);
+        server.stop().await;
+    }
+
     /// A reader sees all of it and is offered nothing; an admin role does what the tenant's policies let it; both are refused the rest.
     async fn pages_offer_what_one_may(database: Database) {
         let server = Server::start(&database).await;
@@ -162,6 +196,8 @@ on_both_databases! {
             (at("/measures"), vec![("usual", "yes")]),
             (at("/live"), vec![("seen", "yes"), ("digest", "x")]),
             (at("/first-sync/u1"), vec![("account", "new"), ("reason", "x")]),
+            (at("/predecessor"), vec![("from", "x")]),
+            (at("/move-back"), vec![("seen", "yes"), ("digest", "x")]),
             (at("/delete"), vec![("name", "Entra ID")]),
             ("/workspace/t/acme/connections/new".into(), vec![("name", "Another")]),
             ("/workspace/t/acme/settings/targets".into(), vec![("id", "hook"), ("url", "https://hook.example")]),

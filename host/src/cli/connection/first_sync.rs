@@ -28,7 +28,7 @@ pub struct Difference {
     after: Option<String>,
 }
 
-/// Whose an imported account is.
+/// Whose an account is that is there already.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  rolecall connection adopt --tenant acme entra-id 0190… --account 0d4c… --reason 'the same person'\n  \
@@ -39,7 +39,7 @@ pub struct Adopt {
     which: Which,
     /// The person's SCIM id, as `rolecall connection difference` shows it
     user: String,
-    /// The imported account that they adopt
+    /// The account that they adopt or take over
     #[arg(long, value_name = "ID", required_unless_present = "new", conflicts_with = "new")]
     account: Option<String>,
     /// Theirs is a new account
@@ -100,10 +100,12 @@ async fn seen(api: &Api, tenant: &str, id: &str) -> anyhow::Result<(String, Valu
 }
 
 /// What the numbers are called.
-const NUMBERS: [(&str, &str); 11] = [
+const NUMBERS: [(&str, &str); 14] = [
     ("people", "people of the connection"),
     ("new", "new accounts"),
     ("adopted", "imported accounts that are adopted"),
+    ("moved", "people who keep the account that they have through the connection that is taken over"),
+    ("in_use", "have an account in use here already"),
     ("doubts", "doubts: held until a person decides (`rolecall connection adopt`)"),
     ("collisions", "collisions: held, another account has the name"),
     ("refused", "refused by the mapping"),
@@ -112,6 +114,7 @@ const NUMBERS: [(&str, &str); 11] = [
     ("undecided", "not decided yet"),
     ("leftovers", "imported accounts that are nobody's: they stay as they are"),
     ("protected", "protected accounts: left alone"),
+    ("stays", "accounts of the connection that is taken over that are nobody's here: they stay with it"),
 ];
 
 fn numbers(totals: &Value) -> String {
@@ -141,7 +144,7 @@ fn shown(difference: &Value) -> String {
         });
         let candidates = candidates.collect::<Vec<_>>().join("\n");
         let account = match line["fate"].as_str() {
-            Some("doubt" | "adopted") => candidates,
+            Some("doubt" | "adopted" | "moved") => candidates,
             Some("collision") => format!("{} has the name", word(&line["holder"])),
             Some("refused" | "out_of_scope") => word(&line["note"]["message"]),
             _ => word(&line["account"]),

@@ -44,7 +44,7 @@ pub(super) fn all() -> Vec<Route> {
         put(
             "/api/v1/tenants/{tenant}/connections/{connection}/adoptions/{user}",
             "choose_account",
-            "Says which imported account is somebody's, or that theirs is a new one",
+            "Says which account is somebody's that is there already, or that theirs is a new one",
             f::adopt,
         )
         .body::<f::Adoption>(),

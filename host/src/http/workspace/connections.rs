@@ -1,11 +1,12 @@
 //! Connections: which there are and how each is, a guided way to make one, and a page for each with tabs.
 //!
-//! `setting_up` makes them and shows what is pasted where; `overview` says how one is; `credentials`, `log`, `first_sync` and `removal` are its
-//! other tabs.
+//! `setting_up` makes them and shows what is pasted where; `overview` says how one is; `credentials`, `log`, `first_sync` with
+//! `moving`, and `removal` are its other tabs.
 
 mod credentials;
 mod first_sync;
 mod log;
+mod moving;
 mod overview;
 mod removal;
 mod setting_up;
@@ -35,6 +36,7 @@ pub(super) fn all() -> Vec<Route> {
     routes.extend(credentials::all());
     routes.extend(log::all());
     routes.extend(first_sync::all());
+    routes.extend(moving::all());
     routes.extend(removal::all());
     routes
 }

@@ -1,5 +1,5 @@
-//! People of a connection beside the accounts that were imported, a page at a time by batched look-ups; going live with those who
-//! adopt one; what a person says of somebody.
+//! People of a connection beside the accounts that were imported and those of the connection that it takes over, a page at a time by batched
+//! look-ups; going live with those who adopt one; what a person says of somebody. How accounts change connections is `moving`'s.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,14 +12,15 @@ use super::commit::lock_evaluations;
 use super::history::{self, Stamp};
 use super::rows::{self, Row, json, json_text, word};
 use super::work::{Below, fan_out, mark, mark_waiting_for};
-use super::{Conn, Db, Scope, accounts, imports, lock_revision, people, tenancy, text_list};
+use super::{Conn, Db, Scope, accounts, imports, lock_revision, moving, people, tenancy, text_list};
 use crate::crypto::random_id;
 use crate::model::{
     AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, Grant, Instant, NewEvent, Note, ResourceId, RevisionHash, RoleId,
     RulingKind, RulingState, TenantId, collision_key,
 };
 use crate::store::{
-    AdoptionCandidate, AdoptionChoice, AdoptionPlan, AdoptionWord, DifferenceMark, Likeness, Result, Staged, StoreError, Unadopted,
+    AdoptionCandidate, AdoptionChoice, AdoptionPlan, AdoptionWord, DifferenceMark, Likeness, MarkThere, Result, Staged, StoreError,
+    TakeOver, Unadopted,
 };
 
 /// People who change accounts in one statement: far below both databases' limits on parameters.
@@ -76,6 +77,53 @@ pub(super) const BY_EMAIL: &str = candidates!(
 /// Imported accounts behind one.
 pub(super) const LEFT: &str = candidates!("imports i", "i.name_key", "i.account > $2 ORDER BY i.account LIMIT $3");
 
+/// The SELECT of accounts of the connection that is taken over ($3) whose people have not moved, with a condition to follow.
+macro_rules! there {
+    ($value:literal, $from:expr, $condition:expr) => {
+        concat!(
+            "SELECT ",
+            $value,
+            " AS value, a.account, COALESCE(a.name_key, a.wanted_key) AS name_key, r.external_id, a.user_name, a.state, r.id AS there FROM ",
+            $from,
+            " WHERE a.tenant = $1 AND l.connection = $3 AND r.kind = 'user' AND NOT EXISTS (
+                 SELECT 1 FROM moves m WHERE m.tenant = $1 AND m.old_connection = $3 AND m.old_resource = r.id
+             ) AND ",
+            $condition
+        )
+    };
+}
+/// How one comes from an account to its user.
+macro_rules! of_account {
+    () => {
+        "accounts a JOIN links l ON l.tenant = a.tenant AND l.account = a.account
+         JOIN resources r ON r.tenant = l.tenant AND r.connection = l.connection AND r.id = l.resource"
+    };
+}
+/// How one comes from a user to their account.
+macro_rules! of_user {
+    () => {
+        "resources r JOIN links l ON l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id
+         JOIN accounts a ON a.tenant = l.tenant AND a.account = l.account"
+    };
+}
+/// Accounts there by the login name that they have.
+pub(super) const THERE_BY_NAME: &str = there!("a.name_key", of_account!(), any_of!("a.name_key", "$2"));
+/// Accounts there by the login name that they wait for.
+pub(super) const THERE_BY_WANTED: &str = there!("a.wanted_key", of_account!(), any_of!("a.wanted_key", "$2"));
+/// Accounts there by external id.
+pub(super) const THERE_BY_ID: &str =
+    there!("r.external_id", of_user!(), concat!("r.tenant = $1 AND r.connection = $3 AND ", any_of!("r.external_id", "$2")));
+/// Accounts there by address.
+pub(super) const THERE_BY_EMAIL: &str = there!(
+    "e.value",
+    concat!(of_user!(), " JOIN emails e ON e.tenant = r.tenant AND e.connection = r.connection AND e.resource = r.id"),
+    concat!("e.tenant = $1 AND e.connection = $3 AND ", any_of!("e.value", "$2"))
+);
+/// Accounts there, by their users, behind one.
+pub(super) const THERE: &str = there!("r.id", of_user!(), "r.tenant = $1 AND r.connection = $3 AND r.id > $2 ORDER BY r.id LIMIT $4");
+/// An account there by its id.
+pub(super) const THERE_BY_ACCOUNT: &str = there!("a.account", of_account!(), "a.account = $2");
+
 /// Who of a connection waits for names.
 pub(super) const WANTED: &str = concat!(
     "SELECT a.wanted_key, l.resource, a.account FROM accounts a JOIN links l ON l.tenant = a.tenant AND l.account = a.account
@@ -103,7 +151,7 @@ pub(super) const WITH_EMAIL: &str =
 /// People of a connection, behind one.
 pub(super) async fn staged(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, after: &str, limit: i64) -> Result<Vec<Staged>> {
     let found = sqlx::query(STAGED).bind(tenant.as_str()).bind(connection.as_str()).bind(after).bind(limit).fetch_all(&mut *conn).await?;
-    beside_imports(conn, tenant, connection, &found).await
+    beside_known(conn, tenant, connection, &found).await
 }
 
 /// Some people of a connection.
@@ -114,7 +162,7 @@ pub(super) async fn staged_of(conn: &mut Conn, tenant: &TenantId, connection: &C
         .bind(text_list(users.iter().map(ResourceId::as_str)))
         .fetch_all(&mut *conn)
         .await?;
-    beside_imports(conn, tenant, connection, &found).await
+    beside_known(conn, tenant, connection, &found).await
 }
 
 /// Somebody as read, with what imported accounts are looked up by.
@@ -125,17 +173,21 @@ struct Sought {
     emails: BTreeSet<String>,
 }
 
-/// An imported account as read.
+/// An account that was imported, or that is taken over, as read.
 #[derive(Clone)]
-struct Import {
+struct Known {
     account: AccountId,
+    /// Empty for one whose name nobody has.
     name_key: String,
     external_id: Option<String>,
     protected: bool,
     user_name: Option<String>,
+    /// Whose it is at the connection that is taken over.
+    from: Option<ResourceId>,
+    gone: bool,
 }
 
-async fn beside_imports(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, found: &[Row]) -> Result<Vec<Staged>> {
+async fn beside_known(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, found: &[Row]) -> Result<Vec<Staged>> {
     let mut people = found.iter().map(sought).collect::<Result<Vec<_>>>()?;
     if people.is_empty() {
         return Ok(Vec::new());
@@ -156,10 +208,18 @@ async fn beside_imports(conn: &mut Conn, tenant: &TenantId, connection: &Connect
     let names: BTreeSet<&str> = people.iter().filter_map(|person| person.name_key.as_deref()).collect();
     let ids: BTreeSet<&str> = people.iter().filter_map(|person| person.external_id.as_deref()).collect();
     let addresses: BTreeSet<&str> = people.iter().flat_map(|person| &person.emails).map(String::as_str).collect();
-    let by_name = imports_by(conn, tenant, BY_NAME, &names).await?;
-    let by_id = imports_by(conn, tenant, BY_EXTERNAL_ID, &ids).await?;
-    let by_email = imports_by(conn, tenant, BY_EMAIL, &addresses).await?;
-    let known: Vec<&Import> = by_name.values().chain(by_id.values()).chain(by_email.values()).flatten().collect();
+    let there = moving::predecessor(conn, tenant, connection).await?;
+    let mut by_name = known_by(conn, tenant, BY_NAME, &names).await?;
+    let mut by_id = known_by(conn, tenant, BY_EXTERNAL_ID, &ids).await?;
+    let mut by_email = known_by(conn, tenant, BY_EMAIL, &addresses).await?;
+    if let Some(there) = &there {
+        for statement in [THERE_BY_NAME, THERE_BY_WANTED] {
+            add_known(&mut by_name, there_by(conn, (tenant, there), statement, &names).await?);
+        }
+        add_known(&mut by_id, there_by(conn, (tenant, there), THERE_BY_ID, &ids).await?);
+        add_known(&mut by_email, there_by(conn, (tenant, there), THERE_BY_EMAIL, &addresses).await?);
+    }
+    let known: Vec<&Known> = by_name.values().chain(by_id.values()).chain(by_email.values()).flatten().collect();
     let wanted_names: BTreeSet<&str> = names.iter().copied().chain(known.iter().map(|import| import.name_key.as_str())).collect();
     let wanted = wanted(conn, tenant, connection, &wanted_names).await?;
     let their_ids: BTreeSet<&str> = known.iter().filter_map(|import| import.external_id.as_deref()).collect();
@@ -168,7 +228,7 @@ async fn beside_imports(conn: &mut Conn, tenant: &TenantId, connection: &Connect
     let theirs = people.iter().map(|person| person.staged.account.as_str());
     let accounts: BTreeSet<&str> = theirs.chain(known.iter().map(|import| import.account.as_str())).collect();
     let grants = people::grants_of(conn, tenant, &accounts.into_iter().collect::<Vec<_>>()).await?;
-    let claims = |import: &Import, user: &ResourceId| {
+    let claims = |import: &Known, user: &ResourceId| {
         let by_name = wanted.get(&import.name_key).into_iter().flatten().any(|(other, _)| other != user);
         let ids = import.external_id.as_ref().and_then(|id| with_id.get(id));
         by_name || ids.into_iter().flatten().any(|other| other != user)
@@ -178,7 +238,7 @@ async fn beside_imports(conn: &mut Conn, tenant: &TenantId, connection: &Connect
         let mut of = person.staged.clone();
         of.roles = roles_of(&grants, &of.account);
         let mut candidates = BTreeMap::<AccountId, AdoptionCandidate>::new();
-        let mut see = |imports: Option<&Vec<Import>>, by: fn(&mut Likeness)| {
+        let mut see = |imports: Option<&Vec<Known>>, by: fn(&mut Likeness)| {
             for import in imports.into_iter().flatten() {
                 let candidate = candidates.entry(import.account.clone()).or_insert_with(|| AdoptionCandidate {
                     account: import.account.clone(),
@@ -186,13 +246,15 @@ async fn beside_imports(conn: &mut Conn, tenant: &TenantId, connection: &Connect
                     by: Likeness::default(),
                     protected: import.protected,
                     rivals: claims(import, &of.user),
+                    from: import.from.clone(),
+                    gone: import.gone,
                     roles: roles_of(&grants, &import.account),
                 });
                 by(&mut candidate.by);
             }
         };
         // Whoever is gone waits for no name: theirs is looked for as it is written, from either side.
-        let written = |import: &Import| import.user_name.as_deref().map(fold) == of.user_name.as_deref().map(fold);
+        let written = |import: &Known| import.user_name.as_deref().map(fold) == of.user_name.as_deref().map(fold);
         let named = person.name_key.as_ref().and_then(|name| by_name.get(name));
         let named = named.filter(|imports| of.state != AccountState::Suspended || imports.iter().all(written));
         see(named, |by| by.name = true);
@@ -243,31 +305,71 @@ fn sought(row: &Row) -> Result<Sought> {
     })
 }
 
-fn import(row: &Row) -> Result<Import> {
-    Ok(Import {
+fn import(row: &Row) -> Result<Known> {
+    Ok(Known {
         account: AccountId(row.try_get("account")?),
         name_key: row.try_get("name_key")?,
         external_id: row.try_get("external_id")?,
         protected: row.try_get("is_protected")?,
         user_name: row.try_get("user_name")?,
+        from: None,
+        gone: false,
     })
 }
 
+fn there(row: &Row) -> Result<Known> {
+    let user_name: Option<String> = row.try_get("user_name")?;
+    let name_key = row.try_get::<Option<String>, _>("name_key")?.or_else(|| user_name.as_deref().map(collision_key));
+    Ok(Known {
+        account: AccountId(row.try_get("account")?),
+        name_key: name_key.unwrap_or_default(),
+        external_id: row.try_get("external_id")?,
+        protected: false,
+        user_name,
+        from: Some(ResourceId(row.try_get("there")?)),
+        gone: word(row.try_get("state")?, AccountState::from_word)? == AccountState::Suspended,
+    })
+}
+
+/// Accounts by what they are looked up by.
+type KnownBy = BTreeMap<String, Vec<Known>>;
+
 /// Imported accounts by what they are looked up by.
-async fn imports_by(
+async fn known_by(conn: &mut Conn, tenant: &TenantId, statement: &'static str, values: &BTreeSet<&str>) -> Result<KnownBy> {
+    if values.is_empty() {
+        return Ok(KnownBy::new());
+    }
+    let found = sqlx::query(statement).bind(tenant.as_str()).bind(text_list(values.iter().copied())).fetch_all(conn).await?;
+    by_value(&found, import)
+}
+
+/// Accounts of the connection that is taken over by what they are looked up by.
+async fn there_by(
     conn: &mut Conn,
-    tenant: &TenantId,
+    (tenant, connection): (&TenantId, &ConnectionId),
     statement: &'static str,
     values: &BTreeSet<&str>,
-) -> Result<BTreeMap<String, Vec<Import>>> {
-    let mut by = BTreeMap::<String, Vec<Import>>::new();
-    if !values.is_empty() {
-        let found = sqlx::query(statement).bind(tenant.as_str()).bind(text_list(values.iter().copied())).fetch_all(conn).await?;
-        for row in &found {
-            by.entry(row.try_get("value")?).or_default().push(import(row)?);
-        }
+) -> Result<KnownBy> {
+    if values.is_empty() {
+        return Ok(KnownBy::new());
+    }
+    let values = text_list(values.iter().copied());
+    let found = sqlx::query(statement).bind(tenant.as_str()).bind(values).bind(connection.as_str()).fetch_all(conn).await?;
+    by_value(&found, there)
+}
+
+fn by_value(found: &[Row], read: fn(&Row) -> Result<Known>) -> Result<KnownBy> {
+    let mut by = KnownBy::new();
+    for row in found {
+        by.entry(row.try_get("value")?).or_default().push(read(row)?);
     }
     Ok(by)
+}
+
+fn add_known(all: &mut KnownBy, more: KnownBy) {
+    for (value, known) in more {
+        all.entry(value).or_default().extend(known);
+    }
 }
 
 /// The people of a connection by what they are looked up by.
@@ -322,44 +424,79 @@ pub(super) async fn unadopted(
 ) -> Result<Vec<Unadopted>> {
     let found = sqlx::query(LEFT).bind(tenant.as_str()).bind(after).bind(limit).fetch_all(&mut *conn).await?;
     let imports = found.iter().map(import).collect::<Result<Vec<_>>>()?;
-    let accounts: Vec<&str> = imports.iter().map(|import| import.account.as_str()).collect();
-    let names: BTreeSet<&str> = imports.iter().map(|import| import.name_key.as_str()).collect();
-    let ids: BTreeSet<&str> = imports.iter().filter_map(|import| import.external_id.as_deref()).collect();
     let addresses: Vec<(String, String)> =
         sqlx::query_as(concat!("SELECT account, value FROM import_emails WHERE tenant = $1 AND ", any_of!("account", "$2")))
             .bind(tenant.as_str())
-            .bind(text_list(accounts.iter().copied()))
+            .bind(text_list(imports.iter().map(|import| import.account.as_str())))
             .fetch_all(&mut *conn)
             .await?;
+    beside_people(conn, (tenant, connection), &imports, &addresses).await
+}
+
+/// See [`crate::store::Moves::untaken`].
+pub(super) async fn untaken(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Unadopted>> {
+    let Some(from) = moving::predecessor(conn, tenant, connection).await? else { return Ok(Vec::new()) };
+    let found = sqlx::query(THERE).bind(tenant.as_str()).bind(after).bind(from.as_str()).bind(limit).fetch_all(&mut *conn).await?;
+    let known = found.iter().map(there).collect::<Result<Vec<_>>>()?;
+    let accounts: BTreeMap<&str, &AccountId> =
+        known.iter().filter_map(|known| Some((known.from.as_ref()?.as_str(), &known.account))).collect();
+    let addresses: Vec<(String, String)> = sqlx::query_as(EMAILS)
+        .bind(tenant.as_str())
+        .bind(from.as_str())
+        .bind(text_list(accounts.keys().copied()))
+        .fetch_all(&mut *conn)
+        .await?;
+    let addresses: Vec<(String, String)> =
+        addresses.into_iter().filter_map(|(user, value)| Some((accounts.get(user.as_str())?.0.clone(), value))).collect();
+    beside_people(conn, (tenant, connection), &known, &addresses).await
+}
+
+/// Accounts, whose addresses are given, with people of the connection who have something in common with them.
+async fn beside_people(
+    conn: &mut Conn,
+    (tenant, connection): (&TenantId, &ConnectionId),
+    known: &[Known],
+    addresses: &[(String, String)],
+) -> Result<Vec<Unadopted>> {
+    let accounts: Vec<&str> = known.iter().map(|known| known.account.as_str()).collect();
+    let names: BTreeSet<&str> = known.iter().map(|known| known.name_key.as_str()).filter(|name| !name.is_empty()).collect();
+    let ids: BTreeSet<&str> = known.iter().filter_map(|known| known.external_id.as_deref()).collect();
     let values: BTreeSet<&str> = addresses.iter().map(|(_, value)| value.as_str()).collect();
     let wanted = wanted(conn, tenant, connection, &names).await?;
     let with_id = people_by(conn, (tenant, connection), WITH_ID, &ids).await?;
     let with_email = people_by(conn, (tenant, connection), WITH_EMAIL, &values).await?;
-    let written: Vec<String> = imports.iter().map(|import| fold(import.user_name.as_deref().unwrap_or_default())).collect();
+    let written: Vec<String> = known.iter().map(|known| fold(known.user_name.as_deref().unwrap_or_default())).collect();
     let folded: BTreeSet<&str> = written.iter().map(String::as_str).collect();
     let with_name = people_by(conn, (tenant, connection), WITH_NAME, &folded).await?;
     let mapped = people_by(conn, (tenant, connection), MAPPED, &folded).await?;
     let mut their_emails = BTreeMap::<&str, Vec<&str>>::new();
-    for (account, value) in &addresses {
+    for (account, value) in addresses {
         their_emails.entry(account).or_default().push(value);
     }
     let grants = people::grants_of(conn, tenant, &accounts).await?;
-    let of = |(import, written): (&Import, &String)| {
+    let of = |(known, written): (&Known, &String)| {
         let as_written = [&with_name, &mapped].into_iter().filter_map(|people| people.get(written)).flatten();
-        let by_name = wanted.get(&import.name_key).into_iter().flatten().map(|(user, _)| user);
-        let by_id = import.external_id.as_ref().and_then(|id| with_id.get(id)).into_iter().flatten();
-        let emails = their_emails.get(import.account.as_str()).into_iter().flatten();
+        let by_name = wanted.get(&known.name_key).into_iter().flatten().map(|(user, _)| user);
+        let by_id = known.external_id.as_ref().and_then(|id| with_id.get(id)).into_iter().flatten();
+        let emails = their_emails.get(known.account.as_str()).into_iter().flatten();
         let alike: BTreeSet<&ResourceId> =
             by_name.chain(as_written).chain(by_id).chain(emails.filter_map(|value| with_email.get(*value)).flatten()).collect();
         Unadopted {
-            account: import.account.clone(),
-            user_name: import.user_name.clone(),
-            protected: import.protected,
-            roles: roles_of(&grants, &import.account),
+            account: known.account.clone(),
+            user_name: known.user_name.clone(),
+            protected: known.protected,
+            roles: roles_of(&grants, &known.account),
+            from: known.from.clone(),
             alike: alike.into_iter().cloned().collect(),
         }
     };
-    Ok(imports.iter().zip(&written).map(of).collect())
+    Ok(known.iter().zip(&written).map(of).collect())
 }
 
 /// What a difference depends on. Each count grows and never shrinks but that of people, which grows with each that is not deleted.
@@ -369,8 +506,15 @@ pub(super) const MARK: &str = "SELECT t.active_revision, COALESCE((SELECT v.vers
             (SELECT CAST(COALESCE(sum(e.input_version), 0) AS BIGINT) FROM evaluations e WHERE e.tenant = $1 AND e.connection = $2) AS versions
      FROM tenants t WHERE t.tenant = $1";
 
-/// [`MARK`].
+/// [`MARK`], of the connection and of the one that it takes over.
 pub(super) async fn mark_of(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId) -> Result<DifferenceMark> {
+    let mark = count_of(conn, tenant, connection).await?;
+    let Some(from) = moving::predecessor(conn, tenant, connection).await? else { return Ok(mark) };
+    let DifferenceMark { people, deleted, versions, .. } = count_of(conn, tenant, &from).await?;
+    Ok(DifferenceMark { there: Some(MarkThere { people, deleted, versions }), ..mark })
+}
+
+async fn count_of(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId) -> Result<DifferenceMark> {
     let row = sqlx::query(MARK).bind(tenant.as_str()).bind(connection.as_str()).fetch_optional(conn).await?;
     let row = row.ok_or(StoreError::Missing("tenant"))?;
     Ok(DifferenceMark {
@@ -379,6 +523,7 @@ pub(super) async fn mark_of(conn: &mut Conn, tenant: &TenantId, connection: &Con
         versions: row.try_get("versions")?,
         imports: row.try_get("imports")?,
         revision: row.try_get::<Option<String>, _>("active_revision")?.map(RevisionHash),
+        there: None,
     })
 }
 
@@ -394,7 +539,7 @@ pub(super) async fn go_live(
     lock_revision(conn, &scope.tenant, true).await?;
     imports::lock(conn, &scope.tenant).await?;
     let name = tenancy::lock_connection(conn, &scope.tenant, connection).await?;
-    if state_of(conn, &scope.tenant, connection).await? != ConnectionState::Staging {
+    if tenancy::state_of(conn, &scope.tenant, connection).await? != ConnectionState::Staging {
         return Err(StoreError::Conflict { what: "connection_state" });
     }
     let mark = mark_of(conn, &scope.tenant, connection).await?;
@@ -404,6 +549,12 @@ pub(super) async fn go_live(
     let stamp = Stamp { at, actor, request_id: None };
     for adopted in plan.adopt.chunks(ADOPTED_AT_ONCE) {
         adopt(conn, scope, connection, adopted, stamp).await?;
+    }
+    if !plan.take_over.is_empty() {
+        let from = moving::predecessor(conn, &scope.tenant, connection).await?.ok_or(StoreError::Conflict { what: "import" })?;
+        for people in plan.take_over.chunks(moving::MOVED_AT_ONCE) {
+            moving::take_over(conn, scope, (connection, &from), people, stamp).await?;
+        }
     }
     for doubts in plan.doubts.chunks(ADOPTED_AT_ONCE) {
         doubt(conn, &scope.tenant, doubts, stamp).await?;
@@ -419,22 +570,13 @@ pub(super) async fn go_live(
         .bind(ConnectionState::Active.word())
         .execute(&mut *conn)
         .await?;
-    if !plan.adopt.is_empty() {
+    if !(plan.adopt.is_empty() && plan.take_over.is_empty()) {
         imports::moved(conn, &scope.tenant).await?;
     }
     fan_out(conn, &scope.tenant, Below::Connection(connection), Cause::Resumed, at).await?;
     let data = json!({"connection": connection, "name": name, "totals": plan.totals});
     tenancy::record(conn, scope, actor, at, "connection.live", data).await?;
     Ok(Ok(()))
-}
-
-async fn state_of(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId) -> Result<ConnectionState> {
-    let state: Option<String> = sqlx::query_scalar("SELECT state FROM connections WHERE tenant = $1 AND connection = $2")
-        .bind(tenant.as_str())
-        .bind(connection.as_str())
-        .fetch_optional(conn)
-        .await?;
-    word(&state.ok_or(StoreError::Missing("connection"))?, ConnectionState::from_word)
 }
 
 /// Joins users to imported accounts in place of those that were made for them. What was said of the latter goes along.
@@ -549,7 +691,7 @@ pub(super) async fn choose(conn: &mut Conn, scope: &Scope, connection: &Connecti
     let locked = lock_evaluations(conn, tenant, connection, [said.user.as_str()]).await?;
     let (_, made) = locked.into_iter().next().map(|(_, locked)| locked).ok_or(StoreError::Missing("user"))?;
     imports::lock(conn, tenant).await?;
-    let staged = state_of(conn, tenant, connection).await? == ConnectionState::Staging;
+    let staged = tenancy::state_of(conn, tenant, connection).await? == ConnectionState::Staging;
     let row = sqlx::query(concat!("SELECT ", account_columns!(), ", a.wanted_key FROM accounts a WHERE a.tenant = $1 AND a.account = $2"))
         .bind(tenant.as_str())
         .bind(made.as_str())
@@ -561,8 +703,14 @@ pub(super) async fn choose(conn: &mut Conn, scope: &Scope, connection: &Connecti
     if !is_open {
         return Err(StoreError::Conflict { what: "adoption" });
     }
+    let from = moving::predecessor(conn, tenant, connection).await?;
+    let mut there = None;
     if let AdoptionChoice::Adopt(chosen) = &said.choice {
-        check_open(conn, tenant, chosen, wanted.as_deref()).await?;
+        there = match &from {
+            Some(from) => user_there(conn, (tenant, from), chosen).await?.map(|user| (from, user)),
+            None => None,
+        };
+        check_open(conn, tenant, (chosen, there.is_some()), wanted.as_deref()).await?;
     }
     let stamp = Stamp { at: said.at, actor: &said.actor, request_id: None };
     let chosen = match &said.choice {
@@ -584,7 +732,13 @@ pub(super) async fn choose(conn: &mut Conn, scope: &Scope, connection: &Connecti
     }
     match chosen {
         Some(chosen) => {
-            adopt(conn, scope, connection, &[(said.user.clone(), made, chosen.clone())], stamp).await?;
+            match there {
+                Some((from, from_user)) => {
+                    let person = TakeOver { user: said.user.clone(), made, account: chosen.clone(), from_user };
+                    moving::take_over(conn, scope, (connection, from), &[person], stamp).await?;
+                }
+                None => adopt(conn, scope, connection, &[(said.user.clone(), made, chosen.clone())], stamp).await?,
+            }
             imports::moved(conn, tenant).await?;
             // Whoever waited for this account's person may wait no more.
             mark_waiting_for(conn, tenant, wanted.as_slice(), said.at).await?;
@@ -607,15 +761,21 @@ pub(super) async fn choose(conn: &mut Conn, scope: &Scope, connection: &Connecti
     }
 }
 
-/// That an account was imported and is nobody's, and that the person's name, if it is taken, is its own.
-async fn check_open(conn: &mut Conn, tenant: &TenantId, chosen: &AccountId, wanted: Option<&str>) -> Result<()> {
+/// Whose an account is at the connection that is taken over, if they have not moved.
+async fn user_there(conn: &mut Conn, (tenant, from): (&TenantId, &ConnectionId), account: &AccountId) -> Result<Option<ResourceId>> {
+    let row = sqlx::query(THERE_BY_ACCOUNT).bind(tenant.as_str()).bind(account.as_str()).bind(from.as_str()).fetch_optional(conn).await?;
+    row.map(|row| Ok(ResourceId(row.try_get("there")?))).transpose()
+}
+
+/// That an account is there to be taken over, or was imported and is nobody's, and that the person's name, if it is taken, is its own.
+async fn check_open(conn: &mut Conn, tenant: &TenantId, (chosen, is_there): (&AccountId, bool), wanted: Option<&str>) -> Result<()> {
     let is_open: Option<bool> =
         sqlx::query_scalar("SELECT NOT is_protected FROM imports WHERE tenant = $1 AND account = $2 AND adopted IS NULL")
             .bind(tenant.as_str())
             .bind(chosen.as_str())
             .fetch_optional(&mut *conn)
             .await?;
-    if is_open != Some(true) {
+    if !is_there && is_open != Some(true) {
         return Err(StoreError::Conflict { what: "import" });
     }
     let holder = match wanted {

@@ -481,15 +481,20 @@ macro_rules! bindings {
     };
 }
 
-/// What a handle is bound to.
+/// What a handle was bound to first.
 pub(super) async fn handle(conn: &mut Conn, tenant: &TenantId, handle: &Handle) -> Result<Option<HandleBinding>> {
-    let row = sqlx::query(bindings!(" AND h.handle = $2")).bind(tenant.as_str()).bind(handle.as_str()).fetch_optional(conn).await?;
+    let row = sqlx::query(bindings!(" AND h.handle = $2 AND h.beside IS NULL"))
+        .bind(tenant.as_str())
+        .bind(handle.as_str())
+        .fetch_optional(conn)
+        .await?;
     row.as_ref().map(binding).transpose()
 }
 
 /// All bindings, by handle.
 pub(super) async fn handles(conn: &mut Conn, tenant: &TenantId) -> Result<Vec<HandleBinding>> {
-    let rows = sqlx::query(bindings!(" ORDER BY h.handle")).bind(tenant.as_str()).fetch_all(conn).await?;
+    let rows =
+        sqlx::query(bindings!(" ORDER BY h.handle, h.beside IS NOT NULL, h.connection")).bind(tenant.as_str()).fetch_all(conn).await?;
     rows.iter().map(binding).collect()
 }
 
@@ -543,49 +548,77 @@ pub(super) const UNBOUND_GROUPS: &str = unbound!("");
 /// One group, if it has no handle.
 pub(super) const UNBOUND_GROUP: &str = unbound!(" AND r.id = $4");
 
+/// Binds a handle that is free, or beside the group of a connection of which one takes over from the other.
+const BIND: [&str; 2] = [
+    "INSERT INTO handles (tenant, handle, connection, group_id, external_id, confirmed, bound) VALUES ($1, $2, $3, $4, $5, $6, $7)
+     ON CONFLICT DO NOTHING",
+    "INSERT INTO handles (tenant, handle, connection, group_id, external_id, confirmed, bound, beside)
+     SELECT $1, $2, $3, $4, $5, $6, $7, h.connection FROM handles h
+     WHERE h.tenant = $1 AND h.handle = $2 AND h.beside IS NULL AND EXISTS (
+         SELECT 1 FROM predecessors p WHERE p.tenant = $1
+         AND (p.connection = $3 AND p.predecessor = h.connection OR p.connection = h.connection AND p.predecessor = $3)
+     )
+     ON CONFLICT DO NOTHING",
+];
+
 /// Binds a handle; `Conflict{handle}` when another group has it. Returns whether anything changed.
 pub(super) async fn bind_handle(conn: &mut Conn, tenant: &TenantId, binding: &HandleBinding) -> Result<bool> {
-    let bound = sqlx::query(
-        "INSERT INTO handles (tenant, handle, connection, group_id, external_id, confirmed, bound) VALUES ($1, $2, $3, $4, $5, $6, $7)
-         ON CONFLICT (tenant, handle) DO NOTHING",
-    )
-    .bind(tenant.as_str())
-    .bind(binding.handle.as_str())
-    .bind(binding.connection.as_str())
-    .bind(binding.group.as_str())
-    .bind(&binding.external_id)
-    .bind(binding.confirmed)
-    .bind(binding.bound.0)
-    .execute(&mut *conn)
-    .await?;
-    if bound.rows_affected() == 1 {
-        return Ok(true);
+    for statement in BIND {
+        let bound = sqlx::query(statement)
+            .bind(tenant.as_str())
+            .bind(binding.handle.as_str())
+            .bind(binding.connection.as_str())
+            .bind(binding.group.as_str())
+            .bind(&binding.external_id)
+            .bind(binding.confirmed)
+            .bind(binding.bound.0)
+            .execute(&mut *conn)
+            .await?;
+        if bound.rows_affected() == 1 {
+            return Ok(true);
+        }
     }
-    let is_same = handle(conn, tenant, &binding.handle)
-        .await?
-        .is_some_and(|standing| standing.connection == binding.connection && standing.group == binding.group);
-    if is_same { Ok(false) } else { Err(StoreError::Conflict { what: "handle" }) }
+    let is_same = |standing: &HandleBinding| standing.connection == binding.connection && standing.group == binding.group;
+    if bindings_of(conn, tenant, &binding.handle).await?.iter().any(is_same) {
+        Ok(false)
+    } else {
+        Err(StoreError::Conflict { what: "handle" })
+    }
 }
 
-/// Confirms a binding and marks the people below its group.
+/// All that a handle is bound to; what it was bound to first comes first.
+async fn bindings_of(conn: &mut Conn, tenant: &TenantId, handle: &Handle) -> Result<Vec<HandleBinding>> {
+    let rows = sqlx::query(bindings!(" AND h.handle = $2 ORDER BY h.beside IS NOT NULL, h.connection"))
+        .bind(tenant.as_str())
+        .bind(handle.as_str())
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(binding).collect()
+}
+
+/// Confirms the bindings of a handle and marks the people below its groups. There is more than one where a connection takes over from another.
 pub(super) async fn confirm_handle(conn: &mut Conn, scope: &Scope, name: &Handle, actor: &Actor, at: Instant) -> Result<HandleBinding> {
-    let missing = || StoreError::Missing("handle");
-    let standing = handle(conn, &scope.tenant, name).await?.ok_or_else(missing)?;
-    super::lock_structure(conn, &scope.tenant, &standing.connection, true).await?;
-    // Read again: the group may have been deleted while this waited for the lock.
-    let standing = handle(conn, &scope.tenant, name).await?.ok_or_else(missing)?;
-    if standing.confirmed {
-        return Ok(standing);
+    for standing in bindings_of(conn, &scope.tenant, name).await? {
+        super::lock_structure(conn, &scope.tenant, &standing.connection, true).await?;
+    }
+    // Read again: a group may have been deleted while this waited for the locks.
+    let standing = bindings_of(conn, &scope.tenant, name).await?;
+    let first = standing.first().cloned().ok_or(StoreError::Missing("handle"))?;
+    let unconfirmed: Vec<&HandleBinding> = standing.iter().filter(|standing| !standing.confirmed).collect();
+    if unconfirmed.is_empty() {
+        return Ok(first);
     }
     sqlx::query("UPDATE handles SET confirmed = TRUE WHERE tenant = $1 AND handle = $2")
         .bind(scope.tenant.as_str())
         .bind(name.as_str())
         .execute(&mut *conn)
         .await?;
-    mark_below(conn, &scope.tenant, &standing.connection, &standing.group, Cause::HandleChange, &BTreeSet::new(), at).await?;
-    let data = serde_json::json!({"handle": name, "connection": standing.connection, "group": standing.group});
-    super::tenancy::record(conn, scope, actor, at, "handle.confirmed", data).await?;
-    Ok(HandleBinding { confirmed: true, ..standing })
+    for standing in unconfirmed {
+        mark_below(conn, &scope.tenant, &standing.connection, &standing.group, Cause::HandleChange, &BTreeSet::new(), at).await?;
+        let data = serde_json::json!({"handle": name, "connection": standing.connection, "group": standing.group});
+        super::tenancy::record(conn, scope, actor, at, "handle.confirmed", data).await?;
+    }
+    Ok(HandleBinding { confirmed: true, ..first })
 }
 
 /// Marks everybody below a group but `except`: at once, or in the background when they are many. Returns those marked at once.
@@ -607,12 +640,30 @@ pub(super) async fn mark_below(
     }
 }
 
+/// Lets what stood beside a handle's first group stand for it where that is no more.
+pub(super) const PROMOTE: &str = "UPDATE handles SET beside = NULL WHERE tenant = $1 AND beside IS NOT NULL
+         AND NOT EXISTS (SELECT 1 FROM handles f WHERE f.tenant = $1 AND f.handle = handles.handle AND f.beside IS NULL)
+         AND connection = (SELECT min(s.connection) FROM handles s WHERE s.tenant = $1 AND s.handle = handles.handle AND s.beside IS NOT NULL)";
+
 /// Frees the handles of a group that is deleted.
 pub(super) async fn release_handles(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, group: &ResourceId) -> Result<()> {
-    sqlx::query("DELETE FROM handles WHERE tenant = $1 AND connection = $2 AND group_id = $3")
+    let freed = sqlx::query("DELETE FROM handles WHERE tenant = $1 AND connection = $2 AND group_id = $3")
         .bind(tenant.as_str())
         .bind(connection.as_str())
         .bind(group.as_str())
+        .execute(&mut *conn)
+        .await?;
+    if freed.rows_affected() > 0 {
+        sqlx::query(PROMOTE).bind(tenant.as_str()).execute(conn).await?;
+    }
+    Ok(())
+}
+
+/// Frees what the groups of a connection have beside those of another one.
+pub(super) async fn release_shared(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId) -> Result<()> {
+    sqlx::query("DELETE FROM handles WHERE tenant = $1 AND connection = $2 AND beside IS NOT NULL")
+        .bind(tenant.as_str())
+        .bind(connection.as_str())
         .execute(conn)
         .await?;
     Ok(())

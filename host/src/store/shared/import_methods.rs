@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use super::{Backend, Conn, adoption, askable, give_up, has_nul, imports, is_lost};
+use super::{Backend, Conn, adoption, askable, has_nul, imports};
 use crate::model::{AccountId, Actor, ConnectionId, Instant, ResourceId, RevisionHash, TenantId};
 use crate::store::{
     AdoptionPlan, AdoptionWord, DifferenceMark, ImportProblem, Imported, Imports, NewImport, Result, Staged, StoreError, Unadopted,
@@ -66,7 +66,8 @@ impl Imports for Backend {
     }
 
     async fn difference_mark(&self, tenant: &TenantId, connection: &ConnectionId) -> Result<DifferenceMark> {
-        read_once!(self.read_one(tenant), conn => adoption::mark_of(conn, tenant, connection))
+        let mut tx = self.read(tenant).await?;
+        adoption::mark_of(&mut tx, tenant, connection).await
     }
 
     async fn go_live(

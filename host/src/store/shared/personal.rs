@@ -46,7 +46,8 @@ pub(super) const TABLES: &[(&str, End)] = &[
     ("drift_lines", End::By(of_deleted_users!("drift_lines"))),
     ("imports", End::By(concat!("DELETE FROM imports WHERE tenant = $1 AND ", any_of!("account", "$2")))),
     ("import_emails", End::Before("goes with the row of imports")),
-    ("adoptions", End::Before("goes with the user's deletion, or the row of imports")),
+    ("adoptions", End::By(concat!("DELETE FROM adoptions WHERE tenant = $1 AND ", any_of!("account", "$2")))),
+    ("moves", End::By(concat!("DELETE FROM moves WHERE tenant = $1 AND ", any_of!("account", "$2")))),
     // The others are found through it: last.
     (
         "deleted_resources",

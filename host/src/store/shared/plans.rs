@@ -9,8 +9,8 @@ use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
 use super::{
     Conn, Db, accounts, adoption, credentials, departed, departures, directory, drift, groups, guard, health, history, holds, imports,
-    invitations, log, outbox, people, restores, review_keeping, review_opening, reviews, revisions, rulings, sealed, spreading, steps,
-    tenancy, text_list, trial_people, trials, visitors, work,
+    invitations, log, moving, outbox, people, restores, review_keeping, review_opening, reviews, revisions, rulings, sealed, spreading,
+    steps, tenancy, text_list, trial_people, trials, visitors, work,
 };
 use crate::model::{HoldState, Instant, ReviewDecision, RulingKind, RulingState, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
@@ -127,6 +127,11 @@ const SEED: &[&str] = &[
     "INSERT INTO imports (tenant, account, name_key, external_id, digest, is_protected, imported, adopted)
      SELECT tenant, 'a' || id, user_name, external_id, '', FALSE, 0, CASE WHEN created % 10 = 0 THEN created END FROM resources WHERE kind = 'user'",
     "INSERT INTO import_emails (tenant, value, account) SELECT tenant, value, 'a' || resource FROM emails",
+    "INSERT INTO predecessors (tenant, connection, predecessor, said) SELECT tenant, connection, connection, 0 FROM connections",
+    "INSERT INTO moves (tenant, connection, resource, old_connection, old_resource, account, placeholder, moved, moved_kind, moved_id)
+     SELECT tenant, connection, id, connection, id, 'a' || id, 'a' || id, 0, 'x', 'x' FROM resources WHERE kind = 'user' AND created % 4 = 0",
+    "INSERT INTO handles (tenant, handle, connection, group_id, confirmed, bound, beside)
+     SELECT tenant, 'h' || id, connection, id, TRUE, 0, CASE WHEN created % 20 = 0 THEN connection END FROM resources WHERE kind = 'group'",
     "INSERT INTO deliveries (tenant, target, event, lane, position, leaver, state, attempts)
      SELECT tenant, 'hook', id, id, position, seq IS NULL, CASE WHEN seq > 1500 THEN 'waiting' ELSE 'acknowledged' END, 0 FROM events",
     "INSERT INTO delivery_lanes (tenant, target, lane, leaver, next_at)
@@ -268,6 +273,22 @@ const CASES: &[Case] = &[
     (adoption::BY_EXTERNAL_ID, As::Tenant, &[Text("t3"), List(&["x7", "x8"])], &["imports_external_id"]),
     (adoption::BY_EMAIL, As::Tenant, &[Text("t3"), List(&["u7@example.com"])], &["import_emails"]),
     (adoption::LEFT, As::Tenant, &[Text("t3"), Text("au7"), Number(200)], &["imports"]),
+    (adoption::THERE_BY_NAME, As::Tenant, &[Text("t3"), List(&["name7", "name8"]), Text("t3c")], &["accounts_name_key", "links_account"]),
+    (
+        adoption::THERE_BY_WANTED,
+        As::Tenant,
+        &[Text("t3"), List(&["wantedname100"]), Text("t3c")],
+        &["accounts_wanted_key", "links_account"],
+    ),
+    (adoption::THERE_BY_ID, As::Tenant, &[Text("t3"), List(&["x7", "x8"]), Text("t3c")], &["resources_external_id"]),
+    (adoption::THERE_BY_EMAIL, As::Tenant, &[Text("t3"), List(&["u7@example.com"]), Text("t3c")], &[]),
+    (adoption::THERE, As::Tenant, &[Text("t3"), Text("u7"), Text("t3c"), Number(200)], &[]),
+    (adoption::THERE_BY_ACCOUNT, As::Tenant, &[Text("t3"), Text("au7"), Text("t3c")], &["links_account"]),
+    (moving::PREDECESSOR, As::Tenant, &[Text("t3"), Text("t3c")], &["predecessors"]),
+    (moving::ELSEWHERE, As::Tenant, &[Text("t3"), Text("t3c"), Text("t3d")], &[]),
+    (moving::SHARES_HANDLE, As::Tenant, &[Text("t3"), Text("t3c"), Text("t3d"), Text("h7")], &[]),
+    (moving::MOVED, As::Tenant, &[Text("t3"), Text("t3c"), Text("u7"), Number(200)], &["moves"]),
+    (groups::PROMOTE, As::Tenant, &[Text("t3")], &["handles_beside"]),
     (adoption::WANTED, As::Tenant, &[Text("t3"), Text("t3c"), List(&["wantedname100"])], &["accounts_wanted_key", "links_account"]),
     (adoption::WITH_ID, As::Tenant, &[Text("t3"), Text("t3c"), List(&["x7", "x8"])], &["resources_external_id"]),
     (adoption::WITH_NAME, As::Tenant, &[Text("t3"), Text("t3c"), List(&["name7", "name8"])], &["resources_user_name"]),

@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::history::{self, Stamp};
 use super::rows;
 use super::work::mark_waiting_for;
-use super::{Conn, Scope, lock_revision, steps, tenancy, text_list};
+use super::{Conn, Scope, groups, lock_revision, steps, tenancy, text_list};
 use crate::model::{AccountId, AccountState, Actor, ConnectionId, Grant, Instant, NewEvent, Reason};
 use crate::store::Result;
 
@@ -50,6 +50,8 @@ pub(super) async fn delete_connection(conn: &mut Conn, scope: &Scope, connection
     ] {
         sqlx::query(statement).bind(scope.tenant.as_str()).bind(connection.as_str()).execute(&mut *conn).await?;
     }
+    // What another connection's groups had beside its groups, they have alone.
+    sqlx::query(groups::PROMOTE).bind(scope.tenant.as_str()).execute(&mut *conn).await?;
     let data = json!({"connection": connection, "name": name, "people": people});
     tenancy::record(conn, scope, actor, at, "connection.deleted", data).await
 }

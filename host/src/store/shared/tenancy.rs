@@ -179,6 +179,16 @@ pub(super) async fn lock_connection(conn: &mut Conn, tenant: &TenantId, connecti
     name.ok_or(StoreError::Missing("connection"))
 }
 
+/// A connection's state.
+pub(super) async fn state_of(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId) -> Result<ConnectionState> {
+    let state: Option<String> = sqlx::query_scalar("SELECT state FROM connections WHERE tenant = $1 AND connection = $2")
+        .bind(tenant.as_str())
+        .bind(connection.as_str())
+        .fetch_optional(conn)
+        .await?;
+    word(&state.ok_or(StoreError::Missing("connection"))?, ConnectionState::from_word)
+}
+
 /// Adds a token of a kind; the newest one before it ends at `expire_others` at the latest, older ones go.
 pub(super) async fn rotate_token(
     conn: &mut Conn,

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::super::form::{Sent, answer};
 use super::super::page::{badge, columns, empty, more, token};
 use super::super::seat::{Rights, Seat};
-use super::{MAY_ALL, Tab, at, one, unless};
+use super::{MAY_ALL, Tab, at, moving, one, unless};
 use crate::app::App;
 use crate::http::error::{Error, Result};
 use crate::http::frame;
@@ -84,7 +84,7 @@ pub async fn show(
     let limit = if doubts { DIFFERENCE_PAGE_LIMIT } else { SHOWN };
     let (mut lines, next) = first_sync::page(&app, &seat.tenant.id, (&id, state), &place, limit).await?;
     if doubts {
-        lines.retain(|line| line.fate == Fate::Doubt);
+        lines.retain(|line| is_decided(line, state));
     }
     let staged = state == ConnectionState::Staging;
     let all = if staged && query.count.is_some() { Some(first_sync::whole(&app, &seat.tenant.id, &id).await?.0) } else { None };
@@ -93,8 +93,10 @@ pub async fn show(
         let only = if doubts { "&only=doubts" } else { "" };
         format!("{here}?after={next}{only}")
     });
+    let house = moving::section(&app, &seat, &connection, &rights).await?;
     let body = html! {
         @if staged {
+            (house)
             section.card {
                 h2 { "What going live changes" }
                 @match &all {
@@ -106,7 +108,8 @@ pub async fn show(
                 (unless(&rights, AdminAction::ManageTenant, MAY_ALL, going(&seat, &id, &digest)))
             }
         } @else {
-            p { "The connection is live. Whoever waits for somebody stands here: people in whose place there may be an imported account." }
+            p { "The connection is live. Whoever waits for somebody stands here: people in whose place there may be an account that was there before." }
+            (house)
         }
         nav aria-label="Lines" { ul.tabs {
             li { a href=(here) aria-current=[(!doubts).then_some("true")] { @if staged { "Everybody" } @else { "Who waits" } } }
@@ -120,7 +123,7 @@ pub async fn show(
                     @else { "Nobody waits to be told whose an account is." }
                 }))
             }
-        } @else { (table(&seat, &id, &lines, &rights)) }
+        } @else { (table(&seat, (&id, state), &lines, &rights)) }
         (more(next))
     };
     Ok(Tab { seat: &seat, connection: &connection, tab: "first-sync", beside: html! {}, body }.into_response())
@@ -139,6 +142,8 @@ pub async fn totals(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(St
 fn counted(totals: &Totals) -> Markup {
     let rows = [
         (totals.adopted, "adopt an account that is there"),
+        (totals.moved, "keep the account that they have through the connection that is taken over"),
+        (totals.in_use, "have an account in use here already"),
         (totals.new, "get a new account"),
         (totals.doubts, "wait for somebody to say whose account is theirs"),
         (totals.collisions, "have a name that is another account’s, and are held"),
@@ -148,6 +153,7 @@ fn counted(totals: &Totals) -> Markup {
         (totals.inactive, "are inactive and have nothing to lose"),
         (totals.leftovers, "imported accounts that are nobody’s, and stay as they are"),
         (totals.protected, "protected accounts, which are left alone"),
+        (totals.stays, "accounts of the connection that is taken over that are nobody’s here, and stay with it"),
     ];
     let roles =
         |counts: &std::collections::BTreeMap<RoleId, i64>| html! { @for (role, people) in counts { li { code { (role) } " " (people) } } };
@@ -175,7 +181,12 @@ fn going(seat: &Seat, id: &ConnectionId, digest: &str) -> Markup {
     }
 }
 
-fn table(seat: &Seat, id: &ConnectionId, lines: &[Line], rights: &Rights) -> Markup {
+/// Whether somebody decides about a line: a doubt, and whatever was certain before a connection went live and waits since.
+fn is_decided(line: &Line, state: ConnectionState) -> bool {
+    line.fate == Fate::Doubt || state != ConnectionState::Staging && matches!(line.fate, Fate::Adopted | Fate::Moved)
+}
+
+fn table(seat: &Seat, (id, state): (&ConnectionId, ConnectionState), lines: &[Line], rights: &Rights) -> Markup {
     let may = rights.may(AdminAction::ManageTenant);
     html! {
         table.stack {
@@ -186,7 +197,7 @@ fn table(seat: &Seat, id: &ConnectionId, lines: &[Line], rights: &Rights) -> Mar
                         td { a href=(seat.at(&format!("people/{}", line.account))) { (line.user_name.as_deref().unwrap_or(line.account.as_str())) } }
                         td {
                             (badge(line.fate.word())) " " (fate(line))
-                            @if let (Fate::Doubt, Some(user)) = (line.fate, &line.user) {
+                            @if let (true, Some(user)) = (is_decided(line, state), &line.user) {
                                 @if may { (decision(seat, id, user, line)) } @else { p.quiet { (MAY_ALL) } }
                             }
                         }
@@ -199,7 +210,7 @@ fn table(seat: &Seat, id: &ConnectionId, lines: &[Line], rights: &Rights) -> Mar
     }
 }
 
-fn roles(roles: &[RoleId], word: &str) -> Markup {
+pub(super) fn roles(roles: &[RoleId], word: &str) -> Markup {
     html! { @if !roles.is_empty() { span.quiet { (word) } @for (at, role) in roles.iter().enumerate() { @if at > 0 { ", " } (role) } } }
 }
 
@@ -207,6 +218,9 @@ fn fate(line: &Line) -> Markup {
     html! {
         @match line.fate {
             Fate::New => "gets a new account",
+            Fate::Moved => @if let Some(candidate) = line.candidates.first() { "keeps their account: " (alike(candidate)) },
+            Fate::InUse => "has an account in use here already",
+            Fate::Stays => "is nobody’s here, and stays with the connection that is taken over",
             Fate::Adopted => @if let Some(candidate) = line.candidates.first() { "adopts " (alike(candidate)) },
             Fate::Doubt => "may have one of these accounts",
             Fate::Collision => { "the name is another account’s" @if let Some(holder) = &line.holder { ": " code { (holder) } } }
@@ -289,7 +303,8 @@ pub async fn live(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(Stri
     let done = frame::to_the_end(async move { first_sync::go_live(&app, &tenant, &principal, &id, &digest).await }).await?;
     let said = |totals: Totals| {
         format!(
-            "It is live: {} adopted, {} new, {} wait for somebody, {} held.",
+            "It is live: {} moved, {} adopted, {} new, {} wait for somebody, {} held.",
+            totals.moved,
             totals.adopted,
             totals.new,
             totals.doubts,

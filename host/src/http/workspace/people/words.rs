@@ -52,6 +52,8 @@ pub fn heading_of(note: &Note) -> &str {
         Note::STAGING => "connection in staging",
         Note::ADOPTION => "whose account is it?",
         Note::ADOPTED => "adopted, not decided yet",
+        Note::MOVED => "moved to another connection",
+        Note::TAKEN_OVER => "moved here, not decided yet",
         Note::ENDED => "end date has come",
         Note::ENDING => "end date is near",
         Note::ABSENT => "on leave",
@@ -77,7 +79,11 @@ pub fn remedy(note: &Note) -> &'static str {
             "A policy fails for this person. What they had stays until its deadline. Mend the policy that is named, and activate the revision."
         }
         Note::STAGING => "Nothing of this connection has effect before it goes live: look at its first sync under Connections.",
-        Note::ADOPTION => "Say under Connections, with the first sync, whether an imported account is this person’s.",
+        Note::ADOPTION => "Say under Connections, with the first sync, whether an account that is there already is this person’s.",
+        Note::MOVED => {
+            "What stands here has no roles and gets none: the person’s account is at the connection that they moved to. The way back is under Connections, with that connection’s first sync."
+        }
+        Note::TAKEN_OVER => "Their roles stay as they are until the connection that they moved to has decided about them.",
         Note::ENDED => "Their end date has come. If it is wrong, correct it at the identity provider.",
         Note::ENDING => "Their end date is near. If it is wrong, correct it at the identity provider.",
         Note::ABSENT => "They are on leave. End the leave below to give everything back.",
