@@ -13,6 +13,8 @@ mod extism;
 mod health;
 #[path = "rolecall/history.rs"]
 mod history;
+#[path = "rolecall/keeping.rs"]
+mod keeping;
 #[path = "rolecall/load.rs"]
 mod load;
 #[path = "rolecall/noisy.rs"]
@@ -93,6 +95,9 @@ fn main() {
             }
             if asked("history") {
                 history::measure(&mut report, kind).await;
+            }
+            if asked("keeping") {
+                keeping::measure(&mut report, kind).await;
             }
             if asked("activation") {
                 activation::measure(&mut report, kind).await;

@@ -1,7 +1,9 @@
 //! Looking after connections: judges them, puts what does harm into quarantine and lets it out again, and tells what has changed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
 use serde_json::json;
 
 use super::TenancyError;
@@ -16,6 +18,8 @@ use crate::store::{HealthCase, KeptHealth, StoreError};
 pub const EXCUSED_HOURS: u32 = 24;
 /// For how many days what was counted is kept: the weeks that a day is compared with.
 pub const TRAFFIC_DAYS: i64 = 35;
+/// Tenants that are looked after at a time: their trips to the database overlap, and leave connections to requests.
+const TENANTS_AT_ONCE: usize = 3;
 /// Slots that are shown of a connection: a day.
 pub const SLOTS_SHOWN: i64 = 288;
 
@@ -28,6 +32,28 @@ pub struct HealthView {
     pub settings: HealthSettings,
     /// What came within the last day.
     pub traffic: Vec<(Instant, Traffic)>,
+}
+
+/// Judges the connections of every tenant, and counts them by state. Whether anything is told.
+///
+/// # Errors
+/// The store's, for the tenants; then the others are looked after all the same.
+pub async fn look_after_all(app: &App) -> Result<(BTreeMap<HealthState, i64>, bool), StoreError> {
+    let tenants = app.store.tenants().await?;
+    let looks = tenants.iter().map(|tenant| look_after(app, &tenant.id));
+    let mut looks = futures_util::stream::iter(looks).buffer_unordered(TENANTS_AT_ONCE);
+    let mut states: BTreeMap<HealthState, i64> = HealthState::ALL.iter().map(|state| (*state, 0)).collect();
+    let (mut told, mut failed) = (false, None);
+    while let Some(look) = looks.next().await {
+        match look {
+            Ok((found, news)) => {
+                told |= news;
+                found.into_iter().for_each(|state| *states.entry(state).or_default() += 1);
+            }
+            Err(error) => failed = Some(error),
+        }
+    }
+    failed.map_or(Ok((states, told)), Err)
 }
 
 /// Judges the connections of a tenant and keeps what has changed. Returns the state of each, and whether anything is told.

@@ -1,6 +1,6 @@
 //! Connections' health: what was counted within slots, what the rules look at beside that, and what was made of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use sqlx::{QueryBuilder, Row as _};
@@ -8,7 +8,7 @@ use sqlx::{QueryBuilder, Row as _};
 use super::rows::{Row, json as json_of, word};
 use super::{Conn, Db, Scope, guard, tenancy};
 use crate::model::{
-    Actor, ConnectionId, ConnectionState, Distance, DriftCounts, GuardScope, HealthSettings, Instant, NewEvent, Restored, Standing,
+    Actor, ConnectionId, ConnectionState, Distance, DriftCounts, GuardScope, Health, HealthSettings, Instant, NewEvent, Restored, Standing,
     TenantId, Traffic,
 };
 use crate::store::{Counted, HEALTH_PEOPLE_LIMIT, HealthCase, KeptHealth, Result, SLOTS_AT_ONCE, StoreError};
@@ -90,9 +90,8 @@ pub(super) async fn add_traffic(conn: &mut Conn, tenant: &TenantId, counted: &[&
                                              wrong, skewed) ",
         );
         insert.push_values(chunk, |mut row, counted| {
-            let Traffic { requests, lists, writes, applied, no_op, refused, failed, limited, wrong, skewed } = counted.traffic;
             row.push_bind(tenant.as_str()).push_bind(counted.connection.as_str()).push_bind(counted.slot.0);
-            for count in [requests, lists, writes, applied, no_op, refused, failed, limited, wrong, skewed] {
+            for count in counted.traffic.counts() {
                 row.push_bind(count);
             }
         });
@@ -258,26 +257,28 @@ fn held(row: &Row, guard: &str, cases: &mut Cases) -> Result<()> {
 
 /// Keeps judgements that were made from what is stored still.
 pub(super) async fn keep(conn: &mut Conn, scope: &Scope, kept: &[KeptHealth], actor: &Actor, at: Instant) -> Result<Vec<ConnectionId>> {
-    let mut done = Vec::new();
-    for one in kept {
-        let written = sqlx::query(
+    let mut written = BTreeSet::new();
+    for chunk in kept.chunks(INSERT_BATCH) {
+        let mut insert = QueryBuilder::<Db>::new(
             "INSERT INTO connection_health (tenant, connection, memory, health, taken_in, version)
-             SELECT tenant, connection, $3, $4, $5, $6 + 1 FROM connections WHERE tenant = $1 AND connection = $2
-             ON CONFLICT (tenant, connection) DO UPDATE SET
-                 memory = excluded.memory, health = excluded.health, taken_in = excluded.taken_in, version = excluded.version
-             WHERE connection_health.version = $6",
-        )
-        .bind(scope.tenant.as_str())
-        .bind(one.connection.as_str())
-        .bind(&one.memory)
-        .bind(json!(one.health).to_string())
-        .bind(one.taken_in.0)
-        .bind(one.version)
-        .execute(&mut *conn)
-        .await?;
-        if written.rows_affected() == 0 {
-            continue;
-        }
+             SELECT c.tenant, c.connection, k.column2, k.column3, k.column4, k.column5 + 1 FROM (",
+        );
+        insert.push_values(chunk, |mut row, one| {
+            row.push_bind(one.connection.as_str()).push_bind(&one.memory).push_bind(written_out(&one.health));
+            row.push_bind(one.taken_in.0).push_bind(one.version);
+        });
+        // Whoever is gone meanwhile has no row here.
+        insert.push(") AS k JOIN connections c ON c.connection = k.column1 WHERE c.tenant = ").push_bind(scope.tenant.as_str());
+        insert.push(
+            " ON CONFLICT (tenant, connection) DO UPDATE SET
+                  memory = excluded.memory, health = excluded.health, taken_in = excluded.taken_in, version = excluded.version
+              WHERE connection_health.version = excluded.version - 1
+              RETURNING connection",
+        );
+        written.extend(insert.build_query_scalar::<String>().persistent(false).fetch_all(&mut *conn).await?);
+    }
+    let mut done = Vec::new();
+    for one in kept.iter().filter(|one| written.contains(one.connection.as_str())) {
         if let Some(state) = one.becomes {
             tenancy::set_connection_state(conn, scope, &one.connection, state, actor, at).await?;
         }
@@ -287,6 +288,11 @@ pub(super) async fn keep(conn: &mut Conn, scope: &Scope, kept: &[KeptHealth], ac
         done.push(one.connection.clone());
     }
     Ok(done)
+}
+
+/// A judgement as text, without the detour through a `Value`.
+fn written_out(health: &Health) -> String {
+    serde_json::to_string(health).expect("words, numbers and texts can be written")
 }
 
 /// Sets the measures.
