@@ -4,8 +4,8 @@
 //! Nothing here is read by a decision: an outage must never revoke.
 
 mod rhythm;
-mod ring;
 mod rules;
+mod spans;
 
 #[cfg(test)]
 mod tests;
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Health, HealthEvidence, HealthNews, HealthRule, HealthSettings, HealthState, Instant, Standing, Traffic};
 use rhythm::Rhythm;
-use ring::Ring;
+use spans::Ring;
 
 const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -63,11 +63,11 @@ pub struct Memory {
     /// How many lists it has asked for.
     lists: i64,
     rhythm: Rhythm,
-    #[serde(with = "ring")]
+    #[serde(with = "spans")]
     slots: Ring,
-    #[serde(with = "ring")]
+    #[serde(with = "spans")]
     hours: Ring,
-    #[serde(with = "ring")]
+    #[serde(with = "spans")]
     days: Ring,
     found: BTreeMap<HealthRule, Found>,
     state: Option<(HealthState, i64)>,

@@ -19,6 +19,8 @@ mod keeping;
 mod load;
 #[path = "rolecall/noisy.rs"]
 mod noisy;
+#[path = "rolecall/pages.rs"]
+mod pages;
 #[path = "rolecall/peers.rs"]
 mod peers;
 #[path = "rolecall/plugins.rs"]
@@ -101,6 +103,9 @@ fn main() {
             }
             if asked("activation") {
                 activation::measure(&mut report, kind).await;
+            }
+            if asked("pages") {
+                pages::measure(&mut report, kind).await;
             }
             if asked("population") {
                 population::measure(&mut report, kind).await;

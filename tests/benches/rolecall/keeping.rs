@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rolecall::journal::LOG_ENTRIES_LIMIT;
-use rolecall::model::{LogDetail, OutcomeCode};
+use rolecall::model::{ConnectionId, LogDetail, OutcomeCode};
 use rolecall::store::{Gathered, LogEntry};
 use rolecall_tests::{Database, Kind, Server};
 
@@ -39,7 +39,7 @@ async fn side(database: &Database, days: u32) -> (Server, Arc<Side>) {
         detail: LogDetail::default(),
     };
     let most = usize::try_from(LOG_ENTRIES_LIMIT).expect("some thousands");
-    let entries = if days == 0 { Vec::new() } else { vec![(side.connection.id.clone().into(), entry); most] };
+    let entries = if days == 0 { Vec::new() } else { vec![(ConnectionId::from(side.connection.id.as_str()), entry); most] };
     let gathered = Gathered { entries, ..Gathered::default() };
     app.store.record(&server.existing("kept").id, &gathered, LOG_ENTRIES_LIMIT).await.expect("the log is written");
     server.settle().await;

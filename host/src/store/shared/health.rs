@@ -45,7 +45,7 @@ pub(super) const CASES: &str = "
                wrong, skewed
         FROM (SELECT t.* FROM connections c LEFT JOIN connection_health h ON h.tenant = c.tenant AND h.connection = c.connection
               JOIN connection_traffic t ON t.tenant = c.tenant AND t.connection = c.connection AND t.slot > COALESCE(h.taken_in, 0)
-              WHERE c.tenant = $1 AND ($2 IS NULL OR c.connection = $2) ORDER BY t.connection, t.slot LIMIT $3) AS counted
+              WHERE c.tenant = $1 AND ($2 IS NULL OR c.connection = $2) ORDER BY t.connection, t.slot LIMIT +$3) AS counted
     UNION ALL
         SELECT 'credentials', connection, NULL, NULL, NULL, NULL, NULL, NULL, count(*), count(*) - count(expires), max(expires), NULL, NULL, NULL,
                NULL, NULL, NULL, NULL, NULL
@@ -54,33 +54,33 @@ pub(super) const CASES: &str = "
         GROUP BY connection
     UNION ALL
         SELECT 'faulty', connection, code, NULL, NULL, NULL, NULL, NULL, count(*),
-               (SELECT count(*) FROM (SELECT 1 FROM links l WHERE l.tenant = $1 AND l.connection = faulty.connection LIMIT $5) AS people),
+               (SELECT count(*) FROM (SELECT 1 FROM links l WHERE l.tenant = $1 AND l.connection = faulty.connection LIMIT +$5) AS people),
                NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM (SELECT l.connection, substr(a.note, 10, 12) AS code FROM accounts a JOIN links l ON l.tenant = a.tenant AND l.account = a.account
-              WHERE a.tenant = $1 AND substr(a.note, 10, 12) IN ('plugin_fault', 'policy_error') LIMIT $5) AS faulty
+              WHERE a.tenant = $1 AND substr(a.note, 10, 12) IN ('plugin_fault', 'policy_error') LIMIT +$5) AS faulty
         GROUP BY connection, code
     UNION ALL
         SELECT 'overdue', connection, NULL, NULL, NULL, NULL, NULL, NULL, count(*), min(due_at), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-        FROM (SELECT connection, due_at FROM evaluations WHERE tenant = $1 AND due_at <= $4 ORDER BY due_at LIMIT $5) AS overdue
+        FROM (SELECT connection, due_at FROM evaluations WHERE tenant = $1 AND due_at <= $4 ORDER BY due_at LIMIT +$5) AS overdue
         GROUP BY connection
     UNION ALL
         SELECT 'hold', guard, NULL, NULL, NULL, NULL, NULL, NULL, limit_people, people, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM (SELECT h.guard, h.limit_people,
                      (SELECT count(DISTINCT r.account) FROM rulings r WHERE r.tenant = h.tenant AND r.hold = h.hold AND r.state = 'open') AS people
-              FROM holds h WHERE h.tenant = $1 AND h.state = 'open' ORDER BY h.opened DESC, h.hold DESC LIMIT $8) AS held
+              FROM holds h WHERE h.tenant = $1 AND h.state = 'open' ORDER BY h.opened DESC, h.hold DESC LIMIT +$8) AS held
     UNION ALL
         SELECT 'refused', connection, resource, kind, NULL, NULL, NULL, NULL, count(*), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM (SELECT connection, kind, resource FROM provisioning_log
-              WHERE tenant = $1 AND at > $6 AND refused > 0 AND resource IS NOT NULL ORDER BY at DESC LIMIT $7) AS refused
+              WHERE tenant = $1 AND at > $6 AND refused > 0 AND resource IS NOT NULL ORDER BY at DESC LIMIT +$7) AS refused
         GROUP BY connection, kind, resource HAVING count(*) > 1
     UNION ALL
         SELECT 'listed', connection, NULL, NULL, counts, NULL, NULL, NULL, distance, created, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM (SELECT connection, distance, counts, created FROM reconciliations
               WHERE tenant = $1 AND created > $9 AND is_complete AND state <> 'loading' AND state <> 'abandoned'
-              ORDER BY created DESC LIMIT $10) AS listed";
+              ORDER BY created DESC LIMIT +$10) AS listed";
 /// What was counted of a connection.
 pub(super) const TRAFFIC: &str = "SELECT connection, slot, requests, lists, writes, applied, no_op, refused, failed, limited, wrong, skewed
-     FROM connection_traffic WHERE tenant = $1 AND connection = $2 AND slot >= $3 ORDER BY slot LIMIT $4";
+     FROM connection_traffic WHERE tenant = $1 AND connection = $2 AND slot >= $3 ORDER BY slot LIMIT +$4";
 
 /// Adds to what was counted.
 pub(super) async fn add_traffic(conn: &mut Conn, tenant: &TenantId, counted: &[&Counted]) -> Result<()> {
@@ -334,7 +334,7 @@ pub(super) async fn traffic(
 pub(super) async fn forget(conn: &mut Conn, tenant: &TenantId, before: Instant, limit: i64) -> Result<u64> {
     let gone = sqlx::query(
         "DELETE FROM connection_traffic WHERE tenant = $1 AND (connection, slot) IN
-             (SELECT connection, slot FROM connection_traffic WHERE tenant = $1 AND slot < $2 ORDER BY slot LIMIT $3)",
+             (SELECT connection, slot FROM connection_traffic WHERE tenant = $1 AND slot < $2 ORDER BY slot LIMIT +$3)",
     )
     .bind(tenant.as_str())
     .bind(before.0)
