@@ -40,7 +40,7 @@ pub struct HealthView {
 /// The store's, for the tenants; then the others are looked after all the same.
 pub async fn look_after_all(app: &App) -> Result<(BTreeMap<HealthState, i64>, bool), StoreError> {
     let tenants = app.store.tenants().await?;
-    let looks = tenants.iter().map(|tenant| look_after(app, &tenant.id));
+    let looks = tenants.into_iter().map(|tenant| async move { look_after(app, &tenant.id).await });
     let mut looks = futures_util::stream::iter(looks).buffer_unordered(TENANTS_AT_ONCE);
     let mut states: BTreeMap<HealthState, i64> = HealthState::ALL.iter().map(|state| (*state, 0)).collect();
     let (mut told, mut failed) = (false, None);

@@ -9,8 +9,8 @@ use rolecall::model::{ConnectionId, LogDetail, OutcomeCode};
 use rolecall::store::{Gathered, LogEntry};
 use rolecall_tests::{Database, Kind, Server};
 
-use crate::load::per_second;
-use crate::provisioning::{Side, What, everything, rate};
+use crate::load::{per_second, processor_ms};
+use crate::provisioning::{REQUESTS, Side, What, everything, rate};
 use crate::report::Report;
 
 /// Rounds of each side.
@@ -46,14 +46,17 @@ async fn side(database: &Database, days: u32) -> (Server, Arc<Side>) {
     (server, side)
 }
 
-/// Writes a second, until what they leave in the log is written.
-async fn round(server: &Server, side: &Arc<Side>, what: What, round: usize) -> f64 {
-    let started = Instant::now();
+/// Writes a second, until what they leave in the log is written; and how long the processor took for each, in microseconds.
+async fn round(server: &Server, side: &Arc<Side>, what: What, round: usize) -> (f64, f64) {
+    let (started, taken) = (Instant::now(), processor_ms());
     for time in 0..TIMES {
         rate(side, what, round * TIMES + time).await;
     }
     server.app().journal.flush(&*server.app().store).await.expect("the log is written");
-    per_second(TIMES * crate::provisioning::REQUESTS, started)
+    let requests = TIMES * REQUESTS;
+    #[expect(clippy::cast_precision_loss, reason = "some thousands")]
+    let each = (processor_ms() - taken) * 1e3 / requests as f64;
+    (per_second(requests, started), each)
 }
 
 /// Measures on one kind of database.
@@ -70,7 +73,10 @@ pub async fn measure(report: &mut Report, kind: Kind) {
                 server.settle().await;
             }
         }
+        let (with, with_taken): (Vec<f64>, Vec<f64>) = with.into_iter().unzip();
+        let (alone, alone_taken): (Vec<f64>, Vec<f64>) = alone.into_iter().unzip();
         report.add(format!("{name}, log, {kind}"), "requests a second", ("kept", with), ("none", alone));
+        report.add(format!("the same, of the processor, {kind}"), "µs each", ("kept", with_taken), ("none", alone_taken));
     }
     kept.0.stop().await;
     without.0.stop().await;
