@@ -5,16 +5,18 @@
 
 mod rhythm;
 mod rules;
+mod spans;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Health, HealthEvidence, HealthNews, HealthRule, HealthSettings, HealthState, Instant, Standing, Traffic};
 use rhythm::Rhythm;
+use spans::Ring;
 
 const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -61,9 +63,12 @@ pub struct Memory {
     /// How many lists it has asked for.
     lists: i64,
     rhythm: Rhythm,
-    slots: VecDeque<(i64, Traffic)>,
-    hours: VecDeque<(i64, Traffic)>,
-    days: VecDeque<(i64, Traffic)>,
+    #[serde(with = "spans")]
+    slots: Ring,
+    #[serde(with = "spans")]
+    hours: Ring,
+    #[serde(with = "spans")]
+    days: Ring,
     found: BTreeMap<HealthRule, Found>,
     state: Option<(HealthState, i64)>,
     /// Whether its state was told a second time.
@@ -221,7 +226,7 @@ impl Found {
 }
 
 /// Adds to a ring of equal spans, the newest last. Spans without traffic have no place in it.
-fn add(ring: &mut VecDeque<(i64, Traffic)>, most: usize, span: i64, at: i64, traffic: Traffic) {
+fn add(ring: &mut Ring, most: usize, span: i64, at: i64, traffic: Traffic) {
     let of = at.saturating_sub(at.rem_euclid(span));
     let newest = ring.back().map_or(of, |(newest, _)| of.max(*newest));
     let oldest = newest.saturating_sub(span.saturating_mul(i64::try_from(most).unwrap_or(i64::MAX).saturating_sub(1)));

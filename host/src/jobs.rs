@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::app::App;
 use crate::delivery::webhook;
 use crate::history::HistoryError;
-use crate::model::{Actor, Cause, ConnectionId, HealthState, Instant, ResourceId, TenantId};
+use crate::model::{Actor, Cause, ConnectionId, Instant, ResourceId, TenantId};
 use crate::provisioning::{departed, drift, people};
 use crate::store::{DeliveryResult, DueDelivery, DuePerson, OVERDUE_AT_ONCE, StoreError};
 use crate::watch::LINES_DAYS_LIMIT;
@@ -271,15 +271,7 @@ async fn look_after_connections_until(app: Arc<App>, mut stop: watch::Receiver<b
 
 /// Judges all connections once, and counts them by state. Whether anything is told.
 async fn look_after_connections(app: &App) -> Result<bool, StoreError> {
-    let mut told = false;
-    let mut states: BTreeMap<HealthState, i64> = HealthState::ALL.iter().map(|state| (*state, 0)).collect();
-    for tenant in app.store.tenants().await? {
-        let (found, news) = tenancy::health::look_after(app, &tenant.id).await?;
-        told |= news;
-        for state in found {
-            *states.entry(state).or_default() += 1;
-        }
-    }
+    let (states, told) = tenancy::health::look_after_all(app).await?;
     app.metrics.connections(&states);
     Ok(told)
 }

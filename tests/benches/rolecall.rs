@@ -13,10 +13,14 @@ mod extism;
 mod health;
 #[path = "rolecall/history.rs"]
 mod history;
+#[path = "rolecall/keeping.rs"]
+mod keeping;
 #[path = "rolecall/load.rs"]
 mod load;
 #[path = "rolecall/noisy.rs"]
 mod noisy;
+#[path = "rolecall/pages.rs"]
+mod pages;
 #[path = "rolecall/peers.rs"]
 mod peers;
 #[path = "rolecall/plugins.rs"]
@@ -94,8 +98,14 @@ fn main() {
             if asked("history") {
                 history::measure(&mut report, kind).await;
             }
+            if asked("keeping") {
+                keeping::measure(&mut report, kind).await;
+            }
             if asked("activation") {
                 activation::measure(&mut report, kind).await;
+            }
+            if asked("pages") {
+                pages::measure(&mut report, kind).await;
             }
             if asked("population") {
                 population::measure(&mut report, kind).await;

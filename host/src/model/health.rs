@@ -119,6 +119,19 @@ impl Traffic {
         }
     }
 
+    /// All counts, in the order in which they stand above.
+    #[must_use]
+    pub fn counts(self) -> [i64; 10] {
+        let Self { requests, lists, writes, applied, no_op, refused, failed, limited, wrong, skewed } = self;
+        [requests, lists, writes, applied, no_op, refused, failed, limited, wrong, skewed]
+    }
+
+    /// The traffic with these counts.
+    #[must_use]
+    pub fn of([requests, lists, writes, applied, no_op, refused, failed, limited, wrong, skewed]: [i64; 10]) -> Self {
+        Self { requests, lists, writes, applied, no_op, refused, failed, limited, wrong, skewed }
+    }
+
     /// Whether the client itself came: with a right credential.
     #[must_use]
     pub fn is_alive(&self) -> bool {

@@ -284,7 +284,7 @@ const LEFT: &str = "SELECT r.tenant, r.connection, r.id, r.label FROM resources 
      SELECT d.tenant, d.connection, d.id, a.user_name FROM deleted_resources d
      LEFT JOIN accounts a ON a.tenant = d.tenant AND a.account = d.account
      WHERE d.kind = 'user' AND d.deleted > $1
-     ORDER BY 1, 2, 3 LIMIT $2";
+     ORDER BY 1, 2, 3 LIMIT +$2";
 
 /// Who was deactivated or deleted after an instant, at most [`LEFT_LIMIT`].
 ///

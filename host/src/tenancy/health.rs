@@ -1,7 +1,9 @@
 //! Looking after connections: judges them, puts what does harm into quarantine and lets it out again, and tells what has changed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
 use serde_json::json;
 
 use super::TenancyError;
@@ -16,6 +18,8 @@ use crate::store::{HealthCase, KeptHealth, StoreError};
 pub const EXCUSED_HOURS: u32 = 24;
 /// For how many days what was counted is kept: the weeks that a day is compared with.
 pub const TRAFFIC_DAYS: i64 = 35;
+/// Tenants that are looked after at a time: their trips to the database overlap, and leave connections to requests.
+const TENANTS_AT_ONCE: usize = 3;
 /// Slots that are shown of a connection: a day.
 pub const SLOTS_SHOWN: i64 = 288;
 
@@ -28,6 +32,28 @@ pub struct HealthView {
     pub settings: HealthSettings,
     /// What came within the last day.
     pub traffic: Vec<(Instant, Traffic)>,
+}
+
+/// Judges the connections of every tenant, and counts them by state. Whether anything is told.
+///
+/// # Errors
+/// The store's, for the tenants; then the others are looked after all the same.
+pub async fn look_after_all(app: &App) -> Result<(BTreeMap<HealthState, i64>, bool), StoreError> {
+    let tenants = app.store.tenants().await?;
+    let looks = tenants.into_iter().map(|tenant| async move { look_after(app, &tenant.id).await });
+    let mut looks = futures_util::stream::iter(looks).buffer_unordered(TENANTS_AT_ONCE);
+    let mut states: BTreeMap<HealthState, i64> = HealthState::ALL.iter().map(|state| (*state, 0)).collect();
+    let (mut told, mut failed) = (false, None);
+    while let Some(look) = looks.next().await {
+        match look {
+            Ok((found, news)) => {
+                told |= news;
+                found.into_iter().for_each(|state| *states.entry(state).or_default() += 1);
+            }
+            Err(error) => failed = Some(error),
+        }
+    }
+    failed.map_or(Ok((states, told)), Err)
 }
 
 /// Judges the connections of a tenant and keeps what has changed. Returns the state of each, and whether anything is told.
@@ -73,13 +99,21 @@ fn judge(case: HealthCase, now: Instant) -> (HealthState, Option<KeptHealth>) {
     };
     let state = health.state;
     let taken_in = case.counted.iter().rfind(|(slot, _)| is_over(*slot, now)).map_or(case.taken_in, |(slot, _)| *slot);
-    if memory == before && case.health.as_ref() == Some(&health) && becomes.is_none() && taken_in == case.taken_in {
+    let is_kept = memory == before && case.health.as_ref().is_some_and(|kept| is_written_alike(kept, &health));
+    if is_kept && becomes.is_none() && taken_in == case.taken_in {
         return (state, None);
     }
     let event = news.map(|news| told(&case, news, &health));
     let memory = written(&memory);
     let kept = KeptHealth { connection: case.connection, memory, health, taken_in, version: case.version, event, becomes };
     (state, Some(kept))
+}
+
+/// Whether two judgements are the same once they are written: their instants are told to the millisecond then, so that a judgement that was
+/// read is never quite the one that is made, and every connection would be written with every look.
+fn is_written_alike(one: &Health, other: &Health) -> bool {
+    let written = |health| serde_json::to_string(health).expect("words and instants can be written");
+    written(one) == written(other)
 }
 
 /// Looks at a connection with all that was counted of it.
@@ -163,4 +197,44 @@ pub async fn excuse(app: &Arc<App>, tenant: &TenantId, connection: &ConnectionId
 async fn one(app: &App, tenant: &TenantId, connection: &ConnectionId, now: Instant) -> Result<HealthCase, StoreError> {
     let cases = app.store.health_cases(tenant, Some(connection), now).await?;
     cases.into_iter().next().ok_or(StoreError::Missing("connection"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::{GRACE, SLOT};
+    use crate::model::Standing;
+
+    #[test]
+    fn what_has_not_changed_is_not_kept_again() {
+        let slot = Instant(1_900_000_200_000_000);
+        let now = Instant(slot.0 + SLOT + GRACE + 1_234_567);
+        let counted = vec![(slot, Traffic { requests: 60, writes: 60, applied: 10, refused: 50, ..Traffic::default() })];
+        let case = HealthCase {
+            connection: ConnectionId::from("c"),
+            name: "Directory".into(),
+            state: ConnectionState::Active,
+            standing: Standing { credentials: 1, people: 10, ..Standing::default() },
+            settings: None,
+            memory: None,
+            health: None,
+            counted,
+            taken_in: Instant(0),
+            version: 0,
+        };
+        let (state, kept) = judge(case.clone(), now);
+        let kept = kept.expect("it is judged for the first time");
+        assert!(state.is_bad(), "{kept:?}");
+        let stored = serde_json::to_string(&kept.health).unwrap();
+        let again = HealthCase {
+            memory: Some(kept.memory),
+            health: serde_json::from_str(&stored).unwrap(),
+            taken_in: kept.taken_in,
+            counted: Vec::new(),
+            version: 1,
+            ..case
+        };
+        assert!(judge(again.clone(), now.plus_seconds(15)).1.is_none());
+        assert!(judge(again, now.plus_seconds(86_400)).1.is_some(), "what was found is over");
+    }
 }

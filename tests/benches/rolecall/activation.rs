@@ -80,7 +80,10 @@ pub async fn measure(report: &mut Report, kind: Kind) {
     finished.await.expect("everybody is decided");
     let rate = per_second(people as usize, started);
     stop.store(false, Ordering::Relaxed);
-    quiet.extend(write_until(&population, &stop, QUIET_REQUESTS).await);
+    let after = write_until(&population, &stop, QUIET_REQUESTS).await;
+    let name = format!("quiet PATCH p50, {kind}");
+    report.add(name, "ms", ("after an activation", vec![at(&after, 0.5)]), ("before", vec![at(&quiet, 0.5)]));
+    quiet.extend(after);
     for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
         let name = format!("live PATCH {name}, activation on {people}, {kind}");
         report.add(name, "ms", ("meanwhile", vec![at(&busy, share)]), ("quiet", vec![at(&quiet, share)]));

@@ -21,15 +21,16 @@ use crate::report::{ROUNDS, Report};
 /// How many requests are under way at once, as from a few busy identity providers.
 pub const CONCURRENT: usize = 32;
 /// How many requests a round has.
-const REQUESTS: usize = 640;
+pub const REQUESTS: usize = 640;
 /// How often everybody is asked about: each round takes seconds.
 const SIMULATIONS: usize = 3;
 /// Groups whose members change.
 const GROUPS: usize = 16;
 
 /// A tenant with its connection and the people that are there already.
-struct Side {
-    connection: Connection,
+pub struct Side {
+    /// Where it writes.
+    pub connection: Connection,
     router: Router,
     next: AtomicUsize,
     people: Vec<String>,
@@ -69,7 +70,8 @@ pub fn person(name: &str, number: usize) -> Value {
 }
 
 impl Side {
-    async fn new(server: &Server, id: &str, files: Files) -> Arc<Self> {
+    /// Made with the people and groups that it begins with.
+    pub async fn new(server: &Server, id: &str, files: Files) -> Arc<Self> {
         let tenant = server.tenant(id).create_empty().await;
         tenant.activate(server, files).await;
         let connection = tenant.connection(server, "Entra ID").await;
@@ -122,7 +124,7 @@ impl Side {
 }
 
 /// Requests a second, [`CONCURRENT`] at a time.
-async fn rate(side: &Arc<Side>, what: What, round: usize) -> f64 {
+pub async fn rate(side: &Arc<Side>, what: What, round: usize) -> f64 {
     let side = Arc::clone(side);
     let request = move |number| {
         let side = Arc::clone(&side);
@@ -136,9 +138,12 @@ async fn rate(side: &Arc<Side>, what: What, round: usize) -> f64 {
     load::make(CONCURRENT, REQUESTS, request).await.1
 }
 
+/// What is asked for.
 #[derive(Clone, Copy)]
-enum What {
+pub enum What {
+    /// Somebody new.
     Create,
+    /// A member more or less.
     Member,
 }
 

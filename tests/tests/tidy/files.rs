@@ -206,6 +206,19 @@ fn scripts_stop_at_errors_say_what_they_do_and_can_be_run() {
 }
 
 #[test]
+fn limits_of_statements_have_a_sign() {
+    let mut findings = Vec::new();
+    for (path, text) in texts(&["rs"]).into_iter().filter(|(path, _)| path.starts_with("host/src/store/shared")) {
+        for (number, line) in text.lines().enumerate() {
+            if line.contains("LIMIT $") || line.contains("LIMIT \").push_bind") {
+                findings.push(format!("{path}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    none("write `LIMIT +$3`: SQLite plans a statement anew each time a bare parameter of its LIMIT is given", findings);
+}
+
+#[test]
 fn both_databases_have_the_same_migrations() {
     let of = |database: &str| -> Vec<String> {
         let folder = format!("host/migrations/{database}/");

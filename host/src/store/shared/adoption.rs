@@ -43,7 +43,7 @@ macro_rules! staged {
     };
 }
 /// People behind one.
-pub(super) const STAGED: &str = staged!("r.id > $3 ORDER BY r.id LIMIT $4");
+pub(super) const STAGED: &str = staged!("r.id > $3 ORDER BY r.id LIMIT +$4");
 /// Some people.
 pub(super) const STAGED_OF: &str = staged!(concat!(any_of!("r.id", "$3"), " ORDER BY r.id"));
 
@@ -75,7 +75,7 @@ pub(super) const BY_EMAIL: &str = candidates!(
     concat!("m.tenant = $1 AND ", any_of!("m.value", "$2"))
 );
 /// Imported accounts behind one.
-pub(super) const LEFT: &str = candidates!("imports i", "i.name_key", "i.account > $2 ORDER BY i.account LIMIT $3");
+pub(super) const LEFT: &str = candidates!("imports i", "i.name_key", "i.account > $2 ORDER BY i.account LIMIT +$3");
 
 /// The SELECT of accounts of the connection that is taken over ($3) whose people have not moved, with a condition to follow.
 macro_rules! there {

@@ -28,7 +28,7 @@ pub(super) async fn settle_later(conn: &mut Conn, tenant: &TenantId, accounts: &
 
 /// The tenants in which something is due.
 pub(super) const DUE_TENANTS: &str =
-    "SELECT DISTINCT tenant FROM (SELECT tenant FROM rulings WHERE settle_at <= $1 ORDER BY settle_at LIMIT $2) AS due";
+    "SELECT DISTINCT tenant FROM (SELECT tenant FROM rulings WHERE settle_at <= $1 ORDER BY settle_at LIMIT +$2) AS due";
 
 /// [`DUE_TENANTS`].
 pub(super) async fn due_tenants(conn: &mut Conn, now: Instant, limit: i64) -> Result<Vec<TenantId>> {
@@ -43,7 +43,7 @@ pub(super) const DUE: &str = concat!(
     " FROM (SELECT account AS whose, min(settle_at) AS since FROM rulings WHERE tenant = $1 AND settle_at <= $2 GROUP BY account) AS due
      JOIN accounts a ON a.tenant = $1 AND a.account = due.whose
      WHERE NOT EXISTS (SELECT 1 FROM links l WHERE l.tenant = $1 AND l.account = due.whose)
-     ORDER BY due.since, due.whose LIMIT $3"
+     ORDER BY due.since, due.whose LIMIT +$3"
 );
 
 /// See [`crate::store::Processes::departed`].

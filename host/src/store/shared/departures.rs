@@ -15,7 +15,7 @@ use crate::store::{DEPARTURE_EVENTS_LIMIT, DepartureDelivery, DepartureEvent, De
 pub(super) const DEPARTURES: &str = "SELECT id, at, kind, actor_kind, actor_id, request_id, data FROM events
      WHERE tenant = $1 AND account = $2
      AND kind IN ('account.suspended', 'account.removed', 'account.out_of_scope', 'grant.removed', 'grant.dormant')
-     ORDER BY position DESC LIMIT $3";
+     ORDER BY position DESC LIMIT +$3";
 
 /// Where events are delivered, by target.
 pub(super) const DELIVERIES: &str = concat!(
@@ -31,7 +31,7 @@ pub(super) const ERASABLE: &str = "SELECT a.account FROM accounts a WHERE a.tena
      AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.tenant = a.tenant AND g.account = a.account AND g.state <> 'dormant')
      AND NOT EXISTS (SELECT 1 FROM rulings r WHERE r.tenant = a.tenant AND r.account = a.account AND r.kind = 'restored'
                      AND r.state <> 'ended' AND r.state <> 'no')
-     ORDER BY a.modified, a.account LIMIT $3";
+     ORDER BY a.modified, a.account LIMIT +$3";
 
 /// See [`crate::store::Processes::departures`].
 pub(super) async fn of(conn: &mut Conn, tenant: &TenantId, account: &AccountId) -> Result<Departures> {

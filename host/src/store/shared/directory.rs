@@ -19,7 +19,7 @@ const LAST: char = char::MAX;
 /// Accounts by name, from one on and before another. The lower bound of a later page is the name that it begins behind.
 pub(super) const NAMED: &str = "SELECT account, user_name_folded, state FROM accounts
      WHERE tenant = $1 AND user_name_folded >= $2 AND user_name_folded < $3 AND (user_name_folded > $2 OR account > $4)
-     ORDER BY user_name_folded, account LIMIT $5";
+     ORDER BY user_name_folded, account LIMIT +$5";
 
 /// The accounts of users by what else they are known by. $2: the tenant's connections, $3 and $4: from where to where, folded, $5: as it is,
 /// $6: how many of each.
@@ -28,19 +28,19 @@ pub(super) const KNOWN_BY: &str = concat!(
          JOIN links l ON l.tenant = e.tenant AND l.connection = e.connection AND l.resource = e.resource
          WHERE e.tenant = $1 AND ",
     any_of!("e.connection", "$2"),
-    " AND e.value >= $3 AND e.value < $4 LIMIT $6) AS by_email
+    " AND e.value >= $3 AND e.value < $4 LIMIT +$6) AS by_email
      UNION SELECT account FROM (SELECT l.account FROM resources r
          JOIN links l ON l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id
          WHERE r.tenant = $1 AND ",
     any_of!("r.connection", "$2"),
-    " AND r.display_name >= $3 AND r.display_name < $4 LIMIT $6) AS by_display_name
+    " AND r.display_name >= $3 AND r.display_name < $4 LIMIT +$6) AS by_display_name
      UNION SELECT account FROM (SELECT l.account FROM resources r
          JOIN links l ON l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id
          WHERE r.tenant = $1 AND ",
     any_of!("r.connection", "$2"),
-    " AND r.external_id = $5 LIMIT $6) AS by_external_id
+    " AND r.external_id = $5 LIMIT +$6) AS by_external_id
      UNION SELECT account FROM (SELECT account FROM import_emails
-         WHERE tenant = $1 AND value >= $3 AND value < $4 LIMIT $6) AS by_imported_email
+         WHERE tenant = $1 AND value >= $3 AND value < $4 LIMIT +$6) AS by_imported_email
      UNION SELECT account FROM imports WHERE tenant = $1 AND external_id = $5
      ORDER BY account"
 );
@@ -48,11 +48,11 @@ pub(super) const KNOWN_BY: &str = concat!(
 /// Who has a role.
 pub(super) const HOLDERS: &str = "SELECT g.account, a.user_name, a.state AS account_state, g.state, g.since FROM grants g
      JOIN accounts a ON a.tenant = g.tenant AND a.account = g.account
-     WHERE g.tenant = $1 AND g.role = $2 AND g.account > $3 ORDER BY g.account LIMIT $4";
+     WHERE g.tenant = $1 AND g.role = $2 AND g.account > $3 ORDER BY g.account LIMIT +$4";
 
 /// People for whom there is no decision.
 pub(super) const FAULTY: &str = "SELECT account, user_name, note FROM accounts
-     WHERE tenant = $1 AND substr(note, 10, 12) IN ('plugin_fault', 'policy_error') ORDER BY account LIMIT $2";
+     WHERE tenant = $1 AND substr(note, 10, 12) IN ('plugin_fault', 'policy_error') ORDER BY account LIMIT +$2";
 
 #[async_trait]
 impl Directory for Backend {

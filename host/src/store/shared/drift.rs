@@ -197,13 +197,13 @@ pub(super) async fn find(conn: &mut Conn, tenant: &TenantId, id: &str) -> Result
 pub(super) const NEWEST: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM reconciliations WHERE tenant = $1 AND $2 = '' ORDER BY created DESC, reconciliation DESC LIMIT $3"
+    " FROM reconciliations WHERE tenant = $1 AND $2 = '' ORDER BY created DESC, reconciliation DESC LIMIT +$3"
 );
 /// The newest of one.
 pub(super) const NEWEST_OF: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM reconciliations WHERE tenant = $1 AND connection = $2 ORDER BY created DESC, reconciliation DESC LIMIT $3"
+    " FROM reconciliations WHERE tenant = $1 AND connection = $2 ORDER BY created DESC, reconciliation DESC LIMIT +$3"
 );
 
 pub(super) async fn list(conn: &mut Conn, tenant: &TenantId, connection: Option<&ConnectionId>, limit: i64) -> Result<Vec<Reconciliation>> {
@@ -223,7 +223,7 @@ pub(super) async fn lines(conn: &mut Conn, scope: &Scope, id: &str, query: &Drif
     if let Some(outcome) = query.outcome {
         sql.push(" AND l.outcome = ").push_bind(outcome.word());
     }
-    sql.push(" ORDER BY l.line LIMIT ").push_bind(query.limit);
+    sql.push(" ORDER BY l.line LIMIT +").push_bind(query.limit);
     let rows = sql.build().fetch_all(&mut *conn).await?;
     let key = tenant_key(conn, scope).await?;
     rows.iter().map(|row| line(scope, &key, id, row)).collect()
@@ -422,7 +422,7 @@ pub(super) const NEXT: &str = concat!(
     ", r.state AS said FROM drift_lines l
      LEFT JOIN rulings r ON r.tenant = l.tenant AND r.hold = $3 AND r.account = l.account AND r.kind = 'drift' AND l.loses
      WHERE l.tenant = $1 AND l.reconciliation = $2 AND l.outcome IS NULL AND (r.state IS NULL OR r.state <> 'open')
-     ORDER BY l.line LIMIT $4"
+     ORDER BY l.line LIMIT +$4"
 );
 
 /// See [`crate::store::Drifts::next_drift`].

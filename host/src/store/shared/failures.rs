@@ -31,7 +31,7 @@ pub(super) async fn keep(conn: &mut Conn, scope: &Scope, new: &[NewFailure], bou
     for digest in plugins {
         sqlx::query(
             "DELETE FROM plugin_failures WHERE tenant = $1 AND position IN (SELECT position FROM plugin_failures
-                 WHERE tenant = $1 AND digest = $2 ORDER BY last_at DESC, position DESC LIMIT $3 OFFSET $4)",
+                 WHERE tenant = $1 AND digest = $2 ORDER BY last_at DESC, position DESC LIMIT +$3 OFFSET $4)",
         )
         .bind(scope.tenant.as_str())
         .bind(digest)
@@ -42,7 +42,7 @@ pub(super) async fn keep(conn: &mut Conn, scope: &Scope, new: &[NewFailure], bou
     }
     sqlx::query(
         "DELETE FROM plugin_failures WHERE tenant = $1 AND position IN (SELECT position FROM plugin_failures
-             WHERE tenant = $1 ORDER BY last_at DESC, position DESC LIMIT $2 OFFSET $3)",
+             WHERE tenant = $1 ORDER BY last_at DESC, position DESC LIMIT +$2 OFFSET $3)",
     )
     .bind(scope.tenant.as_str())
     .bind(PRUNED_LIMIT)
@@ -111,7 +111,7 @@ pub(super) async fn list(conn: &mut Conn, scope: &Scope, query: &FailureQuery, l
     if let Some(until) = query.until {
         sql.push(" AND first_at < ").push_bind(until.0);
     }
-    sql.push(" ORDER BY position DESC LIMIT ").push_bind(limit);
+    sql.push(" ORDER BY position DESC LIMIT +").push_bind(limit);
     let rows = sql.build().persistent(false).fetch_all(&mut *conn).await?;
     let key = tenant_key(conn, scope).await?;
     rows.iter().map(|row| failure(scope, &key, row)).collect()
@@ -157,7 +157,7 @@ fn opened(scope: &Scope, key: &SecretKey, row: &Row, part: &str) -> Result<Strin
 pub(super) async fn forget(conn: &mut Conn, tenant: &TenantId, now: Instant, limit: i64) -> Result<u64> {
     let gone = sqlx::query(
         "DELETE FROM plugin_failures WHERE tenant = $1 AND position IN
-             (SELECT position FROM plugin_failures WHERE tenant = $1 AND until_at <= $2 ORDER BY until_at LIMIT $3)",
+             (SELECT position FROM plugin_failures WHERE tenant = $1 AND until_at <= $2 ORDER BY until_at LIMIT +$3)",
     )
     .bind(tenant.as_str())
     .bind(now.0)

@@ -15,7 +15,7 @@ use crate::store::{GROUP_DEPTH_LIMIT, HandleBinding, INLINE_PEOPLE_LIMIT, Result
 /// Members of a group in the order of their ids, behind one of them.
 pub(super) const MEMBERS: &str = "SELECT m.member_id, m.member_kind, r.label FROM members m
      JOIN resources r ON r.tenant = m.tenant AND r.connection = m.connection AND r.id = m.member_id
-     WHERE m.tenant = $1 AND m.connection = $2 AND m.group_id = $3 AND m.member_id > $4 ORDER BY m.member_id LIMIT $5";
+     WHERE m.tenant = $1 AND m.connection = $2 AND m.group_id = $3 AND m.member_id > $4 ORDER BY m.member_id LIMIT +$5";
 
 /// The members of groups, at most `limit` a group.
 pub(super) async fn members(
@@ -298,7 +298,7 @@ pub(super) const USERS_BELOW: &str = concat!(
          SELECT m.member_id, m.member_kind = 'user' FROM below JOIN members m ON m.group_id = below.id
          WHERE m.tenant = $1 AND m.connection = $2 AND NOT below.is_user
      )
-     SELECT id FROM below WHERE is_user LIMIT $4"
+     SELECT id FROM below WHERE is_user LIMIT +$4"
 );
 
 /// The distinct users below groups; `None` when more than `limit`.
@@ -538,7 +538,7 @@ macro_rules! unbound {
             $condition,
             " AND NOT EXISTS (
                  SELECT 1 FROM handles h WHERE h.tenant = r.tenant AND h.connection = r.connection AND h.group_id = r.id
-             ) ORDER BY r.id LIMIT $3"
+             ) ORDER BY r.id LIMIT +$3"
         )
     };
 }

@@ -77,21 +77,21 @@ pub(super) const OPEN: &str = concat!(
 );
 /// As many people of a connection as matter.
 pub(super) const PEOPLE_OF_CONNECTION: &str =
-    "SELECT count(*) FROM (SELECT 1 FROM links WHERE tenant = $1 AND connection = $2 LIMIT $3) AS people";
+    "SELECT count(*) FROM (SELECT 1 FROM links WHERE tenant = $1 AND connection = $2 LIMIT +$3) AS people";
 /// As many people with a role as matter.
-pub(super) const PEOPLE_WITH_ROLE: &str = "SELECT count(*) FROM (SELECT 1 FROM grants WHERE tenant = $1 AND role = $2 LIMIT $3) AS people";
+pub(super) const PEOPLE_WITH_ROLE: &str = "SELECT count(*) FROM (SELECT 1 FROM grants WHERE tenant = $1 AND role = $2 LIMIT +$3) AS people";
 /// As many people of a tenant as matter.
-pub(super) const PEOPLE_OF_TENANT: &str = "SELECT count(*) FROM (SELECT 1 FROM links WHERE tenant = $1 AND $2 <> '' LIMIT $3) AS people";
+pub(super) const PEOPLE_OF_TENANT: &str = "SELECT count(*) FROM (SELECT 1 FROM links WHERE tenant = $1 AND $2 <> '' LIMIT +$3) AS people";
 
 /// As many people of each of some connections as matter.
 pub(super) const PEOPLE_OF_CONNECTIONS: &str = concat!(
-    "SELECT item, (SELECT count(*) FROM (SELECT 1 FROM links WHERE tenant = $1 AND connection = item LIMIT $3) AS people) FROM ",
+    "SELECT item, (SELECT count(*) FROM (SELECT 1 FROM links WHERE tenant = $1 AND connection = item LIMIT +$3) AS people) FROM ",
     items_of!("$2"),
     " AS asked"
 );
 /// As many people with each of some roles as matter.
 pub(super) const PEOPLE_WITH_ROLES: &str = concat!(
-    "SELECT item, (SELECT count(*) FROM (SELECT 1 FROM grants WHERE tenant = $1 AND role = item LIMIT $3) AS people) FROM ",
+    "SELECT item, (SELECT count(*) FROM (SELECT 1 FROM grants WHERE tenant = $1 AND role = item LIMIT +$3) AS people) FROM ",
     items_of!("$2"),
     " AS asked"
 );

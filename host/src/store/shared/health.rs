@@ -1,6 +1,6 @@
 //! Connections' health: what was counted within slots, what the rules look at beside that, and what was made of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use sqlx::{QueryBuilder, Row as _};
@@ -8,7 +8,7 @@ use sqlx::{QueryBuilder, Row as _};
 use super::rows::{Row, json as json_of, word};
 use super::{Conn, Db, Scope, guard, tenancy};
 use crate::model::{
-    Actor, ConnectionId, ConnectionState, Distance, DriftCounts, GuardScope, HealthSettings, Instant, NewEvent, Restored, Standing,
+    Actor, ConnectionId, ConnectionState, Distance, DriftCounts, GuardScope, Health, HealthSettings, Instant, NewEvent, Restored, Standing,
     TenantId, Traffic,
 };
 use crate::store::{Counted, HEALTH_PEOPLE_LIMIT, HealthCase, KeptHealth, Result, SLOTS_AT_ONCE, StoreError};
@@ -45,7 +45,7 @@ pub(super) const CASES: &str = "
                wrong, skewed
         FROM (SELECT t.* FROM connections c LEFT JOIN connection_health h ON h.tenant = c.tenant AND h.connection = c.connection
               JOIN connection_traffic t ON t.tenant = c.tenant AND t.connection = c.connection AND t.slot > COALESCE(h.taken_in, 0)
-              WHERE c.tenant = $1 AND ($2 IS NULL OR c.connection = $2) ORDER BY t.connection, t.slot LIMIT $3) AS counted
+              WHERE c.tenant = $1 AND ($2 IS NULL OR c.connection = $2) ORDER BY t.connection, t.slot LIMIT +$3) AS counted
     UNION ALL
         SELECT 'credentials', connection, NULL, NULL, NULL, NULL, NULL, NULL, count(*), count(*) - count(expires), max(expires), NULL, NULL, NULL,
                NULL, NULL, NULL, NULL, NULL
@@ -54,33 +54,33 @@ pub(super) const CASES: &str = "
         GROUP BY connection
     UNION ALL
         SELECT 'faulty', connection, code, NULL, NULL, NULL, NULL, NULL, count(*),
-               (SELECT count(*) FROM (SELECT 1 FROM links l WHERE l.tenant = $1 AND l.connection = faulty.connection LIMIT $5) AS people),
+               (SELECT count(*) FROM (SELECT 1 FROM links l WHERE l.tenant = $1 AND l.connection = faulty.connection LIMIT +$5) AS people),
                NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM (SELECT l.connection, substr(a.note, 10, 12) AS code FROM accounts a JOIN links l ON l.tenant = a.tenant AND l.account = a.account
-              WHERE a.tenant = $1 AND substr(a.note, 10, 12) IN ('plugin_fault', 'policy_error') LIMIT $5) AS faulty
+              WHERE a.tenant = $1 AND substr(a.note, 10, 12) IN ('plugin_fault', 'policy_error') LIMIT +$5) AS faulty
         GROUP BY connection, code
     UNION ALL
         SELECT 'overdue', connection, NULL, NULL, NULL, NULL, NULL, NULL, count(*), min(due_at), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-        FROM (SELECT connection, due_at FROM evaluations WHERE tenant = $1 AND due_at <= $4 ORDER BY due_at LIMIT $5) AS overdue
+        FROM (SELECT connection, due_at FROM evaluations WHERE tenant = $1 AND due_at <= $4 ORDER BY due_at LIMIT +$5) AS overdue
         GROUP BY connection
     UNION ALL
         SELECT 'hold', guard, NULL, NULL, NULL, NULL, NULL, NULL, limit_people, people, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM (SELECT h.guard, h.limit_people,
                      (SELECT count(DISTINCT r.account) FROM rulings r WHERE r.tenant = h.tenant AND r.hold = h.hold AND r.state = 'open') AS people
-              FROM holds h WHERE h.tenant = $1 AND h.state = 'open' ORDER BY h.opened DESC, h.hold DESC LIMIT $8) AS held
+              FROM holds h WHERE h.tenant = $1 AND h.state = 'open' ORDER BY h.opened DESC, h.hold DESC LIMIT +$8) AS held
     UNION ALL
         SELECT 'refused', connection, resource, kind, NULL, NULL, NULL, NULL, count(*), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM (SELECT connection, kind, resource FROM provisioning_log
-              WHERE tenant = $1 AND at > $6 AND refused > 0 AND resource IS NOT NULL ORDER BY at DESC LIMIT $7) AS refused
+              WHERE tenant = $1 AND at > $6 AND refused > 0 AND resource IS NOT NULL ORDER BY at DESC LIMIT +$7) AS refused
         GROUP BY connection, kind, resource HAVING count(*) > 1
     UNION ALL
         SELECT 'listed', connection, NULL, NULL, counts, NULL, NULL, NULL, distance, created, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM (SELECT connection, distance, counts, created FROM reconciliations
               WHERE tenant = $1 AND created > $9 AND is_complete AND state <> 'loading' AND state <> 'abandoned'
-              ORDER BY created DESC LIMIT $10) AS listed";
+              ORDER BY created DESC LIMIT +$10) AS listed";
 /// What was counted of a connection.
 pub(super) const TRAFFIC: &str = "SELECT connection, slot, requests, lists, writes, applied, no_op, refused, failed, limited, wrong, skewed
-     FROM connection_traffic WHERE tenant = $1 AND connection = $2 AND slot >= $3 ORDER BY slot LIMIT $4";
+     FROM connection_traffic WHERE tenant = $1 AND connection = $2 AND slot >= $3 ORDER BY slot LIMIT +$4";
 
 /// Adds to what was counted.
 pub(super) async fn add_traffic(conn: &mut Conn, tenant: &TenantId, counted: &[&Counted]) -> Result<()> {
@@ -90,9 +90,8 @@ pub(super) async fn add_traffic(conn: &mut Conn, tenant: &TenantId, counted: &[&
                                              wrong, skewed) ",
         );
         insert.push_values(chunk, |mut row, counted| {
-            let Traffic { requests, lists, writes, applied, no_op, refused, failed, limited, wrong, skewed } = counted.traffic;
             row.push_bind(tenant.as_str()).push_bind(counted.connection.as_str()).push_bind(counted.slot.0);
-            for count in [requests, lists, writes, applied, no_op, refused, failed, limited, wrong, skewed] {
+            for count in counted.traffic.counts() {
                 row.push_bind(count);
             }
         });
@@ -258,26 +257,28 @@ fn held(row: &Row, guard: &str, cases: &mut Cases) -> Result<()> {
 
 /// Keeps judgements that were made from what is stored still.
 pub(super) async fn keep(conn: &mut Conn, scope: &Scope, kept: &[KeptHealth], actor: &Actor, at: Instant) -> Result<Vec<ConnectionId>> {
-    let mut done = Vec::new();
-    for one in kept {
-        let written = sqlx::query(
+    let mut written = BTreeSet::new();
+    for chunk in kept.chunks(INSERT_BATCH) {
+        let mut insert = QueryBuilder::<Db>::new(
             "INSERT INTO connection_health (tenant, connection, memory, health, taken_in, version)
-             SELECT tenant, connection, $3, $4, $5, $6 + 1 FROM connections WHERE tenant = $1 AND connection = $2
-             ON CONFLICT (tenant, connection) DO UPDATE SET
-                 memory = excluded.memory, health = excluded.health, taken_in = excluded.taken_in, version = excluded.version
-             WHERE connection_health.version = $6",
-        )
-        .bind(scope.tenant.as_str())
-        .bind(one.connection.as_str())
-        .bind(&one.memory)
-        .bind(json!(one.health).to_string())
-        .bind(one.taken_in.0)
-        .bind(one.version)
-        .execute(&mut *conn)
-        .await?;
-        if written.rows_affected() == 0 {
-            continue;
-        }
+             SELECT c.tenant, c.connection, k.column2, k.column3, k.column4, k.column5 + 1 FROM (",
+        );
+        insert.push_values(chunk, |mut row, one| {
+            row.push_bind(one.connection.as_str()).push_bind(&one.memory).push_bind(written_out(&one.health));
+            row.push_bind(one.taken_in.0).push_bind(one.version);
+        });
+        // Whoever is gone meanwhile has no row here.
+        insert.push(") AS k JOIN connections c ON c.connection = k.column1 WHERE c.tenant = ").push_bind(scope.tenant.as_str());
+        insert.push(
+            " ON CONFLICT (tenant, connection) DO UPDATE SET
+                  memory = excluded.memory, health = excluded.health, taken_in = excluded.taken_in, version = excluded.version
+              WHERE connection_health.version = excluded.version - 1
+              RETURNING connection",
+        );
+        written.extend(insert.build_query_scalar::<String>().persistent(false).fetch_all(&mut *conn).await?);
+    }
+    let mut done = Vec::new();
+    for one in kept.iter().filter(|one| written.contains(one.connection.as_str())) {
         if let Some(state) = one.becomes {
             tenancy::set_connection_state(conn, scope, &one.connection, state, actor, at).await?;
         }
@@ -287,6 +288,11 @@ pub(super) async fn keep(conn: &mut Conn, scope: &Scope, kept: &[KeptHealth], ac
         done.push(one.connection.clone());
     }
     Ok(done)
+}
+
+/// A judgement as text, without the detour through a `Value`.
+fn written_out(health: &Health) -> String {
+    serde_json::to_string(health).expect("words, numbers and texts can be written")
 }
 
 /// Sets the measures.
@@ -328,7 +334,7 @@ pub(super) async fn traffic(
 pub(super) async fn forget(conn: &mut Conn, tenant: &TenantId, before: Instant, limit: i64) -> Result<u64> {
     let gone = sqlx::query(
         "DELETE FROM connection_traffic WHERE tenant = $1 AND (connection, slot) IN
-             (SELECT connection, slot FROM connection_traffic WHERE tenant = $1 AND slot < $2 ORDER BY slot LIMIT $3)",
+             (SELECT connection, slot FROM connection_traffic WHERE tenant = $1 AND slot < $2 ORDER BY slot LIMIT +$3)",
     )
     .bind(tenant.as_str())
     .bind(before.0)

@@ -216,7 +216,7 @@ pub(super) async fn number(conn: &mut Conn, scope: &Scope) -> Result<u64> {
     let numbered = sqlx::query(
         "UPDATE events SET seq = numbered.seq FROM (
              SELECT position AS place, $2 + row_number() OVER (ORDER BY position) AS seq
-             FROM (SELECT position FROM events WHERE tenant = $1 AND seq IS NULL ORDER BY position LIMIT $3) AS oldest
+             FROM (SELECT position FROM events WHERE tenant = $1 AND seq IS NULL ORDER BY position LIMIT +$3) AS oldest
          ) AS numbered WHERE tenant = $1 AND position = numbered.place",
     )
     .bind(scope.tenant.as_str())
@@ -245,7 +245,7 @@ pub(super) async fn unnumbered(conn: &mut Conn) -> Result<Vec<TenantId>> {
 
 /// Numbered events after a number.
 pub(super) const AFTER: &str = "SELECT id, seq, at, kind, actor_kind, actor_id, request_id, account, data, personal FROM events \
-                                WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+                                WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT +$3";
 
 /// Numbered events after `after`, ascending.
 pub(super) async fn after(conn: &mut Conn, scope: &Scope, after: i64, limit: i64) -> Result<Vec<Event>> {

@@ -59,7 +59,7 @@ pub(super) fn select_holds(prefix: &str, tenant: &TenantId, state: Option<HoldSt
         sql.push(" AND (h.opened, h.hold) < (SELECT o.opened, o.hold FROM holds o WHERE o.tenant = ").push_bind(tenant.0.clone());
         sql.push(" AND o.hold = ").push_bind(after.to_owned()).push(")");
     }
-    sql.push(" ORDER BY h.opened DESC, h.hold DESC LIMIT ").push_bind(limit);
+    sql.push(" ORDER BY h.opened DESC, h.hold DESC LIMIT +").push_bind(limit);
     sql
 }
 
@@ -93,7 +93,7 @@ pub(super) async fn close_if_empty(conn: &mut Conn, scope: &Scope, hold: &str, w
 /// Open holds in which nobody waits. Those that are open are few: of each one row is asked.
 pub(super) const EMPTY: &str = "SELECT h.tenant, h.hold FROM holds h WHERE h.state = 'open'
      AND NOT EXISTS (SELECT 1 FROM rulings r WHERE r.tenant = h.tenant AND r.hold = h.hold AND r.state = 'open')
-     ORDER BY h.tenant, h.hold LIMIT $1";
+     ORDER BY h.tenant, h.hold LIMIT +$1";
 
 /// [`EMPTY`].
 pub(super) async fn empty(conn: &mut Conn, limit: i64) -> Result<Vec<(TenantId, String)>> {
@@ -110,7 +110,7 @@ pub(super) async fn close_resolved(conn: &mut Conn, scope: &Scope, hold: &str, a
 /// Whoever waits in a hold, with what they go by.
 pub(super) const PEOPLE: &str = "SELECT DISTINCT a.account, a.user_name, a.profile FROM rulings r
      JOIN accounts a ON a.tenant = r.tenant AND a.account = r.account
-     WHERE r.tenant = $1 AND r.hold = $2 AND r.state = 'open' AND r.account > $3 ORDER BY a.account LIMIT $4";
+     WHERE r.tenant = $1 AND r.hold = $2 AND r.state = 'open' AND r.account > $3 ORDER BY a.account LIMIT +$4";
 
 /// See [`crate::store::Rulings::people_in_hold`].
 pub(super) async fn people(conn: &mut Conn, tenant: &TenantId, hold: &str, after: &str, limit: i64) -> Result<Vec<HeldPerson>> {

@@ -25,7 +25,7 @@ pub(super) const BY_HASH: &str = "SELECT invitation, hash, state, expires FROM i
 
 /// A tenant's open invitations past their time.
 pub(super) const EXPIRED: &str = concat!(
-    "SELECT invitation FROM invitations WHERE tenant = $1 AND state = 'open' AND expires <= $2 ORDER BY expires, invitation LIMIT $3",
+    "SELECT invitation FROM invitations WHERE tenant = $1 AND state = 'open' AND expires <= $2 ORDER BY expires, invitation LIMIT +$3",
     for_update!()
 );
 
@@ -211,6 +211,6 @@ pub(super) async fn list(conn: &mut Conn, tenant: &TenantId, query: &InvitationQ
     if let Some(after) = &query.after {
         sql.push(" AND invitation > ").push_bind(after);
     }
-    sql.push(" ORDER BY invitation LIMIT ").push_bind(query.limit);
+    sql.push(" ORDER BY invitation LIMIT +").push_bind(query.limit);
     sql.build().fetch_all(conn).await?.iter().map(invitation).collect()
 }

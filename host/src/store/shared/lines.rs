@@ -69,7 +69,7 @@ async fn prune(conn: &mut Conn, tenant: &TenantId, keep: i64) -> Result<()> {
     let Some(newest_to_go) = newest_to_go else { return Ok(()) };
     sqlx::query(
         "DELETE FROM plugin_lines WHERE tenant = $1 AND position IN
-             (SELECT position FROM plugin_lines WHERE tenant = $1 AND position <= $2 ORDER BY position LIMIT $3)",
+             (SELECT position FROM plugin_lines WHERE tenant = $1 AND position <= $2 ORDER BY position LIMIT +$3)",
     )
     .bind(tenant.as_str())
     .bind(newest_to_go)
@@ -99,8 +99,8 @@ pub(super) async fn list(conn: &mut Conn, scope: &Scope, query: &LineQuery, limi
         sql.push(" AND at < ").push_bind(until.0);
     }
     match query.after {
-        Some(after) => sql.push(" AND position > ").push_bind(after).push(" ORDER BY position LIMIT ").push_bind(limit),
-        None => sql.push(" ORDER BY position DESC LIMIT ").push_bind(limit),
+        Some(after) => sql.push(" AND position > ").push_bind(after).push(" ORDER BY position LIMIT +").push_bind(limit),
+        None => sql.push(" ORDER BY position DESC LIMIT +").push_bind(limit),
     };
     let mut rows = sql.build().persistent(false).fetch_all(&mut *conn).await?;
     if query.after.is_none() {
@@ -125,7 +125,7 @@ fn line(scope: &Scope, key: &SecretKey, row: &Row) -> Result<(i64, Line)> {
 pub(super) async fn forget(conn: &mut Conn, tenant: &TenantId, before: Instant, limit: i64) -> Result<u64> {
     let gone = sqlx::query(
         "DELETE FROM plugin_lines WHERE tenant = $1 AND position IN
-             (SELECT position FROM plugin_lines WHERE tenant = $1 AND at < $2 ORDER BY at LIMIT $3)",
+             (SELECT position FROM plugin_lines WHERE tenant = $1 AND at < $2 ORDER BY at LIMIT +$3)",
     )
     .bind(tenant.as_str())
     .bind(before.0)

@@ -278,7 +278,7 @@ impl Lister<'_> {
                 if limit > 0 && offset < total {
                     let mut rows = select(COLUMNS, self.place, self.parts);
                     order.push(&mut rows);
-                    rows.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset.max(0));
+                    rows.push(" LIMIT +").push_bind(limit).push(" OFFSET ").push_bind(offset.max(0));
                     items = fetch(conn, rows).await?;
                 }
                 Ok(Listing { items, total: Some(total), ..Listing::default() })
@@ -301,7 +301,7 @@ impl Lister<'_> {
             order.push_behind(&mut rows, position);
         }
         order.push(&mut rows);
-        rows.push(" LIMIT ").push_bind(limit);
+        rows.push(" LIMIT +").push_bind(limit);
         fetch(conn, rows).await
     }
 

@@ -21,13 +21,13 @@ macro_rules! looked {
             $by,
             " AND position < $2 AND position > $3 ORDER BY position ",
             $order,
-            " LIMIT $4) AS looked
+            " LIMIT +$4) AS looked
                    WHERE ($5 IS NULL OR connection = $5) AND ($6 IS NULL OR resource = $6) AND ($7 IS NULL OR request_id = $7)
                      AND ($8 IS NULL OR code = $8) AND ($9 IS NULL OR method = $9) AND status >= $10 AND status < $11 AND at >= $12
                      AND at < $13
                    ORDER BY position ",
             $order,
-            " LIMIT $14) AS found
+            " LIMIT +$14) AS found
              LEFT JOIN links ON links.tenant = $1 AND links.connection = found.connection AND links.resource = found.resource
              ORDER BY found.position ",
             $order
@@ -57,7 +57,7 @@ macro_rules! extent {
             " AND position < $2 AND position > $3 AND ($5 IS NULL OR $5 = $5) AND ($6 IS NULL OR $6 = $6) AND ($7 IS NULL OR $7 = $7)
               ORDER BY position ",
             $order,
-            " LIMIT $4) AS looked"
+            " LIMIT +$4) AS looked"
         )
     };
 }
@@ -75,11 +75,11 @@ pub(super) const ALL: Statements = statements!("1 = 1");
 
 /// The highest position near an instant.
 pub(super) const HIGHEST: &str =
-    "SELECT max(position) FROM (SELECT position FROM provisioning_log WHERE tenant = $1 AND at < $2 ORDER BY at DESC LIMIT $3) AS near";
+    "SELECT max(position) FROM (SELECT position FROM provisioning_log WHERE tenant = $1 AND at < $2 ORDER BY at DESC LIMIT +$3) AS near";
 
 /// The lowest position near an instant.
 pub(super) const LOWEST: &str =
-    "SELECT min(position) FROM (SELECT position FROM provisioning_log WHERE tenant = $1 AND at >= $2 ORDER BY at LIMIT $3) AS near";
+    "SELECT min(position) FROM (SELECT position FROM provisioning_log WHERE tenant = $1 AND at >= $2 ORDER BY at LIMIT +$3) AS near";
 
 /// Entries that are asked for.
 pub(super) async fn search(conn: &mut Conn, tenant: &TenantId, search: &LogSearch) -> Result<LogFound> {

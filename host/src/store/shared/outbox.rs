@@ -114,7 +114,7 @@ pub(super) async fn targets(conn: &mut Conn, tenant: &TenantId) -> Result<Vec<Ta
 pub(super) const DUE_TENANTS: &str = "SELECT tenant FROM (
          SELECT t.tenant, (SELECT min(l.next_at) FROM delivery_lanes l
                            WHERE l.tenant = t.tenant AND l.leaver = $2 AND l.next_at IS NOT NULL) AS due FROM tenants t
-     ) AS waiting WHERE due <= $1 ORDER BY due, tenant LIMIT $3";
+     ) AS waiting WHERE due <= $1 ORDER BY due, tenant LIMIT +$3";
 
 /// A tenant's due lanes of leavers (or of others). A lane whose oldest event has no public number yet is passed over.
 pub(super) const DUE_LANES: &str = concat!(
@@ -125,7 +125,7 @@ pub(super) const DUE_LANES: &str = concat!(
              WHERE d.tenant = l.tenant AND d.target = l.target AND d.lane = l.lane AND d.state = 'waiting'
          )
      )
-     ORDER BY next_at, target, lane LIMIT $4",
+     ORDER BY next_at, target, lane LIMIT +$4",
     skip_locked!()
 );
 

@@ -140,11 +140,11 @@ macro_rules! view {
 pub(super) const ACCOUNTS_BY_ID: &str = concat!(view!(""), any_of!("a.account", "$2"));
 
 /// Accounts after an id.
-pub(super) const ACCOUNTS: &str = view!("a.account > $2 ORDER BY a.account LIMIT $3");
+pub(super) const ACCOUNTS: &str = view!("a.account > $2 ORDER BY a.account LIMIT +$3");
 /// Accounts in use after an id: most are.
-pub(super) const ACTIVE_ACCOUNTS: &str = view!("a.state = $4 AND a.account > $2 ORDER BY a.account LIMIT $3");
+pub(super) const ACTIVE_ACCOUNTS: &str = view!("a.state = $4 AND a.account > $2 ORDER BY a.account LIMIT +$3");
 /// Accounts in another state after an id.
-pub(super) const ACCOUNTS_IN_STATE: &str = view!("a.state = $4 AND a.state <> 'active' AND a.account > $2 ORDER BY a.account LIMIT $3");
+pub(super) const ACCOUNTS_IN_STATE: &str = view!("a.state = $4 AND a.state <> 'active' AND a.account > $2 ORDER BY a.account LIMIT +$3");
 /// Accounts by folded user name: whoever has the name first.
 pub(super) const ACCOUNT_BY_NAME: &str = view!("a.user_name_folded = $2 ORDER BY a.name_key IS NULL, a.modified DESC, a.account LIMIT 1");
 
@@ -239,7 +239,7 @@ pub(super) async fn count_pending(conn: &mut Conn, tenant: &TenantId) -> Result<
 
 /// The roles of as many grants as matter.
 pub(super) const ROLES_HELD: &str =
-    "SELECT role, count(*) FROM (SELECT role FROM grants WHERE tenant = $1 LIMIT $2) AS some_grants GROUP BY role";
+    "SELECT role, count(*) FROM (SELECT role FROM grants WHERE tenant = $1 LIMIT +$2) AS some_grants GROUP BY role";
 
 /// The roles that are held; `None` where more than `most` grants would have to be read.
 pub(super) async fn roles_held(conn: &mut Conn, tenant: &TenantId, most: i64) -> Result<Option<BTreeSet<RoleId>>> {

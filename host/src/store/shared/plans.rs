@@ -514,7 +514,7 @@ async fn filters_use_their_indexes() {
         for start in ["SELECT count(*)", "SELECT r.id, r.document"] {
             let mut explain = select(&format!("{EXPLAIN}{start}"), place, &[(kind, condition.clone())]);
             if !start.contains("count") {
-                explain.push(" ORDER BY r.id LIMIT ").push_bind(100_i64).push(" OFFSET ").push_bind(0_i64);
+                explain.push(" ORDER BY r.id LIMIT +").push_bind(100_i64).push(" OFFSET ").push_bind(0_i64);
             }
             let mut tx = store.read(&tenant).await.unwrap();
             let plan = plan(&mut tx, explain, &[]).await;

@@ -59,7 +59,7 @@ pub(super) async fn delete_connection(conn: &mut Conn, scope: &Scope, connection
 async fn leavers(conn: &mut Conn, scope: &Scope, connection: &ConnectionId, after: &str) -> Result<Vec<Leaver>> {
     let found: Vec<(String, String, String, Option<String>)> = sqlx::query_as(
         "SELECT l.resource, a.account, a.state, a.name_key FROM links l JOIN accounts a ON a.tenant = l.tenant AND a.account = l.account
-         WHERE l.tenant = $1 AND l.connection = $2 AND l.resource > $3 ORDER BY l.resource LIMIT $4",
+         WHERE l.tenant = $1 AND l.connection = $2 AND l.resource > $3 ORDER BY l.resource LIMIT +$4",
     )
     .bind(scope.tenant.as_str())
     .bind(connection.as_str())

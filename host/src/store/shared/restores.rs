@@ -12,7 +12,7 @@ use crate::store::{Restore, Result, StoreError, UNTOUCHED_PAGE, Untouched, Untou
 
 /// The next users of a connection.
 pub(super) const NEXT_USERS: &str = "SELECT id, label, modified FROM resources
-     WHERE tenant = $1 AND connection = $2 AND kind = 'user' AND id > $3 ORDER BY id LIMIT $4";
+     WHERE tenant = $1 AND connection = $2 AND kind = 'user' AND id > $3 ORDER BY id LIMIT +$4";
 
 /// Notes a restore.
 pub(super) async fn put(conn: &mut Conn, restore: &Restore) -> Result<()> {

@@ -21,7 +21,7 @@ pub(super) const GOING: i64 = -1;
 pub(super) const REVIEWERS: &str = "SELECT reviewer_key, min(reviewer), count(CASE WHEN decision = 'undecided' THEN 1 END),
             count(CASE WHEN decision = 'dont_know' THEN 1 END)
      FROM review_lines WHERE tenant = $1 AND review = $2 AND reviewer_key > $3 AND decision IN ('undecided', 'dont_know')
-     GROUP BY reviewer_key ORDER BY reviewer_key LIMIT $4";
+     GROUP BY reviewer_key ORDER BY reviewer_key LIMIT +$4";
 /// The same of lines for which nobody could be found.
 pub(super) const NOBODYS: &str = "SELECT reviewer_key, min(reviewer), count(CASE WHEN decision = 'undecided' THEN 1 END),
             count(CASE WHEN decision = 'dont_know' THEN 1 END)
@@ -95,7 +95,7 @@ async fn tell(conn: &mut Conn, scope: &Scope, review: &Review, reviewers: &[Revi
 
 /// Closed reviews whose time is over, the oldest first; those that are on their way among them.
 pub(super) const FORGETTABLE: &str =
-    "SELECT review FROM reviews WHERE tenant = $1 AND state = 'closed' AND closed <= $2 ORDER BY closed, review LIMIT $3";
+    "SELECT review FROM reviews WHERE tenant = $1 AND state = 'closed' AND closed <= $2 ORDER BY closed, review LIMIT +$3";
 
 /// See [`crate::store::Reviews::forgettable_reviews`].
 pub(super) async fn forgettable(conn: &mut Conn, tenant: &TenantId, closed_before: Instant, limit: i64) -> Result<Vec<String>> {
@@ -104,7 +104,7 @@ pub(super) async fn forgettable(conn: &mut Conn, tenant: &TenantId, closed_befor
 
 /// The next lines of a review that go.
 pub(super) const FORGET_LINES: &str = "DELETE FROM review_lines WHERE tenant = $1 AND review = $2 AND line IN (
-         SELECT line FROM review_lines WHERE tenant = $1 AND review = $2 ORDER BY line LIMIT $3)";
+         SELECT line FROM review_lines WHERE tenant = $1 AND review = $2 ORDER BY line LIMIT +$3)";
 
 /// See [`crate::store::Reviews::forget_review`].
 pub(super) async fn forget(conn: &mut Conn, scope: &Scope, id: &str, limit: i64, actor: &Actor, at: Instant) -> Result<bool> {

@@ -17,10 +17,10 @@ const LATE_SECONDS: i64 = 3_600;
 
 /// Who holds a role, behind an account.
 pub(super) const HOLDERS: &str =
-    "SELECT account, account FROM grants WHERE tenant = $1 AND role = $2 AND account > $3 ORDER BY account LIMIT $4";
+    "SELECT account, account FROM grants WHERE tenant = $1 AND role = $2 AND account > $3 ORDER BY account LIMIT +$4";
 /// The people of a connection, behind a user.
 pub(super) const PEOPLE: &str =
-    "SELECT resource, account FROM links WHERE tenant = $1 AND connection = $2 AND resource > $3 ORDER BY resource LIMIT $4";
+    "SELECT resource, account FROM links WHERE tenant = $1 AND connection = $2 AND resource > $3 ORDER BY resource LIMIT +$4";
 
 macro_rules! held {
     ($more:expr) => {
@@ -122,7 +122,7 @@ fn candidate(row: &Row) -> Result<Candidate> {
 /// How many hold each role, as far as it matters.
 pub(super) const PEERS: &str = concat!(
     "SELECT wanted.item, (SELECT count(*) FROM (SELECT 1 FROM grants g WHERE g.tenant = $1 AND g.role = wanted.item
-         AND g.state IN ('effective', 'retained') LIMIT $3) AS some_holders) FROM ",
+         AND g.state IN ('effective', 'retained') LIMIT +$3) AS some_holders) FROM ",
     items_of!("$2"),
     " AS wanted"
 );

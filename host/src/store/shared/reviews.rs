@@ -107,14 +107,14 @@ pub(super) async fn find(conn: &mut Conn, tenant: &TenantId, id: &str) -> Result
 pub(super) const NEWEST: &str = concat!(
     "SELECT ",
     review_columns!(),
-    " FROM reviews WHERE tenant = $1 AND cursor_part >= 0 ORDER BY created DESC, review DESC LIMIT $2"
+    " FROM reviews WHERE tenant = $1 AND cursor_part >= 0 ORDER BY created DESC, review DESC LIMIT +$2"
 );
 /// The newest behind one.
 pub(super) const NEWEST_BEHIND: &str = concat!(
     "SELECT ",
     review_columns!(),
     " FROM reviews WHERE tenant = $1 AND cursor_part >= 0 AND (created, review) < (SELECT o.created, o.review FROM reviews o WHERE o.tenant = $1
-      AND o.review = $3) ORDER BY created DESC, review DESC LIMIT $2"
+      AND o.review = $3) ORDER BY created DESC, review DESC LIMIT +$2"
 );
 
 /// Reviews, newest first, behind one.
@@ -339,7 +339,7 @@ pub(super) async fn begin_closing(
 
 /// The next lines of a review.
 pub(super) const NEXT_LINES: &str = "SELECT line, account, role, decision, reason, instead FROM review_lines
-     WHERE tenant = $1 AND review = $2 AND line > $3 ORDER BY line LIMIT $4";
+     WHERE tenant = $1 AND review = $2 AND line > $3 ORDER BY line LIMIT +$4";
 
 type Decided = (i64, String, String, String, Option<String>, Option<String>);
 
@@ -512,7 +512,7 @@ pub(super) fn select_lines<'q>(prefix: &str, tenant: &'q TenantId, review: &'q s
         }
         sql.push(")");
     }
-    sql.push(" AND v.line > ").push_bind(query.after).push(" ORDER BY v.line LIMIT ").push_bind(query.limit);
+    sql.push(" AND v.line > ").push_bind(query.after).push(" ORDER BY v.line LIMIT +").push_bind(query.limit);
     sql
 }
 

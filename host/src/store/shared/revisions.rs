@@ -14,7 +14,7 @@ pub(super) const PLUGINS: &str = "SELECT p.digest, p.name, p.version, p.hooks, p
                 (SELECT COUNT(DISTINCT f.hash) FROM revision_files f WHERE f.tenant = p.tenant AND f.digest = p.digest),
                 EXISTS (SELECT 1 FROM revision_files f JOIN tenants t ON t.tenant = f.tenant AND t.active_revision = f.hash
                         WHERE f.tenant = p.tenant AND f.digest = p.digest)
-         FROM plugins p WHERE p.tenant = $1 ORDER BY p.created DESC, p.digest DESC LIMIT $2";
+         FROM plugins p WHERE p.tenant = $1 ORDER BY p.created DESC, p.digest DESC LIMIT +$2";
 
 /// A revision with the SHA-256 of each file, made before the transaction: others wait for that.
 #[derive(Clone)]

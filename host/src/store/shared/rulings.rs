@@ -165,7 +165,7 @@ pub(super) fn select<'q>(prefix: &str, tenant: &'q TenantId, query: &'q RulingQu
     if let Some(after) = &query.after {
         sql.push(" AND ruling > ").push_bind(after.clone());
     }
-    sql.push(" ORDER BY ruling LIMIT ").push_bind(query.limit);
+    sql.push(" ORDER BY ruling LIMIT +").push_bind(query.limit);
     sql
 }
 
@@ -279,7 +279,7 @@ pub(super) async fn answer(conn: &mut Conn, scope: &Scope, which: &Answered, ans
                 }
                 sql.push(")");
             }
-            sql.push(" ORDER BY account LIMIT ").push_bind(ANSWERED_AT_ONCE);
+            sql.push(" ORDER BY account LIMIT +").push_bind(ANSWERED_AT_ONCE);
             sql.build_query_scalar().fetch_all(&mut *conn).await?
         }
     };
@@ -363,7 +363,7 @@ async fn tell(conn: &mut Conn, scope: &Scope, stamp: Stamp<'_>, kind: &'static s
 
 /// The tenants in which somebody is to be reminded.
 pub(super) const DUE_REMINDERS: &str =
-    "SELECT DISTINCT tenant FROM (SELECT tenant FROM rulings WHERE remind_at <= $1 ORDER BY remind_at LIMIT $2) AS due";
+    "SELECT DISTINCT tenant FROM (SELECT tenant FROM rulings WHERE remind_at <= $1 ORDER BY remind_at LIMIT +$2) AS due";
 
 /// [`DUE_REMINDERS`].
 pub(super) async fn due_reminders(conn: &mut Conn, now: Instant, limit: i64) -> Result<Vec<TenantId>> {
@@ -374,7 +374,7 @@ pub(super) async fn due_reminders(conn: &mut Conn, now: Instant, limit: i64) -> 
 /// Ends the reminders that are due.
 pub(super) const REMIND: &str = concat!(
     "UPDATE rulings SET remind_at = NULL WHERE tenant = $1 AND ruling IN (
-         SELECT ruling FROM rulings WHERE tenant = $1 AND remind_at <= $2 ORDER BY remind_at LIMIT $3",
+         SELECT ruling FROM rulings WHERE tenant = $1 AND remind_at <= $2 ORDER BY remind_at LIMIT +$3",
     for_update!(),
     ") RETURNING ",
     ruling_columns!()

@@ -43,7 +43,7 @@ pub(super) const UNSEALED: &str = "SELECT t.tenant FROM tenants t
 pub(super) const LAST: &str = concat!("SELECT ", batch_columns!(), " FROM history_batches WHERE tenant = $1 ORDER BY number DESC LIMIT 1");
 /// Batches behind a number.
 pub(super) const BATCHES: &str =
-    concat!("SELECT ", batch_columns!(), " FROM history_batches WHERE tenant = $1 AND number > $2 ORDER BY number LIMIT $3");
+    concat!("SELECT ", batch_columns!(), " FROM history_batches WHERE tenant = $1 AND number > $2 ORDER BY number LIMIT +$3");
 /// The batch before a number.
 pub(super) const BEFORE: &str =
     concat!("SELECT ", batch_columns!(), " FROM history_batches WHERE tenant = $1 AND number < $2 ORDER BY number DESC LIMIT 1");
@@ -55,10 +55,10 @@ pub(super) const BATCH_BEHIND: &str = "SELECT number FROM history_batches WHERE 
 pub(super) const DIGESTS: &str = "SELECT digests FROM history_batches WHERE tenant = $1 AND number >= $2 AND number <= $3 ORDER BY number";
 /// Events behind a number.
 pub(super) const EVENTS: &str =
-    concat!("SELECT ", event_columns!(), " FROM events WHERE tenant = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4");
+    concat!("SELECT ", event_columns!(), " FROM events WHERE tenant = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT +$4");
 /// How large the next events are, and one more.
 pub(super) const SIZES: &str = "SELECT seq, CAST(octet_length(data) + COALESCE(octet_length(personal), 0) AS BIGINT) FROM events
-     WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+     WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT +$3";
 /// Standings that began in a range.
 pub(super) const BEGAN: &str =
     concat!("SELECT ", standing_columns!(), " FROM standings s WHERE s.tenant = $1 AND s.seq >= $2 AND s.seq <= $3 ORDER BY s.seq");
@@ -83,7 +83,7 @@ macro_rules! held {
             $whose,
             " AND s.seq > $3 AND s.seq <= $4 AND s.since_at < $5
                  AND (s.until_at IS NULL OR (s.until_at > $6 AND s.until_at > s.since_at))
-             ORDER BY s.seq LIMIT $7"
+             ORDER BY s.seq LIMIT +$7"
         )
     };
 }
@@ -276,7 +276,7 @@ fn fitting(batches: &[Batch], first: i64, most: i64, mut fits: impl FnMut(&Batch
 async fn tail(conn: &mut Conn, tenant: &TenantId, last: i64, limit: i64) -> Result<Tail> {
     let (counted, lowest, highest): (Option<i64>, Option<i64>, Option<i64>) =
         sqlx::query_as(ENDS).bind(tenant.as_str()).fetch_one(&mut *conn).await?;
-    let unsealed = sqlx::query_scalar("SELECT seq FROM events WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3")
+    let unsealed = sqlx::query_scalar("SELECT seq FROM events WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT +$3")
         .bind(tenant.as_str())
         .bind(last)
         .bind(limit)

@@ -30,7 +30,7 @@ pub(super) const PAGE: &str = "SELECT e.connection, e.resource, e.input_version,
      JOIN connections c ON c.tenant = e.tenant AND c.connection = e.connection
      LEFT JOIN links l ON l.tenant = e.tenant AND l.connection = e.connection AND l.resource = e.resource
      LEFT JOIN accounts a ON a.tenant = l.tenant AND a.account = l.account
-     WHERE e.tenant = $1 AND (e.connection, e.resource) > ($2, $3) ORDER BY e.connection, e.resource LIMIT $4";
+     WHERE e.tenant = $1 AND (e.connection, e.resource) > ($2, $3) ORDER BY e.connection, e.resource LIMIT +$4";
 /// Stamps those whose inputs are as they were. They are locked in the order of their ids, as everybody locks them.
 pub(super) const STAMP: &str = concat!(
     "UPDATE evaluations SET evaluated_revision = $4, as_of = $5 WHERE tenant = $1 AND connection = $2 AND resource IN (

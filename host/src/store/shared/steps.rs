@@ -422,7 +422,7 @@ pub(super) fn select(prefix: &str, tenant: &TenantId, query: &ProcessQuery) -> Q
     if let Some(after) = &query.after {
         sql.push(" AND process > ").push_bind(after.clone());
     }
-    sql.push(" ORDER BY process LIMIT ").push_bind(query.limit);
+    sql.push(" ORDER BY process LIMIT +").push_bind(query.limit);
     sql
 }
 
@@ -497,15 +497,15 @@ pub(super) const WITH_OVERDUE: &str = "SELECT tenant FROM (
                 (SELECT min(d.due) FROM acknowledgements_due d WHERE d.tenant = t.tenant) AS departure,
                 (SELECT min(i.expires) FROM invitations i WHERE i.tenant = t.tenant AND i.state = 'open') AS link
          FROM tenants t
-     ) AS waiting WHERE step <= $1 OR departure <= $1 OR link <= $1 ORDER BY tenant LIMIT $2";
+     ) AS waiting WHERE step <= $1 OR departure <= $1 OR link <= $1 ORDER BY tenant LIMIT +$2";
 /// A tenant's steps past their date.
 pub(super) const OVERDUE: &str = concat!(
-    "SELECT process, step FROM process_steps WHERE tenant = $1 AND state = 'open' AND due <= $2 ORDER BY due, process, step LIMIT $3",
+    "SELECT process, step FROM process_steps WHERE tenant = $1 AND state = 'open' AND due <= $2 ORDER BY due, process, step LIMIT +$3",
     for_update!()
 );
 /// A tenant's departures that are to have been acknowledged.
 pub(super) const ACKNOWLEDGEMENTS: &str = concat!(
-    "SELECT account, departed FROM acknowledgements_due WHERE tenant = $1 AND due <= $2 ORDER BY due, account LIMIT $3",
+    "SELECT account, departed FROM acknowledgements_due WHERE tenant = $1 AND due <= $2 ORDER BY due, account LIMIT +$3",
     for_update!()
 );
 /// The targets that have not acknowledged what took access away from accounts, with the last of it.

@@ -11,10 +11,10 @@ use crate::store::{Place, Result};
 
 /// The next people of a tenant, in order.
 pub(super) const NEXT_PEOPLE: &str = "SELECT connection, resource FROM evaluations WHERE tenant = $1 AND (connection, resource) > ($2, $3)
-     ORDER BY connection, resource LIMIT $4";
+     ORDER BY connection, resource LIMIT +$4";
 /// The next people of a connection.
 pub(super) const NEXT_OF_CONNECTION: &str =
-    "SELECT resource FROM evaluations WHERE tenant = $1 AND connection = $2 AND resource > $3 ORDER BY resource LIMIT $4";
+    "SELECT resource FROM evaluations WHERE tenant = $1 AND connection = $2 AND resource > $3 ORDER BY resource LIMIT +$4";
 /// The groups that handles stand for.
 pub(super) const GROUPS: &str =
     concat!("SELECT connection, group_id FROM handles WHERE tenant = $1 AND confirmed = TRUE AND ", any_of!("handle", "$2"));
@@ -30,7 +30,7 @@ pub(super) const NEXT_BELOW: &str = concat!(
      )
      SELECT DISTINCT m.member_id FROM below JOIN members m ON m.group_id = below.id
      WHERE m.tenant = $1 AND m.connection = $2 AND m.member_id > $4 AND m.member_kind = 'user'
-     ORDER BY m.member_id LIMIT $5"
+     ORDER BY m.member_id LIMIT +$5"
 );
 /// People by account, by login name and by SCIM id.
 pub(super) const NAMED: &str = concat!(
@@ -47,7 +47,7 @@ pub(super) const NAMED: &str = concat!(
 );
 /// As many people as matter about whom something was changed after an instant.
 pub(super) const MOVED: &str =
-    "SELECT count(*) FROM (SELECT 1 AS one FROM evaluations WHERE tenant = $1 AND moved_at > $2 LIMIT $3) AS moved";
+    "SELECT count(*) FROM (SELECT 1 AS one FROM evaluations WHERE tenant = $1 AND moved_at > $2 LIMIT +$3) AS moved";
 
 /// The next people, and where the walk is after them.
 pub(super) async fn next(

@@ -141,7 +141,7 @@ pub(super) async fn find(conn: &mut Conn, tenant: &TenantId, trial: &str) -> Res
 /// The newest trials.
 pub(super) async fn newest(conn: &mut Conn, tenant: &TenantId, limit: i64) -> Result<Vec<Trial>> {
     let rows =
-        sqlx::query(concat!("SELECT ", trial_columns!(), " FROM trials WHERE tenant = $1 ORDER BY started DESC, trial DESC LIMIT $2"))
+        sqlx::query(concat!("SELECT ", trial_columns!(), " FROM trials WHERE tenant = $1 ORDER BY started DESC, trial DESC LIMIT +$2"))
             .bind(tenant.as_str())
             .bind(limit)
             .fetch_all(conn)
@@ -342,12 +342,12 @@ async fn ended(conn: &mut Conn, scope: &Scope, trial: &str, at: Instant) -> Resu
 
 /// What differs for whom.
 pub(super) const DIFFERENCES: &str = "SELECT connection, resource, account, difference, collides FROM trial_differences
-     WHERE tenant = $1 AND trial = $2 AND (connection, resource) > ($3, $4) ORDER BY connection, resource LIMIT $5";
+     WHERE tenant = $1 AND trial = $2 AND (connection, resource) > ($3, $4) ORDER BY connection, resource LIMIT +$5";
 
 /// The same, of one kind. As a range over the index that begins with it: as an equality, SQLite takes the key and goes through the others.
 pub(super) const DIFFERENCES_OF: &str = "SELECT connection, resource, account, difference, collides FROM trial_differences
      WHERE tenant = $1 AND trial = $2 AND (kind, connection, resource) > ($6, $3, $4) AND kind <= $6
-     ORDER BY kind, connection, resource LIMIT $5";
+     ORDER BY kind, connection, resource LIMIT +$5";
 
 /// What differs for whom, behind a place.
 pub(super) async fn differences(
@@ -382,7 +382,7 @@ pub(super) async fn differences(
 pub(super) async fn forget(conn: &mut Conn, tenant: &TenantId, before: Instant, keep: i64, limit: i64) -> Result<u64> {
     let old: Option<String> = sqlx::query_scalar(
         "SELECT trial FROM trials WHERE tenant = $1 AND state <> 'running' AND (finished < $2 OR trial NOT IN (
-             SELECT newest.trial FROM (SELECT trial FROM trials WHERE tenant = $1 ORDER BY started DESC, trial DESC LIMIT $3) AS newest))
+             SELECT newest.trial FROM (SELECT trial FROM trials WHERE tenant = $1 ORDER BY started DESC, trial DESC LIMIT +$3) AS newest))
          ORDER BY started LIMIT 1",
     )
     .bind(tenant.as_str())
@@ -394,7 +394,7 @@ pub(super) async fn forget(conn: &mut Conn, tenant: &TenantId, before: Instant, 
     let gone = sqlx::query(
         "DELETE FROM trial_differences WHERE tenant = $1 AND trial = $2 AND (connection, resource) IN (
              SELECT d.connection, d.resource FROM trial_differences d WHERE d.tenant = $1 AND d.trial = $2
-             ORDER BY d.connection, d.resource LIMIT $3)",
+             ORDER BY d.connection, d.resource LIMIT +$3)",
     )
     .bind(tenant.as_str())
     .bind(&old)
@@ -412,7 +412,7 @@ pub(super) async fn forget(conn: &mut Conn, tenant: &TenantId, before: Instant, 
 
 /// How many people the tenant has, as far as `most`.
 pub(super) async fn count_people(conn: &mut Conn, tenant: &TenantId, most: i64) -> Result<i64> {
-    let count = sqlx::query_scalar("SELECT count(*) FROM (SELECT 1 AS one FROM evaluations WHERE tenant = $1 LIMIT $2) AS some_people")
+    let count = sqlx::query_scalar("SELECT count(*) FROM (SELECT 1 AS one FROM evaluations WHERE tenant = $1 LIMIT +$2) AS some_people")
         .bind(tenant.as_str())
         .bind(most)
         .fetch_one(conn)
@@ -523,7 +523,7 @@ pub(super) async fn hold(conn: &mut Conn, scope: &Scope, wanted: &NewActivation,
 pub(super) async fn activations(conn: &mut Conn, tenant: &TenantId, limit: i64) -> Result<Vec<Activation>> {
     let rows = sqlx::query(
         "SELECT number, revision, replaces, at, actor_kind, actor_id, simulation, state, reason, watch_until, limit_people, faults, refused,
-                out_of_scope FROM activations WHERE tenant = $1 ORDER BY number DESC LIMIT $2",
+                out_of_scope FROM activations WHERE tenant = $1 ORDER BY number DESC LIMIT +$2",
     )
     .bind(tenant.as_str())
     .bind(limit)

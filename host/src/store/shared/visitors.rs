@@ -15,9 +15,9 @@ const ENDED_AT_ONCE: i64 = 100;
 pub(super) const SESSION: &str = "SELECT id, hash, scope, name, via, created, last_used, expires FROM web_sessions WHERE hash = $1";
 /// Sessions of a tenant.
 pub(super) const SESSIONS: &str = "SELECT id, hash, scope, name, via, created, last_used, expires FROM web_sessions
-     WHERE tenant = $1 AND expires > $2 ORDER BY id LIMIT $3";
+     WHERE tenant = $1 AND expires > $2 ORDER BY id LIMIT +$3";
 const OF_PLATFORM: &str = "SELECT id, hash, scope, name, via, created, last_used, expires FROM web_sessions
-     WHERE tenant IS NULL AND expires > $1 ORDER BY id LIMIT $2";
+     WHERE tenant IS NULL AND expires > $1 ORDER BY id LIMIT +$2";
 /// A link.
 pub(super) const LINK: &str = "SELECT id, hash, purpose, connection, scope, name, created, expires FROM web_links WHERE hash = $1";
 const TAKE_LINK: &str = "DELETE FROM web_links WHERE hash = $1 RETURNING id, hash, purpose, connection, scope, name, created, expires";
@@ -27,9 +27,9 @@ const ISSUERS_OF_PLATFORM: &str = "SELECT id, tenant, settings, sealed_secret, c
 const ISSUER: &str = "SELECT id, tenant, settings, sealed_secret, created FROM web_issuers WHERE id = $1";
 /// What has ended, of each kind.
 pub(super) const ENDED: [&str; 3] = [
-    "DELETE FROM web_sessions WHERE id IN (SELECT id FROM web_sessions WHERE expires < $1 LIMIT $2)",
-    "DELETE FROM web_links WHERE id IN (SELECT id FROM web_links WHERE expires < $1 LIMIT $2)",
-    "DELETE FROM web_sign_ins WHERE hash IN (SELECT hash FROM web_sign_ins WHERE expires < $1 LIMIT $2)",
+    "DELETE FROM web_sessions WHERE id IN (SELECT id FROM web_sessions WHERE expires < $1 LIMIT +$2)",
+    "DELETE FROM web_links WHERE id IN (SELECT id FROM web_links WHERE expires < $1 LIMIT +$2)",
+    "DELETE FROM web_sign_ins WHERE hash IN (SELECT hash FROM web_sign_ins WHERE expires < $1 LIMIT +$2)",
 ];
 
 fn session(row: &Row) -> Result<Session> {

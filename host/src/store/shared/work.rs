@@ -122,7 +122,7 @@ type FanOut = (String, Option<String>, Option<String>, String, bool, String, Str
 
 /// How many of the tenant's people are due, as far as that is counted.
 pub(super) const DUE_COUNT: &str =
-    "SELECT count(*) FROM (SELECT 1 AS due FROM evaluations WHERE tenant = $1 AND due_at <= $2 LIMIT $3) AS due_people";
+    "SELECT count(*) FROM (SELECT 1 AS due FROM evaluations WHERE tenant = $1 AND due_at <= $2 LIMIT +$3) AS due_people";
 
 /// Takes the tenant's least recently touched fan-out one bounded step further. `false`: it waits until fewer people are due.
 pub(super) async fn expand(conn: &mut Conn, scope: &Scope, now: Instant) -> Result<bool> {
@@ -193,7 +193,7 @@ async fn step_below_group(
 ) -> Result<Option<Cursor>> {
     let members: Vec<(String, String)> = sqlx::query_as(
         "SELECT member_id, member_kind FROM members WHERE tenant = $1 AND connection = $2 AND group_id = $3 AND member_id > $4
-         ORDER BY member_id LIMIT $5",
+         ORDER BY member_id LIMIT +$5",
     )
     .bind(tenant.as_str())
     .bind(connection.as_str())
@@ -239,7 +239,7 @@ async fn step_of_connection(
     now: Instant,
 ) -> Result<Option<Cursor>> {
     let users: Vec<String> = sqlx::query_scalar(
-        "SELECT resource FROM evaluations WHERE tenant = $1 AND connection = $2 AND resource > $3 ORDER BY resource LIMIT $4",
+        "SELECT resource FROM evaluations WHERE tenant = $1 AND connection = $2 AND resource > $3 ORDER BY resource LIMIT +$4",
     )
     .bind(tenant.as_str())
     .bind(connection.as_str())
@@ -255,7 +255,7 @@ async fn step_of_connection(
 async fn step_of_tenant(conn: &mut Conn, tenant: &TenantId, cause: Cause, after: Cursor, now: Instant) -> Result<Option<Cursor>> {
     let users: Vec<(String, String)> = sqlx::query_as(
         "SELECT connection, resource FROM evaluations WHERE tenant = $1 AND (connection, resource) > ($2, $3)
-         ORDER BY connection, resource LIMIT $4",
+         ORDER BY connection, resource LIMIT +$4",
     )
     .bind(tenant.as_str())
     .bind(after.0)
@@ -304,12 +304,12 @@ pub(super) async fn mark_undecided<'p>(
 pub(super) const DUE_TENANTS: &str = "SELECT tenant FROM (
          SELECT t.tenant, (SELECT min(e.due_at) FROM evaluations e WHERE e.tenant = t.tenant AND e.due_at IS NOT NULL) AS due
          FROM tenants t
-     ) AS waiting WHERE due <= $1 ORDER BY due, tenant LIMIT $2";
+     ) AS waiting WHERE due <= $1 ORDER BY due, tenant LIMIT +$2";
 
 /// A tenant's due people.
 pub(super) const DUE_PEOPLE: &str = concat!(
     "SELECT connection, resource, cause FROM evaluations WHERE tenant = $1 AND due_at <= $2
-     ORDER BY due_at, connection, resource LIMIT $3",
+     ORDER BY due_at, connection, resource LIMIT +$3",
     skip_locked!()
 );
 
