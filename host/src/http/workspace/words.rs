@@ -105,12 +105,12 @@ pub fn actor(actor: &Actor) -> String {
 
 /// Tabs: the address of each below the tenant, its words, and whether it is this page's.
 #[must_use]
-pub fn tabs(seat: &Seat, label: &str, here: &str, all: &[(&str, &str)]) -> Markup {
+pub fn tabs<P: AsRef<str>>(seat: &Seat, label: &str, here: &str, all: &[(P, &str)]) -> Markup {
     html! {
         nav aria-label=(label) {
             ul.tabs {
                 @for (path, words) in all {
-                    li { a href=(seat.at(path)) aria-current=[(*path == here).then_some("page")] { (words) } }
+                    li { a href=(seat.at(path.as_ref())) aria-current=[(path.as_ref() == here).then_some("page")] { (words) } }
                 }
             }
         }

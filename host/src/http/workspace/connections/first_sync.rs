@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::super::form::{Sent, answer};
 use super::super::page::{badge, columns, empty, more, token};
 use super::super::seat::{Rights, Seat};
+use super::super::words;
 use super::{MAY_ALL, Tab, at, one, unless};
 use crate::app::App;
 use crate::http::error::{Error, Result};
@@ -93,6 +94,8 @@ pub async fn show(
         let only = if doubts { "&only=doubts" } else { "" };
         format!("{here}?after={next}{only}")
     });
+    let all_words = if staged { "Everybody" } else { "Who waits" };
+    let ways = [(here.clone(), all_words.to_owned(), !doubts), (format!("{here}?only=doubts"), "To be decided".to_owned(), doubts)];
     let body = html! {
         @if staged {
             section.card {
@@ -108,10 +111,7 @@ pub async fn show(
         } @else {
             p { "The connection is live. Whoever waits for somebody stands here: people in whose place there may be an imported account." }
         }
-        nav aria-label="Lines" { ul.tabs {
-            li { a href=(here) aria-current=[(!doubts).then_some("true")] { @if staged { "Everybody" } @else { "Who waits" } } }
-            li { a href={ (here) "?only=doubts" } aria-current=[doubts.then_some("true")] { "To be decided" } }
-        } }
+        (words::filters(&ways))
         @if lines.is_empty() {
             @if next.is_some() { p.quiet { "None among these: go on to the next ones." } }
             @else {
