@@ -8,7 +8,7 @@ use super::form::Sent;
 use super::path::segment;
 use super::seat::Seat;
 use crate::http::error::{Error, Result};
-use crate::model::{Actor, Instant};
+use crate::model::{Actor, Instant, Reason};
 use crate::policies::Role;
 
 /// How many lines a page of a list has: what one looks through before deciding.
@@ -88,6 +88,23 @@ pub fn role(catalogue: &[Role], id: &str) -> Markup {
                 @if let Some(owner) = &role.owner { br; span.quiet { "owner " (owner) } }
             }
             None => { " " span.badge { "not in the catalogue" } }
+        }
+    }
+}
+
+/// Why a role is held: the policies that say so, with the groups that they rest on.
+#[must_use]
+pub fn reasons(reasons: &[Reason]) -> Markup {
+    html! {
+        ul.lines {
+            @for reason in reasons {
+                li {
+                    (reason.reason.as_deref().unwrap_or("no reason is given")) " " code { (reason.policy) }
+                    @for chain in reason.groups.iter().filter(|chain| !chain.is_empty()) { br; span.quiet { "through " (chain.join(" → ")) } }
+                    @if reason.proposed { br; span.quiet { "nominated by the plugin" @if let Some(said) = &reason.nomination { ": " (said) } } }
+                    @if let Some(asks) = &reason.approval { br; span.quiet { "asks: " (asks) } }
+                }
+            }
         }
     }
 }

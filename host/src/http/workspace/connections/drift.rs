@@ -26,6 +26,7 @@ use crate::http::query::{ApiQuery, At, page as page_of};
 use crate::http::routes::{Route, get, post};
 use crate::model::{
     AdminAction, ConnectionId, DriftForecast, DriftGroup, DriftKind, DriftLine, DriftOutcome, Hold, HoldState, Instant, Reconciliation,
+    ReconciliationState, RoleId,
 };
 use crate::provisioning::drift::{self, KEPT_DAYS, PLAN_DAYS, Upload};
 use crate::store::DriftQuery;
