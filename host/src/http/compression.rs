@@ -21,7 +21,7 @@ use super::error::Format;
 
 /// The shortest answer that is compressed, in bytes: a shorter one is a packet either way.
 const COMPRESSED_FROM_BYTES: u64 = 1_024;
-/// The longest one: what is longer is streamed, or is compressed already.
+/// The longest answer that is compressed, in bytes: what is longer is streamed, or is compressed already.
 const COMPRESSED_BYTES_LIMIT: u64 = 8 * 1024 * 1024;
 /// From how many bytes on another thread compresses: a tenth of a millisecond's work.
 const ELSEWHERE_FROM_BYTES: usize = 32 * 1024;
