@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 use super::super::form::{Sent, answer};
 use super::super::page::{When, badge, columns, empty, hash, more, token};
 use super::super::path::{self, with};
-use super::super::seat::{Rights, Seat};
+use super::super::seat::Seat;
 use super::super::words::{self, PAGE_LINES, counted};
 use super::{MAY_MANAGE, Tab, at, one, unless};
 use crate::app::App;
@@ -153,11 +153,11 @@ fn uploading(seat: &Seat, id: &ConnectionId) -> Markup {
             form method="post" action=(at(seat, id, "drift")) {
                 (token(&seat.guest))
                 label data-reads-file hidden { "The export, CSV or JSON" input type="file" accept=".csv,.json,text/csv,application/json" data-reads-into="content"; }
+                label.check { input type="checkbox" name="complete" value="yes" checked; "It lists everybody: whoever is stored and not listed is extra" }
                 details {
                     summary { "Paste its text" }
                     textarea.code #content name="content" aria-label="The export’s text" placeholder=(EXAMPLE) {}
                 }
-                label.check { input type="checkbox" name="complete" value="yes" checked; "It lists everybody: whoever is stored and not listed is extra" }
                 button.main { "Compare" }
             }
             p.quiet { "Nothing is changed by comparing. At most " (LISTING_ROWS_LIMIT) " people and " (LISTING_BYTES_LIMIT / 1024 / 1024) " MiB." }
@@ -545,6 +545,10 @@ fn effect(line: &DriftLine) -> Markup {
                 (roles(gains, "gain", "gains ", "")) (roles(loses, "loss", "loses ", "")) (roles(waits, "warn", "", " waits"))
                 @if let Some(account) = account { div { "the account is then " (account.replace('_', " ")) } }
             }
+        }
+        // Who is not stored is in no group yet, and is evaluated like that.
+        @if line.kind == DriftKind::Missing && !line.detail.joins.is_empty() {
+            div.quiet { "what their groups give is decided once they have joined" }
         }
     }
 }
