@@ -66,7 +66,11 @@ pub(super) fn sentence(event: &Event) -> String {
         "connection.unguarded" => "the guard counts a connection no longer".to_owned(),
         "review.decided" => with("lines of a review were decided".to_owned(), "decision"),
         "token.created" => "a token was made".to_owned(),
-        "session.begun" => with("somebody signed in to the workspace".to_owned(), "via"),
+        "session.begun" => {
+            let roles: Vec<&str> = data["admin_roles"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let may = if data["write"] == true { "to change everything".to_owned() } else { format!("as {}", roles.join(", ")) };
+            with(format!("somebody signed in to the workspace {}", if may == "as " { "to read" } else { &may }), "via")
+        }
         "session.ended" => "a session of the workspace was ended".to_owned(),
         "link.made" => match said("purpose").as_str() {
             "setup" => "a link to a connection’s set-up was made".to_owned(),

@@ -192,7 +192,7 @@ fn page(app: &App, seat: &Seat, head: Option<&Anchor>, stands: &Markup) -> Respo
                 p { "Sealed up to event " (head.last) " in batch " (head.batch) ", " (When { at: head.sealed, now }) ". Its hash is " (hash(&head.hash)) "." }
                 (stands)
                 p.actions {
-                    a.button href=(start) { "Verify from the beginning" }
+                    a.button.main[stands.0.is_empty()] href=(start) { "Verify from the beginning" }
                     a.button href=(seat.at("history/head")) { "Download the signed head" }
                 }
                 p.quiet { "Keep a head elsewhere, every day: whoever can write to the database could cut off the end, and only a head that was kept shows that "
