@@ -3,10 +3,11 @@
 //! `routes` makes the router, the OpenAPI document and the list that tests walk; `guards` say who may
 //! call; `scim`, `api` and `operations` hold the handlers; `body`, `query` and `urls` read requests;
 //! `error` alone picks statuses; `trail` puts writes into the provisioning log; `frame` surrounds every request (id, time limit, log line, metrics,
-//! the form of errors); `workspace` holds the pages. Nothing here decides what happens to people: that is provisioning's.
+//! the form of errors); `compression` makes answers smaller where that is safe; `workspace` holds the pages. Nothing here decides what happens to people: that is provisioning's.
 
 pub mod api;
 pub mod body;
+mod compression;
 pub mod error;
 pub mod frame;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -81,6 +82,7 @@ fn assemble(app: Arc<App>, table: Vec<routes::Route>) -> Router {
         .fallback(async |uri: Uri| Error::unknown_path(uri.path()))
         .layer(CatchPanicLayer::custom(error::of_panic))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), frame::surround))
+        .layer(axum::middleware::from_fn(compression::compress))
         .with_state(app)
 }
 

@@ -178,8 +178,9 @@ macro_rules! word_enum {
 pub mod trial;
 
 pub use trial::{
-    Activation, ActivationSettings, ActivationState, AttributeDifference, Because, Difference, DifferenceKind, Forecast, Forecasts, Part,
-    PersonDifference, PersonRef, Summary, Tally, Totals, Trial, TrialKind, TrialState, TurnedAway, WaitingRole, Watch,
+    Activation, ActivationSettings, ActivationState, AttributeDifference, Because, Difference, DifferenceKind, Forecast, Forecasts,
+    ListedRevision, Part, PersonDifference, PersonRef, Summary, Tally, Totals, Trial, TrialKind, TrialState, TurnedAway, WaitingRole,
+    Watch,
 };
 mod ruling;
 pub use ruling::{

@@ -77,7 +77,7 @@ pub use visitor::{Link, Session, SessionQuery, SignIn, SignInIssuer, Visitors};
 
 use crate::model::{
     Account, AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, EvaluationState, Event, Grant, GroupMembership, Handle,
-    Instant, Led, NewEvent, Note, PLATFORM_OPERATOR, ResourceId, Restored, RevisionHash, RoleId, Ruling, TenantId, Urgency,
+    Instant, Led, ListedRevision, NewEvent, Note, PLATFORM_OPERATOR, ResourceId, Restored, RevisionHash, RoleId, Ruling, TenantId, Urgency,
 };
 
 /// The most people that are evaluated with the write that affects them; more are marked and left to the worker.
@@ -783,6 +783,8 @@ pub trait Store:
     async fn revision_digests(&self, tenant: &TenantId, hash: &RevisionHash) -> Result<Option<BTreeMap<String, String>>>;
     /// Those of the contents that the tenant has stored, by their SHA-256; `None` where they have more than `bytes_limit` bytes together.
     async fn contents(&self, tenant: &TenantId, digests: &[String], bytes_limit: usize) -> Result<Option<BTreeMap<String, Vec<u8>>>>;
+    /// Stored revisions, the newest first, behind one of them; `Missing` where that is not stored.
+    async fn revisions(&self, tenant: &TenantId, behind: Option<&RevisionHash>, limit: i64) -> Result<Vec<ListedRevision>>;
     /// A stored revision.
     async fn revision(&self, tenant: &TenantId, hash: &RevisionHash) -> Result<Option<StoredRevision>>;
 

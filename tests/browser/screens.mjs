@@ -41,12 +41,15 @@ try {
 
   const person = await Person.at(browser, server);
   await person.signIn({ admin_roles: ["tenant-owner"], person: "grace@stories.example" });
+  const export_ = "user_name,title,groups\nada@stories.example,Lead,Engineering;Operations\nbo@stories.example,,Engineering;Operations\nzoe@stories.example,Clerk,Engineering\n";
+  const drift = await server.api("POST", `connections/${made.id}/reconciliations`, { format: "csv", content: export_ });
+  await server.until(`reconciliations/${drift.id}`, (one) => one.state === "ready");
   const pages = {
     today: "", people: "/people", person: `/people/${account}`, run: `/people/${account}/run`, roles: "/roles", groups: "/groups", role: "/roles/developer",
     connections: "/connections", "connection-new": "/connections/new?for=entra", connection: `/connections/${made.id}`,
-    log: `/connections/${made.id}/log`, refused: `/connections/${made.id}/refused`, mapping: "/mapping", editor: "/mapping/edit?path=policies/roles.cedar",
+    log: `/connections/${made.id}/log`, refused: `/connections/${made.id}/refused`, drift: `/connections/${made.id}/drift`, reconciliation: `/drift/${drift.id}`, mapping: "/mapping", stored: "/mapping/revisions", editor: "/mapping/edit?path=policies/roles.cedar",
     holds: "/decisions", hold: `/decisions/holds/${holds.find((hold) => hold.people > 2).id}`, approvals: "/decisions/approvals",
-    review: `/decisions/reviews/${review.id}`, history: "/history", settings: "/settings",
+    review: `/decisions/reviews/${review.id}`, history: "/history", verify: "/history/verify", settings: "/settings",
   };
   for (const [name, path] of Object.entries(pages)) {
     for (const [width, colorScheme] of [[1280, "light"], [390, "dark"]]) {

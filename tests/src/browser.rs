@@ -42,6 +42,12 @@ impl Browser {
         Self { client, cookie: String::new(), form_token: String::new() }
     }
 
+    /// The same cookie at another server: one that was restored.
+    #[must_use]
+    pub fn at(&self, server: &Server) -> Self {
+        Self { cookie: self.cookie.clone(), form_token: self.form_token.clone(), ..Self::stranger(server) }
+    }
+
     /// The session's cookie, and the token that its forms carry.
     #[must_use]
     pub fn secrets(&self) -> (&str, &str) {

@@ -95,8 +95,7 @@ impl Demo {
                 .good(&format!("\n{requests} requests, {people} people, {} tenants: everything came out as expected.\n", played.len())),
         )?;
         if !self.exit {
-            let operator = ApiScope { write: true, ..ApiScope::default() };
-            let link = visitors::sign_in_link(&running.app, operator, "operator", Some(visitors::LINK_SECONDS_LIMIT)).await?;
+            let link = visitors::first_link(&running.app, Some(visitors::LINK_SECONDS_LIMIT)).await?;
             output.print(&by_hand(&running.url(), &token, &played))?;
             output.print(&format!(
                 "\nThe workspace, in a browser (the link is good once):\n\n  {}/workspace/links/{}\n",

@@ -139,8 +139,7 @@ async fn provision(running: &Running, tenant: &TenantId, files: Files, shared: b
     let (connection, token) = tenancy::create_connection(app, tenant, "dev", (ConnectionState::Active, false), &actor).await?;
     let lifetime = shared.then_some(TOKEN_LIFETIME_SECONDS);
     let api = tenancy::create_api_token(app, ApiScope { write: true, ..ApiScope::default() }, lifetime).await?;
-    let operator = ApiScope { write: true, ..ApiScope::default() };
-    let link = visitors::sign_in_link(app, operator, "operator", Some(visitors::LINK_SECONDS_LIMIT)).await?;
+    let link = visitors::first_link(app, Some(visitors::LINK_SECONDS_LIMIT)).await?;
     let url = running.url();
     Ok(json!({
         "base_url": format!("{url}/scim/{}/v2", connection.id),

@@ -239,7 +239,7 @@ async fn issue_first_token(running: &Running) -> anyhow::Result<()> {
     writeln!(out, "This is the first start. The operator token below may do everything; it is shown this once and stored nowhere:\n")?;
     writeln!(out, "  {}\n", *issued.token)?;
     writeln!(out, "Keep it in a secret store. Try: ROLECALL_TOKEN=… rolecall tenant list --server {}\n", running.url())?;
-    let link = visitors::sign_in_link(&running.app, ApiScope { write: true, ..ApiScope::default() }, "operator", None).await?;
+    let link = visitors::first_link(&running.app, None).await?;
     writeln!(out, "To sign in to the workspace, open this once, within 15 minutes (later: `rolecall workspace link`):\n")?;
     writeln!(out, "  {}/workspace/links/{}\n", running.url(), *link.token)?;
     out.flush()?;

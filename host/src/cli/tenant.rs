@@ -64,6 +64,14 @@ pub enum Tenant {
     Rollback(At),
     /// Show what was activated, newest first, and what became of it
     History(At),
+    /// List the stored revisions, newest first, with those that were neither activated nor tried out
+    Revisions {
+        #[command(flatten)]
+        at: At,
+        /// Only those that were stored before this one
+        #[arg(long, value_name = "HASH")]
+        after: Option<String>,
+    },
     /// Show how far everybody has been decided under the active revision
     #[command(after_help = "Example:\n  rolecall tenant progress --tenant acme --server https://rolecall.example")]
     Progress(At),
@@ -141,6 +149,7 @@ impl Tenant {
             Self::Activate(wanted) => activate(wanted, output).await,
             Self::Rollback(at) => rollback(at, output).await,
             Self::History(at) => history(at, output).await,
+            Self::Revisions { at, after } => revisions(at, after, output).await,
             Self::Progress(at) => progress(at, output).await,
             Self::List(listing) => list(listing, output).await,
         }
@@ -366,6 +375,27 @@ async fn history(at: At, output: Output) -> anyhow::Result<ExitCode> {
             ]);
         }
         Ok(format!("{table}\n"))
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn revisions(at: At, after: Option<String>, output: Output) -> anyhow::Result<ExitCode> {
+    let query: Vec<(&str, &str)> = after.iter().map(|after| ("after", after.as_str())).collect();
+    let answer = at.remote.connect()?.get(&["tenants", &at.tenant, "revisions"], &query).await?;
+    output.show(&answer, |_| {
+        let mut table = render::table(["revision", "stored", "what became of it"]);
+        for revision in super::items(&answer, "revisions") {
+            let is = |key: &str| revision[key] == true;
+            let became = match (is("active"), is("activated"), is("tried")) {
+                (true, ..) => "active",
+                (_, true, _) => "was activated",
+                (_, _, true) => "tried out",
+                _ => "neither activated nor tried out",
+            };
+            table.add_row([word(&revision["hash"]), word(&revision["created"]), became.to_owned()]);
+        }
+        let more = answer["next"].as_str().map(|next| format!("more: --after {next}\n")).unwrap_or_default();
+        Ok(format!("{table}\n{more}"))
     })?;
     Ok(ExitCode::SUCCESS)
 }

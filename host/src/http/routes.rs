@@ -413,6 +413,9 @@ fn of_revisions() -> Vec<Route> {
         )
         .body::<r::NewRevision>()
         .answers::<r::RevisionAnswer>(created),
+        get("/api/v1/tenants/{tenant}/revisions", "list_revisions", "Stored revisions, the newest first, and what became of each", r::list)
+            .query::<r::RevisionsQuery>()
+            .answers::<r::RevisionPage>(ok),
         get("/api/v1/tenants/{tenant}/revisions/active", "read_active_revision", "The files of the active revision", r::active)
             .query::<r::RevisionQuery>()
             .answers::<r::RevisionFiles>(ok),

@@ -362,6 +362,21 @@ pub struct Watch {
     pub until: Instant,
 }
 
+/// A revision as it is listed: without its files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ListedRevision {
+    /// It, by the hash of its files.
+    pub hash: RevisionHash,
+    /// When it was stored first.
+    pub created: Instant,
+    /// Whether it decides at present.
+    pub active: bool,
+    /// Whether it is, was or waited to be activated.
+    pub activated: bool,
+    /// Whether it is or was tried out: a simulation or a shadow that is kept.
+    pub tried: bool,
+}
+
 /// An activation of a revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Activation {

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::crypto::{random_id, sha256_hex};
 use crate::evaluation::{self, Evaluation};
 use crate::journal::Trail;
-use crate::lifecycle::drift::{self, Comparison, GroupNames, Stored};
+use crate::lifecycle::drift::{self, Comparison, GroupNames, Listed, Stored};
 use crate::model::{
     AccountId, Actor, ConnectionId, ConnectionState, DriftForecast, DriftGroup, DriftKind, DriftLine, DriftOutcome, GroupMembership,
     Instant, Reconciliation, ReconciliationState, ResourceId, RoleId, RulingState, TenantId, Urgency,
@@ -53,31 +53,63 @@ pub struct Upload {
     pub complete: bool,
 }
 
-/// Compares an export with what is stored of a connection. What it would do to people's roles is found out by a job.
+/// An export that was read, and is to be compared.
+pub struct Begun {
+    /// The reconciliation.
+    pub id: String,
+    tenant: TenantId,
+    connection: ConnectionId,
+    rows: Vec<Listed>,
+    complete: bool,
+    actor: Actor,
+}
+
+/// Reads an export and begins a reconciliation.
 ///
 /// # Errors
 /// `File` with everything that is wrong; `Store(Missing)`; `Store(Conflict)` while another one is carried out.
-pub async fn compare(
+pub async fn begin(
     app: &Arc<App>,
     tenant: &TenantId,
     connection: &ConnectionId,
     upload: Upload,
     actor: &Actor,
-) -> Result<Reconciliation, TenancyError> {
+) -> Result<Begun, TenancyError> {
     let Upload { format, content, complete } = upload;
     let read = tokio::task::spawn_blocking(move || read_listing(format, &content)).await;
     let rows = read.map_err(|_| StoreError::Corrupt("a file was not read to its end".into()))?.map_err(TenancyError::File)?;
-    let at = app.clock.now();
-    let id = random_id();
-    let new = NewReconciliation {
-        id: id.clone(),
-        connection: connection.clone(),
-        complete,
-        actor: actor.clone(),
-        at,
-        ends: at.plus_seconds(PLAN_DAYS * 86_400),
-    };
+    let (at, id, actor) = (app.clock.now(), random_id(), actor.clone());
+    let ends = at.plus_seconds(PLAN_DAYS * 86_400);
+    let new = NewReconciliation { id: id.clone(), connection: connection.clone(), complete, actor: actor.clone(), at, ends };
     app.store.begin_reconciliation(tenant, &new).await?;
+    Ok(Begun { id, tenant: tenant.clone(), connection: connection.clone(), rows, complete, actor })
+}
+
+/// Compares an export with what is stored of a connection. What it would do to people's roles is found out by a job.
+///
+/// # Errors
+/// The store's: the reconciliation is given up then, so that nobody waits for it.
+pub async fn compare(app: &Arc<App>, begun: Begun) -> Result<Reconciliation, TenancyError> {
+    let (id, tenant, actor) = (begun.id.clone(), begun.tenant.clone(), begun.actor.clone());
+    match compare_all(app, begun).await {
+        Ok(()) => Ok(app.store.reconciliation(&tenant, &id).await?.ok_or(StoreError::Missing("reconciliation"))?),
+        // A newer export has taken its place, which says so itself.
+        Err(TenancyError::Store(error @ StoreError::Conflict { .. })) => Err(error.into()),
+        Err(error) => {
+            let (at, why) = (app.clock.now(), "comparing failed: upload the export again");
+            let ending = (ReconciliationState::Abandoned, Some(why));
+            let ended = app.store.end_reconciliation(&tenant, &id, ending, &actor, at, at.plus_seconds(KEPT_DAYS * 86_400)).await;
+            if let Err(also) = ended {
+                tracing::error!(error = %also, reconciliation = %id, "a reconciliation whose comparison failed could not be given up");
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn compare_all(app: &Arc<App>, begun: Begun) -> Result<(), TenancyError> {
+    let Begun { id, tenant, connection, rows, complete, .. } = begun;
+    let (tenant, connection) = (&tenant, &connection);
     let active = tenancy::active(app, tenant).await?;
     let mut names = GroupNames::default();
     let mut place = Some(None);
@@ -106,7 +138,7 @@ pub async fn compare(
     }
     app.store.compared(tenant, &id, &comparison.counts, app.clock.now()).await?;
     app.wake.notify_one();
-    Ok(app.store.reconciliation(tenant, &id).await?.ok_or(StoreError::Missing("reconciliation"))?)
+    Ok(())
 }
 
 /// The next page of all resources of a kind, from a place on which there may be one; `None` behind the last.

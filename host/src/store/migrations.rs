@@ -31,6 +31,7 @@ pub(super) const SQLITE: &[Script] = &[
     (17, "guard", include_str!("../../migrations/sqlite/0017_guard.sql")),
     (18, "workspace", include_str!("../../migrations/sqlite/0018_workspace.sql")),
     (19, "moves", include_str!("../../migrations/sqlite/0019_moves.sql")),
+    (21, "visitors and revisions", include_str!("../../migrations/sqlite/0021_visitors_and_revisions.sql")),
 ];
 /// PostgreSQL's.
 pub(super) const POSTGRES: &[Script] = &[
@@ -53,6 +54,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (17, "guard", include_str!("../../migrations/postgres/0017_guard.sql")),
     (18, "workspace", include_str!("../../migrations/postgres/0018_workspace.sql")),
     (19, "moves", include_str!("../../migrations/postgres/0019_moves.sql")),
+    (21, "visitors and revisions", include_str!("../../migrations/postgres/0021_visitors_and_revisions.sql")),
 ];
 
 /// Applies what is missing. Hosts that start at once wait for one another.

@@ -51,7 +51,7 @@ pub trait Restores: Send + Sync {
     /// Carries a restore through for a tenant, once: its connections, but those in staging, become `restored`, what waits for targets and is
     /// no leaver's waits for the release, and the history says so. Returns whether it was still to be done.
     async fn carry_restore(&self, tenant: &TenantId, restore: &Restore) -> Result<bool>;
-    /// Ends a restore: everything about it is done.
+    /// Ends a restore: everything about it is done. Nobody is signed in to the workspace after it, and no link to it is good.
     async fn finish_restore(&self, restore: &Restore) -> Result<()>;
     /// The next people of a restored connection whom its identity provider has not changed since. `Missing` for an unknown connection,
     /// `Conflict{not_restored}` for one that is not, or no longer, `restored`.

@@ -152,8 +152,8 @@ use super::{
     lock_structure, number_at_once, text_list,
 };
 use crate::model::{
-    AccountId, AccountState, Actor, ConnectionId, ConnectionState, Event, GroupMembership, Handle, Instant, ResourceId, RevisionHash,
-    RoleId, TenantId, Urgency,
+    AccountId, AccountState, Actor, ConnectionId, ConnectionState, Event, GroupMembership, Handle, Instant, ListedRevision, ResourceId,
+    RevisionHash, RoleId, TenantId, Urgency,
 };
 use crate::store::failure::LOST_TO_OTHERS;
 use crate::store::keys::{Keys, secret_purpose, unsealable};
@@ -334,6 +334,13 @@ impl Store for Backend {
 
     async fn contents(&self, tenant: &TenantId, digests: &[String], bytes_limit: usize) -> Result<Option<BTreeMap<String, Vec<u8>>>> {
         read_once!(self.read_one(tenant), conn => revisions::contents(conn, tenant, digests, bytes_limit))
+    }
+
+    async fn revisions(&self, tenant: &TenantId, behind: Option<&RevisionHash>, limit: i64) -> Result<Vec<ListedRevision>> {
+        if behind.is_some_and(|hash| has_nul(hash.as_str())) {
+            return Err(StoreError::Missing("revision"));
+        }
+        read_once!(self.read_one(tenant), conn => revisions::list(conn, tenant, behind, limit))
     }
 
     async fn revision(&self, tenant: &TenantId, hash: &RevisionHash) -> Result<Option<StoredRevision>> {

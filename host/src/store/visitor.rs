@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 
 use super::{ApiScope, Result};
-use crate::model::{ConnectionId, Instant, LinkPurpose, TenantId};
+use crate::model::{Actor, ConnectionId, Instant, LinkPurpose, TenantId};
 
 /// A session of the workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,28 +85,29 @@ pub struct SessionQuery<'a> {
     pub limit: i64,
 }
 
-/// The workspace's own records. What has ended is taken out with the next that begins, a bounded number at a time.
+/// The workspace's own records. What has ended is taken out with the next that begins, a bounded number at a time. What is a tenant's is told in
+/// the tenant's history in the same transaction; the platform has none.
 #[async_trait]
 pub trait Visitors: Send + Sync {
-    /// Begins a session.
-    async fn begin_session(&self, session: &Session) -> Result<()>;
+    /// Begins a session, of a link where one was followed: `session.begun`.
+    async fn begin_session(&self, session: &Session, link: Option<&str>) -> Result<()>;
     /// A session by its hash, ended or not.
     async fn find_session(&self, hash: &str) -> Result<Option<Session>>;
     /// Notes that a session was used.
     async fn note_session(&self, id: &str, at: Instant) -> Result<()>;
-    /// Ends a session of this tenant (`None`: of the platform). `Missing` where there is none.
-    async fn end_session(&self, tenant: Option<&TenantId>, id: &str) -> Result<()>;
+    /// Ends a session of this tenant (`None`: of the platform): `session.ended`. `Missing` where there is none.
+    async fn end_session(&self, tenant: Option<&TenantId>, id: &str, actor: &Actor, at: Instant) -> Result<()>;
     /// Sessions that have not reached their end, by id.
     async fn sessions(&self, query: SessionQuery<'_>, now: Instant) -> Result<Vec<Session>>;
 
-    /// Keeps a link.
-    async fn put_link(&self, link: &Link) -> Result<()>;
+    /// Keeps a link: `link.made`.
+    async fn put_link(&self, link: &Link, actor: &Actor) -> Result<()>;
     /// A link by its hash, ended or not.
     async fn find_link(&self, hash: &str) -> Result<Option<Link>>;
     /// Takes a link out: it is given to one caller alone.
     async fn take_link(&self, hash: &str) -> Result<Option<Link>>;
-    /// Ends the links to the set-up of a connection. How many there were.
-    async fn end_links(&self, tenant: &TenantId, connection: &ConnectionId) -> Result<u64>;
+    /// Ends the links to the set-up of a connection: `link.ended`, where there were any. How many there were.
+    async fn end_links(&self, tenant: &TenantId, connection: &ConnectionId, actor: &Actor, at: Instant) -> Result<u64>;
 
     /// Sets a provider; the same id is replaced.
     async fn put_sign_in_issuer(&self, issuer: &SignInIssuer) -> Result<()>;
@@ -118,7 +119,7 @@ pub trait Visitors: Send + Sync {
     async fn remove_sign_in_issuer(&self, tenant: Option<&TenantId>, id: &str) -> Result<()>;
 
     /// Keeps a sign-in that goes to a provider.
-    async fn begin_sign_in(&self, sign_in: &SignIn) -> Result<()>;
+    async fn begin_sign_in(&self, sign_in: &SignIn, now: Instant) -> Result<()>;
     /// Takes a sign-in out by its state's hash: an answer is taken once.
     async fn take_sign_in(&self, hash: &str) -> Result<Option<SignIn>>;
 }

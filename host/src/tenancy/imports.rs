@@ -15,7 +15,7 @@ use crate::model::{Actor, TenantId};
 use crate::store::{ApiPrincipal, ImportProblem, Imported, NewImport, StoreError};
 
 pub use file::{Format, IMPORT_BYTES_LIMIT};
-pub use listing::{LISTING_BYTES_LIMIT, read as read_listing};
+pub use listing::{LISTING_BYTES_LIMIT, LISTING_ROWS_LIMIT, read as read_listing};
 pub use partly::{FailedRow, failed_file};
 
 /// How often rows are taken out of a file: once for what is wrong with them, once for what stands against them in the database, and once

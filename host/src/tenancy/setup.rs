@@ -66,6 +66,6 @@ pub async fn open(app: &Arc<App>, token: &str) -> Result<Opened, StoreError> {
 /// # Errors
 /// The store's.
 pub async fn finish(app: &App, setup: &Setup) -> Result<(), TenancyError> {
-    app.store.end_links(&setup.tenant.id, &setup.connection.id).await?;
+    app.store.end_links(&setup.tenant.id, &setup.connection.id, &setup.actor(), app.clock.now()).await?;
     Ok(())
 }

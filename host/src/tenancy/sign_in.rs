@@ -15,6 +15,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::admin::check_roles;
+use super::visitors::Via;
 use super::{TenancyError, visitors};
 use crate::app::App;
 use crate::crypto;
@@ -253,7 +254,7 @@ pub async fn begin(app: &Arc<App>, id: &str, redirect: &str, next: Option<String
     let sealed = app.keyring.master().seal(SEAL_SIGN_IN, &text).map_err(|_| corrupt())?;
     let sign_in =
         SignIn { hash: app.keyring.token_hash(&state), issuer: known.id.clone(), sealed, expires: now.plus_seconds(SIGN_IN_SECONDS) };
-    app.store.begin_sign_in(&sign_in).await?;
+    app.store.begin_sign_in(&sign_in, now).await?;
     let scopes = std::iter::once("openid").chain(known.settings.scopes.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair("response_type", "code")
@@ -288,7 +289,7 @@ pub async fn finish(app: &Arc<App>, state: &str, kept: &str, answer: Result<&str
     let claims = claims(app, &known, &underway, code, now).await?;
     let scope = scope_of(&known, &claims).map_err(NotSignedIn::Nobody)?;
     let name = scope.person.clone().unwrap_or_default();
-    let secret = visitors::begin(app, scope.clone(), &name, &known.id).await?;
+    let secret = visitors::begin(app, scope.clone(), &name, Via::Provider(&known.id)).await?;
     Ok(SignedIn { secret, scope, next: underway.next })
 }
 

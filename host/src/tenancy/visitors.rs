@@ -8,7 +8,7 @@ use super::TenancyError;
 use super::admin::check_roles;
 use crate::app::App;
 use crate::crypto;
-use crate::model::{ConnectionId, Instant, LinkPurpose, TenantId};
+use crate::model::{Actor, ConnectionId, Instant, LinkPurpose, TenantId};
 use crate::store::{ApiPrincipal, ApiScope, Link, Session, SessionQuery, StoreError};
 
 /// How long a session lasts without being used, in seconds: two hours, a long meeting.
@@ -31,6 +31,16 @@ const SECRET_BYTES_LIMIT: usize = 128;
 const NAME_CHARS_LIMIT: usize = 200;
 /// How a session came about that a link began.
 pub const VIA_LINK: &str = "link";
+
+/// How somebody is signed in.
+#[derive(Clone, Copy, Debug)]
+pub enum Via<'a> {
+    /// With a link, by its id.
+    Link(&'a str),
+    /// With an OpenID provider, by its id.
+    Provider(&'a str),
+}
+
 /// What the ids of sessions begin with: they stand in events where nobody is named.
 const SESSION_ID_PREFIX: &str = "session-";
 
@@ -39,8 +49,32 @@ const SESSION_ID_PREFIX: &str = "session-";
 pub struct Visitor {
     /// The session.
     pub session: Session,
-    /// What forms of the session's pages carry, so that no other site can send them.
+    /// What forms of this page carry, so that no other site can send them: another text for each page, so that its length among others, once they
+    /// are compressed, tells nothing.
     pub form_token: String,
+    form_key: String,
+}
+
+impl Visitor {
+    fn new(app: &App, session: Session, secret: &str) -> Self {
+        let form_key = app.keyring.token_hash(&format!("form {secret}"));
+        let page = crypto::random_id();
+        let form_token = format!("{page}.{}", app.keyring.token_hash(&format!("{form_key} {page}")));
+        Self { session, form_token, form_key }
+    }
+
+    /// What a form has to carry, to be compared by [`is_of`].
+    #[must_use]
+    pub fn form_key(&self) -> &str {
+        &self.form_key
+    }
+}
+
+/// Whether a form's token is of a page of the session.
+#[must_use]
+pub fn is_of(app: &App, form_key: &str, token: &str) -> bool {
+    let Some((page, tag)) = token.split_once('.') else { return false };
+    crypto::same(&app.keyring.token_hash(&format!("{form_key} {page}")), tag)
 }
 
 impl Visitor {
@@ -65,8 +99,12 @@ pub struct IssuedLink {
 ///
 /// # Errors
 /// `Refused` for admin roles that there can't be; the store's.
-pub async fn begin(app: &Arc<App>, scope: ApiScope, name: &str, via: &str) -> Result<Zeroizing<String>, TenancyError> {
+pub async fn begin(app: &Arc<App>, scope: ApiScope, name: &str, via: Via<'_>) -> Result<Zeroizing<String>, TenancyError> {
     check_roles(&scope)?;
+    let (via, link) = match via {
+        Via::Link(id) => (VIA_LINK, Some(id)),
+        Via::Provider(id) => (id, None),
+    };
     let (now, secret) = (app.clock.now(), crypto::new_token(crypto::SESSION_PREFIX));
     let session = Session {
         id: format!("{SESSION_ID_PREFIX}{}", crypto::random_id()),
@@ -78,7 +116,8 @@ pub async fn begin(app: &Arc<App>, scope: ApiScope, name: &str, via: &str) -> Re
         last_used: now,
         expires: now.plus_seconds(SESSION_SECONDS),
     };
-    app.store.begin_session(&session).await?;
+    app.store.begin_session(&session, link).await?;
+    tracing::info!(session = session.id, tenant = session.scope.tenant.as_ref().map(TenantId::as_str), "a session of the workspace began");
     Ok(secret)
 }
 
@@ -99,16 +138,17 @@ pub async fn visitor(app: &Arc<App>, secret: &str) -> Result<Option<Visitor>, St
     if now >= session.last_used.plus_seconds(NOTE_USE_SECONDS) {
         app.store.note_session(&session.id, now).await?;
     }
-    let form_token = app.keyring.token_hash(&format!("form {secret}"));
-    Ok(Some(Visitor { session, form_token }))
+    Ok(Some(Visitor::new(app, session, secret)))
 }
 
 /// Ends a session: with the next request nobody is behind it.
 ///
 /// # Errors
 /// `Missing` where the tenant (`None`: the platform) has none of that id.
-pub async fn end(app: &App, tenant: Option<&TenantId>, id: &str) -> Result<(), StoreError> {
-    app.store.end_session(tenant, id).await
+pub async fn end(app: &App, tenant: Option<&TenantId>, id: &str, who: &Actor) -> Result<(), StoreError> {
+    app.store.end_session(tenant, id, who, app.clock.now()).await?;
+    tracing::info!(session = id, tenant = tenant.map(TenantId::as_str), "a session of the workspace was ended");
+    Ok(())
 }
 
 /// The sessions of a tenant (`None`: of the platform) that live.
@@ -127,9 +167,24 @@ pub async fn sessions(app: &App, tenant: Option<&TenantId>) -> Result<Vec<Sessio
 ///
 /// # Errors
 /// `Refused` for admin roles that there can't be, or a life out of range; the store's.
-pub async fn sign_in_link(app: &Arc<App>, scope: ApiScope, name: &str, seconds: Option<i64>) -> Result<IssuedLink, TenancyError> {
+pub async fn sign_in_link(
+    app: &Arc<App>,
+    scope: ApiScope,
+    name: &str,
+    seconds: Option<i64>,
+    who: &Actor,
+) -> Result<IssuedLink, TenancyError> {
     check_roles(&scope)?;
-    issue(app, LinkPurpose::SignIn, scope, None, name, seconds.unwrap_or(SIGN_IN_LINK_SECONDS)).await
+    issue(app, (LinkPurpose::SignIn, scope, None), name, seconds.unwrap_or(SIGN_IN_LINK_SECONDS), who).await
+}
+
+/// The link that a start prints: good for everything.
+///
+/// # Errors
+/// The store's.
+pub async fn first_link(app: &Arc<App>, seconds: Option<i64>) -> Result<IssuedLink, TenancyError> {
+    let scope = ApiScope { write: true, ..ApiScope::default() };
+    sign_in_link(app, scope, "operator", seconds, &Actor { kind: "startup".into(), id: "rolecall".into() }).await
 }
 
 /// Makes a link to the set-up of a connection. Earlier ones of that connection end.
@@ -142,19 +197,19 @@ pub async fn setup_link(
     connection: &ConnectionId,
     name: &str,
     seconds: Option<i64>,
+    who: &Actor,
 ) -> Result<IssuedLink, TenancyError> {
-    app.store.end_links(tenant, connection).await?;
+    app.store.end_links(tenant, connection, who, app.clock.now()).await?;
     let scope = ApiScope { tenant: Some(tenant.clone()), ..ApiScope::default() };
-    issue(app, LinkPurpose::Setup, scope, Some(connection.clone()), name, seconds.unwrap_or(SETUP_LINK_SECONDS)).await
+    issue(app, (LinkPurpose::Setup, scope, Some(connection.clone())), name, seconds.unwrap_or(SETUP_LINK_SECONDS), who).await
 }
 
 async fn issue(
     app: &Arc<App>,
-    purpose: LinkPurpose,
-    scope: ApiScope,
-    connection: Option<ConnectionId>,
+    (purpose, scope, connection): (LinkPurpose, ApiScope, Option<ConnectionId>),
     name: &str,
     seconds: i64,
+    who: &Actor,
 ) -> Result<IssuedLink, TenancyError> {
     if !(1..=LINK_SECONDS_LIMIT).contains(&seconds) {
         return Err(TenancyError::Refused(format!("a link lasts from 1 to {LINK_SECONDS_LIMIT} seconds")));
@@ -170,7 +225,7 @@ async fn issue(
         created: now,
         expires: now.plus_seconds(seconds),
     };
-    app.store.put_link(&link).await?;
+    app.store.put_link(&link, who).await?;
     Ok(IssuedLink { id: link.id, token, expires: link.expires })
 }
 
@@ -186,7 +241,7 @@ pub async fn follow(app: &Arc<App>, token: &str) -> Result<Option<(Zeroizing<Str
     }
     let taken = app.store.take_link(&hash).await?;
     let Some(link) = taken.filter(|link| crypto::same(&link.hash, &hash) && app.clock.now() < link.expires) else { return Ok(None) };
-    let secret = begin(app, link.scope.clone(), &link.name, VIA_LINK).await?;
+    let secret = begin(app, link.scope.clone(), &link.name, Via::Link(&link.id)).await?;
     Ok(Some((secret, link.scope)))
 }
 

@@ -85,6 +85,7 @@ async fn a_reconciliation_is_simulated_in_order_and_begun_once(fixture: Fixture)
     assert_eq!(next[0].0.detail.user_name, format!("name of {}", users[0]));
     let done = |line| DriftNoted { line, account: None, outcome: DriftOutcome::Done, note: None };
     assert!(store.note_drift(tenant, "three", &[done(1), done(2)], START).await.unwrap());
+    assert_eq!(store.reconciliation(tenant, "three").await.unwrap().unwrap().distance, 1, "how far it is");
     assert!(!store.note_drift(tenant, "three", &[done(3)], START).await.unwrap(), "nothing is left");
     store.end_reconciliation(tenant, "three", (ReconciliationState::Finished, None), &actor(), START, LATER).await.unwrap();
     let found = store.reconciliation(tenant, "three").await.unwrap().unwrap();

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use rolecall_tests::browser::Browser;
 use rolecall_tests::process;
 use rolecall_tests::tenant::text;
 use rolecall_tests::{Connection, Database, Kind, Server, Tenant, database, on_both_databases};
@@ -196,9 +197,14 @@ on_both_databases! {
         acme.api.put("/targets/hook", json!({"url": "http://127.0.0.1:9/"})).await.expect_one_of(&[200, 201]);
         entra.set(&ada, "title", json!("director")).await;
         entra.deactivate(&bob).await;
+        let auditor = Browser::sign_in(&server, json!({"tenant": "acme", "admin_roles": ["auditor"]})).await;
+        auditor.get("/workspace/t/acme").await.expect(&["Today"]);
+        let link = server.operator.post("/workspace/links", json!({"tenant": "acme"})).await.expect(201);
+        let link = text(&link["url"]).strip_prefix(&server.url()).expect("the server's own").to_owned();
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("acme.backup").display().to_string();
         done(&database, &["backup", &file]).await;
+        assert_eq!(auditor.post("/workspace/sign-out", &[]).await.status, 303);
         entra.create("late@acme.example").await;
         entra.deactivate(&ada).await;
         refused(&database, &["restore", &file, "--replace", "--yes"], if database.kind == Kind::Sqlite { "stop the server" } else { "stop the servers" }).await;
@@ -214,6 +220,8 @@ on_both_databases! {
         let server = Server::start(&database).await;
         let acme = server.existing("acme");
         assert_eq!(acme.accounts().await.len(), 2, "what came since is gone");
+        assert_eq!(auditor.at(&server).get("/workspace/t/acme").await.status, 303, "nobody is signed in after a restore");
+        assert_eq!(Browser::stranger(&server).post(&link, &[]).await.status, 404, "no link is good");
         assert_eq!(server.app().store.count_api_tokens().await.expect("a number"), 1, "only the token that was just made");
         let waiting = acme.api.get("/connections").await.expect(200);
         assert_eq!(waiting["connections"][0]["state"], "restored", "{waiting}");

@@ -41,6 +41,16 @@ on_both_databases! {
         let stored = post("edit", sent(&changed)).await;
         assert_eq!(stored.status, 303, "{stored:?}");
         let page = stored.header("location").to_owned();
+        // What was neither activated nor tried out is found by page.
+        let listed = acme.api.get("/revisions?limit=1").await.expect(200);
+        let (newest, next) = (&listed["revisions"][0], text(&listed["next"]));
+        assert!(page.ends_with(&text(&newest["hash"])) && next == text(&newest["hash"]), "{listed}");
+        let marks = |revision: &serde_json::Value| ["active", "activated", "tried"].map(|key| revision[key] == true);
+        assert_eq!(marks(newest), [false, false, false], "{listed}");
+        let behind = acme.api.get(&format!("/revisions?limit=1&after={next}")).await.expect(200);
+        assert_eq!((behind["revisions"][0]["hash"].as_str(), marks(&behind["revisions"][0]), &behind["next"]), (Some(&*before), [true, true, false], &json!(null)));
+        acme.api.get("/revisions?after=unknown").await.expect(404);
+        author.get(&format!("{ROOM}/revisions")).await.expect(&["neither activated nor tried out"]);
         author.get(&page).await.expect(&["everybody", "without effect"]);
 
         let begun = author.post(&format!("{page}/try"), &[("kind", "simulation")]).await;

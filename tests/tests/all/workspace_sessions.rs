@@ -92,6 +92,18 @@ on_both_databases! {
         let policy = page.header("content-security-policy");
         assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
         assert_eq!(page.header("cache-control"), "no-store");
+        // What others can choose a part of is not compressed, and each page has a form token of its own.
+        let encoding = async |path: &str| {
+            let headers = [("cookie", cookie), ("accept-encoding", "br, gzip")];
+            anybody.send("GET", path, &headers, None).await.header("content-encoding").to_owned()
+        };
+        let style = page.text.split('"').find(|part| part.starts_with("/workspace/assets/workspace.") && part.ends_with(".css")).expect("a style sheet");
+        for (path, compressed) in [(ROOM, "gzip"), ("/workspace/t/acme/people?q=ada", ""), (style, "gzip"), ("/api/openapi.json", "gzip")] {
+            assert_eq!(encoding(path).await, compressed, "{path}");
+        }
+        let again = anybody.send("GET", ROOM, &[("cookie", cookie)], None).await;
+        let token_of = |text: &str| text.split_once("name=\"form_token\" value=\"").and_then(|(_, rest)| Some(rest.split_once('"')?.0.to_owned()));
+        assert!(token_of(&page.text).is_some() && token_of(&page.text) != token_of(&again.text));
         assert!(!page.text.contains(" style=") && !page.text.contains("<script>"), "nothing stands in the page that its policy refuses");
 
         assert!(ada.post("/workspace/sign-out", &[]).await.status == 303);

@@ -57,7 +57,11 @@ pub async fn compare(
     ApiBody(new): ApiBody<NewExport, LISTING_BODY_BYTES_LIMIT>,
 ) -> Result<(StatusCode, Json<Reconciliation>)> {
     let upload = Upload { format: new.format, content: new.content, complete: new.complete.unwrap_or(true) };
-    let done = frame::to_the_end(async move { drift::compare(&app, &who.tenant.id, &connection, upload, &who.actor).await }).await?;
+    let work = async move {
+        let begun = drift::begin(&app, &who.tenant.id, &connection, upload, &who.actor).await?;
+        drift::compare(&app, begun).await
+    };
+    let done = frame::to_the_end(work).await?;
     Ok((StatusCode::CREATED, Json(done?)))
 }
 
@@ -143,16 +147,18 @@ pub async fn lines(
     find(&app, &tenant, &id).await?;
     let query = DriftQuery { after: asked.after.unwrap_or(0), kind: asked.kind, outcome: asked.outcome, limit: CSV_PAGE };
     if asked.format == DifferenceFormat::Csv {
-        return Ok((
-            attached("drift.csv", "text/csv; charset=utf-8"),
-            Lines { app, tenant, id, query: Some(query) }.streamed(csv_head(&COLUMNS)),
-        )
-            .into_response());
+        return Ok(as_csv(app, tenant, id, query));
     }
     let limit = page_limit(asked.limit);
     let found = app.store.drift_lines(&tenant, &id, &DriftQuery { limit: limit + 1, ..query }).await?;
     let (lines, next) = page(found, limit, |line| line.line);
     Ok(Json(DriftPage { lines, next }).into_response())
+}
+
+/// All lines that are asked for, as a file.
+pub(in crate::http) fn as_csv(app: Arc<App>, tenant: TenantId, id: String, query: DriftQuery) -> Response {
+    let lines = Lines { app, tenant, id, query: Some(DriftQuery { limit: CSV_PAGE, ..query }) };
+    (attached("drift.csv", "text/csv; charset=utf-8"), lines.streamed(csv_head(&COLUMNS))).into_response()
 }
 
 /// All lines, read a page after the other. Nothing is held between two pages.

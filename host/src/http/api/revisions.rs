@@ -16,8 +16,8 @@ use crate::crypto::sha256_hex;
 use crate::http::body::{ApiBody, REVISION_BODY_BYTES_LIMIT};
 use crate::http::error::{Error, Result};
 use crate::http::guards::{AuthorRevisions, TenantDecider, TenantReader, TenantWriter};
-use crate::http::query::{ApiQuery, At};
-use crate::model::{RevisionHash, TenantId};
+use crate::http::query::{ApiQuery, At, page, page_limit};
+use crate::model::{ListedRevision, RevisionHash, TenantId};
 use crate::revision::Files;
 use crate::store::{DespiteChanges, NewActivation, StoreError};
 use crate::tenancy::{self, Checked};
@@ -138,6 +138,36 @@ pub async fn create(
         tenancy::activate_as(&app, tenant, wanted, OWNER, &who.principal).await?;
     }
     Ok((StatusCode::CREATED, Json(RevisionAnswer { checked, activated: new.activate })))
+}
+
+/// Which revisions.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RevisionsQuery {
+    /// Only those that were stored before this one.
+    after: Option<RevisionHash>,
+    /// How many at most: 100 unless given, at most 500.
+    limit: Option<i64>,
+}
+
+/// A page of stored revisions.
+#[derive(Serialize, JsonSchema)]
+pub struct RevisionPage {
+    /// The newest first.
+    revisions: Vec<ListedRevision>,
+    /// `after` for the next page; `null` on the last one.
+    next: Option<RevisionHash>,
+}
+
+/// GET …/revisions
+///
+/// # Errors
+/// 404, also where `after` is no stored revision.
+pub async fn list(who: TenantReader, State(app): State<Arc<App>>, ApiQuery(query): ApiQuery<RevisionsQuery>) -> Result<Json<RevisionPage>> {
+    let limit = page_limit(query.limit);
+    let found = app.store.revisions(&who.tenant.id, query.after.as_ref(), limit + 1).await?;
+    let (revisions, next) = page(found, limit, |last| last.hash.clone());
+    Ok(Json(RevisionPage { revisions, next }))
 }
 
 /// POST …/revisions/{revision}/activate

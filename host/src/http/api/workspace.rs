@@ -61,7 +61,7 @@ pub(in crate::http) fn shown(urls: &Urls, link: &IssuedLink, path: &str) -> Link
 /// # Errors
 /// 404 for a tenant that does not exist; 422 for admin roles that it can't carry, or a life out of range.
 pub async fn link(
-    _: PlatformWriter,
+    who: PlatformWriter,
     State(app): State<Arc<App>>,
     urls: Urls,
     ApiBody(new): ApiBody<NewLink>,
@@ -73,7 +73,7 @@ pub async fn link(
         None if scope.tenant.is_none() && scope.write => "operator".to_owned(),
         None => scope.admin_roles.iter().next().cloned().unwrap_or_else(|| "reader".to_owned()),
     };
-    let link = visitors::sign_in_link(&app, scope, &name, new.lifetime_seconds).await?;
+    let link = visitors::sign_in_link(&app, scope, &name, new.lifetime_seconds, &who.actor).await?;
     Ok((StatusCode::CREATED, Json(shown(&urls, &link, "/workspace/links"))))
 }
 

@@ -3,10 +3,13 @@
 use std::sync::LazyLock;
 
 use axum::body::Bytes;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::HeaderMap;
+use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::response::{IntoResponse, Response};
+use flate2::Compression;
 
 use crate::crypto;
+use crate::http::compression::{gzip, takes_gzip};
 use crate::http::error::{Error, Result};
 use crate::http::guards::Anyone;
 use crate::http::query::At;
@@ -52,14 +55,22 @@ pub fn url(name: &str) -> String {
     place.map_or_else(String::new, |place| format!("/workspace/assets/{}", NAMES[place]))
 }
 
+/// The files as gzip: made once, as small as it gets.
+static COMPRESSED: LazyLock<Vec<Option<Bytes>>> =
+    LazyLock::new(|| FILES.iter().map(|asset| gzip(asset.content, Compression::best())).collect());
+
 /// GET /workspace/assets/{file}
 ///
 /// # Errors
 /// 404.
-pub async fn file(_: Anyone, At(file): At<String>) -> Result<Response> {
+pub async fn file(_: Anyone, headers: HeaderMap, At(file): At<String>) -> Result<Response> {
     let place = NAMES.iter().position(|name| *name == file).ok_or_else(|| Error::not_found("such file"))?;
     let Asset { media_type, content, .. } = FILES[place];
     // The name changes with the content.
-    let headers = [(CONTENT_TYPE, media_type), (CACHE_CONTROL, "public, max-age=31536000, immutable")];
-    Ok((headers, Bytes::from_static(content)).into_response())
+    let gzipped = takes_gzip(&headers);
+    let headers = [(CONTENT_TYPE, media_type), (CACHE_CONTROL, "public, max-age=31536000, immutable"), (VARY, "accept-encoding")];
+    match COMPRESSED[place].clone().filter(|_| gzipped) {
+        Some(compressed) => Ok((headers, [(CONTENT_ENCODING, "gzip")], compressed).into_response()),
+        None => Ok((headers, Bytes::from_static(content)).into_response()),
+    }
 }

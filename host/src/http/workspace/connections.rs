@@ -1,9 +1,10 @@
 //! Connections: which there are and how each is, a guided way to make one, and a page for each with tabs.
 //!
 //! `setting_up` makes them and shows what is pasted where; `overview` says how one is; `credentials`, `log`, `first_sync` with
-//! `moving`, and `removal` are its other tabs.
+//! `moving`, `drift` and `removal` are its other tabs.
 
 mod credentials;
+mod drift;
 mod first_sync;
 mod log;
 mod moving;
@@ -20,6 +21,7 @@ use maud::{Markup, html};
 
 use super::page::{Page, Section, When, badge, columns, empty, heading};
 use super::seat::{Rights, Seat};
+use super::words;
 use crate::app::App;
 use crate::http::error::{Error, Result};
 use crate::http::routes::{Route, get};
@@ -37,6 +39,7 @@ pub(super) fn all() -> Vec<Route> {
     routes.extend(log::all());
     routes.extend(first_sync::all());
     routes.extend(moving::all());
+    routes.extend(drift::all());
     routes.extend(removal::all());
     routes
 }
@@ -118,6 +121,7 @@ const TABS: &[(&str, &str)] = &[
     ("log", "Log"),
     ("dialects", "Dialects"),
     ("first-sync", "First sync"),
+    ("drift", "Drift"),
     ("delete", "Delete"),
 ];
 
@@ -132,25 +136,25 @@ struct Tab<'a> {
     body: Markup,
 }
 
-/// The address of a connection's tab, or of what is done there.
-fn at(seat: &Seat, id: &ConnectionId, rest: &str) -> String {
+/// Where a connection's tab is below the tenant, or what is done there.
+fn place(id: &ConnectionId, rest: &str) -> String {
     let slash = if rest.is_empty() { "" } else { "/" };
-    seat.at(&format!("connections/{id}{slash}{rest}"))
+    format!("connections/{id}{slash}{rest}")
+}
+
+/// The address of it.
+fn at(seat: &Seat, id: &ConnectionId, rest: &str) -> String {
+    seat.at(&place(id, rest))
 }
 
 impl IntoResponse for Tab<'_> {
     fn into_response(self) -> Response {
         let Self { seat, connection, tab, beside, body } = self;
         let trail = [("Connections", seat.at("connections"))];
+        let tabs: Vec<(String, &str)> = TABS.iter().map(|(part, words)| (place(&connection.id, part), *words)).collect();
         let body = html! {
             (heading(&connection.name, &html! { (takes_part(connection)) (beside) }))
-            nav aria-label="Connection" {
-                ul.tabs {
-                    @for (part, words) in TABS {
-                        li { a href=(at(seat, &connection.id, part)) aria-current=[(*part == tab).then_some("page")] { (words) } }
-                    }
-                }
-            }
+            (words::tabs(seat, "Connection", &place(&connection.id, tab), &tabs))
             (body)
         };
         Page { seat, section: Section::Connections, title: &connection.name, trail: &trail, body }.into_response()

@@ -22,7 +22,7 @@ use crate::app::App;
 use crate::http::error::{Error, Result};
 use crate::http::query::At;
 use crate::http::routes::{Route, get, post};
-use crate::model::{AdminAction, GrantState, Reason};
+use crate::model::{AdminAction, GrantState};
 use crate::policies::Role;
 use crate::revision::Revision;
 use crate::tenancy;
@@ -78,23 +78,6 @@ async fn active(app: &Arc<App>, seat: &Seat) -> Result<Option<Arc<Revision>>> {
     Ok(tenancy::active_revision(app, &seat.tenant.id).await?)
 }
 
-/// Why: the policies of reasons, with the groups that they rest on.
-pub(super) fn reasons(reasons: &[Reason]) -> Markup {
-    html! {
-        ul.lines {
-            @for reason in reasons {
-                li {
-                    code { (reason.policy) }
-                    @if let Some(words) = &reason.reason { ": " (words) }
-                    @for way in &reason.groups { @if !way.is_empty() { br; span.quiet { "through " (way.join(" in ")) } } }
-                    @if reason.proposed { br; span.quiet { "nominated by the plugin" @if let Some(why) = &reason.nomination { ": " (why) } } }
-                    @if let Some(asks) = &reason.approval { br; span.quiet { "asks: " (asks) } }
-                }
-            }
-        }
-    }
-}
-
 /// The link beside a line that shows why; where scripts run it is replaced by what it leads to.
 fn why(seat: &Seat, account: &str, role: &str) -> Markup {
     let to = seat.at(&format!("decisions/evidence/{}/{}", path::segment(account), path::segment(role)));
@@ -119,7 +102,7 @@ pub async fn evidence(seat: Seat, State(app): State<Arc<App>>, At((_, account, r
                         @if grant.state == GrantState::Pending { " not in effect" }
                         " since " (When { at: grant.since, now })
                     }
-                    (reasons(&grant.reasons))
+                    (words::reasons(&grant.reasons))
                 }
                 None => p.quiet { "No grant of the role stands: nothing gives it at present." },
             }

@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use zeroize::Zeroizing;
 
 use super::page::Said;
-use super::seat::FormToken;
+use super::seat::FormKey;
 use crate::app::App;
-use crate::crypto;
 use crate::http::body::read_form;
 use crate::http::error::{Error, Result};
+use crate::tenancy::visitors;
 
 /// The largest form, in bytes: a page of lines that were ticked, or a policy file from the editor.
 pub const FORM_BYTES_LIMIT: usize = 1024 * 1024;
@@ -26,12 +26,12 @@ pub struct Sent<const BYTES_LIMIT: usize = FORM_BYTES_LIMIT>(Zeroizing<Vec<(Stri
 impl<const BYTES_LIMIT: usize> FromRequest<Arc<App>> for Sent<BYTES_LIMIT> {
     type Rejection = Error;
 
-    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self> {
-        let wanted = request.extensions().get::<FormToken>().map(|token| token.0.clone());
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self> {
+        let key = request.extensions().get::<FormKey>().map(|key| key.0.clone());
         let pairs = read_form(request, BYTES_LIMIT).await?;
         let sent = pairs.iter().find(|(name, _)| name == TOKEN_FIELD).map_or("", |(_, value)| value.as_str());
-        match wanted {
-            Some(wanted) if crypto::same(&wanted, sent) => Ok(Self(pairs)),
+        match key {
+            Some(key) if visitors::is_of(app, &key, sent) => Ok(Self(pairs)),
             _ => Err(Error::forbidden("the form is not of this session: open the page again and repeat what you did")),
         }
     }

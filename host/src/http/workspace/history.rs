@@ -1,6 +1,7 @@
 //! History: what happened, in sentences, newest first; who had a role at an instant; that nothing of it was altered.
 
 mod sentence;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,20 +12,19 @@ use maud::{Markup, html};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::form::Sent;
-use super::page::{Page, Section, When, badge, empty, hash, heading, more, token};
+use super::page::{Page, Section, When, badge, empty, heading, more};
 use super::path::{self, with};
 use super::seat::Seat;
-use super::words::{self, Edge, PAGE_LINES, clock, counted, moment};
+use super::words::{self, Edge, PAGE_LINES, clock, moment};
 use crate::app::App;
-use crate::history::{self, VERIFY_BATCHES, VERIFY_EVENTS};
+use crate::history;
 use crate::http::api::attached;
 use crate::http::error::{Error, Result};
 use crate::http::query::ApiQuery;
-use crate::http::routes::{Route, get, post};
+use crate::http::routes::{Route, get};
 use crate::model::{AccountId, Event, Instant, Reason, RoleId};
 use crate::spreadsheet;
-use crate::store::history::{Held, Span, Standing, Start, VerifyBounds, Whose};
+use crate::store::history::{Held, Span, Standing, Whose};
 use crate::tenancy;
 
 /// How many events are looked at for one page: what fits nothing that is asked for is passed over, and the next page goes on behind it.
@@ -36,14 +36,13 @@ const STEPS_LIMIT: u32 = 40;
 
 /// The pages, and what their forms send.
 pub(super) fn all() -> Vec<Route> {
-    vec![
+    let own = vec![
         get("/workspace/t/{tenant}/history", "history", "What happened, newest first", feed),
         get("/workspace/t/{tenant}/history/export", "download_history", "The same as a file", export),
         get("/workspace/t/{tenant}/history/held", "who_had", "Who had a role at an instant, and why", who_had),
-        get("/workspace/t/{tenant}/history/verify", "history_seal", "How history is sealed", seal),
-        post("/workspace/t/{tenant}/history/verify", "send_verify", "Verifies a part of history", verify),
         get("/workspace/t/{tenant}/history/head", "download_head", "The signed head, to be kept elsewhere", head),
-    ]
+    ];
+    [own, verify::all()].into_iter().flatten().collect()
 }
 
 /// What of history.
@@ -242,7 +241,10 @@ fn filters(seat: &Seat, wanted: &Wanted) -> Markup {
         ("trial", "Simulations"),
         ("connection", "Connections"),
         ("process", "Joiners and leavers"),
+        ("drift", "Reconciliations"),
         ("token", "Tokens"),
+        ("session", "Sessions"),
+        ("link", "Links"),
     ];
     let said = |field: &Option<String>| field.clone().unwrap_or_default();
     html! {
@@ -356,7 +358,7 @@ fn holders(seat: &Seat, held: &[Held]) -> Markup {
                     tr {
                         td { (words::person(seat, account.as_str(), user_name.as_deref())) }
                         td { (badge(state)) }
-                        td { (super::decisions::reasons(&serde_json::from_str::<Vec<Reason>>(reasons).unwrap_or_default())) }
+                        td { (words::reasons(&serde_json::from_str::<Vec<Reason>>(reasons).unwrap_or_default())) }
                         td { (clock(*since)) br; @match until { Some(until) => (clock(*until)), None => "it stands" } }
                         td { (seq) @if let Some(ended) = until_seq { ", " (ended) } }
                     }
@@ -366,79 +368,15 @@ fn holders(seat: &Seat, held: &[Held]) -> Markup {
     }
 }
 
-/// How far verifying is.
+/// Nothing.
 #[derive(Deserialize, JsonSchema)]
-pub struct SealQuery {}
-
-/// GET …/history/verify
-///
-/// # Errors
-/// The store's.
-pub async fn seal(seat: Seat, State(app): State<Arc<App>>, _: ApiQuery<SealQuery>) -> Result<Response> {
-    verifying(&app, &seat, &html! {}, None).await
-}
-
-async fn verifying(app: &Arc<App>, seat: &Seat, result: &Markup, next: Option<(i64, i64)>) -> Result<Response> {
-    let now = app.clock.now();
-    let head = history::head(&*app.store, &app.keyring, &seat.tenant.id, now).await?;
-    let body = html! {
-        h1 { "History" }
-        (tabs(seat, "history/verify"))
-        @match &head {
-            None => (empty("Nothing is sealed yet", &html! { "Events are sealed within seconds: each batch is linked to the one before by its hash, and signed." })),
-            Some(head) => {
-                p { "Sealed up to event " (head.last) " in batch " (head.batch) ", " (When { at: head.sealed, now }) ". Its hash is " (hash(&head.hash)) "." }
-                p { a.button href=(seat.at("history/head")) { "Download the signed head" } }
-                p.quiet { "Keep a head elsewhere, every day: whoever can write to the database could cut off the end, and only a head that was kept shows that "
-                    "(" code { "rolecall history verify --anchor FILE" } ")." }
-            }
-        }
-        (result)
-        @if head.is_some() {
-            form method="post" action=(seat.at("history/verify")) {
-                (token(&seat.guest))
-                @match next {
-                    Some((after, events)) => {
-                        input type="hidden" name="after" value=(after);
-                        input type="hidden" name="events" value=(events);
-                        button.main { "Go on with the next part" }
-                    }
-                    None => button.main { "Verify from the beginning" },
-                }
-            }
-        }
-    };
-    Ok(Page { seat, section: Section::History, title: "Verify history", trail: &[], body }.into_response())
-}
-
-/// POST …/history/verify: one bounded part; the page says where to go on.
-///
-/// # Errors
-/// The store's.
-pub async fn verify(seat: Seat, State(app): State<Arc<App>>, sent: Sent) -> Result<Response> {
-    let number = |name: &str| sent.get(name).and_then(|text| text.parse::<i64>().ok());
-    let start = number("after").map_or(Start::Event(1), Start::Behind);
-    let bounds = VerifyBounds { batches: VERIFY_BATCHES, events: VERIFY_EVENTS };
-    let verified = history::verify(&*app.store, &app.keyring, &seat.tenant.id, start, bounds).await?;
-    let so_far = number("events").unwrap_or(0).saturating_add(i64::try_from(verified.events).unwrap_or(i64::MAX));
-    let last = app.store.last_batch(&seat.tenant.id).await?.map_or(0, |batch| batch.last);
-    let result = html! {
-        @if last > 0 { progress max=(last) value=(verified.last.unwrap_or(last)) aria-label="Verified events" {} }
-        @if verified.found == 0 {
-            p.said role="status" { (counted(so_far, "event", "events")) " verified: none was altered, removed, inserted or moved."
-                @if verified.next.is_some() { " There are more." } @else { " That is all of history." } }
-        } @else {
-            div.said.bad role="alert" { p { (verified.found) " things are wrong." } ul { @for finding in &verified.findings { li { (finding.message) } } } }
-        }
-    };
-    verifying(&app, &seat, &result, verified.next.map(|next| (next, so_far))).await
-}
+pub struct Nothing {}
 
 /// GET …/history/head
 ///
 /// # Errors
 /// 404 while nothing is sealed.
-pub async fn head(seat: Seat, State(app): State<Arc<App>>, _: ApiQuery<SealQuery>) -> Result<Response> {
+pub async fn head(seat: Seat, State(app): State<Arc<App>>, _: ApiQuery<Nothing>) -> Result<Response> {
     let now = app.clock.now();
     let head = history::head(&*app.store, &app.keyring, &seat.tenant.id, now).await?;
     let head = head.ok_or_else(|| Error::not_found("sealed history yet"))?;

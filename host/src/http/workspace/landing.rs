@@ -218,7 +218,7 @@ pub async fn follow(_: Anyone, State(app): State<Arc<App>>, urls: Urls, At(token
 /// The store's.
 pub async fn sign_out(guest: Guest, State(app): State<Arc<App>>, _: Sent) -> Result<Response> {
     let session = &guest.visitor.session;
-    visitors::end(&app, session.scope.tenant.as_ref(), &session.id).await?;
+    visitors::end(&app, session.scope.tenant.as_ref(), &session.id, &guest.principal().actor()).await?;
     let to = if session.via == visitors::VIA_LINK {
         "/workspace/sign-in".to_owned()
     } else {

@@ -15,14 +15,15 @@ use maud::{Markup, html};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::page::{Page, Section, When, badge, empty, hash, heading};
+use super::page::{Page, Section, When, badge, columns, empty, hash, heading, more};
+use super::path::with;
 use super::seat::Seat;
-use super::words;
+use super::words::{self, PAGE_LINES};
 use crate::app::App;
 use crate::http::error::Result;
-use crate::http::query::ApiQuery;
+use crate::http::query::{ApiQuery, page as page_of};
 use crate::http::routes::{Route, get, post};
-use crate::model::{Activation, AdminAction, Instant, RevisionHash, Trial, TrialKind};
+use crate::model::{Activation, AdminAction, Instant, ListedRevision, RevisionHash, Trial, TrialKind};
 use crate::tenancy;
 
 /// Activations and trials that are shown: the newest.
@@ -34,6 +35,7 @@ pub(super) fn all() -> Vec<Route> {
     const EDIT: &str = "/workspace/t/{tenant}/mapping/edit";
     vec![
         get("/workspace/t/{tenant}/mapping", "mapping", "What decides about people, and what did before", show),
+        get("/workspace/t/{tenant}/mapping/revisions", "stored_revisions", "All revisions that are stored", stored),
         get(REVISION, "revision", "One revision: what differs, what it would do", revision::show),
         get("/workspace/t/{tenant}/mapping/revisions/{hash}/file", "revision_file", "A file of a revision", revision::file),
         post("/workspace/t/{tenant}/mapping/revisions/{hash}/try", "try_revision", "Begins a simulation or a shadow", revision::try_out),
@@ -52,12 +54,63 @@ pub(super) fn all() -> Vec<Route> {
     ]
 }
 
+/// Which revisions.
+#[derive(Deserialize, JsonSchema)]
+pub struct StoredQuery {
+    /// Only those that were stored before this one.
+    after: Option<RevisionHash>,
+}
+
+/// GET …/mapping/revisions
+///
+/// # Errors
+/// 404 where `after` is no stored revision.
+pub async fn stored(seat: Seat, State(app): State<Arc<App>>, ApiQuery(query): ApiQuery<StoredQuery>) -> Result<Response> {
+    let (now, here) = (app.clock.now(), seat.at("mapping/revisions"));
+    let after = query.after.filter(|after| !after.as_str().is_empty());
+    let found = app.store.revisions(&seat.tenant.id, after.as_ref(), PAGE_LINES + 1).await?;
+    let (found, next) = page_of(found, PAGE_LINES, |last| last.hash.to_string());
+    let body = html! {
+        (heading("Mapping", &html! {}))
+        (tabs(&seat, "mapping/revisions"))
+        @if found.is_empty() {
+            (empty("No revision yet", &html! { "Each folder that is uploaded and each edit that is saved is a revision, and stays: to be tried out, activated, or gone back to." }))
+        } @else {
+            table.stack {
+                (columns(&["Revision", "What became of it", "Stored"]))
+                tbody data-rows {
+                    @for revision in &found {
+                        tr {
+                            td { (revision_link(&seat, &revision.hash)) }
+                            td { (became(revision)) }
+                            td { (When { at: revision.created, now }) }
+                        }
+                    }
+                }
+            }
+        }
+        (more(next.map(|next| with(&here, &[("after", &next)]))))
+    };
+    Ok(Page { seat: &seat, section: Section::Mapping, title: "Stored revisions", trail: &[], body }.into_response())
+}
+
+fn became(revision: &ListedRevision) -> Markup {
+    html! {
+        @if revision.active { (badge("active")) }
+        @else if revision.activated { "was activated, or waited to be" }
+        @else if revision.tried { "was tried out, not activated" }
+        @else { "neither activated nor tried out" }
+    }
+}
+
 /// Nothing.
 #[derive(Deserialize, JsonSchema)]
 pub struct Nothing {}
 
 fn tabs(seat: &Seat, here: &str) -> Markup {
-    words::tabs(seat, "Mapping", here, &[("mapping", "Revisions"), ("mapping/edit", "Editor"), ("mapping/plugins", "Plugins")])
+    let all =
+        [("mapping", "Revisions"), ("mapping/revisions", "All that is stored"), ("mapping/edit", "Editor"), ("mapping/plugins", "Plugins")];
+    words::tabs(seat, "Mapping", here, &all)
 }
 
 /// A revision, with the way to its page.

@@ -66,9 +66,9 @@ pub struct Guest {
     pub urls: Urls,
 }
 
-/// The token that forms of the session carry: read by [`super::form::Sent`].
+/// What tells that a form is of the session: read by [`super::form::Sent`].
 #[derive(Clone)]
-pub(super) struct FormToken(pub String);
+pub(super) struct FormKey(pub String);
 
 impl Guard for Guest {
     const ACCESS: Access = Access::Session;
@@ -90,7 +90,7 @@ impl FromRequestParts<Arc<App>> for Guest {
         if !is_read && !is_own(&parts.headers, &urls) {
             return Err(Error::forbidden("the form comes from another site: open the page here and send it again").into());
         }
-        parts.extensions.insert(FormToken(visitor.form_token.clone()));
+        parts.extensions.insert(FormKey(visitor.form_key().to_owned()));
         Ok(Self { visitor, said: Said::of(&parts.headers), path: parts.uri.path().to_owned(), urls })
     }
 }

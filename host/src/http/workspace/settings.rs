@@ -307,7 +307,7 @@ pub async fn end_session(seat: Seat, State(app): State<Arc<App>>, At((_, session
         if seat.guest.visitor.session.id != session {
             seat.ask(&app, AdminAction::ManageTenant).await?;
         }
-        visitors::end(&app, Some(&seat.tenant.id), &session).await?;
+        visitors::end(&app, Some(&seat.tenant.id), &session, &seat.principal().actor()).await?;
         Ok("The session has ended.")
     };
     answer(&seat.at("settings"), done.await)

@@ -9,10 +9,12 @@ use maud::{Markup, html};
 
 use super::page::{Page, Section, When, badge, empty};
 use super::seat::Seat;
+use super::words::counted;
 use crate::app::App;
 use crate::http::error::Result;
 use crate::model::{
-    ConnectionState, HealthState, Hold, HoldState, Instant, Process, ProcessStepState, Review, ReviewState, Ruling, RulingKind, RulingState,
+    ConnectionState, HealthState, Hold, HoldState, Instant, Process, ProcessStepState, Reconciliation, ReconciliationState, Review,
+    ReviewState, Ruling, RulingKind, RulingState,
 };
 use crate::store::{Connection, Faulty, HealthCase, ProcessQuery, RulingQuery, TokenInfo};
 
@@ -29,6 +31,7 @@ struct Waiting {
     cases: Vec<HealthCase>,
     faulty: Vec<Faulty>,
     overdue: Vec<Process>,
+    drifts: Vec<Reconciliation>,
     expiring: Vec<(String, String, Instant)>,
     /// The connections' names, by id.
     connections: BTreeMap<String, String>,
@@ -47,7 +50,8 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>) -> Result<Response> {
         && waiting.expiring.is_empty()
         && waiting.cases.is_empty()
         && waiting.faulty.is_empty()
-        && waiting.overdue.is_empty();
+        && waiting.overdue.is_empty()
+        && waiting.drifts.is_empty();
     let body = html! {
         h1 { "Today" }
         @if waiting.connections.is_empty() {
@@ -56,7 +60,7 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>) -> Result<Response> {
                 a href=(seat.at("connections")) { "Make the first connection" } ": it shows the values to paste, and waits with you for the first request."
             }))
         } @else if nothing {
-            (empty("Nothing needs you", &html! { "Holds, approvals, reviews, connections that are not well, people who can’t be decided about, steps that are overdue and tokens that end soon stand here when there are some." }))
+            (empty("Nothing needs you", &html! { "Holds, approvals, reviews, connections that are not well, people who can’t be decided about, steps that are overdue, reconciliations to be carried out and tokens that end soon stand here when there are some." }))
         } @else {
             div.cards {
                 (holds(&seat, &waiting, now))
@@ -65,6 +69,7 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>) -> Result<Response> {
                 (unwell(&seat, &waiting.cases, now))
                 (faulty(&seat, &waiting.faulty))
                 (overdue(&seat, &waiting.overdue, now))
+                (drifts(&seat, &waiting, now))
                 (expiring(&seat, &waiting.expiring, now))
             }
         }
@@ -79,6 +84,7 @@ async fn read(app: &Arc<App>, seat: &Seat, now: Instant) -> Result<Waiting> {
     let open = |review: &Review| matches!(review.state, ReviewState::Open) && review.counts.undecided > 0;
     let overdue = ProcessQuery { overdue: true, limit: SHOWN + 1, ..ProcessQuery::default() };
     let unwell = |case: &HealthCase| case.health.as_ref().is_some_and(|health| is_unwell(health.state));
+    let ready = |drift: &Reconciliation| drift.state == ReconciliationState::Ready && drift.distance > 0;
     let connections = app.store.connections(tenant).await?;
     Ok(Waiting {
         holds: app.store.holds(tenant, Some(HoldState::Open), None, SHOWN + 1).await?,
@@ -87,6 +93,7 @@ async fn read(app: &Arc<App>, seat: &Seat, now: Instant) -> Result<Waiting> {
         cases: app.store.health_cases(tenant, None, now).await?.into_iter().filter(unwell).collect(),
         faulty: app.store.faulty_people(tenant, SHOWN + 1).await?,
         overdue: app.store.processes(tenant, &overdue).await?,
+        drifts: app.store.reconciliations(tenant, None, SHOWN * 4).await?.into_iter().filter(ready).collect(),
         expiring: connections.iter().filter_map(|connection| ends_soon(connection, now)).collect(),
         connections: connections.into_iter().map(|connection| (connection.id.to_string(), connection.name)).collect(),
     })
@@ -199,6 +206,19 @@ fn overdue(seat: &Seat, overdue: &[Process], now: Instant) -> Markup {
         }
     };
     card("Steps that are overdue", &seat.at("people"), overdue.len(), &rows)
+}
+
+fn drifts(seat: &Seat, waiting: &Waiting, now: Instant) -> Markup {
+    let rows = html! {
+        @for drift in waiting.drifts.iter().take(SHOWN as usize) {
+            li {
+                a href=(seat.at(&format!("drift/{}", drift.id))) { (counted(drift.distance, "person differs", "people differ")) }
+                " from what the identity provider of " (waiting.connections.get(drift.connection.as_str()).map_or(drift.connection.as_str(), String::as_str))
+                " lists " span.quiet { "ends " (When { at: drift.ends, now }) }
+            }
+        }
+    };
+    card("Reconciliations to be carried out", &seat.at("connections"), waiting.drifts.len(), &rows)
 }
 
 fn expiring(seat: &Seat, expiring: &[(String, String, Instant)], now: Instant) -> Markup {

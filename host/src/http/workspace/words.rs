@@ -8,7 +8,7 @@ use super::form::Sent;
 use super::path::segment;
 use super::seat::Seat;
 use crate::http::error::{Error, Result};
-use crate::model::{Actor, Instant};
+use crate::model::{Actor, Instant, Reason};
 use crate::policies::Role;
 
 /// How many lines a page of a list has: what one looks through before deciding.
@@ -92,6 +92,23 @@ pub fn role(catalogue: &[Role], id: &str) -> Markup {
     }
 }
 
+/// Why a role is held: the policies that say so, with the groups that they rest on.
+#[must_use]
+pub fn reasons(reasons: &[Reason]) -> Markup {
+    html! {
+        ul.lines {
+            @for reason in reasons {
+                li {
+                    (reason.reason.as_deref().unwrap_or("no reason is given")) " " code { (reason.policy) }
+                    @for chain in reason.groups.iter().filter(|chain| !chain.is_empty()) { br; span.quiet { "through " (chain.join(" → ")) } }
+                    @if reason.proposed { br; span.quiet { "nominated by the plugin" @if let Some(said) = &reason.nomination { ": " (said) } } }
+                    @if let Some(asks) = &reason.approval { br; span.quiet { "asks: " (asks) } }
+                }
+            }
+        }
+    }
+}
+
 /// Who or what did something.
 #[must_use]
 pub fn actor(actor: &Actor) -> String {
@@ -105,12 +122,12 @@ pub fn actor(actor: &Actor) -> String {
 
 /// Tabs: the address of each below the tenant, its words, and whether it is this page's.
 #[must_use]
-pub fn tabs(seat: &Seat, label: &str, here: &str, all: &[(&str, &str)]) -> Markup {
+pub fn tabs<P: AsRef<str>>(seat: &Seat, label: &str, here: &str, all: &[(P, &str)]) -> Markup {
     html! {
         nav aria-label=(label) {
             ul.tabs {
                 @for (path, words) in all {
-                    li { a href=(seat.at(path)) aria-current=[(*path == here).then_some("page")] { (words) } }
+                    li { a href=(seat.at(path.as_ref())) aria-current=[(path.as_ref() == here).then_some("page")] { (words) } }
                 }
             }
         }

@@ -448,9 +448,12 @@ pub(super) async fn next(conn: &mut Conn, scope: &Scope, id: &str, limit: i64) -
 pub(super) async fn note(conn: &mut Conn, scope: &Scope, id: &str, noted: &[DriftNoted], due: Instant) -> Result<bool> {
     let tenant = &scope.tenant;
     let found = locked(conn, tenant, id).await?;
+    let mut done = 0_i64;
     // A step has few lines.
     for one in noted {
-        sqlx::query("UPDATE drift_lines SET outcome = $4, note = $5 WHERE tenant = $1 AND reconciliation = $2 AND line = $3")
+        let write = "UPDATE drift_lines SET outcome = $4, note = $5
+                     WHERE tenant = $1 AND reconciliation = $2 AND line = $3 AND outcome IS NULL";
+        let written = sqlx::query(write)
             .bind(tenant.as_str())
             .bind(id)
             .bind(one.line)
@@ -458,6 +461,7 @@ pub(super) async fn note(conn: &mut Conn, scope: &Scope, id: &str, noted: &[Drif
             .bind(&one.note)
             .execute(&mut *conn)
             .await?;
+        done += i64::from(one.outcome == DriftOutcome::Done && written.rows_affected() == 1);
     }
     // What was released counts for what was seen, and for nothing that comes after it. What was rejected stands.
     let over = noted.iter().filter(|one| one.outcome != DriftOutcome::Rejected).filter_map(|one| one.account.as_ref());
@@ -476,12 +480,9 @@ pub(super) async fn note(conn: &mut Conn, scope: &Scope, id: &str, noted: &[Drif
             .bind(id)
             .fetch_optional(&mut *conn)
             .await?;
-    sqlx::query("UPDATE reconciliations SET due_at = $3 WHERE tenant = $1 AND reconciliation = $2 AND state = 'running'")
-        .bind(tenant.as_str())
-        .bind(id)
-        .bind(due.0)
-        .execute(conn)
-        .await?;
+    let goes_on =
+        "UPDATE reconciliations SET due_at = $3, distance = distance - $4 WHERE tenant = $1 AND reconciliation = $2 AND state = 'running'";
+    sqlx::query(goes_on).bind(tenant.as_str()).bind(id).bind(due.0).bind(done).execute(conn).await?;
     Ok(left.is_some())
 }
 
@@ -536,7 +537,7 @@ pub(super) async fn end(
     .bind(id)
     .bind(state.word())
     .bind(reason)
-    .bind(found.distance.saturating_sub(done))
+    .bind(found.counts.distance().saturating_sub(done))
     .bind(at.0)
     .bind(forget_at.0)
     .execute(&mut *conn)

@@ -79,8 +79,11 @@ pub(super) async fn carry(conn: &mut Conn, scope: &Scope, restore: &Restore) -> 
     Ok(true)
 }
 
-/// Ends API tokens where that was asked for.
+/// Ends the workspace's sessions, links and sign-ins, which may have ended since the backup, and API tokens where that was asked for.
 pub(super) async fn finish(conn: &mut Conn, restore: &Restore) -> Result<()> {
+    for end in ["DELETE FROM web_sessions", "DELETE FROM web_links", "DELETE FROM web_sign_ins"] {
+        sqlx::query(end).execute(&mut *conn).await?;
+    }
     if restore.revoke_tokens {
         sqlx::query("DELETE FROM api_tokens").execute(&mut *conn).await?;
     }

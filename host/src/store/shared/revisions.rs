@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Conn, tenancy, text_list};
 use crate::crypto::sha256_hex;
-use crate::model::{Instant, RevisionHash, TenantId};
+use crate::model::{Instant, ListedRevision, RevisionHash, TenantId};
 use crate::store::{NewPlugin, Result, StoreError, StoredPlugin, StoredRevision};
 
 pub(super) const FILES: &str = "SELECT f.path, c.bytes FROM revision_files f JOIN contents c ON c.tenant = f.tenant AND c.digest = f.digest
@@ -15,6 +15,13 @@ pub(super) const PLUGINS: &str = "SELECT p.digest, p.name, p.version, p.hooks, p
                 EXISTS (SELECT 1 FROM revision_files f JOIN tenants t ON t.tenant = f.tenant AND t.active_revision = f.hash
                         WHERE f.tenant = p.tenant AND f.digest = p.digest)
          FROM plugins p WHERE p.tenant = $1 ORDER BY p.created DESC, p.digest DESC LIMIT +$2";
+
+const CREATED: &str = "SELECT created FROM revisions WHERE tenant = $1 AND hash = $2";
+pub(super) const LISTED: &str = "SELECT r.hash, r.created,
+                EXISTS (SELECT 1 FROM tenants t WHERE t.tenant = r.tenant AND t.active_revision = r.hash),
+                EXISTS (SELECT 1 FROM activations a WHERE a.tenant = r.tenant AND a.revision = r.hash),
+                EXISTS (SELECT 1 FROM trials t WHERE t.tenant = r.tenant AND t.revision = r.hash)
+         FROM revisions r WHERE r.tenant = $1 AND (r.created, r.hash) < ($2, $3) ORDER BY r.created DESC, r.hash DESC LIMIT $4";
 
 /// A revision with the SHA-256 of each file, made before the transaction: others wait for that.
 #[derive(Clone)]
@@ -139,6 +146,25 @@ pub(super) async fn contents(
     let found: Vec<(String, Vec<u8>)> =
         sqlx::query_as(CONTENTS).bind(tenant.as_str()).bind(text_list(digests.iter().map(String::as_str))).fetch_all(conn).await?;
     Ok(Some(found.into_iter().collect()))
+}
+
+/// Stored revisions, the newest first.
+pub(super) async fn list(conn: &mut Conn, tenant: &TenantId, behind: Option<&RevisionHash>, limit: i64) -> Result<Vec<ListedRevision>> {
+    let mut place = (i64::MAX, String::new());
+    if let Some(hash) = behind {
+        let created: Option<i64> = sqlx::query_scalar(CREATED).bind(tenant.as_str()).bind(hash.as_str()).fetch_optional(&mut *conn).await?;
+        place = (created.ok_or(StoreError::Missing("revision"))?, hash.to_string());
+    }
+    let rows: Vec<(String, i64, bool, bool, bool)> =
+        sqlx::query_as(LISTED).bind(tenant.as_str()).bind(place.0).bind(place.1).bind(limit).fetch_all(conn).await?;
+    let listed = |(hash, created, active, activated, tried)| ListedRevision {
+        hash: RevisionHash(hash),
+        created: Instant(created),
+        active,
+        activated,
+        tried,
+    };
+    Ok(rows.into_iter().map(listed).collect())
 }
 
 /// The plugins of the tenant's revisions, those that came last first.

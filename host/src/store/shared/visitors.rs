@@ -1,12 +1,13 @@
 //! The methods of [`Visitors`] and their statements.
 
 use async_trait::async_trait;
+use serde_json::{Value, json};
 use sqlx::Row as _;
 
-use super::rows::{Row, json, json_text, word};
-use super::{Backend, Conn, give_up, has_nul, is_lost};
-use crate::model::{ConnectionId, Instant, LinkPurpose, TenantId};
-use crate::store::{Link, Result, Session, SessionQuery, SignIn, SignInIssuer, StoreError, Visitors};
+use super::rows::{Row, json as read_json, json_text, word};
+use super::{Backend, Conn, Scope, give_up, has_nul, is_lost, tenancy};
+use crate::model::{Actor, ConnectionId, Instant, LinkPurpose, TenantId};
+use crate::store::{ApiPrincipal, ApiScope, Link, Result, Session, SessionQuery, SignIn, SignInIssuer, StoreError, Visitors};
 
 /// How many rows that have ended are taken out with one that begins.
 const ENDED_AT_ONCE: i64 = 100;
@@ -25,7 +26,7 @@ const TAKE_LINK: &str = "DELETE FROM web_links WHERE hash = $1 RETURNING id, has
 pub(super) const ISSUERS: &str = "SELECT id, tenant, settings, sealed_secret, created FROM web_issuers WHERE tenant = $1 ORDER BY id";
 const ISSUERS_OF_PLATFORM: &str = "SELECT id, tenant, settings, sealed_secret, created FROM web_issuers WHERE tenant IS NULL ORDER BY id";
 const ISSUER: &str = "SELECT id, tenant, settings, sealed_secret, created FROM web_issuers WHERE id = $1";
-/// What has ended, of each kind.
+/// What has ended, of each kind: sign-ins are the platform's, the others are a tenant's or the platform's.
 pub(super) const ENDED: [&str; 3] = [
     "DELETE FROM web_sessions WHERE id IN (SELECT id FROM web_sessions WHERE expires < $1 LIMIT +$2)",
     "DELETE FROM web_links WHERE id IN (SELECT id FROM web_links WHERE expires < $1 LIMIT +$2)",
@@ -36,7 +37,7 @@ fn session(row: &Row) -> Result<Session> {
     Ok(Session {
         id: row.try_get("id")?,
         hash: row.try_get("hash")?,
-        scope: json(&row.try_get::<String, _>("scope")?, "the scope of a session")?,
+        scope: read_json(&row.try_get::<String, _>("scope")?, "the scope of a session")?,
         name: row.try_get("name")?,
         via: row.try_get("via")?,
         created: Instant(row.try_get("created")?),
@@ -50,7 +51,7 @@ fn link(row: &Row) -> Result<Link> {
         id: row.try_get("id")?,
         hash: row.try_get("hash")?,
         purpose: word(&row.try_get::<String, _>("purpose")?, LinkPurpose::from_word)?,
-        scope: json(&row.try_get::<String, _>("scope")?, "the scope of a link")?,
+        scope: read_json(&row.try_get::<String, _>("scope")?, "the scope of a link")?,
         connection: row.try_get::<Option<String>, _>("connection")?.map(ConnectionId),
         name: row.try_get("name")?,
         created: Instant(row.try_get("created")?),
@@ -68,15 +69,29 @@ fn issuer(row: &Row) -> Result<SignInIssuer> {
     })
 }
 
-async fn take_out_ended(conn: &mut Conn, now: Instant) -> Result<()> {
-    for statement in ENDED {
-        sqlx::query(statement).bind(now.0).bind(ENDED_AT_ONCE).execute(&mut *conn).await?;
+async fn take_out_ended(conn: &mut Conn, statements: &[&'static str], now: Instant) -> Result<()> {
+    for statement in statements {
+        sqlx::query(*statement).bind(now.0).bind(ENDED_AT_ONCE).execute(&mut *conn).await?;
     }
     Ok(())
 }
 
-async fn begin(conn: &mut Conn, new: &Session) -> Result<()> {
-    take_out_ended(conn, new.created).await?;
+/// What events say of a scope. Whom it names is personal, and events of nobody keep nothing personal.
+fn of_scope(scope: &ApiScope) -> [(&'static str, Value); 3] {
+    [("write", json!(scope.write)), ("named", json!(scope.person.is_some())), ("admin_roles", json!(scope.admin_roles))]
+}
+
+fn told(data: Value, scope: &ApiScope) -> Value {
+    let mut data = data;
+    if let Some(fields) = data.as_object_mut() {
+        fields.extend(of_scope(scope).map(|(name, value)| (name.to_owned(), value)));
+    }
+    data
+}
+
+/// Begins a session, and tells the tenant whose it is.
+async fn begin(conn: &mut Conn, within: Option<&Scope>, new: &Session, link: Option<&str>) -> Result<()> {
+    take_out_ended(conn, &ENDED[..2], new.created).await?;
     sqlx::query(
         "INSERT INTO web_sessions (id, hash, tenant, scope, name, via, created, last_used, expires) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
@@ -89,13 +104,17 @@ async fn begin(conn: &mut Conn, new: &Session) -> Result<()> {
     .bind(new.created.0)
     .bind(new.last_used.0)
     .bind(new.expires.0)
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(())
+    let Some(within) = within else { return Ok(()) };
+    let actor = ApiPrincipal { token_id: new.id.clone(), scope: new.scope.clone() }.actor();
+    let data = json!({"session": new.id, "via": new.via, "link": link, "expires": new.expires});
+    tenancy::record(conn, within, &actor, new.created, "session.begun", told(data, &new.scope)).await
 }
 
-async fn put_link(conn: &mut Conn, new: &Link) -> Result<()> {
-    take_out_ended(conn, new.created).await?;
+/// Keeps a link, and tells the tenant whose it is.
+async fn put_link(conn: &mut Conn, within: Option<&Scope>, new: &Link, actor: &Actor) -> Result<()> {
+    take_out_ended(conn, &ENDED[..2], new.created).await?;
     sqlx::query(
         "INSERT INTO web_links (id, hash, purpose, tenant, connection, scope, name, created, expires) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
@@ -108,9 +127,30 @@ async fn put_link(conn: &mut Conn, new: &Link) -> Result<()> {
     .bind(&new.name)
     .bind(new.created.0)
     .bind(new.expires.0)
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(())
+    let Some(within) = within else { return Ok(()) };
+    let data = json!({"link": new.id, "purpose": new.purpose.word(), "connection": new.connection, "expires": new.expires});
+    tenancy::record(conn, within, actor, new.created, "link.made", told(data, &new.scope)).await
+}
+
+/// Ends a session of a tenant, and tells it.
+async fn end_of_tenant(conn: &mut Conn, within: &Scope, id: &str, actor: &Actor, at: Instant) -> Result<()> {
+    let end = "DELETE FROM web_sessions WHERE id = $1 AND tenant = $2";
+    if sqlx::query(end).bind(id).bind(within.tenant.as_str()).execute(&mut *conn).await?.rows_affected() == 0 {
+        return Err(StoreError::Missing("session"));
+    }
+    tenancy::record(conn, within, actor, at, "session.ended", json!({"session": id})).await
+}
+
+async fn end_links(conn: &mut Conn, within: &Scope, connection: &ConnectionId, actor: &Actor, at: Instant) -> Result<u64> {
+    let end = "DELETE FROM web_links WHERE tenant = $1 AND connection = $2";
+    let ended = sqlx::query(end).bind(within.tenant.as_str()).bind(connection.as_str()).execute(&mut *conn).await?.rows_affected();
+    if ended > 0 {
+        let data = json!({"purpose": LinkPurpose::Setup.word(), "connection": connection, "links": ended});
+        tenancy::record(conn, within, actor, at, "link.ended", data).await?;
+    }
+    Ok(ended)
 }
 
 async fn put_issuer(conn: &mut Conn, new: &SignInIssuer) -> Result<()> {
@@ -128,20 +168,28 @@ async fn put_issuer(conn: &mut Conn, new: &SignInIssuer) -> Result<()> {
     Ok(())
 }
 
-/// Takes a row of a tenant, or of the platform, out by its id.
-async fn take_out(conn: &mut Conn, table: [&'static str; 2], tenant: Option<TenantId>, id: &str, what: &'static str) -> Result<()> {
+async fn remove_issuer(conn: &mut Conn, tenant: Option<TenantId>, id: &str) -> Result<()> {
     let done = match tenant {
-        Some(tenant) => sqlx::query(table[0]).bind(id).bind(tenant.as_str()).execute(conn).await?,
-        None => sqlx::query(table[1]).bind(id).execute(conn).await?,
+        Some(tenant) => {
+            sqlx::query("DELETE FROM web_issuers WHERE id = $1 AND tenant = $2").bind(id).bind(tenant.as_str()).execute(conn).await?
+        }
+        None => sqlx::query("DELETE FROM web_issuers WHERE id = $1 AND tenant IS NULL").bind(id).execute(conn).await?,
     };
-    if done.rows_affected() == 0 { Err(StoreError::Missing(what)) } else { Ok(()) }
+    if done.rows_affected() == 0 { Err(StoreError::Missing("provider")) } else { Ok(()) }
 }
 
 #[async_trait]
 impl Visitors for Backend {
-    async fn begin_session(&self, new: &Session) -> Result<()> {
-        let new = new.clone();
-        self.write_platform(move |conn: &mut Conn| Box::pin(async move { begin(conn, &new).await })).await
+    async fn begin_session(&self, new: &Session, link: Option<&str>) -> Result<()> {
+        let (new, link) = (new.clone(), link.map(str::to_owned));
+        match new.scope.tenant.clone() {
+            None => self.write_platform(move |conn: &mut Conn| Box::pin(async move { begin(conn, None, &new, None).await })).await,
+            Some(tenant) => {
+                let within = self.scope(&tenant);
+                self.write(&tenant, move |conn: &mut Conn| Box::pin(async move { begin(conn, Some(&within), &new, link.as_deref()).await }))
+                    .await
+            }
+        }
     }
 
     async fn find_session(&self, hash: &str) -> Result<Option<Session>> {
@@ -162,16 +210,28 @@ impl Visitors for Backend {
         .await
     }
 
-    async fn end_session(&self, tenant: Option<&TenantId>, id: &str) -> Result<()> {
-        let (tenant, id) = (tenant.cloned(), if has_nul(id) { return Err(StoreError::Missing("session")) } else { id.to_owned() });
-        self.write_platform(move |conn: &mut Conn| {
-            Box::pin(async move {
-                let statements =
-                    ["DELETE FROM web_sessions WHERE id = $1 AND tenant = $2", "DELETE FROM web_sessions WHERE id = $1 AND tenant IS NULL"];
-                take_out(conn, statements, tenant, &id, "session").await
-            })
-        })
-        .await
+    async fn end_session(&self, tenant: Option<&TenantId>, id: &str, actor: &Actor, at: Instant) -> Result<()> {
+        if has_nul(id) {
+            return Err(StoreError::Missing("session"));
+        }
+        let (id, actor) = (id.to_owned(), actor.clone());
+        match tenant {
+            None => {
+                self.write_platform(move |conn: &mut Conn| {
+                    Box::pin(async move {
+                        let end = "DELETE FROM web_sessions WHERE id = $1 AND tenant IS NULL";
+                        let ended = sqlx::query(end).bind(&id).execute(conn).await?.rows_affected();
+                        if ended == 0 { Err(StoreError::Missing("session")) } else { Ok(()) }
+                    })
+                })
+                .await
+            }
+            Some(tenant) => {
+                let within = self.scope(tenant);
+                self.write(tenant, move |conn: &mut Conn| Box::pin(async move { end_of_tenant(conn, &within, &id, &actor, at).await }))
+                    .await
+            }
+        }
     }
 
     async fn sessions(&self, query: SessionQuery<'_>, now: Instant) -> Result<Vec<Session>> {
@@ -184,9 +244,15 @@ impl Visitors for Backend {
         })
     }
 
-    async fn put_link(&self, new: &Link) -> Result<()> {
-        let new = new.clone();
-        self.write_platform(move |conn: &mut Conn| Box::pin(async move { put_link(conn, &new).await })).await
+    async fn put_link(&self, new: &Link, actor: &Actor) -> Result<()> {
+        let (new, actor) = (new.clone(), actor.clone());
+        match new.scope.tenant.clone() {
+            None => self.write_platform(move |conn: &mut Conn| Box::pin(async move { put_link(conn, None, &new, &actor).await })).await,
+            Some(tenant) => {
+                let within = self.scope(&tenant);
+                self.write(&tenant, move |conn: &mut Conn| Box::pin(async move { put_link(conn, Some(&within), &new, &actor).await })).await
+            }
+        }
     }
 
     async fn find_link(&self, hash: &str) -> Result<Option<Link>> {
@@ -203,15 +269,9 @@ impl Visitors for Backend {
         .await
     }
 
-    async fn end_links(&self, tenant: &TenantId, connection: &ConnectionId) -> Result<u64> {
-        let (tenant, connection) = (tenant.clone(), connection.clone());
-        self.write_platform(move |conn: &mut Conn| {
-            Box::pin(async move {
-                let end = "DELETE FROM web_links WHERE tenant = $1 AND connection = $2";
-                Ok(sqlx::query(end).bind(tenant.as_str()).bind(connection.as_str()).execute(conn).await?.rows_affected())
-            })
-        })
-        .await
+    async fn end_links(&self, tenant: &TenantId, connection: &ConnectionId, actor: &Actor, at: Instant) -> Result<u64> {
+        let (within, connection, actor) = (self.scope(tenant), connection.clone(), actor.clone());
+        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { end_links(conn, &within, &connection, &actor, at).await })).await
     }
 
     async fn put_sign_in_issuer(&self, new: &SignInIssuer) -> Result<()> {
@@ -243,20 +303,14 @@ impl Visitors for Backend {
 
     async fn remove_sign_in_issuer(&self, tenant: Option<&TenantId>, id: &str) -> Result<()> {
         let (tenant, id) = (tenant.cloned(), if has_nul(id) { return Err(StoreError::Missing("provider")) } else { id.to_owned() });
-        self.write_platform(move |conn: &mut Conn| {
-            Box::pin(async move {
-                let statements =
-                    ["DELETE FROM web_issuers WHERE id = $1 AND tenant = $2", "DELETE FROM web_issuers WHERE id = $1 AND tenant IS NULL"];
-                take_out(conn, statements, tenant, &id, "provider").await
-            })
-        })
-        .await
+        self.write_platform(move |conn: &mut Conn| Box::pin(async move { remove_issuer(conn, tenant, &id).await })).await
     }
 
-    async fn begin_sign_in(&self, new: &SignIn) -> Result<()> {
+    async fn begin_sign_in(&self, new: &SignIn, now: Instant) -> Result<()> {
         let new = new.clone();
         self.write_platform(move |conn: &mut Conn| {
             Box::pin(async move {
+                take_out_ended(conn, &ENDED[2..], now).await?;
                 sqlx::query("INSERT INTO web_sign_ins (hash, issuer, sealed, expires) VALUES ($1, $2, $3, $4)")
                     .bind(&new.hash)
                     .bind(&new.issuer)

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::super::form::{Sent, answer};
 use super::super::page::{badge, columns, empty, more, token};
 use super::super::seat::{Rights, Seat};
+use super::super::words;
 use super::{MAY_ALL, Tab, at, moving, one, unless};
 use crate::app::App;
 use crate::http::error::{Error, Result};
@@ -94,6 +95,8 @@ pub async fn show(
         format!("{here}?after={next}{only}")
     });
     let house = moving::section(&app, &seat, &connection, &rights).await?;
+    let all_words = if staged { "Everybody" } else { "Who waits" };
+    let ways = [(here.clone(), all_words.to_owned(), !doubts), (format!("{here}?only=doubts"), "To be decided".to_owned(), doubts)];
     let body = html! {
         @if staged {
             (house)
@@ -111,10 +114,7 @@ pub async fn show(
             p { "The connection is live. Whoever waits for somebody stands here: people in whose place there may be an account that was there before." }
             (house)
         }
-        nav aria-label="Lines" { ul.tabs {
-            li { a href=(here) aria-current=[(!doubts).then_some("true")] { @if staged { "Everybody" } @else { "Who waits" } } }
-            li { a href={ (here) "?only=doubts" } aria-current=[doubts.then_some("true")] { "To be decided" } }
-        } }
+        (words::filters(&ways))
         @if lines.is_empty() {
             @if next.is_some() { p.quiet { "None among these: go on to the next ones." } }
             @else {

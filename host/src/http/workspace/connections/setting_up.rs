@@ -264,7 +264,7 @@ pub async fn link(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(Stri
         let name = sent.needed("name", "Who it is for")?;
         let days: i64 = sent.get("days").and_then(|days| days.parse().ok()).unwrap_or(0);
         let seconds = Some(days.saturating_mul(86_400));
-        Ok(visitors::setup_link(&app, &seat.tenant.id, &id, name, seconds).await?)
+        Ok(visitors::setup_link(&app, &seat.tenant.id, &id, name, seconds, &seat.principal().actor()).await?)
     };
     let made = match done.await {
         Ok(made) => made,
@@ -291,7 +291,7 @@ pub async fn unlink(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(St
     let done = async {
         seat.ask(&app, AdminAction::ManageCredentials).await?;
         one(&app, &seat, &id).await?;
-        let ended = app.store.end_links(&seat.tenant.id, &id).await?;
+        let ended = app.store.end_links(&seat.tenant.id, &id, &seat.principal().actor(), app.clock.now()).await?;
         Ok(if ended == 0 { "There was no link to this set-up." } else { "Links to this set-up have ended." })
     };
     answer(&at(&seat, &id, "set-up"), done.await)

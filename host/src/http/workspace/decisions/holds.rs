@@ -84,7 +84,7 @@ fn of(seat: &Seat, hold: &Hold, connections: &[Connection]) -> Markup {
                 @let name = connections.iter().find(|connection| connection.id.as_str() == hold.of).map(|connection| connection.name.as_str());
                 "connection " a href=(seat.at(&format!("connections/{}", path::segment(&hold.of)))) { (name.unwrap_or(&hold.of)) }
             }
-            GuardScope::Plan => { "the plan of the reconciliation " code { (hold.of) } }
+            GuardScope::Plan => a href=(seat.at(&format!("drift/{}", path::segment(&hold.of)))) { "a reconciliation" },
             GuardScope::Role => { "role " code { (hold.of) } }
             GuardScope::Revision => { "revision " a href=(seat.at(&format!("mapping/revisions/{}", hold.of))) { (hash(&hold.of)) } }
         }

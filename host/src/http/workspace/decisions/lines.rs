@@ -8,8 +8,8 @@ use maud::{Markup, html};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::catalogue;
 use super::reviews::progress;
-use super::{catalogue, reasons};
 use crate::app::App;
 use crate::http::error::{Error, Result};
 use crate::http::query::{ApiQuery, At, page as page_of};
@@ -208,7 +208,7 @@ fn row(seat: &Seat, line: &ReviewLine, roles: &[Role], (decides, now): (bool, In
             @if decides { td { input type="checkbox" name="line" value=(line.line) aria-label={ "Tick line " (line.line) ": " (line.role) " of " (name) }; } }
             td { (words::person(seat, line.account.as_str(), Some(name))) br; (words::role(roles, line.role.as_str())) }
             td {
-                (reasons(&evidence.reasons))
+                (words::reasons(&evidence.reasons))
                 span.quiet {
                     "held since " (When { at: evidence.since, now }) "; account last changed " (When { at: evidence.last_change, now }) "; "
                     (counted(evidence.peers, "other holds it", "others hold it"))

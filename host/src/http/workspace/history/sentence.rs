@@ -70,6 +70,24 @@ pub(super) fn sentence(event: &Event) -> String {
         "connection.unguarded" => "the guard counts a connection no longer".to_owned(),
         "review.decided" => with("lines of a review were decided".to_owned(), "decision"),
         "token.created" => "a token was made".to_owned(),
+        "session.begun" => {
+            let roles: Vec<&str> = data["admin_roles"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let may = if data["write"] == true { "to change everything".to_owned() } else { format!("as {}", roles.join(", ")) };
+            with(format!("somebody signed in to the workspace {}", if may == "as " { "to read" } else { &may }), "via")
+        }
+        "session.ended" => "a session of the workspace was ended".to_owned(),
+        "link.made" => match said("purpose").as_str() {
+            "setup" => "a link to a connection’s set-up was made".to_owned(),
+            _ => "a link that signs somebody in was made".to_owned(),
+        },
+        "link.ended" => "links to a connection’s set-up were ended".to_owned(),
+        "drift.uploaded" => with("an identity provider’s export was uploaded".to_owned(), "name"),
+        "drift.compared" => "the export was compared with what is stored".to_owned(),
+        "drift.ready" => "what a reconciliation would do is known".to_owned(),
+        "drift.begun" => "a reconciliation is carried out".to_owned(),
+        "drift.finished" => "a reconciliation is done".to_owned(),
+        "drift.expired" => "a reconciliation ended before it was carried out".to_owned(),
+        "drift.abandoned" => "a reconciliation was given up".to_owned(),
         "receipt.overdue" => "a target has not said that a departure is done".to_owned(),
         "process.begun" => with("a process began".to_owned(), "kind"),
         "process.done" => with("a process is done".to_owned(), "kind"),

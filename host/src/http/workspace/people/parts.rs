@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::super::page::{When, badge, token};
 use super::super::path;
-use super::super::words::date_after;
+use super::super::words::{date_after, reasons};
 use super::person::{Person, Seen};
 use super::words;
 use crate::lifecycle::receipt::StepState;
@@ -115,7 +115,7 @@ pub(super) fn roles(seen: &Seen<'_>, person: &Person) -> Markup {
                                     (words::of_grant(grant))
                                     @if let Some(deadline) = grant.deadline { br; span.quiet { "until " (When { at: deadline, now: seen.now }) } }
                                 }
-                                td { (words::reasons(&grant.reasons)) }
+                                td { (reasons(&grant.reasons)) }
                                 td { (When { at: grant.since, now: seen.now }) }
                             }
                         }

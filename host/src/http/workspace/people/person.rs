@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::super::page::{Page, Section, When, badge, heading};
 use super::super::path;
 use super::super::seat::{Rights, Seat};
+use super::super::words::reasons;
 use super::{parts, words};
 use crate::app::App;
 use crate::http::api::accounts::is_pending;
@@ -211,8 +212,8 @@ pub async fn why(
 /// What gives a role, forbids it, or came nearest to giving it.
 pub(super) fn explanation(explained: &Explanation) -> Markup {
     html! {
-        @if !explained.reasons.is_empty() { section.card { h2 { "Policies that give it" } (words::reasons(&explained.reasons)) } }
-        @if !explained.forbids.is_empty() { section.card { h2 { "Policies that forbid it" } (words::reasons(&explained.forbids)) } }
+        @if !explained.reasons.is_empty() { section.card { h2 { "Policies that give it" } (reasons(&explained.reasons)) } }
+        @if !explained.forbids.is_empty() { section.card { h2 { "Policies that forbid it" } (reasons(&explained.forbids)) } }
         @if !explained.nearest.is_empty() {
             section.card {
                 h2 { "What came nearest, and what was missing" }

@@ -1,10 +1,9 @@
 //! What pages say of people, in sentences: pure.
 
-use maud::{Markup, html};
 use serde_json::Value;
 
 use super::super::words;
-use crate::model::{AccountState, Actor, Grant, GrantState, Note, Reason, Ruling, RulingKind, RulingState, Waiting};
+use crate::model::{AccountState, Actor, Grant, GrantState, Note, Ruling, RulingKind, RulingState, Waiting};
 use crate::store::AccountView;
 use crate::store::history::Standing;
 
@@ -114,24 +113,6 @@ pub fn of_grant(grant: &Grant) -> &'static str {
         (GrantState::Pending, Some(Waiting::Adoption)) => "waits for somebody to say whose the account is",
         (GrantState::Pending, Some(Waiting::Start)) => "waits for the start date",
         (GrantState::Pending, _) => "waits",
-    }
-}
-
-/// Why a role is held.
-pub fn reasons(reasons: &[Reason]) -> Markup {
-    html! {
-        ul.lines {
-            @for reason in reasons {
-                li {
-                    (reason.reason.as_deref().unwrap_or("no reason is given")) " " code { (reason.policy) }
-                    @for chain in &reason.groups { br; span.quiet { "through " (chain.join(" → ")) } }
-                    @if reason.proposed {
-                        br;
-                        span.quiet { "nominated by the plugin" @if let Some(said) = &reason.nomination { ": " (said) } }
-                    }
-                }
-            }
-        }
     }
 }
 
