@@ -7,6 +7,7 @@ mod health;
 mod log;
 mod processes;
 mod restored;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -17,8 +18,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::api::{
-    accounts, connections, credentials, governance, handles, history, plugins, policies, reviews, revisions, targets, tenants, tokens,
-    trials,
+    accounts, connections, credentials, governance, handles, history, plugins, policies, reviews, revisions, targets, tenants, trials,
 };
 use super::guards::{Access, Guarded};
 use super::openapi::{ScimBulk, ScimErrorBody, ScimList, ScimPatch, ScimResource, ScimSearch};
@@ -163,6 +163,7 @@ pub fn all() -> Vec<Route> {
         of_reviews(),
         health::all(),
         restored::all(),
+        tokens::all(),
         log::all(),
         processes::all(),
         first_sync::all(),
@@ -367,9 +368,6 @@ fn of_tenants() -> Vec<Route> {
             c::guard,
         )
         .body::<c::GuardWrite>(),
-        post("/api/v1/tokens", "create_token", "A new API token", tokens::create)
-            .body::<tokens::NewToken>()
-            .answers::<api::TokenAnswer>(created),
     ]
 }
 

@@ -17,7 +17,7 @@ use super::path::{self, with};
 use super::seat::Seat;
 use super::words::{self, Edge, PAGE_LINES, clock, counted, moment};
 use crate::app::App;
-use crate::history::{self, VERIFY_BATCHES, VERIFY_EVENTS};
+use crate::history::{self, VERIFY_BATCHES, VERIFY_BYTES, VERIFY_EVENTS};
 use crate::http::api::attached;
 use crate::http::error::{Error, Result};
 use crate::http::query::ApiQuery;
@@ -418,7 +418,7 @@ async fn verifying(app: &Arc<App>, seat: &Seat, result: &Markup, next: Option<(i
 pub async fn verify(seat: Seat, State(app): State<Arc<App>>, sent: Sent) -> Result<Response> {
     let number = |name: &str| sent.get(name).and_then(|text| text.parse::<i64>().ok());
     let start = number("after").map_or(Start::Event(1), Start::Behind);
-    let bounds = VerifyBounds { batches: VERIFY_BATCHES, events: VERIFY_EVENTS };
+    let bounds = VerifyBounds { batches: VERIFY_BATCHES, events: VERIFY_EVENTS, bytes: VERIFY_BYTES };
     let verified = history::verify(&*app.store, &app.keyring, &seat.tenant.id, start, bounds).await?;
     let so_far = number("events").unwrap_or(0).saturating_add(i64::try_from(verified.events).unwrap_or(i64::MAX));
     let last = app.store.last_batch(&seat.tenant.id).await?.map_or(0, |batch| batch.last);

@@ -66,6 +66,7 @@ pub(super) fn sentence(event: &Event) -> String {
         "connection.unguarded" => "the guard counts a connection no longer".to_owned(),
         "review.decided" => with("lines of a review were decided".to_owned(), "decision"),
         "token.created" => "a token was made".to_owned(),
+        "token.revoked" => "a token was ended".to_owned(),
         "receipt.overdue" => "a target has not said that a departure is done".to_owned(),
         "process.begun" => with("a process began".to_owned(), "kind"),
         "process.done" => with("a process is done".to_owned(), "kind"),
