@@ -177,7 +177,13 @@ pub async fn api(app: &App, token: Option<&str>) -> Result<ApiPrincipal, Denied>
     let token = token.filter(|token| token.len() <= TOKEN_BYTES_LIMIT).ok_or(Denied::Unauthorized)?;
     let hash = app.keyring.token_hash(token);
     let credential = app.store.find_api_token(&hash).await?.ok_or(Denied::Unauthorized)?;
-    if crypto::same(&credential.hash, &hash) && live(credential.expires, app.clock.now()) {
+    let now = app.clock.now();
+    if crypto::same(&credential.hash, &hash) && live(credential.expires, now) {
+        if credential.last_used.is_none_or(|used| now >= used.plus_seconds(NOTE_USE_SECONDS))
+            && let Err(error) = app.store.note_api_token(&credential.token_id, now).await
+        {
+            tracing::warn!(%error, "the use of an API token could not be noted");
+        }
         Ok(ApiPrincipal { token_id: credential.token_id, scope: credential.scope })
     } else {
         Err(Denied::Unauthorized)

@@ -29,6 +29,8 @@ pub const BATCH_BYTES_LIMIT: i64 = 4 << 20;
 pub const BATCHES_AT_ONCE: usize = 10;
 /// The most events that one request verifies.
 pub const VERIFY_EVENTS: i64 = 5_000;
+/// The most bytes of events that one request verifies: the largest batches four at a time; an event that has more by itself is a batch of its own.
+pub const VERIFY_BYTES: i64 = 16 << 20;
 /// The most batches that one request verifies.
 pub const VERIFY_BATCHES: i64 = 500;
 

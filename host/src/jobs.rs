@@ -105,6 +105,7 @@ pub async fn run_until_idle(app: &Arc<App>) -> Result<(), StoreError> {
             && !tenancy::reviews::work_next(app).await?
             && !drift::work_next(app).await?
             && !departed::settle_due(app).await?
+            && !departed::begin_left(app).await?
             && !deliver_round(app).await?
         {
             app.journal.flush(&*app.store).await?;
@@ -298,6 +299,7 @@ async fn look_after_revisions(app: &Arc<App>) -> Result<(), StoreError> {
     tenancy::look_after_fresh(app, None).await?;
     while remind(app).await? {}
     while departed::settle_due(app).await? {}
+    while departed::begin_left(app).await? {}
     while tenancy::governance::close_resolved(app).await? {}
     while tell_overdue(app).await? {}
     app.shadows.flush(app, None).await?;

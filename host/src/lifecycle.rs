@@ -20,8 +20,10 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+use rolecall_scim::resource::Document;
+
 use crate::evaluation::{Evaluation, Outcome};
-use crate::mapping::{Calendar, Dates};
+use crate::mapping::{Calendar, Conditions, Dates};
 use crate::model::{
     Account, AccountId, AccountState, ApprovalSettings, Cause, Concerned, ConnectionId, ConnectionState, DecisionSettings, Grant,
     GroupMembership, GuardSettings, Instant, Note, ProcessSettings, RevisionHash, RoleId, Ruling, RulingKind, RulingState,
@@ -31,7 +33,7 @@ use crate::store::{Effect, Guarded};
 
 pub use case::{Case, as_of};
 use settling::Settling;
-pub use steps::addressee;
+pub use steps::{addressee, leaves_with_connection};
 
 /// After how many seconds an infrastructure fault is tried again the first time; doubled each time up to [`RETRY_MAX_SECONDS`].
 const RETRY_FIRST_SECONDS: i64 = 1;
@@ -53,6 +55,8 @@ pub struct Standing<'a> {
     pub former: Former<'a>,
     /// Consecutive infrastructure faults so far.
     pub attempts: i64,
+    /// What the identity provider wrote, with this change; `None` of somebody who is gone there.
+    pub user: Option<&'a Document>,
 }
 
 /// What is left of an account whose user was deleted, once another one revives it.
@@ -83,6 +87,8 @@ pub struct Rules<'a> {
     pub processes: &'a ProcessSettings,
     /// Where their dates are.
     pub calendar: &'a Calendar,
+    /// Whom their steps are for, where filters say so.
+    pub conditions: &'a Conditions,
     /// How the connection stands: while it is paused removals take effect and nothing new is granted, while it is staged nothing has effect.
     pub connection: ConnectionState,
 }
@@ -100,6 +106,7 @@ impl<'a> Rules<'a> {
             guard: &revision.guard,
             processes: &revision.processes,
             calendar: &revision.calendar,
+            conditions: &revision.conditions,
             connection,
         }
     }

@@ -2,6 +2,7 @@
 //! Pure; knows nothing of Wasm.
 
 mod calendar;
+mod conditions;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::model::Tags;
 
 pub use calendar::{Calendar, Dates};
+pub use conditions::Conditions;
 
 /// The longest text in a shape, in bytes: what it is stored, shown and compared with in columns and policies.
 pub const TEXT_BYTES_LIMIT: usize = 1_024;

@@ -24,7 +24,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::crypto::sha256_hex;
 use crate::diagnostic::Diagnostic;
-use crate::mapping::Calendar;
+use crate::mapping::{Calendar, Conditions};
 use crate::model::{
     ActivationSettings, ApprovalSettings, DecisionSettings, GuardSettings, Handle, ProbeSettings, ProcessSettings, RevisionHash,
 };
@@ -96,6 +96,8 @@ pub struct Revision {
     pub probes: ProbeSettings,
     /// Where their dates are.
     pub calendar: Calendar,
+    /// Whom their steps are for, where filters say so.
+    pub conditions: Conditions,
     /// The tags that a mapping may make, with their values, where the tenant declares them; those that dates come from are among them.
     pub tags: Option<DeclaredTags>,
     /// What is kept of plugin calls that fail.
@@ -171,6 +173,7 @@ impl Revision {
         let tables = check.tables();
         let schemas = check.schemas(settings.as_ref());
         let calendar = check.calendar(settings.as_ref(), &schemas);
+        let conditions = check.conditions(settings.as_ref(), &schemas);
         let sources = check.sources();
         let policies = check.policies(&sources, settings.as_ref());
         let admin_sources = check.admin_sources();
@@ -184,6 +187,7 @@ impl Revision {
         match (settings, policies, admin) {
             (Some(settings), Some(policies), Some(admin)) if check.problems.is_empty() => Ok(Self {
                 privilege: privilege(&policies, &admin, &settings, files, !admin_sources.is_empty()),
+                approved: settings.approved(),
                 admin,
                 hash: hash(files),
                 name: settings.name,
@@ -194,17 +198,12 @@ impl Revision {
                 decisions: settings.decisions,
                 activation: settings.activation,
                 guard: settings.guard,
-                approved: settings
-                    .roles
-                    .iter()
-                    .filter(|role| role.needs_approval(&settings.approvals))
-                    .map(|role| role.id.clone())
-                    .collect(),
                 approvals: settings.approvals,
                 tags: settings.tags.map(|tags| with_dates(tags, &settings.processes)),
                 processes: settings.processes,
                 probes: settings.probes,
                 calendar,
+                conditions,
                 failures: settings.failures,
                 schemas: if schemas == *Schemas::standard() { Schemas::standard() } else { Arc::new(schemas) },
                 golden_cases: tests.len() + policy_tests.len() + admin_tests.len(),
@@ -254,7 +253,7 @@ impl Revision {
         }
         let golden = tests.iter().map(|case| case.run(self));
         let admin = admin_tests.iter().map(|case| case.run(&self.admin, self.policies.roles()));
-        Ok(golden.chain(policy_tests.iter().map(|case| case.run(&self.policies))).chain(admin).collect())
+        Ok(golden.chain(policy_tests.iter().map(|case| case.run(&self.policies, &self.approved))).chain(admin).collect())
     }
 
     /// The handle for a group's display name: the declared one, else a slug of the name: its ASCII letters, in lower case, and
@@ -399,6 +398,16 @@ impl<'a> Check<'a> {
         Calendar::of(&settings.processes, schemas).unwrap_or_else(|problems| {
             self.problems.extend(problems.into_iter().map(|message| Diagnostic { message, ..settings.processes_at.clone() }));
             Calendar::default()
+        })
+    }
+
+    /// Whom steps are for; nobody where that is wrong.
+    fn conditions(&mut self, settings: Option<&Settings>, schemas: &Schemas) -> Conditions {
+        let Some(settings) = settings else { return Conditions::default() };
+        Conditions::of(&settings.processes, schemas).unwrap_or_else(|problems| {
+            let text = self.files.get(SETTINGS).and_then(|contents| std::str::from_utf8(contents).ok()).unwrap_or_default();
+            self.problems.extend(problems.into_iter().map(|(span, message)| Diagnostic::at(SETTINGS, text, span, message)));
+            Conditions::default()
         })
     }
 

@@ -32,6 +32,7 @@ mod ruling;
 mod spreading;
 mod sqlite;
 mod step;
+mod token;
 mod trial;
 mod visitor;
 
@@ -71,7 +72,10 @@ pub use review::{
 };
 pub use ruling::{ANSWERED_AT_ONCE, Answer, Answered, Effect, Guarded, HeldPerson, RulingQuery, Rulings};
 pub use spreading::{Page, Reached, Spread, Spreading};
-pub use step::{FoundInvitation, InvitationQuery, LinkToken, NewInvitation, OVERDUE_AT_ONCE, ProcessQuery, StepSaid, Steps};
+pub use step::{
+    FoundInvitation, InvitationQuery, LEFT_AT_ONCE, Left, LinkToken, NewInvitation, OVERDUE_AT_ONCE, ProcessQuery, StepSaid, Steps,
+};
+pub use token::{API_TOKENS_AT_ONCE, ApiTokenInfo, Tokens};
 pub use trial::{Advance, DIFFERENCES_LIMIT, DespiteChanges, NewActivation, NewDifference, Place, Progress, RunningShadow, Trials};
 pub use visitor::{Link, Session, SessionQuery, SignIn, SignInIssuer, Visitors};
 
@@ -550,6 +554,8 @@ pub struct ApiCredential {
     pub hash: String,
     /// What it may do.
     pub scope: ApiScope,
+    /// When it was used last, give or take a minute.
+    pub last_used: Option<Instant>,
     /// When it stops being accepted.
     pub expires: Option<Instant>,
 }
@@ -726,8 +732,6 @@ pub trait Platform: Send + Sync {
     async fn find_issuer(&self, connection: &ConnectionId) -> Result<Option<StoredIssuer>>;
     /// What an API token stands for, by its keyed hash.
     async fn find_api_token(&self, hash: &str) -> Result<Option<ApiCredential>>;
-    /// Stores an API token; one for a tenant is told in its history.
-    async fn create_api_token(&self, token: &NewToken, scope: &ApiScope, actor: &Actor) -> Result<()>;
     /// How many API tokens exist: none at first start.
     async fn count_api_tokens(&self) -> Result<i64>;
     /// All tenants, by id.
@@ -760,6 +764,7 @@ pub trait Store:
     + Reviews
     + Processes
     + Steps
+    + Tokens
     + Imports
     + Moves
     + Drifts

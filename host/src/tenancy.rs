@@ -825,16 +825,16 @@ pub async fn confirm_handle(
 /// # Errors
 /// The store's.
 pub async fn create_api_token(app: &Arc<App>, scope: ApiScope, lifetime_seconds: Option<i64>) -> Result<IssuedToken, TenancyError> {
-    issue_api_token(app, scope, lifetime_seconds, &Actor { kind: "startup".into(), id: "rolecall".into() }).await
+    issue_api_token(app, (scope, None), lifetime_seconds, &Actor { kind: "startup".into(), id: "rolecall".into() }).await
 }
 
-/// The same, for somebody.
+/// The same, for somebody, with a name that says what it is for.
 ///
 /// # Errors
 /// `Refused` for admin roles that a token can't carry; the store's.
 pub async fn issue_api_token(
     app: &Arc<App>,
-    scope: ApiScope,
+    (scope, name): (ApiScope, Option<&str>),
     lifetime_seconds: Option<i64>,
     actor: &Actor,
 ) -> Result<IssuedToken, TenancyError> {
@@ -843,7 +843,7 @@ pub async fn issue_api_token(
         app.store.tenant(tenant).await?.ok_or(StoreError::Missing("tenant"))?;
     }
     let (issued, stored) = issue(app, crypto::TOKEN_PREFIX, lifetime_seconds);
-    app.store.create_api_token(&stored, &scope, actor).await?;
+    app.store.create_api_token(&stored, &scope, name, actor).await?;
     Ok(issued)
 }
 

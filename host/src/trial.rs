@@ -15,8 +15,9 @@ use crate::crypto;
 use crate::evaluation::{self, Evaluation, HookCall, Outcome};
 use crate::lifecycle::{self, Case, Rules, as_of};
 use crate::model::{
-    AccountState, ActivationSettings, Actor, ConnectionId, ConnectionState, Forecast, GuardSettings, Instant, Note, PersonDifference,
-    ResourceId, RevisionHash, Summary, TenantId, Trial, TrialKind, TrialState, Urgency, collision_key,
+    AccountId, AccountState, ActivationSettings, Actor, ConnectionId, ConnectionState, Forecast, Forecasts, GuardDirection, GuardScope,
+    GuardSettings, Instant, Note, PersonDifference, ResourceId, RevisionHash, Summary, TenantId, Trial, TrialKind, TrialState, Urgency,
+    collision_key,
 };
 use crate::revision::{self, Files, Revision};
 use crate::store::{Advance, Connection, NewActivation, NewDifference, Progress, StoreError};
@@ -130,30 +131,41 @@ pub struct Terms<'a> {
     pub at: (Instant, Instant),
 }
 
+/// What a candidate makes of somebody.
+#[derive(Clone, Debug, Default)]
+pub struct Compared {
+    /// What would be different.
+    pub difference: Option<NewDifference>,
+    /// The scopes in which the guard would count them.
+    pub scopes: Vec<(GuardDirection, GuardScope, String)>,
+}
+
 /// What a candidate makes of somebody who has `before` now, counted into `summary`.
 #[must_use]
-pub fn compare(candidate: &Revision, case: &Case, before: &Picture, terms: Terms<'_>, summary: &mut Summary) -> Option<NewDifference> {
+pub fn compare(candidate: &Revision, case: &Case, before: &Picture, terms: Terms<'_>, summary: &mut Summary) -> Compared {
     let (now, at) = terms.at;
     summary.people += 1;
     if !evaluation::is_active(&case.subject.document) {
         summary.inactive += 1;
-        return None;
+        return Compared::default();
     }
     let evaluation = evaluate(candidate, case, at, summary);
     let mut rules = Rules::of(candidate, terms.connection);
     rules.guard = terms.guard.unwrap_or(rules.guard);
     let standing = case.standing();
     let settled = lifecycle::settle(&standing, &evaluation, &case.subject.groups, (&rules, &case.subject.connection, terms.activated), now);
+    let mut compared = Compared::default();
     if let Some(guarded) = settled.guarded.as_ref().filter(|_| terms.guard.is_some()) {
         summary.guard.count(&guarded.concerned);
+        compared.scopes = Forecasts::scopes_of(&guarded.concerned).collect();
     }
     let after = Picture::after(&standing, &settled);
-    let difference = before.difference(&after, &evaluation.outcome, &evaluation.lost)?;
+    let Some(difference) = before.difference(&after, &evaluation.outcome, &evaluation.lost) else { return compared };
     let name_key = after.user_name.filter(|name| before.user_name.as_ref() != Some(name)).map(|name| collision_key(&name));
     let (connection, user) = (case.subject.connection.clone(), case.subject.user.clone());
     let person = PersonDifference { connection, user, account: case.account.id.clone(), difference };
     summary.count(&person);
-    Some(NewDifference { person, name_key })
+    Compared { difference: Some(NewDifference { person, name_key }), ..compared }
 }
 
 fn evaluate(candidate: &Revision, case: &Case, at: Instant, summary: &mut Summary) -> Evaluation {
@@ -238,7 +250,7 @@ async fn step(
     for (connection, user) in &progress.people {
         by_connection.entry(connection).or_default().push(user.clone());
     }
-    let (mut summary, mut differences) = (Summary::default(), Vec::new());
+    let (mut summary, mut differences, mut counted) = (Summary::default(), Vec::new(), Vec::new());
     let guard = tenancy::active_revision(app, tenant).await?.map(|active| active.guard.clone()).unwrap_or_default();
     let connections = app.store.connections(tenant).await?;
     let groups = progress.trial.part.as_ref().map(|part| part.groups.clone()).unwrap_or_default();
@@ -253,19 +265,25 @@ async fn step(
             let (candidate, guard) = (Arc::clone(candidate), guard.clone());
             let work = move || {
                 let mut part = Summary::default();
-                let found = turn.iter().filter_map(|case| {
+                let found = turn.iter().map(|case| {
                     let before = Picture::standing(&case.standing());
                     let at = (now, as_of(now, case.due));
                     let terms = Terms { connection: state, activated: true, guard: guard.as_ref(), at };
-                    compare(&candidate, case, &before, terms, &mut part)
+                    (case.account.id.clone(), compare(&candidate, case, &before, terms, &mut part))
                 });
-                let found: Vec<NewDifference> = found.collect();
+                let found: Vec<(AccountId, Compared)> = found.collect();
                 (part, found)
             };
             let Ok((part, found)) = app.compute.run(tenant, Urgency::Crowd, work).await else { return Ok(None) };
             summary.merge(&part);
-            differences.extend(found);
+            for (account, compared) in found {
+                counted.extend(compared.scopes.into_iter().map(|scope| (scope, account.clone())));
+                differences.extend(compared.difference);
+            }
         }
+    }
+    for ((direction, scope, of), people) in app.store.counted_already(tenant, &guard, &counted, now).await? {
+        summary.guard.note_counted((direction, scope, of.as_str()), people);
     }
     let first = progress.place.0.as_str().is_empty();
     let is_counted = first && progress.trial.part.is_none();

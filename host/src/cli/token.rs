@@ -1,11 +1,11 @@
-//! `rolecall token`: rights to the API, each as small as its use.
+//! `rolecall token`: rights to the API, each as small as its use, and which there are.
 
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
 use crate::cli::client::Remote;
-use crate::cli::{Output, word};
+use crate::cli::{Output, items, render, word};
 
 /// Whom something is issued for, and what it may do.
 #[derive(clap::Args)]
@@ -33,7 +33,7 @@ impl Bearer {
     }
 }
 
-/// Issue API tokens.
+/// Issue, list and end API tokens.
 #[derive(clap::Subcommand)]
 pub enum Token {
     /// Issue a token: for one tenant or the whole platform, to read or also to write. It is shown once
@@ -45,9 +45,80 @@ pub enum Token {
         /// After how many days it ends [default: never]
         #[arg(long, value_name = "DAYS")]
         days: Option<u32>,
+        /// What it is for: tokens are listed by it
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
         #[command(flatten)]
         remote: Remote,
     },
+    /// List API tokens: what each may do, who made it, when it was used last. Secrets are shown once, when a token is made, and never again
+    #[command(
+        after_help = "Examples:\n  rolecall token list --tenant acme\n  rolecall token list                                  those of the platform"
+    )]
+    List {
+        /// The tenant whose tokens [default: the platform's own]
+        #[arg(long, value_name = "TENANT")]
+        tenant: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// End a token: with the next request it is good no more
+    #[command(after_help = "Example:\n  rolecall token revoke --tenant acme TOKEN            the id, as `rolecall token list` shows it")]
+    Revoke {
+        /// Its id
+        #[arg(value_name = "TOKEN")]
+        id: String,
+        /// The tenant that it is of [default: the platform]
+        #[arg(long, value_name = "TENANT")]
+        tenant: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+/// Where tokens are in the API.
+fn tokens(tenant: Option<&str>) -> Vec<&str> {
+    tenant.map_or_else(|| vec!["tokens"], |tenant| vec!["tenants", tenant, "tokens"])
+}
+
+/// Every token, page after page.
+async fn all(remote: Remote, tenant: Option<&str>) -> anyhow::Result<Value> {
+    let (client, path) = (remote.connect()?, tokens(tenant));
+    let (mut found, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let query: Vec<(&str, &str)> = after.iter().map(|after| ("after", after.as_str())).collect();
+        let page = client.get(&path, &query).await?;
+        found.extend_from_slice(items(&page, "tokens"));
+        match page["next"].as_str() {
+            Some(next) => after = Some(next.to_owned()),
+            None => return Ok(json!({"tokens": found})),
+        }
+    }
+}
+
+fn listed(answer: &Value) -> String {
+    let mut table = render::table(["id", "name", "may", "for", "made", "by", "last used", "expires"]);
+    for token in items(answer, "tokens") {
+        let roles: Vec<&str> = token["admin_roles"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let right = if token["write"] == true { "read and write" } else { "read" };
+        let right = if roles.is_empty() { right.to_owned() } else { format!("{right} as {}", roles.join(", ")) };
+        let by = token["created_by"]
+            .as_object()
+            .map_or_else(String::new, |_| format!("{} {}", word(&token["created_by"]["kind"]), word(&token["created_by"]["id"])));
+        let told = |key: &str| token[key].as_str().unwrap_or_default().to_owned();
+        let or = |key: &str, none: &str| token[key].as_str().unwrap_or(none).to_owned();
+        table.add_row([
+            word(&token["id"]),
+            told("name"),
+            right,
+            told("person"),
+            word(&token["created"]),
+            by,
+            or("last_used", "never"),
+            or("expires", "never"),
+        ]);
+    }
+    format!("{table}\n")
 }
 
 impl Token {
@@ -56,17 +127,34 @@ impl Token {
     /// # Errors
     /// The server's.
     pub async fn run(self, output: Output) -> anyhow::Result<ExitCode> {
-        let Self::Create { bearer, days, remote } = self;
-        let lifetime = days.map(|days| i64::from(days) * 86_400);
-        let answer = remote.connect()?.post(&["tokens"], &bearer.asked(lifetime)).await?;
-        let Bearer { tenant, write, admin_roles, .. } = bearer;
-        output.show(&answer, |_| {
-            let scope = tenant.map_or_else(|| "the whole platform".to_owned(), |tenant| format!("tenant {tenant}"));
-            let right = if write { "read and write" } else { "read" };
-            let right = if admin_roles.is_empty() { right.to_owned() } else { format!("{right} as {}", admin_roles.join(", ")) };
-            let ends = word(&answer["expires"]);
-            Ok(format!("token    {}\nmay      {right} {scope}\nexpires  {ends}\nIt is shown this once.\n", word(&answer["token"])))
-        })?;
+        match self {
+            Self::Create { bearer, days, name, remote } => create(bearer, days, name, remote, output).await?,
+            Self::List { tenant, remote } => {
+                let answer = all(remote, tenant.as_deref()).await?;
+                output.show(&answer, |_| Ok(listed(&answer)))?;
+            }
+            Self::Revoke { id, tenant, remote } => {
+                let mut path = tokens(tenant.as_deref());
+                path.push(&id);
+                remote.connect()?.delete(&path).await?;
+                output.show(&json!({"revoked": id}), |_| Ok(format!("{id} is good no more\n")))?;
+            }
+        }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+async fn create(bearer: Bearer, days: Option<u32>, name: Option<String>, remote: Remote, output: Output) -> anyhow::Result<()> {
+    let lifetime = days.map(|days| i64::from(days) * 86_400);
+    let mut asked = bearer.asked(lifetime);
+    asked["name"] = json!(name);
+    let answer = remote.connect()?.post(&["tokens"], &asked).await?;
+    let Bearer { tenant, write, admin_roles, .. } = bearer;
+    output.show(&answer, |_| {
+        let scope = tenant.map_or_else(|| "the whole platform".to_owned(), |tenant| format!("tenant {tenant}"));
+        let right = if write { "read and write" } else { "read" };
+        let right = if admin_roles.is_empty() { right.to_owned() } else { format!("{right} as {}", admin_roles.join(", ")) };
+        let ends = word(&answer["expires"]);
+        Ok(format!("token    {}\nmay      {right} {scope}\nexpires  {ends}\nIt is shown this once.\n", word(&answer["token"])))
+    })
 }

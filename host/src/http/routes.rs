@@ -8,6 +8,7 @@ mod log;
 mod moving;
 mod processes;
 mod restored;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -18,8 +19,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::api::{
-    accounts, connections, credentials, governance, handles, history, plugins, policies, reviews, revisions, targets, tenants, tokens,
-    trials,
+    accounts, connections, credentials, governance, handles, history, plugins, policies, reviews, revisions, targets, tenants, trials,
 };
 use super::guards::{Access, Guarded};
 use super::openapi::{ScimBulk, ScimErrorBody, ScimList, ScimPatch, ScimResource, ScimSearch};
@@ -164,6 +164,7 @@ pub fn all() -> Vec<Route> {
         of_reviews(),
         health::all(),
         restored::all(),
+        tokens::all(),
         log::all(),
         processes::all(),
         first_sync::all(),
@@ -369,9 +370,6 @@ fn of_tenants() -> Vec<Route> {
             c::guard,
         )
         .body::<c::GuardWrite>(),
-        post("/api/v1/tokens", "create_token", "A new API token", tokens::create)
-            .body::<tokens::NewToken>()
-            .answers::<api::TokenAnswer>(created),
     ]
 }
 

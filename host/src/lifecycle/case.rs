@@ -136,6 +136,7 @@ impl Case {
             rulings: &self.rulings,
             former: Former { grants: &self.former, rulings: &self.former_rulings },
             attempts: self.attempts,
+            user: Some(&self.subject.document),
         }
     }
 }

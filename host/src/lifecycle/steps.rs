@@ -1,14 +1,16 @@
 //! What a change means for the steps that a tenant has set, and whether somebody is invited: who joins, moves and leaves. What stands of
 //! processes is not known here; the commit decides by it.
 
+use rolecall_scim::resource::Document;
 use serde_json::{Value, json};
 
 use super::settling::Settling;
-use super::sooner;
+use super::{Rules, sooner};
 use crate::model::{
     AccountState, ConnectionState, Instant, InvitationSettings, Invited, NewProcess, NewStep, Note, Passage, ProcessKind, RoleId,
     StepCondition, due_at,
 };
+use crate::store::Left;
 
 /// The zone of a tenant without steps, of which nothing is dated.
 const NO_ZONE: &str = "UTC";
@@ -76,7 +78,7 @@ impl Settling<'_> {
         let hours = i64::from(self.rules.processes.target_hours);
         let process = (was == Presence::There).then(|| self.process(ProcessKind::Leaver, anchor, &[], &self.held()));
         let acknowledged_by = (hours > 0 && was == Presence::There).then(|| self.now.plus_seconds(hours * 3_600));
-        Some(Passage::Leaves { process, acknowledged_by })
+        Some(Passage::Leaves { process, acknowledged_by, departed: self.now })
     }
 
     /// The roles that are held before the change.
@@ -148,28 +150,63 @@ impl Settling<'_> {
     }
 
     fn zone(&self) -> &str {
-        self.rules.processes.time_zone.as_deref().unwrap_or(NO_ZONE)
+        zone(self.rules)
     }
 
     /// A process of the kind with the steps that are for this person.
     fn process(&self, kind: ProcessKind, anchor: Instant, gained: &[RoleId], lost: &[RoleId]) -> NewProcess {
         let profile = self.account.as_ref().map_or(&self.standing.account.profile, |write| &write.profile);
+        Whom { rules: self.rules, profile, user: self.standing.user, gained, lost }.process(kind, anchor)
+    }
+}
+
+/// What the departure of somebody means who was in use and left with their whole connection: they leave as somebody does whom the identity
+/// provider deletes.
+#[must_use]
+pub fn leaves_with_connection(left: &Left, rules: &Rules<'_>) -> Passage {
+    let hours = i64::from(rules.processes.target_hours);
+    let whom = Whom { rules, profile: &left.profile, user: Some(&left.document), gained: &[], lost: &left.roles };
+    Passage::Leaves {
+        process: Some(whom.process(ProcessKind::Leaver, left.departed)),
+        acknowledged_by: (hours > 0).then(|| left.departed.plus_seconds(hours * 3_600)),
+        departed: left.departed,
+    }
+}
+
+fn zone<'a>(rules: &Rules<'a>) -> &'a str {
+    rules.processes.time_zone.as_deref().unwrap_or(NO_ZONE)
+}
+
+/// Whom a process is for.
+struct Whom<'a> {
+    rules: &'a Rules<'a>,
+    profile: &'a Value,
+    user: Option<&'a Document>,
+    gained: &'a [RoleId],
+    lost: &'a [RoleId],
+}
+
+impl Whom<'_> {
+    /// A process of the kind with the steps that are for them.
+    fn process(&self, kind: ProcessKind, anchor: Instant) -> NewProcess {
+        let Self { rules, profile, user, gained, lost } = *self;
         let concerns = |when: &StepCondition| {
             let among = |roles: &[RoleId], wanted: &Option<RoleId>| wanted.as_ref().is_none_or(|wanted| roles.contains(wanted));
             let user_type = profile["user_type"].as_str().unwrap_or_default().to_lowercase();
             let is_type = when.user_type.as_ref().is_none_or(|wanted| wanted.to_lowercase() == user_type);
-            among(gained, &when.gains) && among(lost, &when.loses) && is_type
+            let passes = || when.filter.as_ref().is_none_or(|filter| rules.conditions.hold(filter.get_ref(), user));
+            among(gained, &when.gains) && among(lost, &when.loses) && is_type && passes()
         };
-        let steps = self.rules.processes.steps(kind).steps.iter().filter(|step| concerns(&step.when));
+        let steps = rules.processes.steps(kind).steps.iter().filter(|step| concerns(&step.when));
         let steps = steps.map(|step| NewStep {
             id: step.id.clone(),
             title: step.title.clone(),
             owner: step.owner.clone(),
             span: step.due.clone(),
             // A date beyond the calendar's is due with the anchor; the settings were checked.
-            due: due_at(anchor, &step.due, self.zone()).unwrap_or(anchor),
+            due: due_at(anchor, &step.due, zone(rules)).unwrap_or(anchor),
         });
-        NewProcess { kind, anchor, zone: self.zone().to_owned(), steps: steps.collect() }
+        NewProcess { kind, anchor, zone: zone(rules).to_owned(), steps: steps.collect() }
     }
 }
 

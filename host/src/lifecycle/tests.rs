@@ -100,6 +100,7 @@ fn with_rules<T>(say: Say<'_>, settle: impl FnOnce(&Rules<'_>) -> T) -> T {
     let rules = Rules {
         processes: if say.overlap { &processes } else { &tags },
         calendar: &calendar,
+        conditions: &Conditions::default(),
         decisions: &decisions,
         revision: Some(&revision),
         privileged: &privileged,
@@ -114,7 +115,7 @@ fn with_rules<T>(say: Say<'_>, settle: impl FnOnce(&Rules<'_>) -> T) -> T {
 fn settled(account: &Account, grants: &[Grant], evaluation: &Evaluation, groups: &[&str], paused: bool, now: Instant) -> Settled {
     let say = if paused { PAUSED } else { LIVE };
     settled_with(
-        Standing { account, fresh: false, grants, rulings: &[], former: Former::default(), attempts: 0 },
+        Standing { account, fresh: false, grants, rulings: &[], former: Former::default(), attempts: 0, user: None },
         evaluation,
         groups,
         say,
@@ -147,7 +148,7 @@ fn ruling(kind: RulingKind, role: Option<&str>, state: RulingState, ends: Option
 fn said(grants: &[Grant], rulings: &[Ruling], evaluation: &Evaluation, say: Say<'_>, now: Instant) -> Settled {
     let account = account(AccountState::Active);
     settled_with(
-        Standing { account: &account, fresh: false, grants, rulings, former: Former::default(), attempts: 0 },
+        Standing { account: &account, fresh: false, grants, rulings, former: Former::default(), attempts: 0, user: None },
         evaluation,
         &["eng"],
         say,
@@ -180,7 +181,8 @@ fn what_is_new_waits_wherever_gains_are_parked_and_removals_do_not() {
         let in_use = said(&grants, &[], &mapped(&[("kept", "eng"), ("new", "eng")]), say, NOW);
         assert_eq!((put(&in_use.effect), dropped(&in_use)), (vec![], vec!["lost"]), "{connection}");
         let account = account(AccountState::Suspended);
-        let standing = Standing { account: &account, fresh: false, grants: &[], rulings: &[], former: Former::default(), attempts: 0 };
+        let standing =
+            Standing { account: &account, fresh: false, grants: &[], rulings: &[], former: Former::default(), attempts: 0, user: None };
         let back = settled_with(standing, &mapped(&[("kept", "eng")]), &["eng"], say, NOW);
         let note = back.effect.account.as_ref().unwrap().note.as_ref().unwrap().code.clone();
         assert_eq!((state(&back), note.as_str(), put(&back.effect)), (AccountState::Held, connection.word(), vec![]));
@@ -509,6 +511,7 @@ fn a_departure_is_never_held_and_beyond_the_limit_it_can_be_undone() {
             rulings: &rulings,
             former: Former::default(),
             attempts: 0,
+            user: None,
         };
         settled_with(standing, evaluation, &["eng"], LIVE, now)
     };
@@ -538,7 +541,8 @@ fn state_of_over(grants: &[Grant], now: Instant) -> Option<AccountState> {
 #[test]
 fn in_staging_everything_is_shown_and_nothing_has_effect() {
     let account = account(AccountState::Active);
-    let standing = Standing { account: &account, fresh: true, grants: &[], rulings: &[], former: Former::default(), attempts: 0 };
+    let standing =
+        Standing { account: &account, fresh: true, grants: &[], rulings: &[], former: Former::default(), attempts: 0, user: None };
     let say = Say { connection: ConnectionState::Staging, ..LIVE };
     let staged = settled_with(standing, &mapped(&[("writer", "eng")]), &["eng"], say, NOW);
     let write = staged.effect.account.clone().unwrap();
@@ -546,8 +550,15 @@ fn in_staging_everything_is_shown_and_nothing_has_effect() {
     assert_eq!((put(&staged.effect), &staged.guarded), (vec![("writer", GrantState::Pending, Some(Waiting::Staging))], &None));
 
     let held = Account { state: AccountState::Held, note: write.note, ..account };
-    let standing =
-        Standing { account: &held, fresh: false, grants: &staged.effect.put_grants, rulings: &[], former: Former::default(), attempts: 0 };
+    let standing = Standing {
+        account: &held,
+        fresh: false,
+        grants: &staged.effect.put_grants,
+        rulings: &[],
+        former: Former::default(),
+        attempts: 0,
+        user: None,
+    };
     let live = settled_with(standing, &mapped(&[("writer", "eng")]), &["eng"], LIVE, NOW);
     assert_eq!(
         (state(&live), put(&live.effect), live.guarded.clone()),

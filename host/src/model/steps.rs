@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use toml::Spanned;
 
 use super::{AccountId, Actor, Instant, RoleId};
 
@@ -112,6 +113,8 @@ pub struct StepCondition {
     pub loses: Option<RoleId>,
     /// The account has this `user_type`, in any case.
     pub user_type: Option<String>,
+    /// The SCIM filter holds of what the identity provider wrote.
+    pub filter: Option<Spanned<String>>,
 }
 
 /// Who is invited, and for how long: `[processes.invitations]`.
@@ -207,6 +210,8 @@ pub enum Passage {
         process: Option<NewProcess>,
         /// By when targets are to acknowledge the departure, where anybody looks.
         acknowledged_by: Option<Instant>,
+        /// When that was: what targets are to acknowledge is from then on.
+        departed: Instant,
     },
     /// Does not end, or not any more: an open leaver's process is called off.
     Stays,

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::evaluation::{self, Evaluation, Fault, Outcome, Subject};
 use crate::lifecycle::{self, Rules, Settled, Standing, house, probe};
 pub use crate::lifecycle::{Case, as_of};
-use crate::mapping::Calendar;
+use crate::mapping::{Calendar, Conditions};
 use crate::model::{
     AccountId, AccountState, Actor, ApprovalSettings, Cause, ConnectionState, DecisionSettings, Grant, GuardSettings, Instant, Note,
     ProcessSettings, ResourceId, TenantId, Urgency, collision_key,
@@ -201,7 +201,7 @@ pub(super) fn with_rules<T>(active: &Active, connection: ConnectionState, use_ru
         None => {
             let (decisions, approvals, guard, nothing) =
                 (DecisionSettings::default(), ApprovalSettings::default(), GuardSettings::default(), BTreeSet::new());
-            let (processes, calendar) = (ProcessSettings::default(), Calendar::default());
+            let (processes, calendar, conditions) = (ProcessSettings::default(), Calendar::default(), Conditions::default());
             use_rules(&Rules {
                 decisions: &decisions,
                 revision: active.hash.as_ref(),
@@ -211,6 +211,7 @@ pub(super) fn with_rules<T>(active: &Active, connection: ConnectionState, use_ru
                 guard: &guard,
                 processes: &processes,
                 calendar: &calendar,
+                conditions: &conditions,
                 connection,
             })
         }

@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::case_file::CaseFile;
 use super::golden::{self, DEFAULT_AS_OF, GoldenResult};
 use crate::diagnostic::Diagnostic;
 use crate::mapping::AccountShape;
-use crate::model::{GroupMembership, Instant, Tags};
+use crate::model::{GroupMembership, Instant, Reason, Tags};
 use crate::policies::{DeclaredTags, Explanation, Policies, Principal};
 
 /// The most cases of one file: people read them.
@@ -111,6 +111,42 @@ pub(super) struct PolicyCase {
     role: String,
     decision: Verdict,
     reasons: Option<BTreeSet<String>>,
+    approval: Option<Approval>,
+}
+
+/// Whether a role that is given waits for somebody's approval, and for what.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "true, false, or `{\"role\": …, \"policies\": […]}`")]
+enum Approval {
+    /// Whether somebody is asked.
+    Asked(bool),
+    /// By exactly which rules.
+    By(AskedBy),
+}
+
+/// The rules by which somebody is asked: none of them, and nobody is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+struct AskedBy {
+    /// The catalogue says so of the role: it is privileged, or marked.
+    role: bool,
+    /// The `@id`s of the permits that give the role, where each of them has an `@approval`: one without would give it at once.
+    policies: BTreeSet<String>,
+}
+
+impl AskedBy {
+    fn of(explained: &Explanation, approved: &BTreeSet<String>) -> Self {
+        if explained.decision != Verdict::Allow.word() {
+            return Self::default();
+        }
+        let asks = Reason::approval_of(&explained.reasons).is_some();
+        let policies = explained.reasons.iter().filter(|_| asks).map(|reason| reason.policy.clone()).collect();
+        Self { role: approved.contains(&explained.role), policies }
+    }
+
+    fn is_asked(&self) -> bool {
+        self.role || !self.policies.is_empty()
+    }
 }
 
 /// What the policies must say, in the words of explanations.
@@ -150,6 +186,8 @@ struct Written {
     decision: Verdict,
     /// The `@id`s of the permits that give the role, or of the forbids that deny it.
     reasons: Option<BTreeSet<String>>,
+    /// Whether the role waits for an approval, or by which rules.
+    approval: Option<Approval>,
 }
 
 /// What a file of tests may name.
@@ -167,11 +205,18 @@ pub(super) fn read(file: &str, text: &str, known: Option<&Known<'_>>) -> Result<
     let (mut read, written) = CaseFile::read::<Written>(file, text)?;
     for case in &written {
         read.describe(&case.description);
+        if case.approval.is_some() && case.decision != Verdict::Allow {
+            read.problem("approval", "`approval` goes with the decision `allow`: of a role that is not given nobody is asked");
+        }
         let Some(known) = known else { continue };
         for role in case.nominated.iter().chain([&case.role]).filter(|role| !known.catalogue.contains(role.as_str())) {
             read.problem(role, format!("the catalogue has no role `{role}`"));
         }
-        for policy in case.reasons.iter().flatten().filter(|policy| !known.policies.contains_key(*policy)) {
+        let asking = match &case.approval {
+            Some(Approval::By(asked)) => Some(&asked.policies),
+            _ => None,
+        };
+        for policy in case.reasons.iter().chain(asking).flatten().filter(|policy| !known.policies.contains_key(*policy)) {
             read.problem(policy, format!("no policy has the `@id` `{policy}`"));
         }
         for (tag, values) in known.tags.iter().flat_map(|_| &case.subject.tags) {
@@ -194,15 +239,16 @@ pub(super) fn read(file: &str, text: &str, known: Option<&Known<'_>>) -> Result<
         role: written.role,
         decision: written.decision,
         reasons: written.reasons,
+        approval: written.approval,
     };
     Ok(written.into_iter().map(case).collect())
 }
 
 impl PolicyCase {
-    /// Runs the case.
-    pub(super) fn run(&self, policies: &Policies) -> GoldenResult {
+    /// Runs the case; `approved` are the roles of which the catalogue says that nobody holds them without somebody's yes.
+    pub(super) fn run(&self, policies: &Policies, approved: &BTreeSet<String>) -> GoldenResult {
         let explained = self.person.explain(policies, &self.role);
-        let (expected, actual) = (self.expected(), explained.as_ref().map_or(Value::Null, |explained| self.said(explained)));
+        let (expected, actual) = (self.expected(), explained.as_ref().map_or(Value::Null, |explained| self.said(explained, approved)));
         let mut diff = golden::difference(&expected, &actual);
         // Whoever reads the difference asks why next.
         if let (Some(diff), Some(explained)) = (&mut diff, explained) {
@@ -214,21 +260,34 @@ impl PolicyCase {
     }
 
     fn expected(&self) -> Value {
-        let decision = self.decision.word();
-        match &self.reasons {
-            Some(reasons) => json!({"role": self.role, "decision": decision, "reasons": reasons}),
-            None => json!({"role": self.role, "decision": decision}),
+        let mut expected = json!({"role": self.role, "decision": self.decision.word()});
+        if let Some(reasons) = &self.reasons {
+            expected["reasons"] = json!(reasons);
         }
+        match &self.approval {
+            Some(Approval::Asked(asked)) => expected["approval"] = json!(asked),
+            Some(Approval::By(asked)) => expected["approval"] = json!(asked),
+            None => {}
+        }
+        expected
     }
 
-    /// What was said of that which is expected; of another decision always by which policies.
-    fn said(&self, explained: &Explanation) -> Value {
+    /// What was said of that which is expected; of another decision always by which policies, and of another answer about approvals always
+    /// by which rules.
+    fn said(&self, explained: &Explanation, approved: &BTreeSet<String>) -> Value {
         let decided = if explained.decision == "deny" { &explained.forbids } else { &explained.reasons };
         let reasons: BTreeSet<&str> = decided.iter().map(|reason| reason.policy.as_str()).collect();
-        let same = self.expected()["decision"] == explained.decision;
-        if self.reasons.is_none() && same {
-            return json!({"role": self.role, "decision": explained.decision});
+        let mut said = json!({"role": self.role, "decision": explained.decision});
+        if self.reasons.is_some() || explained.decision != self.decision.word() {
+            said["reasons"] = json!(reasons);
         }
-        json!({"role": self.role, "decision": explained.decision, "reasons": reasons})
+        if let Some(expected) = &self.approval {
+            let asked = AskedBy::of(explained, approved);
+            said["approval"] = match expected {
+                Approval::Asked(expected) if *expected == asked.is_asked() => json!(expected),
+                _ => json!(asked),
+            };
+        }
+        said
     }
 }

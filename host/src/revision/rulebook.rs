@@ -64,7 +64,8 @@ impl Rulebook {
     #[must_use]
     pub fn test(&self) -> Vec<GoldenResult> {
         let admin = self.admin_cases.iter().map(|case| case.run(&self.admin, &self.settings.roles));
-        self.cases.iter().map(|case| case.run(&self.policies)).chain(admin).collect()
+        let approved = self.settings.approved();
+        self.cases.iter().map(|case| case.run(&self.policies, &approved)).chain(admin).collect()
     }
 
     /// The policies.

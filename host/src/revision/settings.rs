@@ -194,6 +194,13 @@ impl Place<'_> {
     }
 }
 
+impl Settings {
+    /// The roles that nobody holds without a person's yes.
+    pub(super) fn approved(&self) -> BTreeSet<String> {
+        self.roles.iter().filter(|role| role.needs_approval(&self.approvals)).map(|role| role.id.clone()).collect()
+    }
+}
+
 impl WrittenHook {
     fn read(self, place: &Place<'_>) -> Hook {
         let settings_span = self.settings.as_ref().map_or(self.file.span(), Spanned::span);

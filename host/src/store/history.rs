@@ -188,6 +188,8 @@ pub struct VerifyBounds {
     pub batches: i64,
     /// Events; of one batch that has more, all.
     pub events: i64,
+    /// Bytes of events; of one batch that has more, all.
+    pub bytes: i64,
 }
 
 /// History, sealed.

@@ -27,6 +27,8 @@ mod rows;
 mod accounts;
 #[path = "shared/adoption.rs"]
 mod adoption;
+#[path = "shared/api_tokens.rs"]
+mod api_tokens;
 #[path = "shared/batch.rs"]
 mod batch;
 #[path = "shared/commit.rs"]
@@ -67,6 +69,8 @@ mod imports;
 mod invitations;
 #[path = "shared/journal.rs"]
 mod journal;
+#[path = "shared/left.rs"]
+mod left;
 #[path = "shared/lines.rs"]
 mod lines;
 #[path = "shared/listing.rs"]
@@ -158,7 +162,7 @@ use crate::model::{
 use crate::store::failure::LOST_TO_OTHERS;
 use crate::store::keys::{Keys, secret_purpose, unsealable};
 use crate::store::{
-    AccountView, ApiCredential, ApiScope, Change, Committed, Connection, ConnectionCredential, Coverage, CredentialKind, DeliveryResult,
+    AccountView, ApiCredential, Change, Committed, Connection, ConnectionCredential, Coverage, CredentialKind, DeliveryResult,
     Departed, DueDelivery, DuePerson, HandleBinding, ListQuery, Listing, LockedDecision, NewPlugin, NewToken, Person, Platform, Receipt,
     ResourceWrite, Result, Store, StoreError, StoredIssuer, StoredMember, StoredPlugin, StoredResource, StoredRevision, Target, Tenant,
     UserGroup,
@@ -211,26 +215,6 @@ impl Platform for Backend {
 
     async fn find_api_token(&self, hash: &str) -> Result<Option<ApiCredential>> {
         read_once!(self.read_platform(), conn => tenancy::find_api_token(conn, hash))
-    }
-
-    async fn create_api_token(&self, token: &NewToken, scope: &ApiScope, actor: &Actor) -> Result<()> {
-        let (token, scope, actor) = (token.clone(), scope.clone(), actor.clone());
-        match scope.tenant.clone() {
-            None => {
-                self.write_platform(move |conn: &mut Conn| Box::pin(async move { tenancy::create_api_token(conn, &token, &scope).await }))
-                    .await
-            }
-            Some(tenant) => {
-                let within = self.scope(&tenant);
-                self.write(&tenant, move |conn: &mut Conn| {
-                    Box::pin(async move {
-                        tenancy::create_api_token(conn, &token, &scope).await?;
-                        tenancy::tell_of_token(conn, &within, (&token, &scope), &actor).await
-                    })
-                })
-                .await
-            }
-        }
     }
 
     async fn count_api_tokens(&self) -> Result<i64> {

@@ -1,13 +1,32 @@
 //! What the store says of people's steps and invitations, and what is overdue.
 
 use async_trait::async_trait;
+use rolecall_scim::resource::Document;
 use zeroize::Zeroizing;
 
 use super::Result;
-use crate::model::{AccountId, Actor, Instant, Invitation, InvitationState, Process, ProcessKind, ProcessState, TenantId};
+use crate::model::{AccountId, Actor, Instant, Invitation, InvitationState, Passage, Process, ProcessKind, ProcessState, RoleId, TenantId};
 
 /// The most invitations, or departures, that one step looks at.
 pub const OVERDUE_AT_ONCE: i64 = 200;
+
+/// The most people who left with their connection and whose steps begin in one transaction.
+pub const LEFT_AT_ONCE: i64 = 100;
+
+/// Somebody who was in use and left with their whole connection: their leavers' process is to begin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Left {
+    /// The account.
+    pub account: AccountId,
+    /// When.
+    pub departed: Instant,
+    /// The roles that were in effect.
+    pub roles: Vec<RoleId>,
+    /// The account's shape, as the mapping made it last.
+    pub profile: serde_json::Value,
+    /// What the identity provider wrote of them last.
+    pub document: Document,
+}
 
 /// A token that is told to a target alone, and shown nowhere.
 #[derive(Clone, PartialEq, Eq)]
@@ -111,6 +130,14 @@ pub trait Steps: Send + Sync {
     async fn find_invitation(&self, tenant: &TenantId, hash: &str) -> Result<Option<FoundInvitation>>;
     /// Accepts an invitation that is open, has not expired and whose account is in use, once. Whether it was accepted.
     async fn accept_invitation(&self, tenant: &TenantId, invitation: &str, at: Instant) -> Result<bool>;
+
+    /// The tenants, of all, in which people left with their connection and their leavers' process has not begun: at most `limit` tenants.
+    async fn tenants_with_left(&self, limit: i64) -> Result<Vec<TenantId>>;
+    /// Such people, by account, at most `limit`.
+    async fn left(&self, tenant: &TenantId, limit: i64) -> Result<Vec<Left>>;
+    /// Begins their leavers' process, once, and says by when targets are to acknowledge the departure. Whoever has come back, or was
+    /// erased, meanwhile is nobody who leaves. How many were done with.
+    async fn begin_left(&self, tenant: &TenantId, left: Vec<(Left, Passage)>, actor: &Actor, at: Instant) -> Result<i64>;
 
     /// The tenants, of all, in which a step, an invitation or an acknowledgement is past its date: at most `limit` tenants.
     async fn with_overdue(&self, now: Instant, limit: i64) -> Result<Vec<TenantId>>;

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 
 use super::Result;
 use crate::model::{
-    Activation, Actor, ConnectionId, DifferenceKind, Forecast, GuardSettings, Instant, PersonDifference, PersonRef, ResourceId,
-    RevisionHash, Summary, TenantId, Trial, TrialState, TurnedAway, Watch,
+    AccountId, Activation, Actor, ConnectionId, DifferenceKind, Forecast, GuardDirection, GuardScope, GuardSettings, Instant,
+    PersonDifference, PersonRef, ResourceId, RevisionHash, Summary, TenantId, Trial, TrialState, TurnedAway, Watch,
 };
 
 /// The most people whose differences one trial keeps: all are counted, and a list that is longer is read by nobody.
@@ -156,6 +156,14 @@ pub trait Trials: Send + Sync {
         forecasts: Vec<Forecast>,
         now: Instant,
     ) -> Result<Vec<Forecast>>;
+    /// How many of some people each scope's window has counted already, of those that counted somebody.
+    async fn counted_already(
+        &self,
+        tenant: &TenantId,
+        settings: &GuardSettings,
+        asked: &[((GuardDirection, GuardScope, String), AccountId)],
+        now: Instant,
+    ) -> Result<Vec<((GuardDirection, GuardScope, String), u64)>>;
     /// Activates a revision, or takes back what stands.
     async fn activate(&self, tenant: &TenantId, activation: &NewActivation, actor: &Actor, at: Instant) -> Result<()>;
     /// Notes that a revision waits for somebody to activate it, once for each revision in a row.

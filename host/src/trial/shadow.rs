@@ -182,7 +182,7 @@ async fn ask(
     let work = move || {
         let mut part = Summary::default();
         // Who comes first is not known of decisions that are made anyway: a shadow says nothing of the guard.
-        let found = compare(&candidate, &case, &before, Terms { connection, activated: false, guard: None, at }, &mut part);
+        let found = compare(&candidate, &case, &before, Terms { connection, activated: false, guard: None, at }, &mut part).difference;
         (part, found)
     };
     app.compute.run(tenant, Urgency::Crowd, work).await.ok()

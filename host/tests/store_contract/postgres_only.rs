@@ -62,7 +62,7 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
     here.commit(store::Change { bind_handle, persons: vec![granted], revision, events, ..here.change() }).await.unwrap();
     here.delete_user(&bob).await;
     crate::rulings::past_the_limit(&here, &ana).await;
-    let leaves = rolecall::model::Passage::Leaves { process: None, acknowledged_by: Some(START) };
+    let leaves = rolecall::model::Passage::Leaves { process: None, acknowledged_by: Some(START), departed: START };
     crate::steps::pass(&here, &ana, vec![leaves, crate::steps::joins(START, true), crate::steps::invited(true)]).await;
     for (tenant, connection) in [("acme", "conn-acme"), ("globex", "conn-globex")] {
         let (tenant, connection) = (tenant.into(), ConnectionId::from(connection));

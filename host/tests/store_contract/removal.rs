@@ -1,12 +1,27 @@
 //! The end of a connection.
 
 use rolecall::model::AccountState;
-use rolecall::store::{Change, Effect, HandleBinding, PersonOutcome, StoreError};
+use rolecall::store::{Change, Effect, HandleBinding, PersonOutcome, RulingQuery, StoreError};
 use rolecall_scim::ResourceKind;
 
 use crate::fixture::{Fixture, START, actor, grant, outcome};
+use crate::rulings::past_the_limit;
 
-store_contract_suite!(a_deleted_connection_takes_every_access_away);
+store_contract_suite!(a_deleted_connection_takes_every_access_away, nobody_waits_for_an_answer_whose_connection_is_gone);
+
+/// What was to be answered about them ends with them, so that the hold closes and nothing keeps them from being erased.
+async fn nobody_waits_for_an_answer_whose_connection_is_gone(fixture: Fixture) {
+    let (here, store) = (fixture.here(), &fixture.store);
+    let user = here.create_user("ana").await;
+    past_the_limit(&here, &user).await;
+    let waiting = RulingQuery { limit: 9, ..RulingQuery::default() };
+    assert_eq!(store.rulings(&fixture.tenant, &waiting).await.unwrap().len(), 1);
+    assert_eq!(store.resolved_holds(9).await.unwrap(), []);
+    store.delete_connection(&fixture.tenant, &here.connection, &actor(), START).await.unwrap();
+    assert_eq!(store.rulings(&fixture.tenant, &waiting).await.unwrap(), []);
+    assert_eq!(store.resolved_holds(9).await.unwrap().len(), 1, "the hold is found to be closed");
+    assert_eq!(store.erasable(&fixture.tenant, START, 9).await.unwrap().len(), 2);
+}
 
 async fn a_deleted_connection_takes_every_access_away(fixture: Fixture) {
     fixture.new_connection(&fixture.tenant, "conn-2").await.unwrap();

@@ -192,7 +192,10 @@ async fn each_reviewer_is_reminded_once_with_their_number(fixture: Fixture) {
         (&1.into(), &1.into(), &serde_json::Value::Null)
     );
     assert_eq!(olga.personal.as_ref().unwrap()["reviewer"], "Olga", "the name of somebody here is personal");
-    assert!(sent.iter().any(|event| event.account.is_none() && event.data["reviewer"].is_null()), "lines of nobody");
+    let nobodys = sent.iter().filter(|event| event.account.is_none() && event.personal.is_none()).count();
+    let stranger = sent.iter().find(|event| event.personal.as_ref().is_some_and(|told| told["reviewer"] == "stranger0000")).unwrap();
+    assert_eq!((nobodys, &stranger.account), (1, &None), "lines of nobody have no name");
+    assert!(sent.iter().all(|event| !event.data.to_string().contains("stranger")), "nor is a name without an account plain");
     // Whoever has decided everything is not reminded again.
     store.decide_lines(tenant, "r", &said(&[1, 2], ReviewDecision::Keep, "olga", at)).await.unwrap();
     let later = START.plus_seconds(6 * DAY + 3_600);
@@ -201,6 +204,14 @@ async fn each_reviewer_is_reminded_once_with_their_number(fixture: Fixture) {
     }
     let kinds = fixture.event_kinds().await;
     assert_eq!(i64::try_from(kinds.iter().filter(|kind| *kind == "review.reminded").count()).unwrap(), 2 * many + 3);
+    // With the review go the names of those who have no account; the others' stay with their account.
+    let close = EarlyClose { reason: "done".into(), with_silence: true };
+    store.begin_closing(tenant, "r", Some(&close), &actor(), later).await.unwrap();
+    while store.close_step(tenant, "r", 1_000, later).await.unwrap() {}
+    while store.forget_review(tenant, "r", 1_000, &actor(), later).await.unwrap() {}
+    let events = store.events(tenant, 0, 10_000).await.unwrap();
+    let named: Vec<_> = events.iter().filter(|event| event.kind == "review.reminded" && event.personal.is_some()).collect();
+    assert!(named.iter().all(|event| event.account.is_some()) && !named.is_empty(), "{} names", named.len());
 }
 
 async fn silence_is_closed_early_only_where_it_is_meant(fixture: Fixture) {

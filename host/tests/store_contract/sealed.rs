@@ -31,7 +31,7 @@ store_contract_suite!(
 /// Events of one batch.
 const BATCH: i64 = 10;
 /// Bounds that let everything be verified at once.
-const ALL: VerifyBounds = VerifyBounds { batches: 100, events: 10_000 };
+const ALL: VerifyBounds = VerifyBounds { batches: 100, events: 10_000, bytes: 1 << 30 };
 
 /// Alters the database as somebody does who can write to it.
 async fn tamper(fixture: &Fixture, statements: &[String]) {
@@ -222,7 +222,7 @@ async fn every_tampering_is_found(fixture: Fixture) {
         let mut start = Start::Event(1);
         let mut in_parts = 0;
         loop {
-            let bounds = VerifyBounds { batches: 1, events: 1 };
+            let bounds = VerifyBounds { batches: 1, events: 1, bytes: 1 };
             let part = history::verify(&*fixture.store, &keyring(), &through.tenant, start, bounds).await.unwrap();
             in_parts += part.found;
             let Some(next) = part.next else { break };
@@ -337,16 +337,18 @@ async fn verifying_goes_on_where_it_stopped(fixture: Fixture) {
     let through = sealed(&fixture, "globex").await;
     append(&through, START, vec![granted("grant.added", "ana", "dev", "p")]).await;
     while fixture.store.number_events().await.unwrap() > 0 {}
-    let verify = async |start, batches, events| {
-        let verified =
-            history::verify(&*fixture.store, &keyring(), &through.tenant, start, VerifyBounds { batches, events }).await.unwrap();
+    let within = async |start, bounds| {
+        let verified = history::verify(&*fixture.store, &keyring(), &through.tenant, start, bounds).await.unwrap();
         assert_eq!(verified.findings, []);
         (verified.batches, verified.events, verified.last, verified.unsealed, verified.next)
     };
+    let verify = async |start, batches, events| within(start, VerifyBounds { batches, events, ..ALL }).await;
     assert_eq!(verify(Start::Event(1), 9, 99).await, (3, 25, Some(25), Some(1), None));
     assert_eq!(verify(Start::Event(1), 2, 99).await, (2, 20, Some(20), None, Some(2)));
     assert_eq!(verify(Start::Behind(2), 2, 99).await, (1, 5, Some(25), Some(1), None));
     assert_eq!(verify(Start::Event(1), 9, 15).await, (1, 10, Some(10), None, Some(1)), "whole batches, as far as the bound allows");
+    assert_eq!(within(Start::Event(1), VerifyBounds { bytes: 1, ..ALL }).await, (1, 10, Some(10), None, Some(1)), "a batch at least");
+    assert_eq!(within(Start::Behind(1), VerifyBounds { bytes: 1, ..ALL }).await, (1, 10, Some(20), None, Some(2)));
     assert_eq!(verify(Start::Event(11), 9, 99).await, (2, 15, Some(25), Some(1), None));
     assert_eq!(verify(Start::Event(26), 9, 99).await, (0, 0, Some(25), Some(1), None));
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use rolecall::model::{
     AccountId, Instant, InvitationState, NewProcess, NewStep, Passage, Process, ProcessKind, ProcessState, ProcessStepState, ResourceId,
 };
-use rolecall::store::{Change, Effect, InvitationQuery, NewInvitation, OVERDUE_AT_ONCE, PersonOutcome, ProcessQuery, StepSaid, StoreError};
+use rolecall::store::{
+    Change, Effect, Erasure, InvitationQuery, Left, NewInvitation, OVERDUE_AT_ONCE, PersonOutcome, ProcessQuery, StepSaid, StoreError,
+};
 use serde_json::json;
 
 use crate::fixture::{Fixture, START, Through, account, actor, keyring, outcome};
@@ -19,6 +21,7 @@ store_contract_suite!(
     an_invitation_is_accepted_once,
     an_invitation_ends_in_its_ways,
     a_connection_that_ends_ends_what_is_open,
+    who_leaves_with_a_connection_begins_once,
 );
 
 const DAY: i64 = 86_400;
@@ -49,7 +52,7 @@ pub fn invited(again: bool) -> Passage {
 
 fn leaves() -> Passage {
     let process = Some(process(ProcessKind::Leaver, START));
-    Passage::Leaves { process, acknowledged_by: Some(START.plus_seconds(DAY)) }
+    Passage::Leaves { process, acknowledged_by: Some(START.plus_seconds(DAY)), departed: START }
 }
 
 /// Commits passages of somebody who is there.
@@ -139,7 +142,7 @@ async fn a_leaver_ends_what_is_open(fixture: Fixture) {
     pass(&here, &ana, vec![Passage::Stays]).await;
     assert_eq!(processes(&fixture, None).await, []);
     assert_eq!(count(&fixture, "process.called_off").await, 2);
-    pass(&here, &ana, vec![Passage::Stays, Passage::Leaves { process: None, acknowledged_by: None }]).await;
+    pass(&here, &ana, vec![Passage::Stays, Passage::Leaves { process: None, acknowledged_by: None, departed: START }]).await;
     assert_eq!(count(&fixture, "process.called_off").await, 2, "nothing is open");
 }
 
@@ -210,7 +213,7 @@ async fn what_is_overdue_is_told_once_by_one_host(fixture: Fixture) {
     assert_eq!((count(&fixture, "step.overdue").await, count(&fixture, "invitation.expired").await), (3, 1));
     // A departure that the target has not acknowledged in time.
     append(&fixture, vec![event("account.suspended", Some("ana"), true)]).await;
-    pass(&here, &ana, vec![Passage::Leaves { process: None, acknowledged_by: Some(START.plus_seconds(30 * DAY)) }]).await;
+    pass(&here, &ana, vec![Passage::Leaves { process: None, acknowledged_by: Some(START.plus_seconds(30 * DAY)), departed: START }]).await;
     assert_eq!(tell(29).await, 0);
     assert_eq!(tell(30).await, 1);
     let events = fixture.event_kinds().await;
@@ -308,4 +311,38 @@ async fn a_connection_that_ends_ends_what_is_open(fixture: Fixture) {
     fixture.store.delete_connection(&fixture.tenant, &here.connection, &actor(), START).await.unwrap();
     assert_eq!(processes(&fixture, None).await, []);
     assert_eq!((count(&fixture, "process.called_off").await, count(&fixture, "invitation.revoked").await), (1, 1));
+}
+
+async fn who_leaves_with_a_connection_begins_once(fixture: Fixture) {
+    let here = fixture.here();
+    put_target(&fixture, true).await;
+    for name in ["ana", "bob", "eve"] {
+        create(&here, name, vec![joins(START, false)]).await;
+    }
+    let (store, at) = (&fixture.store, START.plus_seconds(DAY));
+    store.delete_connection(&fixture.tenant, &here.connection, &actor(), at).await.unwrap();
+    assert_eq!(store.tenants_with_left(9).await.unwrap(), std::slice::from_ref(&fixture.tenant));
+    // Nothing of who is erased meanwhile is left to begin with.
+    let erasure = Erasure { why: "request", reference: None, actor: actor(), at };
+    assert_eq!(store.erase(&fixture.tenant, &[id("eve")], &erasure).await.unwrap(), 1);
+    let left = store.left(&fixture.tenant, 9).await.unwrap();
+    assert_eq!(left.iter().map(|left| (left.account.as_str(), left.departed)).collect::<Vec<_>>(), [("a-ana", at), ("a-bob", at)]);
+    assert_eq!(left[0].document.get("userName"), Some(&json!("ana")));
+    let other = fixture.another_host().await;
+    let leaving = |left: &Left| Passage::Leaves {
+        process: Some(process(ProcessKind::Leaver, at)),
+        acknowledged_by: Some(at.plus_seconds(60)),
+        departed: left.departed,
+    };
+    let passages: Vec<(Left, Passage)> = left.iter().map(|left| (left.clone(), leaving(left))).collect();
+    let (who, later) = (actor(), at.plus_seconds(30));
+    let begun = [store, &other].map(|host| host.begin_left(&fixture.tenant, passages.clone(), &who, later));
+    let begun: i64 = futures_util::future::join_all(begun).await.into_iter().map(|begun| begun.unwrap()).sum();
+    assert_eq!((begun, processes(&fixture, None).await.len()), (2, 2));
+    assert_eq!(count(&fixture, "process.begun").await, 3 + 2);
+    assert_eq!(store.tenants_with_left(9).await.unwrap(), []);
+    // The target has not been told yet, of a departure that was before its steps began.
+    store.number_events().await.unwrap();
+    assert_eq!(store.tell_overdue(&fixture.tenant, OVERDUE_AT_ONCE, &who, at.plus_seconds(61)).await.unwrap(), 2 + 2);
+    assert_eq!(count(&fixture, "receipt.overdue").await, 2);
 }

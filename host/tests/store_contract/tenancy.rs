@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rolecall::crypto::{Keyring, SecretKey, sha256_hex};
 use rolecall::model::{AccountId, ConnectionState, Handle, Instant};
 use rolecall::store::{
-    self, ApiScope, Change, CredentialKind, HandleBinding, NewActivation, NewPlugin, StoreError, StoredPlugin, StoredRevision, Target,
+    self, ApiScope, ApiTokenInfo, Change, CredentialKind, HandleBinding, NewActivation, NewPlugin, StoreError, StoredPlugin,
+    StoredRevision, Target,
 };
 use rolecall_scim::ResourceKind;
 
@@ -182,12 +183,45 @@ async fn api_tokens_are_found_by_their_hash(fixture: Fixture) {
         person: Some("ada".into()),
         admin_roles: BTreeSet::from(["reviewer".to_owned()]),
     };
-    store.create_api_token(&token("operator", START), &everything, &actor()).await.unwrap();
-    store.create_api_token(&token("reader", START), &one, &actor()).await.unwrap();
+    store.create_api_token(&token("operator", START), &everything, None, &actor()).await.unwrap();
+    store.create_api_token(&token("reader", START), &one, Some("payroll"), &actor()).await.unwrap();
     assert_eq!(store.count_api_tokens().await.unwrap(), 2);
     assert_eq!(store.find_api_token("hash of operator").await.unwrap().unwrap().scope, everything);
     assert_eq!(store.find_api_token("hash of reader").await.unwrap().unwrap().scope, one);
     assert_eq!(store.find_api_token("hash of nobody").await.unwrap(), None);
+
+    // Listed with what they are for and by whom they were made; used, and ended where they belong.
+    fixture.new_tenant("globex", "conn-globex").await;
+    let globex = "globex".into();
+    let reader = store.find_api_token("hash of reader").await.unwrap().unwrap().token_id;
+    store.note_api_token(&reader, START.plus_seconds(60)).await.unwrap();
+    store.note_api_token(&reader, START).await.unwrap();
+    let listed = store.api_tokens(Some(&fixture.tenant), None, 9).await.unwrap();
+    assert_eq!(
+        listed,
+        [ApiTokenInfo {
+            id: reader.clone(),
+            name: Some("payroll".into()),
+            scope: one,
+            created: START,
+            created_by: Some(actor()),
+            last_used: Some(START.plus_seconds(60)),
+            expires: None,
+        }]
+    );
+    assert_eq!(store.api_tokens(Some(&fixture.tenant), Some(&reader), 9).await.unwrap(), []);
+    assert_eq!(store.api_tokens(Some(&globex), None, 9).await.unwrap(), []);
+    let platform = store.api_tokens(None, None, 9).await.unwrap();
+    assert_eq!(platform.iter().map(|token| (token.name.clone(), token.last_used)).collect::<Vec<_>>(), [(None, None)]);
+    for elsewhere in [None, Some(&globex)] {
+        let refused = store.end_api_token(elsewhere, &reader, &actor(), START).await;
+        assert!(matches!(refused, Err(StoreError::Missing(_))), "{refused:?}");
+    }
+    store.end_api_token(Some(&fixture.tenant), &reader, &actor(), START).await.unwrap();
+    assert_eq!(store.find_api_token("hash of reader").await.unwrap(), None);
+    assert_eq!(fixture.event_kinds().await.iter().filter(|kind| *kind == "token.revoked").count(), 1);
+    store.end_api_token(None, &platform[0].id, &actor(), START).await.unwrap();
+    assert_eq!(store.count_api_tokens().await.unwrap(), 0);
 }
 
 async fn secrets_open_for_their_tenant_only(fixture: Fixture) {

@@ -6,7 +6,7 @@ use rolecall::model::{
 };
 use rolecall::store::{Advance, Change, NewActivation, NewDifference, PersonOutcome, Place, Progress, StoreError};
 
-use crate::fixture::{Fixture, START, actor, outcome};
+use crate::fixture::{Fixture, START, account, actor, outcome};
 use crate::groups::bind;
 use crate::rulings::past_the_limit;
 
@@ -390,8 +390,15 @@ async fn a_forecast_has_the_limit_of_its_window(fixture: Fixture) {
     let users = here.create_users("u", 6).await;
     past_the_limit(&here, &users[0]).await;
     let half = GuardSettings { percent: 50, people: 500, at_least: 0, ..GuardSettings::default() };
-    let forecast =
-        |scope, of: &str| Forecast { direction: GuardDirection::Losses, scope, of: of.into(), people: 5, limit: None, held: None };
+    let forecast = |scope, of: &str| Forecast {
+        direction: GuardDirection::Losses,
+        scope,
+        of: of.into(),
+        people: 5,
+        counted: 0,
+        limit: None,
+        held: None,
+    };
     let asked =
         [(GuardScope::Connection, "conn-acme"), (GuardScope::Role, "kept"), (GuardScope::Role, "nobodys"), (GuardScope::Revision, "r2")];
     let asked: Vec<Forecast> = asked.into_iter().map(|(scope, of)| forecast(scope, of)).collect();
@@ -399,7 +406,17 @@ async fn a_forecast_has_the_limit_of_its_window(fixture: Fixture) {
     let told: Vec<_> = told.iter().map(|told| (told.limit, told.held)).collect();
     // The connection's window goes on, and somebody was counted; one of the two who were asked about has the role; there are seven people.
     assert_eq!(told, [(Some(1), Some(5)), (Some(0), Some(5)), (Some(0), Some(5)), (Some(3), Some(2))]);
+    // Who of some people the windows have counted: the one who was, in the connection's.
+    let losses = |scope, of: &str| (GuardDirection::Losses, scope, of.to_owned());
+    let who = |user: &ResourceId| account(user.as_str()).id;
+    let ask = async |at| {
+        let scopes = [losses(GuardScope::Connection, "conn-acme"), losses(GuardScope::Role, "nobodys")];
+        let asked: Vec<_> = scopes.iter().flat_map(|scope| users.iter().map(|user| (scope.clone(), who(user)))).collect();
+        fixture.store.counted_already(&fixture.tenant, &half, &asked, at).await.unwrap()
+    };
+    assert_eq!(ask(START).await, [(losses(GuardScope::Connection, "conn-acme"), 1)]);
     let after = START.plus_seconds(25 * 3_600);
+    assert_eq!(ask(after).await, []);
     let told = fixture.store.limit_forecasts(&fixture.tenant, &half, asked, after).await.unwrap();
     assert_eq!((told[0].limit, told[0].held), (Some(3), Some(2)), "a new window");
 }

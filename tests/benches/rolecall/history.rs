@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use rolecall::history::{self, BATCH_EVENTS, VERIFY_BATCHES, VERIFY_EVENTS};
+use rolecall::history::{self, BATCH_EVENTS, VERIFY_BATCHES, VERIFY_BYTES, VERIFY_EVENTS};
 use rolecall::model::{Actor, NewEvent, Urgency};
 use rolecall::store::history::{Start, VerifyBounds};
 use rolecall::store::{Change, Stale};
@@ -64,7 +64,7 @@ pub async fn measure(report: &mut Report, kind: Kind) {
         let started = Instant::now();
         let (mut next, mut events) = (Some(began), 0);
         while let Some(behind) = next {
-            let bounds = VerifyBounds { batches: VERIFY_BATCHES, events: VERIFY_EVENTS };
+            let bounds = VerifyBounds { batches: VERIFY_BATCHES, events: VERIFY_EVENTS, bytes: VERIFY_BYTES };
             let part = history::verify(&*app.store, &app.keyring, &tenant.id, Start::Behind(behind), bounds).await.expect("it is verified");
             assert_eq!(part.found, 0, "nothing is wrong: {:?}", part.findings);
             events += part.events;

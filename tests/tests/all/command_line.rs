@@ -107,6 +107,37 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// Tokens are listed with what they are for and when they were used, never with their secret, and end at once.
+    async fn tokens_are_listed_and_end(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        server.tenant("globex").create().await;
+        let (url, operator) = (server.url(), server.operator.token.clone().unwrap_or_default());
+        let payroll = ["token", "create", "--tenant", "acme", "--name", "payroll", "--person", "ada@acme.example", "--days", "90"];
+        let secret = text(&run(&url, &operator, &payroll).await["token"]);
+        run(&url, &secret, &["connection", "list", "--tenant", "acme"]).await;
+        let listed = run(&url, &operator, &["token", "list", "--tenant", "acme"]).await;
+        let found = listed["tokens"].as_array().expect("a list").iter().find(|token| token["name"] == "payroll").expect("it is listed").clone();
+        assert_eq!((&found["person"], &found["write"]), (&json!("ada@acme.example"), &json!(false)), "{found}");
+        assert_eq!(found["created_by"]["kind"], "api_token", "{found}");
+        assert!(found["last_used"].is_string() && found["expires"].is_string(), "{found}");
+        assert!(!listed.to_string().contains(&secret), "a secret is shown once");
+        assert!(!run(&url, &operator, &["token", "list"]).await.to_string().contains("payroll"), "it is the tenant's");
+        let id = text(&found["id"]);
+        let page = acme.api.get("/tokens?limit=1").await.expect(200);
+        assert_eq!(page["tokens"].as_array().map(Vec::len), Some(1), "{page}");
+        for elsewhere in [&["token", "revoke", &id][..], &["token", "revoke", &id, "--tenant", "globex"]] {
+            let (done, _, _) = process::run(elsewhere, &[("ROLECALL_SERVER", &url), ("ROLECALL_TOKEN", &operator)]).await;
+            assert!(!done, "{elsewhere:?}");
+        }
+        run(&url, &operator, &["token", "revoke", &id, "--tenant", "acme"]).await;
+        let refused = process::run(&["connection", "list", "--tenant", "acme"], &[("ROLECALL_SERVER", &url), ("ROLECALL_TOKEN", &secret)]).await;
+        assert!(!refused.0, "with the next request it is good no more");
+        let told = acme.events(&server).await.into_iter().filter(|event| event["kind"] == "token.revoked" && event["data"]["token"] == id.as_str());
+        assert_eq!(told.count(), 1);
+        server.stop().await;
+    }
+
     /// The first start shows an operator's token once; the second shows none; neither logs it.
     async fn the_first_start_shows_a_token_once(database: Database) {
         let token = first_token(&database).await.expect("the first start shows a token");

@@ -160,6 +160,40 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// The end of a whole connection is a departure of each of its people, but of those who have an account through another.
+    async fn people_leave_with_their_connection(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").with_policies(POLICIES).and_settings(SETTINGS).create().await;
+        let (entra, okta) = (acme.connection(&server, "Entra ID").await, acme.connection(&server, "Okta").await);
+        let engineer = || json!({ENTERPRISE: {"department": "Engineering"}});
+        for name in ["ada@acme.example", "bob@acme.example"] {
+            entra.create_with(name, engineer()).await;
+        }
+        let gone = entra.create_with("eve@acme.example", engineer()).await;
+        let future = server.app().clock.now().plus_seconds(30 * 86_400).to_string()[..10].to_owned();
+        entra.create_with("kim@acme.example", json!({EXTENSION: {"firstDay": future}})).await;
+        entra.deactivate(&gone).await;
+        okta.create_with("bob@acme.example", engineer()).await;
+        server.settle().await;
+        let before = acme.api.get("/processes?kind=leaver&state=open").await.expect(200);
+        assert_eq!(before["processes"].as_array().map(Vec::len), Some(1), "{before}");
+        let left_at = server.app().clock.now();
+        acme.api.delete(&format!("/connections/{}", entra.id)).await.expect(204);
+        server.clock.advance_hours(1);
+        server.settle().await;
+        let leavers = acme.api.get("/processes?kind=leaver").await.expect(200);
+        let who = |process: &Value| text(&process["user_name"]);
+        let mut named: Vec<String> = leavers["processes"].as_array().expect("a list").iter().map(who).collect();
+        named.sort();
+        assert_eq!(named, ["ada@acme.example", "eve@acme.example"], "bob is there still, and kim never came: {leavers}");
+        let ada = leavers["processes"].as_array().expect("a list").iter().find(|process| who(process) == "ada@acme.example").expect("she left");
+        assert_eq!(ada["anchor"], json!(left_at), "counted from the end of the connection");
+        let receipt = acme.api.get("/accounts/ada@acme.example/receipt").await.expect(200);
+        assert!(receipt.to_string().contains("developer"), "{receipt}");
+        assert_eq!(acme.state("bob@acme.example").await, "active");
+        server.stop().await;
+    }
+
     /// A departure that a target has not acknowledged in time is told once.
     async fn a_target_that_is_late_is_told_of(database: Database) {
         let server = Server::start(&database).await;

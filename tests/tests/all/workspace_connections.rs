@@ -233,6 +233,20 @@ on_both_databases! {
         assert_eq!((&target["enabled"], &target["url"]), (&json!(false), &json!("https://billing.example/hook")));
         assert_eq!(ops.post("/workspace/t/acme/settings/targets/unknown", &[("enabled", "no")]).await.status, 303);
 
+        // A token, and its end.
+        let made = json!({"tenant": "acme", "name": "payroll", "admin_roles": ["auditor"]});
+        let payroll = server.operator.post("/tokens", made).await.expect(201);
+        let page = ops.get(settings).await;
+        page.expect(&["payroll", "auditor", "never used"]).lacks(&[payroll["token"].as_str().expect("a token")]);
+        let id = page.text.split_once("/settings/tokens/").and_then(|(_, rest)| rest.split_once("/end")).expect("it can be ended").0.to_owned();
+        rita.get(settings).await.expect(&["payroll"]).lacks(&["/settings/tokens/"]);
+        assert!(rita.said(&format!("{settings}/tokens/{id}/end"), &[]).await.contains("change nothing"));
+        while ops.get(settings).await.text.contains("/settings/tokens/") {
+            let page = ops.get(settings).await.text;
+            let id = page.split_once("/settings/tokens/").and_then(|(_, rest)| rest.split_once("/end")).expect("one more").0.to_owned();
+            assert!(ops.said(&format!("{settings}/tokens/{id}/end"), &[]).await.contains("good no more"));
+        }
+
         let page = ops.get(settings).await.text;
         let end = page.split_once("/settings/sessions/").and_then(|(_, rest)| rest.split_once("/end")).expect("a session").0.to_owned();
         rita.get(settings).await.expect(&["you"]);

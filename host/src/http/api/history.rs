@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::crypto::hex;
 use crate::history::chain::Anchor;
 use crate::history::verify::Verified;
-use crate::history::{self, HistoryError, VERIFY_BATCHES, VERIFY_EVENTS};
+use crate::history::{self, HistoryError, VERIFY_BATCHES, VERIFY_BYTES, VERIFY_EVENTS};
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
 use crate::http::guards::TenantReader;
@@ -184,7 +184,7 @@ pub async fn verify(who: TenantReader, State(app): State<Arc<App>>, ApiBody(aske
         (Some(number), _) => Start::Behind(number),
         (None, from) => Start::Event(from.unwrap_or(1)),
     };
-    let bounds = VerifyBounds { batches: VERIFY_BATCHES, events: VERIFY_EVENTS };
+    let bounds = VerifyBounds { batches: VERIFY_BATCHES, events: VERIFY_EVENTS, bytes: VERIFY_BYTES };
     let mut verified = history::verify(store, keyring, tenant, start, bounds).await?;
     if let Some(anchor) = &asked.anchor {
         verified.add(history::compare(store, keyring, tenant, anchor).await?);

@@ -17,7 +17,7 @@ use crate::http::error::{Error, Result};
 use crate::http::query::At;
 use crate::http::routes::{Route, get, post};
 use crate::model::{AdminAction, Instant};
-use crate::store::{Receipt, Session, Target};
+use crate::store::{API_TOKENS_AT_ONCE, ApiScope, ApiTokenInfo, Receipt, Session, Target};
 use crate::tenancy::sign_in::{self, Known, ProviderSettings};
 use crate::tenancy::visitors;
 
@@ -36,6 +36,7 @@ pub(super) fn all() -> Vec<Route> {
             "Nobody new signs in with it",
             remove_provider,
         ),
+        post("/workspace/t/{tenant}/settings/tokens/{token}/end", "end_token_form", "Ends an API token", end_token),
         post("/workspace/t/{tenant}/settings/targets", "make_target_form", "Makes a target and shows its secret, once", make_target),
         post("/workspace/t/{tenant}/settings/targets/{target}", "switch_target_form", "Pauses a target, or goes on with it", switch_target),
     ]
@@ -49,11 +50,13 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>) -> Result<Response> {
     let (now, rights, tenant) = (app.clock.now(), seat.rights(&app).await?, &seat.tenant.id);
     let sessions = visitors::sessions(&app, Some(tenant)).await?;
     let known = sign_in::providers(&app, Some(tenant)).await?;
+    let tokens = app.store.api_tokens(Some(tenant), None, API_TOKENS_AT_ONCE).await?;
     let (targets, receipts) = (app.store.targets(tenant).await?, app.store.receipts(tenant, RECEIPT_EVENTS).await?);
     let body = html! {
         (heading("Settings", &html! {}))
         (people_in(&seat, &sessions, &rights, now))
         (providers(&seat, &known, &rights))
+        (api_tokens(&seat, &tokens, &rights, now))
         (webhooks(&seat, (&targets, &receipts), &rights, now))
         (elsewhere(&seat))
     };
@@ -74,7 +77,7 @@ fn people_in(seat: &Seat, sessions: &[Session], rights: &Rights, now: Instant) -
                         @for session in sessions {
                             tr {
                                 th scope="row" { (session.name) @if session.id == *own { " " span.badge { "you" } } }
-                                td { (may(session)) }
+                                td { (may(&session.scope)) }
                                 td { "began " (When { at: session.created, now }) " by " (session.via) }
                                 td { "used " (When { at: session.last_used, now }) }
                                 td { "ends " (When { at: session.expires, now }) }
@@ -207,9 +210,61 @@ pub async fn remove_provider(seat: Seat, State(app): State<Arc<App>>, At((_, id)
     answer(&seat.at("settings"), done.await)
 }
 
-fn may(session: &Session) -> String {
-    let roles: Vec<&str> = session.scope.admin_roles.iter().map(String::as_str).collect();
-    match (session.scope.write, roles.is_empty()) {
+/// The tenant's API tokens, as far as one page shows.
+fn api_tokens(seat: &Seat, tokens: &[ApiTokenInfo], rights: &Rights, now: Instant) -> Markup {
+    html! {
+        section.card {
+            h2 { "API tokens" }
+            p.quiet { "Those of this tenant. Each was shown once, when it was made; operators of the platform make them, and have their own elsewhere." }
+            @if tokens.is_empty() { p { "There is none." } }
+            @else {
+                table.stack {
+                    (columns(&["Token", "May", "Made", "Last used", "Ends", "End it"]))
+                    tbody {
+                        @for one in tokens {
+                            tr {
+                                th scope="row" { @if let Some(name) = &one.name { (name) " " } code { (one.id) } }
+                                td { (may(&one.scope)) @if let Some(person) = &one.scope.person { " for " (person) } }
+                                td { "made " (When { at: one.created, now }) @if let Some(by) = &one.created_by { " by " (by.kind) " " (by.id) } }
+                                td { @match one.last_used { Some(at) => { "used " (When { at, now }) } None => span.quiet { "never used" } } }
+                                td { @match one.expires { Some(at) => { "ends " (When { at, now }) } None => span.quiet { "never ends" } } }
+                                td {
+                                    @if rights.may(AdminAction::ManageTenant) {
+                                        form.inline method="post" action=(seat.at(&format!("settings/tokens/{}/end", one.id))) {
+                                            (token(&seat.guest))
+                                            button.danger aria-label=(format!("End token {}", one.name.as_deref().unwrap_or(&one.id))) { "End" }
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+                @if i64::try_from(tokens.len()).is_ok_and(|found| found >= API_TOKENS_AT_ONCE) {
+                    p.quiet { "There may be more: " code { "rolecall token list --tenant " (seat.tenant.id) } " shows all." }
+                }
+            }
+        }
+    }
+}
+
+/// POST …/settings/tokens/{token}/end
+///
+/// # Errors
+/// Those that no other input would avoid.
+pub async fn end_token(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(String, String)>, _: Sent) -> Result<Response> {
+    let done = async {
+        seat.ask(&app, AdminAction::ManageTenant).await?;
+        app.store.end_api_token(Some(&seat.tenant.id), &id, &seat.principal().actor(), app.clock.now()).await?;
+        app.wake.notify_one();
+        Ok("The token is good no more.")
+    };
+    answer(&seat.at("settings"), done.await)
+}
+
+fn may(scope: &ApiScope) -> String {
+    let roles: Vec<&str> = scope.admin_roles.iter().map(String::as_str).collect();
+    match (scope.write, roles.is_empty()) {
         (true, _) => "everything".to_owned(),
         (false, true) => "read".to_owned(),
         (false, false) => roles.join(", "),

@@ -8,7 +8,7 @@ fn dormant(role: &str) -> Grant {
 
 fn departed(state: AccountState, grants: &[Grant], rulings: &[Ruling], holder: Option<&str>, now: Instant) -> Effect {
     let account = Account { holds_name: state == AccountState::Active, ..account(state) };
-    let standing = Standing { account: &account, fresh: false, grants, rulings, former: Former::default(), attempts: 0 };
+    let standing = Standing { account: &account, fresh: false, grants, rulings, former: Former::default(), attempts: 0, user: None };
     with_rules(LIVE, |rules| settle_departed(&standing, rules, holder.map(AccountId::from).as_ref(), now))
 }
 
@@ -59,6 +59,7 @@ fn whoever_comes_back_begins_anew() {
         rulings: &[],
         former: Former { grants: &former, rulings: &over },
         attempts: 0,
+        user: None,
     };
     let back = settled_with(standing, &mapped(&[("writer", "eng")]), &["eng"], LIVE, NOW);
     let kinds: Vec<&str> = back.effect.events.iter().map(|event| event.kind).collect();
@@ -73,6 +74,7 @@ fn whoever_comes_back_begins_anew() {
         rulings: &[],
         former: Former { grants: &former, rulings: &over },
         attempts: 0,
+        user: None,
     };
     let gone = settled_with(standing, &Evaluation::inactive(), &[], LIVE, NOW);
     assert_eq!((gone.effect.account.map(|write| write.state), gone.effect.drop_grants.len()), (Some(AccountState::Suspended), 2));

@@ -12,7 +12,8 @@ fn what_an_adoption_changes_was_seen_and_is_not_held() {
     let imported = Grant { reasons: vec![Reason::imported()], ..standing_grant("old", "x") };
     let kept = Grant { reasons: vec![Reason::imported()], ..standing_grant("root", "x") };
     let grants = [imported, kept];
-    let standing = || Standing { account: &adopted, fresh: false, grants: &grants, rulings: &[], former: Former::default(), attempts: 0 };
+    let standing =
+        || Standing { account: &adopted, fresh: false, grants: &grants, rulings: &[], former: Former::default(), attempts: 0, user: None };
     let say = Say { approved: &["root"], overlap: true, ..LIVE };
     let decided = settled_with(standing(), &mapped(&[("root", "eng"), ("writer", "eng")]), &["eng"], say, NOW);
     assert_eq!((state(&decided), &decided.guarded), (AccountState::Active, &None));
@@ -30,7 +31,8 @@ fn what_an_adoption_changes_was_seen_and_is_not_held() {
 fn a_doubt_is_held_until_somebody_decides() {
     let staged = noted(AccountState::Held, Note::STAGING);
     let open = [ruling(RulingKind::Adoption, None, RulingState::Open, None)];
-    let standing = |rulings| Standing { account: &staged, fresh: false, grants: &[], rulings, former: Former::default(), attempts: 0 };
+    let standing =
+        |rulings| Standing { account: &staged, fresh: false, grants: &[], rulings, former: Former::default(), attempts: 0, user: None };
     let evaluation = mapped(&[("writer", "eng")]);
     let held = settled_with(standing(&open), &evaluation, &["eng"], LIVE, NOW);
     assert_eq!(held.effect.account.as_ref().unwrap().note.as_ref().unwrap().code, Note::ADOPTION);

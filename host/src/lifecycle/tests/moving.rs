@@ -34,7 +34,8 @@ fn at_the_end_date_everything_goes_in_the_leavers_lane() {
         assert!(!guarded.concerned.scopes(GuardDirection::Leavers).is_empty());
     }
     let suspended = Account { note: None, ..account(AccountState::Suspended) };
-    let standing = Standing { account: &suspended, fresh: false, grants: &[], rulings: &[], former: Former::default(), attempts: 0 };
+    let standing =
+        Standing { account: &suspended, fresh: false, grants: &[], rulings: &[], former: Former::default(), attempts: 0, user: None };
     let later = with_dates(mapped(&[("writer", "eng")]), None, Some(DAY));
     let back = settled_with(standing, &later, &["eng"], LIVE, NOW);
     assert_eq!((state(&back), put(&back.effect)), (AccountState::Active, vec![("writer", GrantState::Effective, None)]));
@@ -51,7 +52,8 @@ fn a_fault_keeps_nobody_past_their_end() {
     // The date that the mapping made last counts while it makes none.
     let profile = json!({"user_name": "ada", "tags": {"last-day": ["2027-01-14"]}});
     let account = Account { profile, ..account(AccountState::Active) };
-    let standing = || Standing { account: &account, fresh: false, grants: &grants, rulings: &[], former: Former::default(), attempts: 0 };
+    let standing =
+        || Standing { account: &account, fresh: false, grants: &grants, rulings: &[], former: Former::default(), attempts: 0, user: None };
     let end = Instant::from("2027-01-15T00:00:00Z".parse::<jiff::Timestamp>().unwrap());
     let before = settled_with(standing(), &fault(false), &["eng"], LIVE, end.plus_seconds(-1));
     assert_eq!(before.effect.next_evaluation_at, Some(end));
@@ -62,7 +64,8 @@ fn a_fault_keeps_nobody_past_their_end() {
 fn before_the_start_roles_are_shown_and_none_is_in_effect() {
     let account_new = Account { user_name: None, ..account(AccountState::Active) };
     let coming = with_dates(mapped(&[("writer", "eng")]), Some(DAY), None);
-    let standing = Standing { account: &account_new, fresh: true, grants: &[], rulings: &[], former: Former::default(), attempts: 0 };
+    let standing =
+        Standing { account: &account_new, fresh: true, grants: &[], rulings: &[], former: Former::default(), attempts: 0, user: None };
     let first = settled_with(standing, &coming, &["eng"], LIVE, NOW);
     let write = first.effect.account.clone().unwrap();
     assert_eq!((write.state, write.name_key.as_deref()), (AccountState::Scheduled, Some("ada")));
@@ -78,6 +81,7 @@ fn before_the_start_roles_are_shown_and_none_is_in_effect() {
             rulings: &[],
             former: Former::default(),
             attempts: 0,
+            user: None,
         };
         settled_with(standing, evaluation, &["eng"], LIVE, now)
     };
@@ -159,8 +163,15 @@ fn a_leave_of_absence_suspends_and_ends_by_itself() {
 
     let suspended = account(AccountState::Suspended);
     let then = |evaluation: &Evaluation, now| {
-        let standing =
-            Standing { account: &suspended, fresh: false, grants: &dormant, rulings: &away, former: Former::default(), attempts: 0 };
+        let standing = Standing {
+            account: &suspended,
+            fresh: false,
+            grants: &dormant,
+            rulings: &away,
+            former: Former::default(),
+            attempts: 0,
+            user: None,
+        };
         settled_with(standing, evaluation, &["eng"], LIVE, now)
     };
     let back = then(&mapped(&[("writer", "eng")]), ends);
@@ -180,8 +191,15 @@ fn what_was_approved_for_a_time_does_not_come_back_after_it() {
     let suspended = account(AccountState::Suspended);
     let then = |ends, now| {
         let rulings = [ruling(RulingKind::Approval, Some("writer"), RulingState::Yes, Some(ends))];
-        let standing =
-            Standing { account: &suspended, fresh: false, grants: &dormant, rulings: &rulings, former: Former::default(), attempts: 0 };
+        let standing = Standing {
+            account: &suspended,
+            fresh: false,
+            grants: &dormant,
+            rulings: &rulings,
+            former: Former::default(),
+            attempts: 0,
+            user: None,
+        };
         settled_with(standing, &mapped(&[("writer", "eng")]), &["eng"], say, now)
     };
     let back = then(NOW.plus_seconds(HOUR), NOW);
@@ -200,7 +218,8 @@ fn an_end_that_is_near_is_said_once() {
     assert_eq!(kinds(&near), ["account.ending", "account.changed"]);
     let write = near.effect.account.unwrap();
     let noted = Account { note: write.note, profile: write.profile, provenance: write.provenance, ..account(AccountState::Active) };
-    let standing = Standing { account: &noted, fresh: false, grants: &grants, rulings: &[], former: Former::default(), attempts: 0 };
+    let standing =
+        Standing { account: &noted, fresh: false, grants: &grants, rulings: &[], former: Former::default(), attempts: 0, user: None };
     let again = settled_with(standing, &ends, &["eng"], MOVING, NOW.plus_seconds(2 * DAY));
     assert!(again.effect.events.is_empty() && again.effect.account.is_none());
 }

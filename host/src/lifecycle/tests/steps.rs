@@ -1,7 +1,7 @@
 //! What a change means for people's steps and invitations, case by case.
 
 use super::*;
-use crate::mapping::Dates;
+use crate::mapping::{Conditions, Dates};
 use crate::model::{Invited, NewProcess, Passage, ProcessKind, StepCondition, StepSettings};
 
 const DAY: i64 = 24 * HOUR;
@@ -37,9 +37,11 @@ fn passages_with(
     let (decisions, nothing, revision) = (DecisionSettings::default(), BTreeSet::new(), RevisionHash::from("r1"));
     let (approvals, guard) = (ApprovalSettings::default(), GuardSettings { enabled: true, ..GuardSettings::default() });
     let calendar = Calendar::default();
+    let conditions = Conditions::of(settings, &rolecall_scim::schema::Schemas::standard()).expect("the test's filters are sound");
     let rules = Rules {
         processes: settings,
         calendar: &calendar,
+        conditions: &conditions,
         decisions: &decisions,
         revision: Some(&revision),
         privileged: &nothing,
@@ -52,7 +54,7 @@ fn passages_with(
 }
 
 fn passages(account: &Account, fresh: bool, grants: &[Grant], evaluation: &Evaluation) -> Vec<Passage> {
-    let standing = Standing { account, fresh, grants, rulings: &[], former: Former::default(), attempts: 0 };
+    let standing = Standing { account, fresh, grants, rulings: &[], former: Former::default(), attempts: 0, user: None };
     passages_with(&processes(), standing, evaluation, ConnectionState::Active, false).effect.passages
 }
 
@@ -103,7 +105,8 @@ fn nobody_joins_by_staying_or_by_a_first_sync() {
     assert!(matches!(&coming[..], [Passage::Joins { .. }]), "{coming:?}");
     for connection in [ConnectionState::Staging, ConnectionState::Paused] {
         let fresh = unknown();
-        let standing = Standing { account: &fresh, fresh: true, grants: &[], rulings: &[], former: Former::default(), attempts: 0 };
+        let standing =
+            Standing { account: &fresh, fresh: true, grants: &[], rulings: &[], former: Former::default(), attempts: 0, user: None };
         assert_eq!(passages_with(&processes(), standing, &mapped(&[]), connection, false).effect.passages, [], "{connection}");
     }
     assert_eq!(passages(&unknown(), true, &[], &Evaluation::inactive()), []);
@@ -114,7 +117,8 @@ fn nobody_joins_by_staying_or_by_a_first_sync() {
 fn who_gains_and_loses_moves_once_whatever_the_guard_keeps_back() {
     let grants = [standing_grant("writer", "eng")];
     let active = account(AccountState::Active);
-    let standing = || Standing { account: &active, fresh: false, grants: &grants, rulings: &[], former: Former::default(), attempts: 0 };
+    let standing =
+        || Standing { account: &active, fresh: false, grants: &grants, rulings: &[], former: Former::default(), attempts: 0, user: None };
     let move_on = mapped(&[("seller", "eng")]);
     let settled = passages_with(&processes(), standing(), &move_on, ConnectionState::Active, false);
     let [Passage::Moves(process)] = &settled.effect.passages[..] else { panic!("{:?}", settled.effect.passages) };
@@ -135,21 +139,22 @@ fn who_gains_and_loses_moves_once_whatever_the_guard_keeps_back() {
 fn a_leaver_leaves_once_and_whoever_is_away_stays() {
     let grants = [standing_grant("writer", "eng")];
     let left = passages(&account(AccountState::Active), false, &grants, &Evaluation::inactive());
-    let [Passage::Leaves { process: Some(process), acknowledged_by: Some(_) }] = &left[..] else { panic!("{left:?}") };
+    let [Passage::Leaves { process: Some(process), acknowledged_by: Some(_), departed: NOW }] = &left[..] else { panic!("{left:?}") };
     assert_eq!((process.kind, dues(process)), (ProcessKind::Leaver, vec![("keys", DAY), ("desk", DAY)]));
     let plain = passages(&account(AccountState::Active), false, &[], &Evaluation::inactive());
     let [Passage::Leaves { process: Some(process), .. }] = &plain[..] else { panic!("{plain:?}") };
     assert_eq!(dues(process), [("desk", DAY)], "nothing was lost that has a step");
     // Never in use: there is nothing to hand back.
     let coming = passages(&account(AccountState::Scheduled), false, &[], &Evaluation::inactive());
-    assert!(matches!(&coming[..], [Passage::Leaves { process: None, acknowledged_by: None }]), "{coming:?}");
+    assert!(matches!(&coming[..], [Passage::Leaves { process: None, acknowledged_by: None, departed: NOW }]), "{coming:?}");
     assert_eq!(passages(&account(AccountState::Suspended), false, &[], &Evaluation::inactive()), []);
     let back = passages(&account(AccountState::Suspended), false, &[], &mapped(&[]));
     assert!(matches!(&back[..], [Passage::Joins { .. }, Passage::Stays]), "{back:?}");
 
     let absence = [Ruling { ends: Some(NOW.plus_seconds(DAY)), ..ruling(RulingKind::Absence, None, RulingState::Yes, None) }];
     let active = account(AccountState::Active);
-    let standing = Standing { account: &active, fresh: false, grants: &grants, rulings: &absence, former: Former::default(), attempts: 0 };
+    let standing =
+        Standing { account: &active, fresh: false, grants: &grants, rulings: &absence, former: Former::default(), attempts: 0, user: None };
     let away = passages_with(&processes(), standing, &mapped(&[("writer", "eng")]), ConnectionState::Active, false);
     assert_eq!((away.effect.account.as_ref().unwrap().state, away.effect.passages.len()), (AccountState::Suspended, 0));
     let absent = Account { note: away.effect.account.unwrap().note, ..account(AccountState::Suspended) };
@@ -163,7 +168,8 @@ fn steps_before_an_end_begin_with_the_first_of_them() {
     settings.leaver.steps.push(step("notice", "-7 days", StepCondition::default()));
     let active = account(AccountState::Active);
     let settle = |ends: Option<i64>| {
-        let standing = Standing { account: &active, fresh: false, grants: &[], rulings: &[], former: Former::default(), attempts: 0 };
+        let standing =
+            Standing { account: &active, fresh: false, grants: &[], rulings: &[], former: Former::default(), attempts: 0, user: None };
         passages_with(&settings, standing, &dated(mapped(&[]), None, ends), ConnectionState::Active, false).effect
     };
     let far = settle(Some(20 * DAY));
@@ -184,7 +190,7 @@ fn who_is_meant_is_invited_when_in_use_and_never_before() {
     let tagged = Evaluation::outcome(Outcome::Account(Box::new(shape)));
     let fresh = unknown();
     let invited = |account: &Account, fresh, evaluation: &Evaluation, connection| {
-        let standing = Standing { account, fresh, grants: &[], rulings: &[], former: Former::default(), attempts: 0 };
+        let standing = Standing { account, fresh, grants: &[], rulings: &[], former: Former::default(), attempts: 0, user: None };
         let passages = passages_with(&settings, standing, evaluation, connection, false).effect.passages;
         passages.into_iter().find_map(|passage| match passage {
             Passage::Invited { expires, again, personal } => Some((expires, again, personal)),
@@ -225,4 +231,36 @@ fn the_words_of_an_exception_are_personal_in_every_event() {
     let by_policy = said(&[], &[], &plain, Say { guard: false, ..LIVE }, NOW);
     let added = by_policy.effect.events.iter().find(|event| event.kind == "grant.added").unwrap();
     assert_eq!((&added.data["reasons"][0]["reason"], &added.personal), (&json!("engineers write"), &None));
+}
+
+/// A filter is about what the identity provider wrote, for each kind of process, and asks what the change leaves of it.
+#[test]
+fn a_step_is_for_whom_its_filter_says() {
+    let filtered = |id: &str, filter: &str| {
+        let when: StepCondition = toml::from_str(&format!("filter = '{filter}'")).expect("a condition");
+        step(id, "1 day", when)
+    };
+    let mut settings = ProcessSettings { time_zone: Some("UTC".into()), ..ProcessSettings::default() };
+    for list in [&mut settings.joiner, &mut settings.leaver] {
+        list.steps = vec![filtered("sales", r#"department eq "Sales""#), filtered("leads", r#"title co "lead" and not (userType pr)"#)];
+    }
+    let nobody = Document::default();
+    let written: Document = serde_json::from_value(json!({"title": "Team lead",
+        "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "sales"}}))
+    .expect("a document");
+    let active = account(AccountState::Active);
+    let begun = |account: &Account, fresh, user: Option<&Document>, evaluation: &Evaluation| {
+        let standing = Standing { account, fresh, grants: &[], rulings: &[], former: Former::default(), attempts: 0, user };
+        let settled = passages_with(&settings, standing, evaluation, ConnectionState::Active, false);
+        match &settled.effect.passages[..] {
+            [Passage::Joins { process, .. } | Passage::Leaves { process: Some(process), .. }, ..] => {
+                process.steps.iter().map(|step| step.id.clone()).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    for (user, expected) in [(Some(&written), &["sales", "leads"][..]), (Some(&nobody), &[][..]), (None, &[][..])] {
+        assert_eq!(begun(&unknown(), true, user, &mapped(&[])), expected);
+        assert_eq!(begun(&active, false, user, &Evaluation::inactive()), expected);
+    }
 }

@@ -122,9 +122,12 @@ pub struct Forecast {
     pub of: String,
     /// How many are concerned.
     pub people: u64,
+    /// How many of them the window had counted already when they were asked about: none of these is held.
+    #[serde(default)]
+    pub counted: u64,
     /// How many may be within the window; told when a simulation has finished.
     pub limit: Option<i64>,
-    /// How many of them would be held, those counted whom the present window has counted already; told when a simulation has finished.
+    /// How many of them would be held, with whom the present window has counted already; told when a simulation has finished.
     pub held: Option<u64>,
 }
 
@@ -133,12 +136,12 @@ impl Forecast {
         (self.direction, self.scope, &self.of)
     }
 
-    /// With the limit of its window, in which `counted` people are already.
+    /// With the limit of its window, in which `counted` people are already. Whoever is one of those takes no more room.
     #[must_use]
     pub fn limited(mut self, limit: i64, counted: i64) -> Self {
         let room = u64::try_from(limit.saturating_sub(counted)).unwrap_or(0);
         self.limit = Some(limit);
-        self.held = Some(self.people.saturating_sub(room));
+        self.held = Some(self.people.saturating_sub(self.counted).saturating_sub(room));
         self
     }
 }
@@ -157,16 +160,32 @@ pub struct Forecasts {
 impl Forecasts {
     /// Counts somebody. Who leaves is never held, and not counted here.
     pub fn count(&mut self, concerned: &Concerned) {
-        for direction in [GuardDirection::Losses, GuardDirection::Gains, GuardDirection::PrivilegedGains] {
-            for (scope, of) in concerned.scopes(direction) {
-                self.add(Forecast { direction, scope, of, people: 1, limit: None, held: None });
-            }
+        for (direction, scope, of) in Self::scopes_of(concerned) {
+            self.add(Forecast { direction, scope, of, people: 1, counted: 0, limit: None, held: None });
+        }
+    }
+
+    /// The scopes in which somebody counts who does not leave.
+    pub fn scopes_of(concerned: &Concerned) -> impl Iterator<Item = (GuardDirection, GuardScope, String)> {
+        let directions = [GuardDirection::Losses, GuardDirection::Gains, GuardDirection::PrivilegedGains];
+        directions
+            .into_iter()
+            .flat_map(move |direction| concerned.scopes(direction).into_iter().map(move |(scope, of)| (direction, scope, of)))
+    }
+
+    /// Notes how many of a scope's people its window has counted already.
+    pub fn note_counted(&mut self, (direction, scope, of): (GuardDirection, GuardScope, &str), counted: u64) {
+        if let Some(known) = self.scopes.iter_mut().find(|known| known.key() == (direction, scope, of)) {
+            known.counted += counted;
         }
     }
 
     fn add(&mut self, one: Forecast) {
         match self.scopes.binary_search_by(|known| known.key().cmp(&one.key())) {
-            Ok(at) => self.scopes[at].people += one.people,
+            Ok(at) => {
+                self.scopes[at].people += one.people;
+                self.scopes[at].counted += one.counted;
+            }
             Err(at) if self.scopes.len() < FORECASTS_LIMIT => self.scopes.insert(at, one),
             Err(_) => self.others += one.people,
         }
@@ -218,17 +237,33 @@ mod tests {
 
     #[test]
     fn what_is_beyond_the_room_of_a_window_is_held() {
-        let forecast = |people| Forecast {
+        let forecast = |people, counted| Forecast {
             direction: GuardDirection::Losses,
             scope: GuardScope::Role,
             of: "vpn".into(),
             people,
+            counted,
             limit: None,
             held: None,
         };
-        for (people, limit, counted, held) in [(5, 5, 0, 0), (6, 5, 0, 1), (6, 5, 2, 3), (6, 5, 9, 6), (0, 0, 0, 0)] {
-            assert_eq!(forecast(people).limited(limit, counted).held, Some(held), "{people} of {limit}, {counted} counted");
+        // How many are concerned, how many of these are among those whom the window has counted, the limit, and how many are held.
+        for (people, known, limit, counted, held) in [
+            (5, 0, 5, 0, 0),
+            (6, 0, 5, 0, 1),
+            (6, 0, 5, 2, 3),
+            (6, 0, 5, 9, 6),
+            (0, 0, 0, 0, 0),
+            (6, 2, 5, 2, 1),
+            (6, 6, 5, 9, 0),
+            (6, 4, 5, 5, 2),
+        ] {
+            assert_eq!(forecast(people, known).limited(limit, counted).held, Some(held), "{people}, {known} of {counted}, limit {limit}");
         }
+        let mut all = Forecasts { scopes: vec![forecast(6, 0)], others: 0 };
+        all.note_counted((GuardDirection::Losses, GuardScope::Role, "vpn"), 2);
+        all.note_counted((GuardDirection::Gains, GuardScope::Role, "vpn"), 2);
+        all.merge(&Forecasts { scopes: vec![forecast(1, 1)], others: 0 });
+        assert_eq!(all.scopes, [forecast(7, 3)]);
     }
 
     #[test]

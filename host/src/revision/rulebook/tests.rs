@@ -101,6 +101,37 @@ fn a_policy_test_that_fails_shows_the_difference_and_why() {
     assert!(read(&with_test(wrong_reason)).test()[0].diff.is_some());
 }
 
+/// Whether somebody is asked, and by which rule: a permit without `@approval` gives the role at once, the catalogue asks whatever gives it.
+#[test]
+fn a_policy_test_says_who_is_asked() {
+    let settings = "name = \"T\"\n[[roles]]\nid = \"mail\"\n[[roles]]\nid = \"root\"\nprivileged = true\n";
+    let asks = "@id(\"asks\") @reason(\"r\") @approval(\"a lead agrees\") permit(principal in Rolecall::Group::\"a\", action, resource);\n";
+    let gives = "@id(\"gives\") @reason(\"r\") permit(principal in Rolecall::Group::\"g\", action, resource);\n";
+    let policies = format!("{asks}{gives}");
+    let diff = |groups: &str, role: &str, approval: &str| {
+        let test =
+            format!(r#"[{{"description": "d", "groups": {groups}, "role": "{role}", "decision": "allow", "approval": {approval}}}]"#);
+        let folder = files(&[("tenant.toml", settings), ("policies/a.cedar", &policies), ("policies/a.test.json", &test)]);
+        read(&folder).test()[0].diff.clone()
+    };
+    for (groups, role, approval) in [
+        (r#"["a"]"#, "mail", "true"),
+        (r#"["a"]"#, "mail", r#"{"policies": ["asks"]}"#),
+        (r#"["a", "g"]"#, "mail", "false"),
+        (r#"["a", "g"]"#, "mail", "{}"),
+        (r#"["g"]"#, "root", r#"{"role": true}"#),
+        (r#"["a"]"#, "root", r#"{"role": true, "policies": ["asks"]}"#),
+    ] {
+        assert_eq!(diff(groups, role, approval), None, "{groups} {role} {approval}");
+    }
+    let other = diff(r#"["a"]"#, "mail", "false").expect("somebody is asked");
+    assert!(other.contains("-  \"approval\": false") && other.contains("+      \"asks\""), "{other}");
+    assert!(diff(r#"["g"]"#, "mail", "true").is_some() && diff(r#"["a"]"#, "root", r#"{"policies": ["asks"]}"#).is_some());
+    // A role that is not given is asked about by nobody, whatever is expected.
+    let none = diff(r#"["x"]"#, "root", "true").expect("not given");
+    assert!(none.contains("+  \"decision\": \"no_permit\"") && none.contains("\"role\": false"), "{none}");
+}
+
 #[test]
 fn what_policy_tests_name_has_to_be_there() {
     for (test, word) in [
@@ -108,6 +139,9 @@ fn what_policy_tests_name_has_to_be_there() {
         (r#"[{"description": "d", "role": "mail", "decision": "allow", "reasons": ["q"]}]"#, "no policy has the `@id` `q`"),
         (r#"[{"description": "d", "role": "mail", "decision": "maybe"}]"#, "unknown variant `maybe`"),
         (r#"[{"description": "d", "role": "mail", "decision": "deny", "grops": []}]"#, "unknown field `grops`"),
+        (r#"[{"description": "d", "role": "mail", "decision": "allow", "approval": {"policies": ["q"]}}]"#, "no policy has the `@id` `q`"),
+        (r#"[{"description": "d", "role": "mail", "decision": "deny", "approval": true}]"#, "goes with the decision `allow`"),
+        (r#"[{"description": "d", "role": "mail", "decision": "allow", "approval": "yes"}]"#, "true, false, or `{"),
         (r#"[{"description": "", "role": "mail", "decision": "deny"}]"#, "a description of its own"),
         (r#"[{"description": "d", "subject": {"dept": "x"}, "role": "mail", "decision": "deny"}]"#, "unknown field `dept`"),
         (r#"[{"description": "d", "as_of": "soon", "role": "mail", "decision": "deny"}]"#, "RFC 3339"),

@@ -68,6 +68,12 @@ pub(super) const COUNTED: &str = concat!(
     // Each found by its key and not by the instant, after which there is everybody.
     " AS a WHERE EXISTS (SELECT 1 FROM guard_people p WHERE p.tenant = $1 AND p.guard = g.item AND p.account = a.item AND p.at + 0 > $4)"
 );
+/// How many of some people each of some windows has counted, after an instant. Each is found by its key.
+pub(super) const COUNTED_ALREADY: &str = concat!(
+    "SELECT p.guard, count(*) FROM ",
+    pairs_of!("$2"),
+    " AS asked JOIN guard_people p ON p.tenant = $1 AND p.guard = asked.one AND p.account = asked.two AND p.at + 0 > $3 GROUP BY p.guard"
+);
 /// The holds that are open, locked: whoever joins one keeps it open.
 pub(super) const OPEN: &str = concat!(
     "SELECT guard, hold FROM holds WHERE tenant = $1 AND state = 'open' AND ",
@@ -382,6 +388,27 @@ pub(super) async fn limit_forecasts(
         forecast.limited(limit, counted.get(&guard).copied().unwrap_or(0))
     };
     Ok(forecasts.into_iter().zip(guards).map(limited).collect())
+}
+
+/// See [`crate::store::Trials::counted_already`].
+pub(super) async fn counted_already(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    settings: &GuardSettings,
+    asked: &[((GuardDirection, GuardScope, String), AccountId)],
+    now: Instant,
+) -> Result<Vec<((GuardDirection, GuardScope, String), u64)>> {
+    let pair = |((direction, scope, of), account): &((GuardDirection, GuardScope, String), AccountId)| {
+        json!([name(*direction, &(*scope, of.clone())), account])
+    };
+    let pairs = serde_json::Value::from_iter(asked.iter().map(pair)).to_string();
+    let cutoff = now.plus_seconds(-i64::from(settings.window_hours) * 3_600);
+    let rows: Vec<(String, i64)> = sqlx::query_as(COUNTED_ALREADY).bind(tenant.as_str()).bind(pairs).bind(cutoff.0).fetch_all(conn).await?;
+    let counted = rows.into_iter().filter_map(|(guard, people)| {
+        let (direction, scope, of) = parts(&guard)?;
+        Some(((direction, scope, of.to_owned()), people.unsigned_abs()))
+    });
+    Ok(counted.collect())
 }
 
 /// How many people scopes have, as far as it matters.

@@ -1,7 +1,8 @@
 //! History: events as they are appended, sealed, numbered and read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
 use sqlx::{QueryBuilder, Row as _};
 use zeroize::Zeroizing;
 
@@ -121,9 +122,29 @@ fn lane(event: &NewEvent, id: &str) -> String {
     event.account.as_ref().map_or_else(|| id.to_owned(), |account| account.0.clone())
 }
 
+/// Whose key an event's personal values are sealed under: its person's, or else that of the review that it is about, which ends with the review.
+fn keeper(account: Option<&AccountId>, data: &Value) -> Option<AccountId> {
+    account.cloned().or_else(|| data["review"].as_str().map(review_keeper))
+}
+
+/// A review among those who have a key. No account's id has a slash.
+fn review_keeper(review: &str) -> AccountId {
+    AccountId(format!("review/{review}"))
+}
+
+/// Ends the key of a review: what it told of reviewers without an account can be read by nobody.
+pub(super) async fn forget_review_key(conn: &mut Conn, tenant: &TenantId, review: &str) -> Result<()> {
+    sqlx::query("DELETE FROM person_keys WHERE tenant = $1 AND account = $2")
+        .bind(tenant.as_str())
+        .bind(review_keeper(review).as_str())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 fn seal(scope: &Scope, keys: &BTreeMap<AccountId, SecretKey>, id: &str, event: &NewEvent) -> Result<Option<Vec<u8>>> {
     let Some(personal) = &event.personal else { return Ok(None) };
-    let key = event.account.as_ref().and_then(|account| keys.get(account));
+    let key = keeper(event.account.as_ref(), &event.data).and_then(|keeper| keys.get(&keeper));
     let key = key.ok_or_else(|| StoreError::Corrupt(format!("event `{}` has personal values of nobody", event.kind)))?;
     let plain = json_text(personal, "an event's personal values")?;
     key.seal(&event_purpose(&scope.tenant, id), plain.as_bytes()).map(Some).map_err(unsealable)
@@ -137,9 +158,10 @@ async fn person_keys_for(
     events: &[NewEvent],
     new: Option<&AccountId>,
 ) -> Result<BTreeMap<AccountId, SecretKey>> {
-    let people = || events.iter().filter(|event| event.personal.is_some()).filter_map(|event| event.account.as_ref());
-    let mut keys = person_keys(conn, scope, people().filter(|person| new != Some(*person))).await?;
-    for person in people() {
+    let told = events.iter().filter(|event| event.personal.is_some());
+    let people: BTreeSet<AccountId> = told.filter_map(|event| keeper(event.account.as_ref(), &event.data)).collect();
+    let mut keys = person_keys(conn, scope, people.iter().filter(|person| new != Some(*person))).await?;
+    for person in &people {
         if keys.contains_key(person) {
             continue;
         }
@@ -175,7 +197,7 @@ pub(super) async fn person_keys(
     scope: &Scope,
     people: impl Iterator<Item = &AccountId> + Send,
 ) -> Result<BTreeMap<AccountId, SecretKey>> {
-    let people: std::collections::BTreeSet<&str> = people.map(AccountId::as_str).collect();
+    let people: BTreeSet<&str> = people.map(AccountId::as_str).collect();
     if people.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -272,11 +294,16 @@ pub(super) async fn at(conn: &mut Conn, scope: &Scope, positions: &[i64]) -> Res
 
 async fn read(conn: &mut Conn, scope: &Scope, rows: &[Row]) -> Result<Vec<Event>> {
     let mut events = rows.iter().map(plain).collect::<Result<Vec<_>>>()?;
-    let keys = person_keys(conn, scope, events.iter().filter_map(|event| event.account.as_ref())).await?;
-    for (event, row) in events.iter_mut().zip(rows) {
-        let sealed: Option<Vec<u8>> = row.try_get("personal")?;
-        let key = event.account.as_ref().and_then(|account| keys.get(account));
-        if let (Some(sealed), Some(key)) = (sealed, key) {
+    let mut sealed = Vec::with_capacity(rows.len());
+    for (event, row) in events.iter().zip(rows) {
+        let bytes: Option<Vec<u8>> = row.try_get("personal")?;
+        sealed.push(bytes.and_then(|bytes| Some((bytes, keeper(event.account.as_ref(), &event.data)?))));
+    }
+    let keys = person_keys(conn, scope, sealed.iter().flatten().map(|(_, keeper)| keeper)).await?;
+    for (event, sealed) in events.iter_mut().zip(sealed) {
+        if let Some((sealed, keeper)) = sealed
+            && let Some(key) = keys.get(&keeper)
+        {
             let plain = key.open(&event_purpose(&scope.tenant, &event.id), &sealed).map_err(unsealable)?;
             let plain = std::str::from_utf8(&plain).map_err(|_| StoreError::Corrupt("an event's personal values".into()))?;
             event.personal = Some(json(plain, "an event's personal values")?);

@@ -64,6 +64,7 @@ pub(super) const TABLES: &[(&str, End)] = &[
         "process_steps",
         End::By(concat!("UPDATE process_steps SET reason = NULL WHERE tenant = $1 AND reason IS NOT NULL AND ", any_of!("account", "$2"))),
     ),
+    ("left_with_connection", End::By(concat!("DELETE FROM left_with_connection WHERE tenant = $1 AND ", any_of!("account", "$2")))),
     ("processes", End::Stays("the account's id and dates: what was done when somebody came or went is evidence")),
     ("acknowledgements_due", End::Stays("the account's id, until targets have acknowledged the departure")),
     ("invitations", End::Stays("the account's id and a keyed hash, which nobody can turn into the token")),

@@ -8,9 +8,9 @@ use super::super::scratch::{PLAN, SETTLE, is_scan, open};
 use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
 use super::{
-    Conn, Db, accounts, adoption, credentials, departed, departures, directory, drift, groups, guard, health, history, holds, imports,
-    invitations, log, moving, outbox, people, restores, review_keeping, review_opening, reviews, revisions, rulings, sealed, spreading,
-    steps, tenancy, text_list, trial_people, trials, visitors, work,
+    Conn, Db, accounts, adoption, api_tokens, credentials, departed, departures, directory, drift, groups, guard, health, history, holds,
+    imports, invitations, left, log, moving, outbox, people, removal, restores, review_keeping, review_opening, reviews, revisions, rulings,
+    sealed, spreading, steps, tenancy, text_list, trial_people, trials, visitors, work,
 };
 use crate::model::{HoldState, Instant, ReviewDecision, RulingKind, RulingState, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
@@ -113,6 +113,8 @@ const SEED: &[&str] = &[
      FROM processes",
     "INSERT INTO acknowledgements_due (tenant, account, departed, due)
      SELECT tenant, 'a' || id, 0, created FROM resources WHERE kind = 'user' AND created % 20 = 0",
+    "INSERT INTO left_with_connection (tenant, account, departed, document)
+     SELECT tenant, 'a' || id, 0, '{}' FROM resources WHERE kind = 'user' AND created % 20 = 0",
     "INSERT INTO invitations (tenant, invitation, account, hash, state, made, made_kind, made_id, expires)
      SELECT tenant, 'i' || id, 'a' || id, 'h' || id, CASE WHEN created % 50 = 0 THEN 'open' ELSE 'accepted' END, 0, 'x', 'x', created
      FROM resources WHERE kind = 'user'",
@@ -215,6 +217,8 @@ const CASES: &[Case] = &[
     (drift::LOSING, As::Tenant, &[Text("t3"), Text("cu7")], &[]),
     (drift::NEXT, As::Tenant, &[Text("t3"), Text("cu7"), Text("hg7"), Number(16)], &["drift_lines", "rulings_"]),
     (health::TRAFFIC, As::Tenant, &[Text("t3"), Text("t3c"), Number(1_000), Number(288)], &[]),
+    (api_tokens::OF_TENANT, As::Platform, &[Text("t3"), Text("api7"), Number(100)], &["api_tokens_tenant"]),
+    (api_tokens::OF_PLATFORM, As::Platform, &[Text("api7"), Number(100)], &["api_tokens"]),
     (tenancy::API_TOKEN, As::Platform, &[Text("hash7")], &["api_tokens_hash"]),
     (visitors::SESSION, As::Platform, &[Text("hash7")], &["web_sessions_hash"]),
     (visitors::SESSIONS, As::Platform, &[Text("t3"), Number(0), Number(10)], &["web_sessions_tenant"]),
@@ -259,6 +263,17 @@ const CASES: &[Case] = &[
     (steps::OVERDUE, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["process_steps_due"]),
     (steps::ACKNOWLEDGEMENTS, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["acknowledgements_due_at"]),
     (steps::UNACKNOWLEDGED, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["events_departures"]),
+    (removal::END_RULINGS, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["rulings_account"]),
+    (left::TENANTS, As::Platform, &[Number(10)], &["left_with_connection"]),
+    (left::LEFT, As::Tenant, &[Text("t3"), Number(100)], &["left_with_connection"]),
+    (
+        left::REMEMBER,
+        As::Tenant,
+        &[Text("t3"), Text("t3c"), List(&["au7", "au8"]), Number(1), Text("\n")],
+        &["links_account", "accounts_wanted_key"],
+    ),
+    (left::GONE, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["accounts"]),
+    (left::TAKE, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["left_with_connection"]),
     (invitations::BY_HASH, As::Tenant, &[Text("t3"), Text("hu7")], &["invitations_hash"]),
     (invitations::EXPIRED, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["invitations_due"]),
     (people::PENDING, As::Tenant, &[Text("t3")], &["evaluations_pending"]),
@@ -312,6 +327,7 @@ const CASES: &[Case] = &[
         // The index by instant where people are counted in or out, the key where they are looked for.
         &["guard_people_at", "account", "guard_windows"],
     ),
+    (guard::COUNTED_ALREADY, As::Tenant, &[Text("t3"), Text("[[\"losses/role/r7\",\"au7\"]]"), Number(0)], &["guard_people"]),
     (guard::OPEN, As::Tenant, &[Text("t3"), List(&["losses/role/r7"])], &["holds_open"]),
     (guard::PEOPLE_OF_CONNECTION, As::Tenant, &[Text("t3"), Text("t3c"), Number(5_001)], &[]),
     (guard::PEOPLE_WITH_ROLE, As::Tenant, &[Text("t3"), Text("r7"), Number(5_001)], &["grants_role"]),
@@ -380,6 +396,7 @@ const CASES: &[Case] = &[
     (sealed::EVENTS_AT, As::Tenant, &[Text("t3"), List(&["1900", "1950"])], &["events_seq"]),
     (sealed::NAMES, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["accounts"]),
     (sealed::ENDS, As::Tenant, &[Text("t3")], &["events_seq"]),
+    (sealed::SIZES_BETWEEN, As::Tenant, &[Text("t3"), Number(1_900), Number(1_950), Number(10)], &["events_seq"]),
     (sealed::BEGAN, As::Tenant, &[Text("t3"), Number(100), Number(110)], &[]),
     (sealed::LATEST, As::Tenant, &[Text("t3"), Text("[[\"au7\",\"role7\"]]"), Number(100)], &["standings_account"]),
     (

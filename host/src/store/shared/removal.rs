@@ -9,12 +9,20 @@ use super::batch::Batch;
 use super::history::{self, Stamp};
 use super::rows;
 use super::work::mark_waiting_for;
-use super::{Conn, Scope, groups, lock_revision, steps, tenancy, text_list};
-use crate::model::{AccountId, AccountState, Actor, ConnectionId, Grant, Instant, NewEvent, Reason};
+use super::{Conn, Scope, groups, left, lock_revision, steps, tenancy, text_list};
+use crate::model::{AccountId, AccountState, Actor, ConnectionId, Grant, Instant, NewEvent, Note, Reason};
 use crate::store::Result;
 
 /// People whose accounts are removed at once: bounds what is in memory.
 const BATCH: i64 = 500;
+
+/// Ends what waits for an answer about people who leave, or was answered: nobody is left to be asked about, or to be given back. Exceptions
+/// are of the account, and go on.
+pub(super) const END_RULINGS: &str = concat!(
+    "UPDATE rulings SET state = 'ended', settle_at = NULL WHERE tenant = $1 AND state <> 'ended'
+     AND kind IN ('approval', 'loss', 'gain', 'adoption', 'restored') AND ",
+    any_of!("account", "$2")
+);
 
 /// An account that is about to be removed.
 struct Leaver {
@@ -22,6 +30,15 @@ struct Leaver {
     account: AccountId,
     state: AccountState,
     name_key: Option<String>,
+    note: Option<Note>,
+}
+
+impl Leaver {
+    /// Whether they were in use, or away for a time: nobody else has a leavers' process.
+    fn was_there(&self) -> bool {
+        let is_away = || self.note.as_ref().is_some_and(|note| note.code == Note::ABSENT);
+        self.state == AccountState::Active || self.state == AccountState::Suspended && is_away()
+    }
 }
 
 /// Deletes a connection.
@@ -37,6 +54,8 @@ pub(super) async fn delete_connection(conn: &mut Conn, scope: &Scope, connection
         let Some(last) = batch.last() else { break };
         after.clone_from(&last.resource);
         people += batch.len();
+        let there: Vec<&AccountId> = batch.iter().filter(|leaver| leaver.was_there()).map(|leaver| &leaver.account).collect();
+        left::remember(conn, &scope.tenant, connection, &there, at).await?;
         remove_accounts(conn, scope, stamp, &batch).await?;
     }
     // Rows that refer to resources first; the rest goes with the connection.
@@ -57,8 +76,8 @@ pub(super) async fn delete_connection(conn: &mut Conn, scope: &Scope, connection
 }
 
 async fn leavers(conn: &mut Conn, scope: &Scope, connection: &ConnectionId, after: &str) -> Result<Vec<Leaver>> {
-    let found: Vec<(String, String, String, Option<String>)> = sqlx::query_as(
-        "SELECT l.resource, a.account, a.state, a.name_key FROM links l JOIN accounts a ON a.tenant = l.tenant AND a.account = l.account
+    let found: Vec<(String, String, String, Option<String>, Option<String>)> = sqlx::query_as(
+        "SELECT l.resource, a.account, a.state, a.name_key, a.note FROM links l JOIN accounts a ON a.tenant = l.tenant AND a.account = l.account
          WHERE l.tenant = $1 AND l.connection = $2 AND l.resource > $3 ORDER BY l.resource LIMIT +$4",
     )
     .bind(scope.tenant.as_str())
@@ -67,10 +86,12 @@ async fn leavers(conn: &mut Conn, scope: &Scope, connection: &ConnectionId, afte
     .bind(BATCH)
     .fetch_all(conn)
     .await?;
-    let leaver = |(resource, account, state, name_key): (String, String, String, Option<String>)| {
-        Ok(Leaver { resource, account: AccountId(account), state: rows::word(&state, AccountState::from_word)?, name_key })
-    };
-    found.into_iter().map(leaver).collect()
+    let mut leavers = Vec::with_capacity(found.len());
+    for (resource, account, state, name_key, note) in found {
+        let note = note.map(|note| rows::json(&note, "a note")).transpose()?;
+        leavers.push(Leaver { resource, account: AccountId(account), state: rows::word(&state, AccountState::from_word)?, name_key, note });
+    }
+    Ok(leavers)
 }
 
 async fn remove_accounts(conn: &mut Conn, scope: &Scope, stamp: Stamp<'_>, leavers: &[Leaver]) -> Result<()> {
@@ -88,6 +109,7 @@ async fn remove_accounts(conn: &mut Conn, scope: &Scope, stamp: Stamp<'_>, leave
     for row in &dropped {
         grants.entry(AccountId(row.try_get("account")?)).or_default().push(rows::grant(row)?);
     }
+    sqlx::query(END_RULINGS).bind(scope.tenant.as_str()).bind(ids()).execute(&mut *conn).await?;
     sqlx::query(concat!(
         "UPDATE accounts SET state = 'removed', name_key = NULL, wanted_key = NULL, note = NULL, modified = $3
          WHERE tenant = $1 AND ",

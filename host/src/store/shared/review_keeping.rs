@@ -73,19 +73,16 @@ pub(super) async fn remind(conn: &mut Conn, scope: &Scope, id: &str, at: Instant
     Ok(())
 }
 
-/// An event for each reviewer. Whoever has an account is named as a person is; another name was set up by somebody who may.
+/// An event for each reviewer. A name is a personal value: of the person who has an account, and else of the review.
 async fn tell(conn: &mut Conn, scope: &Scope, review: &Review, reviewers: &[Reviewer], at: Instant) -> Result<()> {
     let keys = text_list(reviewers.iter().map(|reviewer| reviewer.0.as_str()).filter(|key| !key.is_empty()));
     let accounts: Vec<(String, String)> = sqlx::query_as(ACCOUNTS).bind(scope.tenant.as_str()).bind(keys).fetch_all(&mut *conn).await?;
     let accounts: BTreeMap<String, String> = accounts.into_iter().collect();
     let event = |(key, name, undecided, dont_know): &Reviewer| {
         let account = accounts.get(key).map(|account| AccountId(account.clone()));
-        let mut data = json!({"review": review.id, "name": review.name, "undecided": undecided, "dont_know": dont_know,
-                              "closes": review.closes, "on_silence": review.plan.on_silence});
-        let personal = account.is_some().then(|| json!({"reviewer": name}));
-        if personal.is_none() {
-            data["reviewer"] = json!(name);
-        }
+        let data = json!({"review": review.id, "name": review.name, "undecided": undecided, "dont_know": dont_know,
+                          "closes": review.closes, "on_silence": review.plan.on_silence});
+        let personal = name.as_ref().map(|name| json!({"reviewer": name}));
         NewEvent { kind: "review.reminded", account, data, personal, leaver: false }
     };
     let events: Vec<NewEvent> = reviewers.iter().map(event).collect();
@@ -123,6 +120,7 @@ pub(super) async fn forget(conn: &mut Conn, scope: &Scope, id: &str, limit: i64,
         return Ok(true);
     }
     sqlx::query("DELETE FROM reviews WHERE tenant = $1 AND review = $2").bind(scope.tenant.as_str()).bind(id).execute(&mut *conn).await?;
+    history::forget_review_key(conn, &scope.tenant, id).await?;
     let data = json!({"review": id, "name": review.name, "closed": review.closed, "counts": review.counts});
     one_event(conn, scope, (actor, at), "review.forgotten", data).await?;
     Ok(false)

@@ -59,6 +59,9 @@ pub(super) const EVENTS: &str =
 /// How large the next events are, and one more.
 pub(super) const SIZES: &str = "SELECT seq, CAST(octet_length(data) + COALESCE(octet_length(personal), 0) AS BIGINT) FROM events
      WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT +$3";
+/// How large events of a range are.
+pub(super) const SIZES_BETWEEN: &str = "SELECT seq, CAST(octet_length(data) + COALESCE(octet_length(personal), 0) AS BIGINT) FROM events
+     WHERE tenant = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT +$4";
 /// Standings that began in a range.
 pub(super) const BEGAN: &str =
     concat!("SELECT ", standing_columns!(), " FROM standings s WHERE s.tenant = $1 AND s.seq >= $2 AND s.seq <= $3 ORDER BY s.seq");
@@ -247,17 +250,28 @@ async fn evidence(conn: &mut Conn, tenant: &TenantId, start: Start, bounds: Veri
         batch.number == number && (is_first || events <= bounds.events)
     };
     let fitting = fitting(&batches, first, bounds.batches, is_fitting);
-    let complete = fitting == batches.len();
+    let mut complete = fitting == batches.len();
     batches.truncate(fitting);
     let (Some(start), Some(end)) = (batches.first(), batches.last()) else { return Ok(Evidence::default()) };
-    let digests: Vec<Vec<u8>> =
+    let mut digests: Vec<Vec<u8>> =
         sqlx::query_scalar(DIGESTS).bind(tenant.as_str()).bind(start.number).bind(end.number).fetch_all(&mut *conn).await?;
-    // An altered batch can't ask for more events than it has digests.
-    let covered = i64::try_from(digests.iter().map(Vec::len).sum::<usize>() / HASH_BYTES).unwrap_or(i64::MAX);
     let after = match &before {
         Some(before) if before.number + 1 == start.number => before.last,
         _ => start.first.saturating_sub(1),
     };
+    // An altered batch can't ask for more events than it has digests.
+    let sizes: Vec<(i64, i64)> = sqlx::query_as(SIZES_BETWEEN)
+        .bind(tenant.as_str())
+        .bind(after)
+        .bind(after.saturating_add(covered(&digests)))
+        .bind(covered(&digests).max(1))
+        .fetch_all(&mut *conn)
+        .await?;
+    let fitting = fitting_bytes(&digests, after, &sizes, bounds.bytes);
+    complete &= fitting == digests.len();
+    batches.truncate(fitting);
+    digests.truncate(fitting);
+    let covered = covered(&digests);
     let last = after.saturating_add(covered);
     let events = events_between(conn, tenant, after, last, covered.max(1)).await?;
     let rows = sqlx::query(BEGAN).bind(tenant.as_str()).bind(after.saturating_add(1)).bind(last).fetch_all(&mut *conn).await?;
@@ -271,6 +285,24 @@ async fn evidence(conn: &mut Conn, tenant: &TenantId, start: Start, bounds: Veri
 fn fitting(batches: &[Batch], first: i64, most: i64, mut fits: impl FnMut(&Batch, i64) -> bool) -> usize {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     batches.iter().zip(first..).take(most).take_while(|(batch, number)| fits(batch, *number)).count()
+}
+
+/// How many events batches are of, by their digests.
+fn covered(digests: &[Vec<u8>]) -> i64 {
+    i64::try_from(digests.iter().map(Vec::len).sum::<usize>() / HASH_BYTES).unwrap_or(i64::MAX)
+}
+
+/// How many batches have no more bytes than so many together, the first one whatever it has. `after` is the event before the first batch.
+fn fitting_bytes(digests: &[Vec<u8>], after: i64, sizes: &[(i64, i64)], most: i64) -> usize {
+    let (mut sizes, mut end, mut bytes) = (sizes.iter().peekable(), after, 0_i64);
+    let fits = |digests: &&Vec<u8>| {
+        end = end.saturating_add(covered(std::slice::from_ref(*digests)));
+        while let Some((_, size)) = sizes.next_if(|(seq, _)| *seq <= end) {
+            bytes = bytes.saturating_add(*size);
+        }
+        bytes <= most
+    };
+    digests.iter().take_while(fits).count().max(digests.len().min(1))
 }
 
 async fn tail(conn: &mut Conn, tenant: &TenantId, last: i64, limit: i64) -> Result<Tail> {
@@ -421,3 +453,19 @@ pub(super) const EVENTS_AT: &str = concat!(
 /// The login names of accounts.
 pub(super) const NAMES: &str =
     concat!("SELECT account, user_name FROM accounts WHERE tenant = $1 AND user_name IS NOT NULL AND ", any_of!("account", "$2"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_taken_by_their_bytes() {
+        // Three batches of two events, from event 5 on; event 8 is missing.
+        let digests = vec![vec![0; 2 * HASH_BYTES]; 3];
+        let sizes = [(5, 10), (6, 10), (7, 30), (9, 5), (10, 5)];
+        for (most, taken) in [(0, 1), (19, 1), (20, 1), (49, 1), (50, 2), (59, 2), (60, 3), (i64::MAX, 3)] {
+            assert_eq!(fitting_bytes(&digests, 4, &sizes, most), taken, "{most}");
+        }
+        assert_eq!(fitting_bytes(&[], 4, &sizes, 100), 0);
+    }
+}

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{Backend, Conn, give_up, has_nul, invitations, is_lost, steps};
-use crate::model::{Actor, Instant, Invitation, Process, TenantId};
-use crate::store::{FoundInvitation, InvitationQuery, NewInvitation, ProcessQuery, Result, StepSaid, Steps, StoreError};
+use super::{Backend, Conn, give_up, has_nul, invitations, is_lost, left, steps};
+use crate::model::{Actor, Instant, Invitation, Passage, Process, TenantId};
+use crate::store::{FoundInvitation, InvitationQuery, Left, NewInvitation, ProcessQuery, Result, StepSaid, Steps, StoreError};
 
 fn known(id: &str, what: &'static str) -> Result<String> {
     if has_nul(id) { Err(StoreError::Missing(what)) } else { Ok(id.to_owned()) }
@@ -63,6 +63,19 @@ impl Steps for Backend {
     async fn accept_invitation(&self, tenant: &TenantId, invitation: &str, at: Instant) -> Result<bool> {
         let (scope, id) = (self.scope(tenant), invitation.to_owned());
         self.write(tenant, move |conn: &mut Conn| Box::pin(async move { invitations::accept(conn, &scope, &id, at).await })).await
+    }
+
+    async fn tenants_with_left(&self, limit: i64) -> Result<Vec<TenantId>> {
+        read_once!(self.read_platform(), conn => left::tenants(conn, limit))
+    }
+
+    async fn left(&self, tenant: &TenantId, limit: i64) -> Result<Vec<Left>> {
+        read_once!(self.read_one(tenant), conn => left::list(conn, tenant, limit))
+    }
+
+    async fn begin_left(&self, tenant: &TenantId, left: Vec<(Left, Passage)>, actor: &Actor, at: Instant) -> Result<i64> {
+        let (scope, actor) = (self.scope(tenant), actor.clone());
+        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { left::begin(conn, &scope, left, &actor, at).await })).await
     }
 
     async fn with_overdue(&self, now: Instant, limit: i64) -> Result<Vec<TenantId>> {

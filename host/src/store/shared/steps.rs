@@ -143,7 +143,8 @@ struct Work<'a> {
     begun: Vec<(String, AccountId, NewProcess)>,
     dated: Vec<(&'a Open, Instant)>,
     called_off: Vec<&'a Open>,
-    acknowledged_by: Vec<(AccountId, Instant)>,
+    /// Whose departure targets are to acknowledge: when it was, and by when.
+    acknowledged_by: Vec<(AccountId, Instant, Instant)>,
     settled: Settled,
 }
 
@@ -166,9 +167,9 @@ impl<'a> Work<'a> {
                 Some(open) => self.date(open, process.anchor),
                 None => self.begin(account, process),
             },
-            Passage::Leaves { process, acknowledged_by } => {
+            Passage::Leaves { process, acknowledged_by, departed } => {
                 self.called_off.extend(open(ProcessKind::Joiner).chain(open(ProcessKind::Mover)));
-                self.acknowledged_by.extend(acknowledged_by.map(|by| (account.clone(), by)));
+                self.acknowledged_by.extend(acknowledged_by.map(|by| (account.clone(), departed, by)));
                 match (open(ProcessKind::Leaver).next(), process) {
                     (Some(open), Some(process)) => self.date(open, process.anchor),
                     (None, Some(process)) => self.begin(account, process),
@@ -212,8 +213,8 @@ impl<'a> Work<'a> {
         if !self.acknowledged_by.is_empty() {
             let sql = batch.next(conn, self.acknowledged_by.len()).await?;
             sql.push("INSERT INTO acknowledgements_due (tenant, account, departed, due) SELECT * FROM (");
-            sql.push_values(&self.acknowledged_by, |mut row, (account, by)| {
-                row.push_bind(tenant.as_str()).push_bind(account.as_str()).push_bind(self.stamp.at.0).push_bind(by.0);
+            sql.push_values(&self.acknowledged_by, |mut row, (account, departed, by)| {
+                row.push_bind(tenant.as_str()).push_bind(account.as_str()).push_bind(departed.0).push_bind(by.0);
             });
             sql.push(") AS due WHERE EXISTS (SELECT 1 FROM targets WHERE tenant = ").push_bind(tenant.as_str());
             sql.push(") ON CONFLICT (tenant, account) DO UPDATE SET departed = excluded.departed, due = excluded.due");
@@ -327,16 +328,17 @@ async fn date_anew(conn: &mut Conn, tenant: &TenantId, dated: &[(&Open, Instant)
     Ok(())
 }
 
-/// The end of people whose connection ends: nobody says which steps a leaver would have.
+/// The end of what is open of people whose connection ends. Their leavers' process is begun by a job ([`super::left`]).
 pub(super) async fn end_of(conn: &mut Conn, tenant: &TenantId, accounts: &[&AccountId], stamp: Stamp<'_>) -> Result<Vec<NewEvent>> {
-    let leaves = [Passage::Leaves { process: None, acknowledged_by: None }];
+    let left = || Passage::Leaves { process: None, acknowledged_by: None, departed: stamp.at };
+    let leaves = [left()];
     let of: Vec<(&AccountId, &[Passage])> = accounts.iter().map(|account| (*account, &leaves[..])).collect();
     let before = read(conn, tenant, &of).await?;
     let ids: Vec<&str> = accounts.iter().map(|account| account.as_str()).collect();
     let mut work = Work::new(stamp);
     work.settled.events = invitations::end_of(conn, tenant, &ids, "left", stamp).await?;
     for account in accounts {
-        work.weigh(&before, account, Passage::Leaves { process: None, acknowledged_by: None });
+        work.weigh(&before, account, left());
     }
     let mut batch = Batch::new();
     work.write(conn, &mut batch, tenant).await?;

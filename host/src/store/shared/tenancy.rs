@@ -1,6 +1,6 @@
 //! Tenants, their revisions, connections and tokens: what is administered, and what finds the tenant of a request.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::json;
 use sqlx::Row as _;
@@ -8,11 +8,11 @@ use sqlx::Row as _;
 use super::batch::Batch;
 use super::health::restored;
 use super::history::{self, Stamp};
-use super::rows::{json as json_of, json_text, word};
+use super::rows::{json as json_of, word};
 use super::work::{Below, fan_out};
-use super::{Conn, Scope};
+use super::{Conn, Scope, api_tokens};
 use crate::model::{Actor, Cause, ConnectionId, ConnectionState, Instant, Issuer, NewEvent, RevisionHash, TenantId};
-use crate::store::{ApiCredential, ApiScope, Connection, CredentialKind, NewToken, Result, StoreError, Tenant, TokenInfo};
+use crate::store::{ApiCredential, Connection, CredentialKind, NewToken, Result, StoreError, Tenant, TokenInfo};
 
 /// Uses of a token and sights of a connection are kept to the minute: a write for each request would cost more than it tells.
 const SEEN_GRANULARITY_SECONDS: i64 = 60;
@@ -370,7 +370,8 @@ pub(super) async fn find_connection(conn: &mut Conn, connection: &ConnectionId) 
 }
 
 /// What an API token stands for.
-pub(super) const API_TOKEN: &str = "SELECT token_id, hash, tenant, may_write, person, admin_roles, expires FROM api_tokens WHERE hash = $1";
+pub(super) const API_TOKEN: &str =
+    "SELECT token_id, hash, tenant, may_write, person, admin_roles, last_used, expires FROM api_tokens WHERE hash = $1";
 
 /// What an API token stands for.
 pub(super) async fn find_api_token(conn: &mut Conn, hash: &str) -> Result<Option<ApiCredential>> {
@@ -379,48 +380,12 @@ pub(super) async fn find_api_token(conn: &mut Conn, hash: &str) -> Result<Option
         Ok(ApiCredential {
             token_id: row.try_get("token_id")?,
             hash: row.try_get("hash")?,
-            scope: ApiScope {
-                tenant: row.try_get::<Option<String>, _>("tenant")?.map(TenantId),
-                write: row.try_get("may_write")?,
-                person: row.try_get("person")?,
-                admin_roles: match row.try_get::<Option<String>, _>("admin_roles")? {
-                    Some(roles) => json_of(&roles, "the admin roles of a token")?,
-                    None => BTreeSet::new(),
-                },
-            },
+            scope: api_tokens::scope(&row)?,
+            last_used: row.try_get::<Option<i64>, _>("last_used")?.map(Instant),
             expires: row.try_get::<Option<i64>, _>("expires")?.map(Instant),
         })
     })
     .transpose()
-}
-
-/// Stores an API token.
-pub(super) async fn create_api_token(conn: &mut Conn, token: &NewToken, scope: &ApiScope) -> Result<()> {
-    let admin_roles = Some(&scope.admin_roles).filter(|roles| !roles.is_empty());
-    let admin_roles = admin_roles.map(|roles| json_text(roles, "the admin roles of a token")).transpose()?;
-    sqlx::query(
-        "INSERT INTO api_tokens (token_id, hash, tenant, may_write, created, expires, person, admin_roles)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-    )
-    .bind(&token.id)
-    .bind(&token.hash)
-    .bind(scope.tenant.as_ref().map(TenantId::as_str))
-    .bind(scope.write)
-    .bind(token.created.0)
-    .bind(token.expires.map(|at| at.0))
-    .bind(&scope.person)
-    .bind(admin_roles)
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Tells of a tenant's token.
-pub(super) async fn tell_of_token(conn: &mut Conn, within: &Scope, (token, scope): (&NewToken, &ApiScope), actor: &Actor) -> Result<()> {
-    // Whom it names is personal, and events of nobody keep nothing personal.
-    let named = scope.person.is_some();
-    let data = json!({"token": token.id, "write": scope.write, "named": named, "admin_roles": scope.admin_roles, "expires": token.expires});
-    record(conn, within, actor, token.created, "token.created", data).await
 }
 
 /// How many API tokens exist.

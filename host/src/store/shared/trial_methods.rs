@@ -4,8 +4,8 @@ use async_trait::async_trait;
 
 use super::{Backend, Conn, give_up, guard, has_nul, is_lost, trial_people, trials};
 use crate::model::{
-    Activation, Actor, DifferenceKind, Forecast, GuardSettings, Instant, PersonDifference, PersonRef, Summary, TenantId, Trial, TrialState,
-    TurnedAway,
+    AccountId, Activation, Actor, DifferenceKind, Forecast, GuardDirection, GuardScope, GuardSettings, Instant, PersonDifference,
+    PersonRef, Summary, TenantId, Trial, TrialState, TurnedAway,
 };
 use crate::store::{Advance, NewActivation, NewDifference, Place, Progress, Result, RunningShadow, StoreError, Trials};
 
@@ -110,6 +110,19 @@ impl Trials for Backend {
         now: Instant,
     ) -> Result<Vec<Forecast>> {
         guard::limit_forecasts(&mut *self.read(tenant).await?, tenant, settings, forecasts, now).await
+    }
+
+    async fn counted_already(
+        &self,
+        tenant: &TenantId,
+        settings: &GuardSettings,
+        asked: &[((GuardDirection, GuardScope, String), AccountId)],
+        now: Instant,
+    ) -> Result<Vec<((GuardDirection, GuardScope, String), u64)>> {
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        read_once!(self.read_one(tenant), conn => guard::counted_already(conn, tenant, settings, asked, now))
     }
 
     async fn activate(&self, tenant: &TenantId, activation: &NewActivation, actor: &Actor, at: Instant) -> Result<()> {

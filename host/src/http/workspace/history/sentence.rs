@@ -88,6 +88,7 @@ pub(super) fn sentence(event: &Event) -> String {
         "drift.finished" => "a reconciliation is done".to_owned(),
         "drift.expired" => "a reconciliation ended before it was carried out".to_owned(),
         "drift.abandoned" => "a reconciliation was given up".to_owned(),
+        "token.revoked" => "a token was ended".to_owned(),
         "receipt.overdue" => "a target has not said that a departure is done".to_owned(),
         "process.begun" => with("a process began".to_owned(), "kind"),
         "process.done" => with("a process is done".to_owned(), "kind"),

@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::crypto;
 use crate::history::chain::Anchor;
 use crate::history::verify::Verified;
-use crate::history::{self, VERIFY_BATCHES, VERIFY_EVENTS};
+use crate::history::{self, VERIFY_BATCHES, VERIFY_BYTES, VERIFY_EVENTS};
 use crate::http::error::{Error, Result};
 use crate::http::query::ApiQuery;
 use crate::http::routes::{Route, get};
@@ -131,7 +131,7 @@ pub async fn part(seat: Seat, State(app): State<Arc<App>>, headers: HeaderMap, A
     let head = history::head(&*app.store, &app.keyring, tenant, app.clock.now()).await?;
     let Some(head) = head.filter(|_| !before.done) else { return seal(seat, State(app), ApiQuery(query)).await };
     let start = if before.behind == 0 { Start::Event(1) } else { Start::Behind(before.behind) };
-    let bounds = VerifyBounds { batches: VERIFY_BATCHES, events: VERIFY_EVENTS };
+    let bounds = VerifyBounds { batches: VERIFY_BATCHES, events: VERIFY_EVENTS, bytes: VERIFY_BYTES };
     let verified = history::verify(&*app.store, &app.keyring, tenant, start, bounds).await?;
     let place = before.after(&verified);
     let findings: Vec<String> = verified.findings.into_iter().map(|finding| finding.message).collect();
