@@ -31,7 +31,8 @@ pub(super) const SQLITE: &[Script] = &[
     (17, "guard", include_str!("../../migrations/sqlite/0017_guard.sql")),
     (18, "workspace", include_str!("../../migrations/sqlite/0018_workspace.sql")),
     (19, "moves", include_str!("../../migrations/sqlite/0019_moves.sql")),
-    (21, "visitors and revisions", include_str!("../../migrations/sqlite/0021_visitors_and_revisions.sql")),
+    (20, "visitors and revisions", include_str!("../../migrations/sqlite/0020_visitors_and_revisions.sql")),
+    (21, "departures and tokens", include_str!("../../migrations/sqlite/0021_departures_and_tokens.sql")),
 ];
 /// PostgreSQL's.
 pub(super) const POSTGRES: &[Script] = &[
@@ -54,7 +55,8 @@ pub(super) const POSTGRES: &[Script] = &[
     (17, "guard", include_str!("../../migrations/postgres/0017_guard.sql")),
     (18, "workspace", include_str!("../../migrations/postgres/0018_workspace.sql")),
     (19, "moves", include_str!("../../migrations/postgres/0019_moves.sql")),
-    (21, "visitors and revisions", include_str!("../../migrations/postgres/0021_visitors_and_revisions.sql")),
+    (20, "visitors and revisions", include_str!("../../migrations/postgres/0020_visitors_and_revisions.sql")),
+    (21, "departures and tokens", include_str!("../../migrations/postgres/0021_departures_and_tokens.sql")),
 ];
 
 /// Applies what is missing. Hosts that start at once wait for one another.

@@ -120,7 +120,7 @@ pub(super) const THERE_BY_EMAIL: &str = there!(
     concat!("e.tenant = $1 AND e.connection = $3 AND ", any_of!("e.value", "$2"))
 );
 /// Accounts there, by their users, behind one.
-pub(super) const THERE: &str = there!("r.id", of_user!(), "r.tenant = $1 AND r.connection = $3 AND r.id > $2 ORDER BY r.id LIMIT $4");
+pub(super) const THERE: &str = there!("r.id", of_user!(), "r.tenant = $1 AND r.connection = $3 AND r.id > $2 ORDER BY r.id LIMIT +$4");
 /// An account there by its id.
 pub(super) const THERE_BY_ACCOUNT: &str = there!("a.account", of_account!(), "a.account = $2");
 

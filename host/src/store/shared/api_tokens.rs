@@ -18,10 +18,10 @@ macro_rules! token_columns {
 }
 /// Tokens of a tenant.
 pub(super) const OF_TENANT: &str =
-    concat!("SELECT ", token_columns!(), " FROM api_tokens WHERE tenant = $1 AND token_id > $2 ORDER BY token_id LIMIT $3");
+    concat!("SELECT ", token_columns!(), " FROM api_tokens WHERE tenant = $1 AND token_id > $2 ORDER BY token_id LIMIT +$3");
 /// Tokens of the platform.
 pub(super) const OF_PLATFORM: &str =
-    concat!("SELECT ", token_columns!(), " FROM api_tokens WHERE tenant IS NULL AND token_id > $1 ORDER BY token_id LIMIT $2");
+    concat!("SELECT ", token_columns!(), " FROM api_tokens WHERE tenant IS NULL AND token_id > $1 ORDER BY token_id LIMIT +$2");
 
 /// What a token may do, by columns that each look-up has.
 pub(super) fn scope(row: &Row) -> Result<ApiScope> {

@@ -53,7 +53,7 @@ pub(super) async fn remember(
 
 /// The tenants that have such people.
 pub(super) const TENANTS: &str = "SELECT t.tenant FROM tenants t
-     WHERE EXISTS (SELECT 1 FROM left_with_connection l WHERE l.tenant = t.tenant) ORDER BY t.tenant LIMIT $1";
+     WHERE EXISTS (SELECT 1 FROM left_with_connection l WHERE l.tenant = t.tenant) ORDER BY t.tenant LIMIT +$1";
 
 /// [`TENANTS`].
 pub(super) async fn tenants(conn: &mut Conn, limit: i64) -> Result<Vec<TenantId>> {
@@ -63,7 +63,7 @@ pub(super) async fn tenants(conn: &mut Conn, limit: i64) -> Result<Vec<TenantId>
 
 /// Such people of a tenant.
 pub(super) const LEFT: &str = "SELECT l.account, l.departed, l.roles, l.document, a.profile FROM left_with_connection l
-     JOIN accounts a ON a.tenant = l.tenant AND a.account = l.account WHERE l.tenant = $1 ORDER BY l.account LIMIT $2";
+     JOIN accounts a ON a.tenant = l.tenant AND a.account = l.account WHERE l.tenant = $1 ORDER BY l.account LIMIT +$2";
 
 /// See [`crate::store::Steps::left`].
 pub(super) async fn list(conn: &mut Conn, tenant: &TenantId, limit: i64) -> Result<Vec<Left>> {

@@ -39,7 +39,7 @@ pub(super) const MOVED: &str = "SELECT m.resource, m.old_connection, m.old_resou
      LEFT JOIN links n ON n.tenant = m.tenant AND n.connection = m.connection AND n.resource = m.resource
      LEFT JOIN links o ON o.tenant = m.tenant AND o.connection = m.old_connection AND o.resource = m.old_resource
      LEFT JOIN resources r ON r.tenant = m.tenant AND r.connection = m.old_connection AND r.id = m.old_resource
-     WHERE m.tenant = $1 AND m.connection = $2 AND m.resource > $3 ORDER BY m.resource LIMIT $4";
+     WHERE m.tenant = $1 AND m.connection = $2 AND m.resource > $3 ORDER BY m.resource LIMIT +$4";
 
 /// From which connection one takes over.
 pub(super) async fn predecessor(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId) -> Result<Option<ConnectionId>> {

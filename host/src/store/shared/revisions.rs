@@ -21,7 +21,7 @@ pub(super) const LISTED: &str = "SELECT r.hash, r.created,
                 EXISTS (SELECT 1 FROM tenants t WHERE t.tenant = r.tenant AND t.active_revision = r.hash),
                 EXISTS (SELECT 1 FROM activations a WHERE a.tenant = r.tenant AND a.revision = r.hash),
                 EXISTS (SELECT 1 FROM trials t WHERE t.tenant = r.tenant AND t.revision = r.hash)
-         FROM revisions r WHERE r.tenant = $1 AND (r.created, r.hash) < ($2, $3) ORDER BY r.created DESC, r.hash DESC LIMIT $4";
+         FROM revisions r WHERE r.tenant = $1 AND (r.created, r.hash) < ($2, $3) ORDER BY r.created DESC, r.hash DESC LIMIT +$4";
 
 /// A revision with the SHA-256 of each file, made before the transaction: others wait for that.
 #[derive(Clone)]
