@@ -42,7 +42,6 @@ async fn side(database: &Database, days: u32) -> (Server, Arc<Side>) {
     let entries = if days == 0 { Vec::new() } else { vec![(ConnectionId::from(side.connection.id.as_str()), entry); most] };
     let gathered = Gathered { entries, ..Gathered::default() };
     app.store.record(&server.existing("kept").id, &gathered, LOG_ENTRIES_LIMIT).await.expect("the log is written");
-    server.settle().await;
     (server, side)
 }
 
@@ -70,7 +69,6 @@ pub async fn measure(report: &mut Report, kind: Kind) {
             for turn in 0..2 {
                 let ((server, side), rates) = if (number + turn) % 2 == 0 { (&kept, &mut with) } else { (&without, &mut alone) };
                 rates.push(round(server, side, what, number).await);
-                server.settle().await;
             }
         }
         let (with, with_taken): (Vec<f64>, Vec<f64>) = with.into_iter().unzip();
