@@ -114,6 +114,7 @@ mod webhooks;
 mod workspace_connections;
 #[path = "all/workspace_decisions.rs"]
 mod workspace_decisions;
+#[path = "all/workspace_drift.rs"]
 mod workspace_drift;
 #[path = "all/workspace_history.rs"]
 mod workspace_history;

@@ -253,6 +253,7 @@ fn next(paint: Paint, Restored { manifest, left_since }: &Restored, revoked: boo
             "- {tokens} API tokens are good as they were then, also those that were revoked since: `--revoke-tokens` ends them all.\n"
         );
     }
+    text += "- Nobody is signed in to the workspace, and no link to it is good: `rolecall workspace link` makes new ones.\n";
     text + &format!(
         "- {} tokens of connections are good as they were then: rotate those that were given away.
 - Anchors of the history that were kept since the backup no longer match; the history itself verifies, and says that it was restored.

@@ -44,6 +44,7 @@ on_both_databases! {
         seal.expect(&["Sealed up to event"]).lacks(&["none was altered"]);
         let begun = auditor.get(&link_of(&seal, "/verify?place=")).await;
         begun.expect(&["0 events verified", "There are more", "Stop"]);
+        auditor.get(&link_of(&begun, "stopped=yes")).await.expect(&["Go on"]).lacks(&["hx-get", "Stop"]);
         let verified = auditor.get(&link_of(&begun, "/verify/part?place=")).await;
         verified.expect(&["none was altered", "That is all of history"]).lacks(&["Stop"]);
         // Nobody puts an address together that says of history what was not found.
