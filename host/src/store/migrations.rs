@@ -30,6 +30,7 @@ pub(super) const SQLITE: &[Script] = &[
     (16, "log", include_str!("../../migrations/sqlite/0016_log.sql")),
     (17, "guard", include_str!("../../migrations/sqlite/0017_guard.sql")),
     (18, "workspace", include_str!("../../migrations/sqlite/0018_workspace.sql")),
+    (22, "departures and tokens", include_str!("../../migrations/sqlite/0022_departures_and_tokens.sql")),
 ];
 /// PostgreSQL's.
 pub(super) const POSTGRES: &[Script] = &[
@@ -51,6 +52,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (16, "log", include_str!("../../migrations/postgres/0016_log.sql")),
     (17, "guard", include_str!("../../migrations/postgres/0017_guard.sql")),
     (18, "workspace", include_str!("../../migrations/postgres/0018_workspace.sql")),
+    (22, "departures and tokens", include_str!("../../migrations/postgres/0022_departures_and_tokens.sql")),
 ];
 
 /// Applies what is missing. Hosts that start at once wait for one another.
