@@ -8,7 +8,7 @@ fn noted(account: Account, code: &str) -> Account {
 }
 
 fn standing<'a>(account: &'a Account, grants: &'a [Grant], fresh: bool) -> Standing<'a> {
-    Standing { account, fresh, grants, rulings: &[], former: Former::default(), attempts: 0 }
+    Standing { account, fresh, grants, rulings: &[], former: Former::default(), attempts: 0, user: None }
 }
 
 /// What stands for somebody at the connection that they left.

@@ -191,7 +191,7 @@ fn a_busy_machine_stops_nobody() {
         together.wait();
         transform_in(&sandbox, &plugin).unwrap_err()
     };
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let faults: Vec<PluginFault> = std::thread::scope(|scope| {
         let asked: Vec<_> = (0..calls).map(|_| scope.spawn(ask)).collect();
         asked.into_iter().map(|asked| asked.join().unwrap()).collect()
