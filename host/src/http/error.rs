@@ -536,33 +536,6 @@ impl From<TenancyError> for Error {
             TenancyError::Store(StoreError::Conflict { what: "not_restored" }) => {
                 Self::new(StatusCode::CONFLICT, "the connection does not wait for a release: it was not restored, or was released already")
             }
-            TenancyError::Store(StoreError::Conflict { what: "predecessor" }) => Self::new(
-                StatusCode::CONFLICT,
-                "that connection can't be taken over: it is this one, is in staging itself, or another connection in staging takes over from it",
-            ),
-            TenancyError::Store(StoreError::Conflict { what: "not_live" }) => {
-                Self::new(StatusCode::CONFLICT, "the connection is in staging: it has to be live before somebody can go back")
-            }
-            TenancyError::Store(StoreError::Conflict { what: "move" }) => Self::new(
-                StatusCode::CONFLICT,
-                "somebody can't go back any more who could a moment ago: look again (`rolecall connection moved`), and repeat it",
-            ),
-            TenancyError::Store(StoreError::Conflict { what: "connection_state" }) => {
-                Self::new(StatusCode::CONFLICT, "the connection is not in staging: it is live already")
-            }
-            TenancyError::Store(StoreError::Conflict { what: "fed" }) => Self::new(
-                StatusCode::CONFLICT,
-                "a connection feeds the account, or has fed it, and the identity provider's word that somebody is gone always wins: only accounts \
-                 that were imported and that nobody has adopted can be protected",
-            ),
-            TenancyError::Store(StoreError::Conflict { what: "import" }) => Self::new(
-                StatusCode::CONFLICT,
-                "the account can't be adopted: it was not imported, is protected, or is somebody else's by now",
-            ),
-            TenancyError::Store(StoreError::Conflict { what: "adoption" }) => Self::new(
-                StatusCode::CONFLICT,
-                "nothing is to be decided about this person: the account is in use, or no imported one may be theirs",
-            ),
             TenancyError::Store(StoreError::Conflict { what: "account_name" }) => Self::new(
                 StatusCode::CONFLICT,
                 "the login name belongs to another account: change that one first, at the identity provider or where it was imported from",
@@ -581,7 +554,8 @@ impl From<TenancyError> for Error {
                 "nobody has said anything that counts about some lines: send `with_silence: true` if they are to follow `on_silence` now",
             ),
             TenancyError::Store(StoreError::Conflict { what }) => {
-                Self::new(StatusCode::CONFLICT, format!("the {what} was changed meanwhile: read it again and repeat the request"))
+                let moved = || format!("the {what} was changed meanwhile: read it again and repeat the request");
+                Self::new(StatusCode::CONFLICT, of_accounts_before(what).map_or_else(moved, str::to_owned))
             }
             TenancyError::Store(StoreError::Taken { attribute }) => {
                 Self::new(StatusCode::CONFLICT, format!("this {attribute} is taken: choose another"))
@@ -589,6 +563,28 @@ impl From<TenancyError> for Error {
             TenancyError::Store(error) => error.into(),
             TenancyError::Overloaded(error) => error.into(),
         }
+    }
+}
+
+/// What can't be about accounts that were there before a connection goes live, and about going back.
+fn of_accounts_before(what: &str) -> Option<&'static str> {
+    match what {
+        "connection_state" => Some("the connection is not in staging: it is live already"),
+        "predecessor" => Some(
+            "that connection can't be taken over: it is this one, is in staging itself, or another connection in staging takes over from it",
+        ),
+        "not_live" => Some("the connection is in staging: it has to be live before somebody can go back"),
+        "move" => Some("somebody can't go back any more who could a moment ago: look again (`rolecall connection moved`), and repeat it"),
+        "fed" => Some(
+            "a connection feeds the account, or has fed it, and the identity provider's word that somebody is gone always wins: only accounts \
+             that were imported and that nobody has adopted can be protected",
+        ),
+        "import" => Some(
+            "the account can't be adopted: it was not imported and is none of the connection that is taken over, is protected, or is somebody \
+             else's by now",
+        ),
+        "adoption" => Some("nothing is to be decided about this person: the account is in use, or none that is there may be theirs"),
+        _ => None,
     }
 }
 

@@ -552,8 +552,9 @@ pub(super) async fn go_live(
     }
     if !plan.take_over.is_empty() {
         let from = moving::predecessor(conn, &scope.tenant, connection).await?.ok_or(StoreError::Conflict { what: "import" })?;
+        let note = moved_note(connection);
         for people in plan.take_over.chunks(moving::MOVED_AT_ONCE) {
-            moving::take_over(conn, scope, (connection, &from), people, stamp).await?;
+            moving::take_over(conn, scope, (connection, &from), (people, &note), stamp).await?;
         }
     }
     for doubts in plan.doubts.chunks(ADOPTED_AT_ONCE) {
@@ -577,6 +578,12 @@ pub(super) async fn go_live(
     let data = json!({"connection": connection, "name": name, "totals": plan.totals});
     tenancy::record(conn, scope, actor, at, "connection.live", data).await?;
     Ok(Ok(()))
+}
+
+/// What stands at a connection for somebody who has moved to another one says so.
+fn moved_note(to: &ConnectionId) -> Note {
+    let message = format!("moved to connection `{to}`: their account is there, and what is said of them here decides nothing");
+    Note { code: Note::MOVED.into(), path: None, message }
 }
 
 /// Joins users to imported accounts in place of those that were made for them. What was said of the latter goes along.
@@ -735,7 +742,7 @@ pub(super) async fn choose(conn: &mut Conn, scope: &Scope, connection: &Connecti
             match there {
                 Some((from, from_user)) => {
                     let person = TakeOver { user: said.user.clone(), made, account: chosen.clone(), from_user };
-                    moving::take_over(conn, scope, (connection, from), &[person], stamp).await?;
+                    moving::take_over(conn, scope, (connection, from), (&[person], &moved_note(connection)), stamp).await?;
                 }
                 None => adopt(conn, scope, connection, &[(said.user.clone(), made, chosen.clone())], stamp).await?,
             }

@@ -180,33 +180,28 @@ async fn count_joined(conn: &mut Conn, tenant: &TenantId, connection: &Connectio
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
-/// Puts accounts into a state in which they have no name and stand for nobody in use, each with a note.
-async fn stand_in(conn: &mut Conn, tenant: &TenantId, state: AccountState, notes: &[(&AccountId, Note)], at: Instant) -> Result<()> {
-    let mut pairs = Vec::with_capacity(notes.len());
-    for (account, note) in notes {
-        pairs.push([account.as_str().to_owned(), json_text(note, "a note")?]);
-    }
+/// Puts accounts into a state in which they have no name and stand for nobody in use, with a note.
+async fn stand_in(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    accounts: &[&AccountId],
+    (state, note): (AccountState, &Note),
+    at: Instant,
+) -> Result<()> {
     sqlx::query(concat!(
         "UPDATE accounts SET state = $3, user_name = NULL, user_name_folded = NULL, name_key = NULL, wanted_key = NULL, profile = 'null',
-             provenance = 'null', note = pairs.two, modified = $4
-         FROM ",
-        pairs_of!("$2"),
-        " AS pairs WHERE accounts.tenant = $1 AND accounts.account = pairs.one"
+             provenance = 'null', note = $4, modified = $5
+         WHERE tenant = $1 AND ",
+        any_of!("account", "$2")
     ))
     .bind(tenant.as_str())
-    .bind(json_text(&pairs, "pairs")?)
+    .bind(text_list(accounts.iter().map(|account| account.as_str())))
     .bind(state.word())
+    .bind(json_text(note, "a note")?)
     .bind(at.0)
     .execute(conn)
     .await?;
     Ok(())
-}
-
-/// What stands at a connection for somebody who has moved to another one says so.
-fn moved_note(person: &TakeOver, to: &ConnectionId) -> Note {
-    let account = &person.account;
-    let message = format!("moved to connection `{to}`, with account `{account}`: what is said of them here decides nothing");
-    Note { code: Note::MOVED.into(), path: None, message }
 }
 
 /// Notes of accounts that another connection decides about from now on.
@@ -228,12 +223,12 @@ fn about(account: &AccountId, kind: &'static str, data: serde_json::Value) -> Ne
 }
 
 /// Moves accounts to the users of another connection: their roles, and what was said of them, stay as they are. What was made for those
-/// users stands for them where they came from.
+/// users stands for them where they came from. `note` is what it says there.
 pub(super) async fn take_over(
     conn: &mut Conn,
     scope: &Scope,
     (connection, from): (&ConnectionId, &ConnectionId),
-    people: &[TakeOver],
+    (people, note): (&[TakeOver], &Note),
     stamp: Stamp<'_>,
 ) -> Result<()> {
     let tenant = &scope.tenant;
@@ -268,8 +263,7 @@ pub(super) async fn take_over(
         .execute(&mut *conn)
         .await?;
     let mut events = drop_waiting(conn, tenant, &made, "moved").await?;
-    let notes: Vec<(&AccountId, Note)> = people.iter().map(|person| (&person.made, moved_note(person, connection))).collect();
-    stand_in(conn, tenant, AccountState::OutOfScope, &notes, stamp.at).await?;
+    stand_in(conn, tenant, &made, (AccountState::OutOfScope, note), stamp.at).await?;
     note_taken_over(conn, tenant, &accounts, connection, stamp.at).await?;
     keep(conn, tenant, (connection, from), people, stamp).await?;
     for person in people {
@@ -404,10 +398,10 @@ async fn give_back(
     let to = people.iter().map(|person| (from, &person.from.1, &person.account));
     let back = people.iter().map(|person| (connection, &person.user, &person.placeholder));
     join(conn, tenant, &to.chain(back).collect::<Vec<_>>()).await?;
+    let placeholders: Vec<&AccountId> = people.iter().map(|person| &person.placeholder).collect();
     let message = "the connection is in staging: nothing has effect before it goes live".to_owned();
     let staged = Note { code: Note::STAGING.into(), path: None, message };
-    let notes: Vec<(&AccountId, Note)> = people.iter().map(|person| (&person.placeholder, staged.clone())).collect();
-    stand_in(conn, tenant, AccountState::Held, &notes, stamp.at).await?;
+    stand_in(conn, tenant, &placeholders, (AccountState::Held, &staged), stamp.at).await?;
     note_taken_over(conn, tenant, &accounts, from, stamp.at).await?;
     sqlx::query(concat!("DELETE FROM moves WHERE tenant = $1 AND connection = $2 AND ", any_of!("resource", "$3")))
         .bind(tenant.as_str())
