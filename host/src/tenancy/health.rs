@@ -112,7 +112,7 @@ fn judge(case: HealthCase, now: Instant) -> (HealthState, Option<KeptHealth>) {
 /// Whether two judgements are the same once they are written: their instants are told to the millisecond then, so that a judgement that was
 /// read is never quite the one that is made, and every connection would be written with every look.
 fn is_written_alike(one: &Health, other: &Health) -> bool {
-    let written = |health| serde_json::to_string(health).expect("words and instants can be written");
+    let written = |health: &Health| serde_json::to_string(health).expect("words and instants can be written");
     written(one) == written(other)
 }
 

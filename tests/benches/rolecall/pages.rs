@@ -384,7 +384,8 @@ fn observed(kind: Kind, numbers: &impl Fn(u32) -> String, connection: &str, id: 
         format!(
             "{} INSERT INTO connection_traffic (tenant, connection, slot, requests, lists, writes, applied, no_op, refused, failed, limited, wrong,
                                                 skewed)
-             SELECT 'big', connection, {slot}, 12, 2, 10, 9, 1, 0, 0, 0, 0, 0 FROM n CROSS JOIN connections WHERE tenant = 'big'",
+             SELECT 'big', connection, {slot}, 12, 2, 10, 9, 1, 0, 0, 0, 0, 0 FROM n CROSS JOIN connections WHERE tenant = 'big'
+             ON CONFLICT DO NOTHING",
             numbers(10_080),
         ),
         // All of it but the last hour has been taken in.
