@@ -74,6 +74,8 @@ const SEED: &[&str] = &[
                          summary, due_at)
      SELECT tenant, 'trial' || g.id, 'simulation', 'r', 'finished', 'x', 'x', 100, g.created, '', '', '{}', NULL
      FROM tenants JOIN resources g USING (tenant) WHERE g.kind = 'group'",
+    "INSERT INTO activations (tenant, number, revision, at, actor_kind, actor_id, state, faults, refused, out_of_scope)
+     SELECT tenant, created, 'r' || id, created, 'x', 'x', 'superseded', 0, 0, 0 FROM resources WHERE kind = 'group'",
     "INSERT INTO trial_differences (tenant, trial, connection, resource, account, kind, difference, collides)
      SELECT tenant, 'trialg7', connection, id, 'a' || id, CASE WHEN created % 100 = 0 THEN 'fault' ELSE 'gains' END, '{}', FALSE
      FROM resources WHERE kind = 'user'",
