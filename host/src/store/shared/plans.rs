@@ -72,8 +72,10 @@ const SEED: &[&str] = &[
      SELECT tenant, 'c' || id, 'plugin', '1', '', 5, created FROM resources WHERE kind = 'group'",
     "INSERT INTO trials (tenant, trial, kind, revision, state, actor_kind, actor_id, percent, started, cursor_connection, cursor_resource,
                          summary, due_at)
-     SELECT tenant, 'trial' || g.id, 'simulation', 'r', 'finished', 'x', 'x', 100, g.created, '', '', '{}', NULL
+     SELECT tenant, 'trial' || g.id, 'simulation', 'r' || g.id, 'finished', 'x', 'x', 100, g.created, '', '', '{}', NULL
      FROM tenants JOIN resources g USING (tenant) WHERE g.kind = 'group'",
+    "INSERT INTO activations (tenant, number, revision, at, actor_kind, actor_id, state, faults, refused, out_of_scope)
+     SELECT tenant, created, 'r' || id, created, 'x', 'x', 'superseded', 0, 0, 0 FROM resources WHERE kind = 'group'",
     "INSERT INTO trial_differences (tenant, trial, connection, resource, account, kind, difference, collides)
      SELECT tenant, 'trialg7', connection, id, 'a' || id, CASE WHEN created % 100 = 0 THEN 'fault' ELSE 'gains' END, '{}', FALSE
      FROM resources WHERE kind = 'user'",

@@ -17,10 +17,11 @@ pub(super) const PLUGINS: &str = "SELECT p.digest, p.name, p.version, p.hooks, p
          FROM plugins p WHERE p.tenant = $1 ORDER BY p.created DESC, p.digest DESC LIMIT +$2";
 
 const CREATED: &str = "SELECT created FROM revisions WHERE tenant = $1 AND hash = $2";
+/// Stored revisions behind a place. What became of each is looked up for it: PostgreSQL would answer `EXISTS` by reading all trials first.
 pub(super) const LISTED: &str = "SELECT r.hash, r.created,
-                EXISTS (SELECT 1 FROM tenants t WHERE t.tenant = r.tenant AND t.active_revision = r.hash),
-                EXISTS (SELECT 1 FROM activations a WHERE a.tenant = r.tenant AND a.revision = r.hash),
-                EXISTS (SELECT 1 FROM trials t WHERE t.tenant = r.tenant AND t.revision = r.hash)
+                (SELECT 1 FROM tenants t WHERE t.tenant = r.tenant AND t.active_revision = r.hash LIMIT 1) IS NOT NULL,
+                (SELECT 1 FROM activations a WHERE a.tenant = r.tenant AND a.revision = r.hash LIMIT 1) IS NOT NULL,
+                (SELECT 1 FROM trials t WHERE t.tenant = r.tenant AND t.revision = r.hash LIMIT 1) IS NOT NULL
          FROM revisions r WHERE r.tenant = $1 AND (r.created, r.hash) < ($2, $3) ORDER BY r.created DESC, r.hash DESC LIMIT +$4";
 
 /// A revision with the SHA-256 of each file, made before the transaction: others wait for that.

@@ -200,7 +200,7 @@ pub async fn send(
         let content = content.ok_or_else(nothing)?;
         let upload = Upload { format: format_of(&content), content, complete: sent.get("complete").is_some() };
         let (app, tenant, actor, id) = (Arc::clone(&app), seat.tenant.id.clone(), seat.principal().actor(), id.clone());
-        Ok(frame::to_the_end(async move { drift::begin(&app, &tenant, &id, upload, &actor).await }).await?)
+        frame::to_the_end(async move { drift::begin(&app, &tenant, &id, upload, &actor).await }).await
     };
     let begun = match begun.await {
         Ok(Ok(begun)) => begun,
