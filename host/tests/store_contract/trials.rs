@@ -408,7 +408,7 @@ async fn a_forecast_has_the_limit_of_its_window(fixture: Fixture) {
     assert_eq!(told, [(Some(1), Some(5)), (Some(0), Some(5)), (Some(0), Some(5)), (Some(3), Some(2))]);
     // Who of some people the windows have counted: the one who was, in the connection's.
     let losses = |scope, of: &str| (GuardDirection::Losses, scope, of.to_owned());
-    let who = |user: &ResourceId| account(user.as_str()).id;
+    let who = |user: &ResourceId| account(user.as_str().trim_start_matches("user-")).id;
     let ask = async |at| {
         let scopes = [losses(GuardScope::Connection, "conn-acme"), losses(GuardScope::Role, "nobodys")];
         let asked: Vec<_> = scopes.iter().flat_map(|scope| users.iter().map(|user| (scope.clone(), who(user)))).collect();
