@@ -140,7 +140,7 @@ fn matched(staged: &Staged) -> Match<'_> {
     }
     match certain.as_slice() {
         [one] if !adopts(one) => staged.holder.as_ref().map_or(Match::New, Match::Collision),
-        [one] if !one.rivals && !(one.gone && staged.state != AccountState::Suspended) => Match::Adopts(one),
+        [one] if !(one.rivals || one.gone && staged.state != AccountState::Suspended) => Match::Adopts(one),
         [] => match (&staged.holder, open.is_empty()) {
             (Some(holder), _) => Match::Collision(holder),
             (None, true) => Match::New,

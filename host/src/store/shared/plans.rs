@@ -9,8 +9,8 @@ use super::super::{Backend, EXPLAIN};
 use super::listing::{Place, select};
 use super::{
     Conn, Db, accounts, adoption, api_tokens, credentials, departed, departures, directory, drift, groups, guard, health, history, holds,
-    imports, invitations, left, log, moving, outbox, people, removal, restores, review_keeping, review_opening, reviews, revisions, rulings,
-    sealed, spreading, steps, tenancy, text_list, trial_people, trials, visitors, work,
+    imports, invitations, left, log, moving, outbox, people, removal, restores, review_keeping, review_opening, reviews, revisions,
+    rulings, sealed, spreading, steps, tenancy, text_list, trial_people, trials, visitors, work,
 };
 use crate::model::{HoldState, Instant, ReviewDecision, RulingKind, RulingState, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};

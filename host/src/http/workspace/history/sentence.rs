@@ -15,10 +15,8 @@ pub(super) fn whom(event: &Event, name: Option<&str>) -> String {
 /// The event in a sentence, without whom it is about. A kind that nothing is known of says its own words.
 pub(super) fn sentence(event: &Event) -> String {
     let data = &event.data;
-    let said = |name: &str| text(&data[name]);
-    let role = || said("role");
-    let with =
-        |words: String, name: &str| if said(name).is_empty() { words } else { format!("{words} ({})", said(name).replace('_', " ")) };
+    let role = || text(&data["role"]);
+    let with = |words: String, name: &str| with(data, words, name);
     match event.kind.as_str() {
         "account.created" => "got an account".to_owned(),
         "account.changed" => "the account changed".to_owned(),
@@ -50,6 +48,16 @@ pub(super) fn sentence(event: &Event) -> String {
         "exception.ended" => format!("an exception ended{}", about(data)),
         "approval.reminded" => format!("a request still waits for an answer{}", about(data)),
         "adoption.decided" => "it was decided whose the account is".to_owned(),
+        _ => of_nobody(event),
+    }
+}
+
+/// The sentence of an event that is about no account.
+fn of_nobody(event: &Event) -> String {
+    let data = &event.data;
+    let said = |name: &str| text(&data[name]);
+    let with = |words: String, name: &str| with(data, words, name);
+    match event.kind.as_str() {
         "hold.opened" => "more people than may be at once are concerned: a hold was opened".to_owned(),
         "hold.closed" => with("a hold is closed".to_owned(), "why"),
         "revision.activated" => format!("revision {} was activated", short(&said("revision"))),
@@ -99,6 +107,12 @@ pub(super) fn sentence(event: &Event) -> String {
             format!("{} {}", what.replace('_', " "), did.replace('_', " ")).trim().to_owned()
         }
     }
+}
+
+/// The words, and what the event says under a name.
+fn with(data: &Value, words: String, name: &str) -> String {
+    let said = text(&data[name]);
+    if said.is_empty() { words } else { format!("{words} ({})", said.replace('_', " ")) }
 }
 
 fn text(value: &Value) -> String {
