@@ -158,8 +158,8 @@ use crate::model::{
 use crate::store::failure::LOST_TO_OTHERS;
 use crate::store::keys::{Keys, secret_purpose, unsealable};
 use crate::store::{
-    AccountView, ApiCredential, Change, Committed, Connection, ConnectionCredential, Coverage, CredentialKind, DeliveryResult,
-    Departed, DueDelivery, DuePerson, HandleBinding, ListQuery, Listing, LockedDecision, NewPlugin, NewToken, Person, Platform, Receipt,
+    AccountView, ApiCredential, Change, Committed, Connection, ConnectionCredential, Coverage, CredentialKind, DeliveryResult, Departed,
+    DueDelivery, DuePerson, HandleBinding, ListQuery, Listing, LockedDecision, NewPlugin, NewToken, Person, Platform, Receipt,
     ResourceWrite, Result, Store, StoreError, StoredIssuer, StoredMember, StoredPlugin, StoredResource, StoredRevision, Target, Tenant,
     UserGroup,
 };

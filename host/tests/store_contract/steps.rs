@@ -326,7 +326,10 @@ async fn who_leaves_with_a_connection_begins_once(fixture: Fixture) {
     let erasure = Erasure { why: "request", reference: None, actor: actor(), at };
     assert_eq!(store.erase(&fixture.tenant, &[id("eve")], &erasure).await.unwrap(), 1);
     let left = store.left(&fixture.tenant, 9).await.unwrap();
-    assert_eq!(left.iter().map(|left| (left.account.as_str(), left.departed)).collect::<Vec<_>>(), [("account-ana", at), ("account-bob", at)]);
+    assert_eq!(
+        left.iter().map(|left| (left.account.as_str(), left.departed)).collect::<Vec<_>>(),
+        [("account-ana", at), ("account-bob", at)]
+    );
     assert_eq!(left[0].document.get("userName"), Some(&json!("ana@example.com")));
     let other = fixture.another_host().await;
     let leaving = |left: &Left| Passage::Leaves {
