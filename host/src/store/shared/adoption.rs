@@ -192,19 +192,7 @@ async fn beside_known(conn: &mut Conn, tenant: &TenantId, connection: &Connectio
     if people.is_empty() {
         return Ok(Vec::new());
     }
-    let index: BTreeMap<ResourceId, usize> =
-        people.iter().enumerate().map(|(number, person)| (person.staged.user.clone(), number)).collect();
-    let emails: Vec<(String, String)> = sqlx::query_as(EMAILS)
-        .bind(tenant.as_str())
-        .bind(connection.as_str())
-        .bind(text_list(index.keys().map(ResourceId::as_str)))
-        .fetch_all(&mut *conn)
-        .await?;
-    for (user, email) in emails {
-        if let Some(person) = index.get(&ResourceId(user)).and_then(|number| people.get_mut(*number)) {
-            person.emails.insert(email);
-        }
-    }
+    add_emails(conn, (tenant, connection), &mut people).await?;
     let names: BTreeSet<&str> = people.iter().filter_map(|person| person.name_key.as_deref()).collect();
     let ids: BTreeSet<&str> = people.iter().filter_map(|person| person.external_id.as_deref()).collect();
     let addresses: BTreeSet<&str> = people.iter().flat_map(|person| &person.emails).map(String::as_str).collect();
@@ -269,6 +257,24 @@ async fn beside_known(conn: &mut Conn, tenant: &TenantId, connection: &Connectio
         staged.push(of);
     }
     Ok(staged)
+}
+
+/// Reads people's addresses.
+async fn add_emails(conn: &mut Conn, (tenant, connection): (&TenantId, &ConnectionId), people: &mut [Sought]) -> Result<()> {
+    let index: BTreeMap<ResourceId, usize> =
+        people.iter().enumerate().map(|(number, person)| (person.staged.user.clone(), number)).collect();
+    let emails: Vec<(String, String)> = sqlx::query_as(EMAILS)
+        .bind(tenant.as_str())
+        .bind(connection.as_str())
+        .bind(text_list(index.keys().map(ResourceId::as_str)))
+        .fetch_all(&mut *conn)
+        .await?;
+    for (user, email) in emails {
+        if let Some(person) = index.get(&ResourceId(user)).and_then(|number| people.get_mut(*number)) {
+            person.emails.insert(email);
+        }
+    }
+    Ok(())
 }
 
 fn roles_of(grants: &BTreeMap<AccountId, Vec<Grant>>, account: &AccountId) -> Vec<RoleId> {

@@ -76,7 +76,7 @@ pub(super) async fn delete_connection(conn: &mut Conn, scope: &Scope, connection
 }
 
 async fn leavers(conn: &mut Conn, scope: &Scope, connection: &ConnectionId, after: &str) -> Result<Vec<Leaver>> {
-    let found: Vec<(String, String, String, Option<String>, Option<String>)> = sqlx::query_as(
+    let found = sqlx::query(
         "SELECT l.resource, a.account, a.state, a.name_key, a.note FROM links l JOIN accounts a ON a.tenant = l.tenant AND a.account = l.account
          WHERE l.tenant = $1 AND l.connection = $2 AND l.resource > $3 ORDER BY l.resource LIMIT +$4",
     )
@@ -86,12 +86,18 @@ async fn leavers(conn: &mut Conn, scope: &Scope, connection: &ConnectionId, afte
     .bind(BATCH)
     .fetch_all(conn)
     .await?;
-    let mut leavers = Vec::with_capacity(found.len());
-    for (resource, account, state, name_key, note) in found {
-        let note = note.map(|note| rows::json(&note, "a note")).transpose()?;
-        leavers.push(Leaver { resource, account: AccountId(account), state: rows::word(&state, AccountState::from_word)?, name_key, note });
-    }
-    Ok(leavers)
+    found.iter().map(leaver).collect()
+}
+
+fn leaver(row: &rows::Row) -> Result<Leaver> {
+    let note: Option<String> = row.try_get("note")?;
+    Ok(Leaver {
+        resource: row.try_get("resource")?,
+        account: AccountId(row.try_get("account")?),
+        state: rows::word(row.try_get("state")?, AccountState::from_word)?,
+        name_key: row.try_get("name_key")?,
+        note: note.map(|note| rows::json(&note, "a note")).transpose()?,
+    })
 }
 
 async fn remove_accounts(conn: &mut Conn, scope: &Scope, stamp: Stamp<'_>, leavers: &[Leaver]) -> Result<()> {
