@@ -24,6 +24,9 @@ const ROUNDS: usize = 5;
 const VISIT_MINUTES: i64 = 40;
 const DAYS: i64 = 30;
 
+/// What rounds took by the clock, and of the processor: in milliseconds.
+type Times = (Vec<f64>, Vec<f64>);
+
 fn traffic() -> Traffic {
     Traffic { requests: 12, lists: 2, writes: 10, applied: 9, no_op: 1, ..Traffic::default() }
 }
@@ -124,8 +127,7 @@ pub async fn measure_looking_after(report: &mut Report, kind: Kind) {
         visit().await;
         busy.push(look_after().await);
     }
-    let ((quiet, quiet_taken), (busy, busy_taken)): ((Vec<f64>, Vec<f64>), (Vec<f64>, Vec<f64>)) =
-        (quiet.into_iter().unzip(), busy.into_iter().unzip());
+    let ((quiet, quiet_taken), (busy, busy_taken)): (Times, Times) = (quiet.into_iter().unzip(), busy.into_iter().unzip());
     report.add(format!("health, 10,000 connections stored, {kind}"), "ms", ("nobody came", quiet), ("everybody came", busy));
     let name = format!("the same, of the processor, {kind}");
     report.add(name, "ms", ("nobody came", quiet_taken), ("everybody came", busy_taken));
