@@ -9,6 +9,7 @@ mod readers;
 #[cfg(test)]
 mod scratch;
 
+use std::borrow::Cow;
 use std::str::FromStr as _;
 use std::sync::Arc;
 
@@ -139,6 +140,29 @@ pub(super) type Backend = PostgresStore;
 /// A transaction that reads.
 pub(super) type ReadTx = sqlx::Transaction<'static, Db>;
 
+/// The roles that the migrations and backups give rights to.
+const ROLES: [&str; 3] = ["rolecall_app", "rolecall_platform", "rolecall_backup"];
+
+/// Makes the roles that are missing, each in a transaction of its own: roles are the whole cluster's, and a migration whose neighbour in
+/// another database made one and has not committed would find it neither missing nor there. Who may make none is told by the migration.
+async fn make_roles(owner: &mut PgConnection) -> Result<()> {
+    for role in ROLES {
+        let is_there: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)").bind(role).fetch_one(&mut *owner).await?;
+        if is_there {
+            continue;
+        }
+        if let Err(error) = owner.execute(AssertSqlSafe(format!("CREATE ROLE {role} NOLOGIN"))).await {
+            let code = error.as_database_error().and_then(|error| error.code().map(Cow::into_owned));
+            // There by now, or not for this user to make.
+            if !matches!(code.as_deref(), Some("42710" | "23505" | "42501")) {
+                return Err(error.into());
+            }
+        }
+    }
+    Ok(())
+}
+
 impl PostgresStore {
     /// Connects to the database that the URL names and applies the migrations as the user that it names.
     ///
@@ -147,6 +171,7 @@ impl PostgresStore {
     pub async fn open(url: &str, keyring: Arc<Keyring>) -> Result<Self> {
         let options = PgConnectOptions::from_str(url)?.application_name("rolecall").statement_cache_capacity(STATEMENT_CACHE);
         let mut owner = PgConnection::connect_with(&options).await?;
+        make_roles(&mut owner).await?;
         migrations::run(&mut owner, migrations::POSTGRES).await?;
         backup_role::let_read(&mut owner).await?;
         owner.close().await?;

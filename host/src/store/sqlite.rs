@@ -249,24 +249,3 @@ pub(super) async fn lock_log(_conn: &mut Conn, _tenant: &TenantId) -> Result<()>
 pub(super) async fn lock_structure(_conn: &mut Conn, _tenant: &TenantId, _connection: &ConnectionId, _exclusive: bool) -> Result<()> {
     Ok(())
 }
-
-#[cfg(test)]
-mod tests {
-    use sqlx::AssertSqlSafe;
-
-    use super::scratch;
-
-    #[tokio::test]
-    async fn a_limit_with_a_sign_is_planned_once() {
-        let (_store, mut conn, _scratch) = scratch::open().await;
-        for (limit, again) in [("$1", true), ("+$1", false)] {
-            let statement = format!("SELECT tenant FROM tenants LIMIT {limit}");
-            for most in 1..4_i64 {
-                sqlx::query(AssertSqlSafe(statement.clone())).bind(most).fetch_all(&mut conn).await.unwrap();
-            }
-            let planned: i64 =
-                sqlx::query_scalar("SELECT reprep FROM sqlite_stmt WHERE sql = $1").bind(&statement).fetch_one(&mut conn).await.unwrap();
-            assert_eq!(planned > 0, again, "{statement}");
-        }
-    }
-}

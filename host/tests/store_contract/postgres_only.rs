@@ -113,6 +113,7 @@ async fn reviewed(owner: &mut PgConnection) {
          SELECT tenant, 'n', connection, 'ready', TRUE, '{}', 0, '', 0, 'x', 'x', 0, 0 FROM connections WHERE tenant = 'acme' LIMIT 1",
         "INSERT INTO drift_lines (tenant, reconciliation, line, kind, connection, resource, account, version, detail, loses)
          SELECT tenant, 'n', 1, 'extra', connection, '', '', 0, '', FALSE FROM reconciliations",
+        "INSERT INTO left_with_connection (tenant, account, departed, document) VALUES ('acme', 'account-ana', 0, '{}')",
     ] {
         owner.execute(statement).await.unwrap();
     }
@@ -243,11 +244,14 @@ async fn personal_values_are_sealed_and_die_with_their_key() {
     assert_eq!(of_plugins.len(), 6);
     let words = [&b"ana"[..], b"message of", b"secret"];
     assert!(of_plugins.iter().all(|bytes| !words.iter().any(|word| bytes.windows(word.len()).any(|part| part == *word))));
+    let before = fixture.store.events(&fixture.tenant, 0, 100).await.unwrap();
     sqlx::query("DELETE FROM person_keys WHERE account = 'account-ana'").execute(&mut owner).await.unwrap();
-    let events = fixture.store.events(&fixture.tenant, 0, 100).await.unwrap();
-    for event in events.iter().filter(|event| event.account.is_some()) {
-        let erased = event.account == Some("account-ana".into());
-        assert_eq!(event.personal.is_none(), erased, "{}", event.kind);
+    let after = fixture.store.events(&fixture.tenant, 0, 100).await.unwrap();
+    let of_ana = |event: &rolecall::model::Event| event.account == Some("account-ana".into());
+    assert!(before.iter().any(|event| of_ana(event) && event.personal.is_some()));
+    assert!(before.iter().any(|event| event.account.is_some() && !of_ana(event) && event.personal.is_some()));
+    for (before, after) in before.iter().zip(&after) {
+        assert_eq!(after.personal.is_some(), before.personal.is_some() && !of_ana(after), "{}", after.kind);
     }
 }
 

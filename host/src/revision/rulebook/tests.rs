@@ -68,8 +68,12 @@ fn each_pack_passes_its_tests_and_each_test_file_fails_without_any_of_its_polici
                 without.insert(path.clone(), text(&pack, path).replace(&policy, "").into_bytes());
                 // Whoever takes a policy out takes it out of the reasons too: what is decided has to differ all the same.
                 let mut cases: serde_json::Value = serde_json::from_str(text(&pack, &tests)).unwrap();
-                for reasons in cases.as_array_mut().unwrap().iter_mut().filter_map(|case| case["reasons"].as_array_mut()) {
-                    reasons.retain(|reason| *reason != id);
+                for case in cases.as_array_mut().unwrap() {
+                    for named in ["/reasons", "/approval/policies"] {
+                        if let Some(named) = case.pointer_mut(named).and_then(serde_json::Value::as_array_mut) {
+                            named.retain(|named| *named != id);
+                        }
+                    }
                 }
                 without.insert(tests.clone(), cases.to_string().into_bytes());
                 let failed = match Rulebook::read(&without) {
