@@ -173,12 +173,12 @@ async fn batches_after(conn: &mut Conn, tenant: &TenantId, after: i64, limit: i6
     rows.iter().map(batch).collect()
 }
 
-/// Keeps a batch: whoever comes second finds its number taken, and waits for nobody but the first.
+/// Keeps a batch: whoever comes second finds its number or its last event taken, and waits for nobody but the first.
 async fn seal(conn: &mut Conn, tenant: &TenantId, sealed: &DigestedBatch, began: &[Standing], ended: &[Standing]) -> Result<bool> {
     let Batch { number, first, last, sealed: at, hash, signature } = &sealed.batch;
     let kept = sqlx::query(
         "INSERT INTO history_batches (tenant, number, first_seq, last_seq, sealed, digests, hash, signature)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tenant, number) DO NOTHING",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
     )
     .bind(tenant.as_str())
     .bind(*number)
