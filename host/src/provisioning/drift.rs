@@ -9,11 +9,10 @@ use rolecall_scim::cursor::Position;
 use rolecall_scim::filter::Filter;
 use serde_json::{Value, json};
 
-use super::people::{self, Case, Terms, as_of};
+use super::people::{self, Case, Terms};
 use super::{Caller, Command, Failure, carry_out as write, users};
 use crate::app::App;
 use crate::crypto::{random_id, sha256_hex};
-use crate::evaluation::{self, Evaluation};
 use crate::journal::Trail;
 use crate::lifecycle::drift::{self, Comparison, GroupNames, Listed, Stored};
 use crate::model::{
@@ -26,7 +25,6 @@ use crate::store::{
 };
 use crate::tenancy::imports::{Format, read_listing};
 use crate::tenancy::{self, Active, TenancyError};
-use crate::trial::Picture;
 
 /// For how many days a reconciliation may be carried out, and then its hold answered.
 pub const PLAN_DAYS: i64 = 7;
@@ -430,16 +428,7 @@ async fn memberships(
 
 /// What somebody would gain and lose.
 fn forecast(active: &Active, state: ConnectionState, before: &Case, after: &Case, now: Instant) -> DriftForecast {
-    let at = as_of(now, after.due);
-    let evaluation = match &active.built {
-        Some(revision) => evaluation::evaluate_standing(revision, &after.subject, &after.grants, at),
-        None if evaluation::is_active(&after.subject.document) => Evaluation::without_revision(),
-        None => Evaluation::inactive(),
-    };
-    let settled = people::settle(after, &evaluation, active, Terms::of(state), now);
-    let (standing, after) = (before.standing(), after.standing());
-    let difference = Picture::standing(&standing).difference(&Picture::after(&after, &settled), &evaluation.outcome, &[]);
-    let Some(difference) = difference else { return DriftForecast::default() };
+    let Some(difference) = people::foresee(active, Terms::of(state), before, after, now) else { return DriftForecast::default() };
     let roles = |names: Vec<String>| names.into_iter().map(RoleId).collect();
     let account = Some(difference.after).filter(|now| *now != difference.before);
     let waits = difference.waits.into_iter().map(|waiting| RoleId(waiting.role)).collect();

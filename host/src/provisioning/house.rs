@@ -6,10 +6,8 @@ use std::sync::Arc;
 
 use super::people::{self, Case, Terms};
 use crate::app::App;
-use crate::evaluation::{self, Evaluation};
 use crate::lifecycle::house::WayBack;
-use crate::lifecycle::{Settled, as_of};
-use crate::model::{ConnectionId, Instant, ResourceId, Return, RoleId, TenantId, Urgency};
+use crate::model::{ConnectionId, Difference, Instant, ResourceId, Return, RoleId, TenantId, Urgency};
 use crate::store::Person;
 use crate::tenancy::{self, Active, TenancyError};
 
@@ -38,7 +36,7 @@ pub async fn look_ahead(
     for person in page.iter().filter(going) {
         from.entry(person.from.clone()).or_default().insert(person.from_user.clone(), person.user.clone());
     }
-    let mut found = BTreeMap::<ResourceId, (Vec<RoleId>, Vec<RoleId>)>::new();
+    let mut found = BTreeMap::<ResourceId, Difference>::new();
     for (from, users) in from {
         let Some((_, state)) = app.store.find_connection(&from).await? else { continue };
         let ids: Vec<ResourceId> = users.keys().cloned().collect();
@@ -50,51 +48,35 @@ pub async fn look_ahead(
             let Person { account, grants, rulings, .. } = here;
             cases.push((user, Case::unchanged(Person { account, grants, rulings, ..there })));
         }
-        for (user, case, settled) in decided(app, tenant, &active, cases, Terms::of(state), now).await? {
-            found.insert(user, difference(&case, &settled));
+        for (user, difference) in foreseen(app, tenant, (&active, Terms::of(state)), cases, now).await? {
+            found.extend(difference.map(|difference| (user, difference)));
         }
     }
     for person in &mut page {
-        if let Some((gained, lost)) = found.remove(&person.user) {
-            (person.gained, person.lost) = (gained, lost);
+        if let Some(difference) = found.remove(&person.user) {
+            person.gained = difference.gains.into_iter().map(RoleId).collect();
+            person.lost = difference.loses.into_iter().map(RoleId).collect();
         }
     }
     Ok(page)
 }
 
-/// Decides cases a few at a time, as a job that has all the time would.
-async fn decided(
+/// What cases come to, a few at a time, as a job that has all the time would find it out.
+async fn foreseen(
     app: &Arc<App>,
     tenant: &TenantId,
-    active: &Active,
+    (active, terms): (&Active, Terms),
     cases: Vec<(ResourceId, Case)>,
-    terms: Terms,
     now: Instant,
-) -> Result<Vec<(ResourceId, Case, Settled)>, TenancyError> {
+) -> Result<Vec<(ResourceId, Option<Difference>)>, TenancyError> {
     let mut all = Vec::with_capacity(cases.len());
     for some in cases.chunks(PEOPLE_PER_TURN) {
-        let evaluations: Vec<Evaluation> = match &active.built {
-            Some(revision) => {
-                let (revision, asked) = (Arc::clone(revision), some.to_vec());
-                let evaluate = move |(_, case): &(ResourceId, Case)| {
-                    evaluation::evaluate_standing(&revision, &case.subject, &case.grants, as_of(now, case.due))
-                };
-                app.compute.run(tenant, Urgency::Crowd, move || asked.iter().map(evaluate).collect()).await?
-            }
-            None => some.iter().map(|_| Evaluation::without_revision()).collect(),
+        let (active, some) = (active.clone(), some.to_vec());
+        let foresee = move |(user, case): (ResourceId, Case)| {
+            let difference = people::foresee(&active, terms, &case, &case, now);
+            (user, difference)
         };
-        for ((user, case), evaluation) in some.iter().zip(evaluations) {
-            all.push((user.clone(), case.clone(), people::settle(case, &evaluation, active, terms, now)));
-        }
+        all.extend(app.compute.run(tenant, Urgency::Crowd, move || some.into_iter().map(foresee).collect::<Vec<_>>()).await?);
     }
     Ok(all)
-}
-
-fn difference(case: &Case, settled: &Settled) -> (Vec<RoleId>, Vec<RoleId>) {
-    let had = |role: &RoleId| case.grants.iter().any(|grant| grant.role == *role && grant.state.in_effect());
-    let puts = settled.effect.put_grants.iter();
-    let gained = puts.clone().filter(|grant| grant.state.in_effect() && !had(&grant.role)).map(|grant| grant.role.clone());
-    let no_longer = puts.filter(|grant| !grant.state.in_effect() && had(&grant.role)).map(|grant| grant.role.clone());
-    let dropped = settled.effect.drop_grants.iter().filter(|role| had(role)).cloned();
-    (gained.collect(), no_longer.chain(dropped).collect())
 }

@@ -10,13 +10,13 @@ use crate::lifecycle::{self, Rules, Settled, Standing, house, probe};
 pub use crate::lifecycle::{Case, as_of};
 use crate::mapping::{Calendar, Conditions};
 use crate::model::{
-    AccountId, AccountState, Actor, ApprovalSettings, Cause, ConnectionState, DecisionSettings, Grant, GuardSettings, Instant, Note,
-    ProcessSettings, ResourceId, TenantId, Urgency, collision_key,
+    AccountId, AccountState, Actor, ApprovalSettings, Cause, ConnectionState, DecisionSettings, Difference, Grant, GuardSettings, Instant,
+    Note, ProcessSettings, ResourceId, TenantId, Urgency, collision_key,
 };
 use crate::store::{Change, Person, PersonOutcome, Stale, StoreError};
 use crate::tenancy::fresh::{self, Verdict};
 use crate::tenancy::{self, Active};
-use crate::trial::Decision;
+use crate::trial::{Decision, Picture};
 use crate::watch::Whose;
 
 /// How many people one turn on an evaluation thread takes: a turn stays short, so that tenants alternate.
@@ -170,10 +170,25 @@ fn inline(active: &Active, case: &Case, as_of: Instant) -> Evaluation {
     match &active.built {
         // What nothing comes of needs no decision.
         _ if case.waits_at(as_of).is_some() || house::has_moved(&case.account) => Evaluation::inactive(),
+        _ => evaluated(active, case, as_of),
+    }
+}
+
+/// The verdict on this thread, by the revision where there is one.
+fn evaluated(active: &Active, case: &Case, as_of: Instant) -> Evaluation {
+    match &active.built {
         Some(revision) => evaluation::evaluate_standing(revision, &case.subject, &case.grants, as_of),
         None if evaluation::is_active(&case.subject.document) => Evaluation::without_revision(),
         None => Evaluation::inactive(),
     }
+}
+
+/// What would become of somebody: how they are, and how they would be. Without effect; runs what tenants wrote, so on an evaluation thread.
+#[must_use]
+pub fn foresee(active: &Active, terms: Terms, before: &Case, after: &Case, now: Instant) -> Option<Difference> {
+    let evaluation = evaluated(active, after, as_of(now, after.due));
+    let settled = settle(after, &evaluation, active, terms, now);
+    Picture::standing(&before.standing()).difference(&Picture::after(&after.standing(), &settled), &evaluation.outcome, &[])
 }
 
 /// Settles a case by the revision's rules (the defaults while there is none).
