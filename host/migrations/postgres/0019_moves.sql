@@ -43,7 +43,6 @@ ALTER TABLE handles ADD COLUMN beside TEXT COLLATE "C";         -- the connectio
 ALTER TABLE handles DROP CONSTRAINT handles_pkey;
 ALTER TABLE handles ADD PRIMARY KEY (tenant, handle, connection);
 CREATE UNIQUE INDEX handles_first ON handles (tenant, handle) WHERE beside IS NULL;
-CREATE INDEX handles_beside ON handles (tenant, handle, connection) WHERE beside IS NOT NULL;
 
 DO $$
 DECLARE

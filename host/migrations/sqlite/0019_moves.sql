@@ -68,4 +68,3 @@ DROP TABLE handles;
 ALTER TABLE handles_of_each RENAME TO handles;
 CREATE INDEX handles_group ON handles (tenant, connection, group_id);
 CREATE UNIQUE INDEX handles_first ON handles (tenant, handle) WHERE beside IS NULL;
-CREATE INDEX handles_beside ON handles (tenant, handle, connection) WHERE beside IS NOT NULL;

@@ -640,23 +640,33 @@ pub(super) async fn mark_below(
     }
 }
 
-/// Lets what stood beside a handle's first group stand for it where that is no more.
-pub(super) const PROMOTE: &str = "UPDATE handles SET beside = NULL WHERE tenant = $1 AND beside IS NOT NULL
+/// Lets what stood beside the first group of handles stand for them where that is no more.
+pub(super) const PROMOTE: &str = concat!(
+    "UPDATE handles SET beside = NULL WHERE tenant = $1 AND ",
+    any_of!("handle", "$2"),
+    " AND beside IS NOT NULL
          AND NOT EXISTS (SELECT 1 FROM handles f WHERE f.tenant = $1 AND f.handle = handles.handle AND f.beside IS NULL)
-         AND connection = (SELECT min(s.connection) FROM handles s WHERE s.tenant = $1 AND s.handle = handles.handle AND s.beside IS NOT NULL)";
+         AND connection = (SELECT min(s.connection) FROM handles s WHERE s.tenant = $1 AND s.handle = handles.handle AND s.beside IS NOT NULL)"
+);
+
+/// [`PROMOTE`], of handles that were freed.
+pub(super) async fn promote(conn: &mut Conn, tenant: &TenantId, freed: &[String]) -> Result<()> {
+    if !freed.is_empty() {
+        sqlx::query(PROMOTE).bind(tenant.as_str()).bind(text_list(freed.iter().map(String::as_str))).execute(conn).await?;
+    }
+    Ok(())
+}
 
 /// Frees the handles of a group that is deleted.
 pub(super) async fn release_handles(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, group: &ResourceId) -> Result<()> {
-    let freed = sqlx::query("DELETE FROM handles WHERE tenant = $1 AND connection = $2 AND group_id = $3")
-        .bind(tenant.as_str())
-        .bind(connection.as_str())
-        .bind(group.as_str())
-        .execute(&mut *conn)
-        .await?;
-    if freed.rows_affected() > 0 {
-        sqlx::query(PROMOTE).bind(tenant.as_str()).execute(conn).await?;
-    }
-    Ok(())
+    let freed: Vec<String> =
+        sqlx::query_scalar("DELETE FROM handles WHERE tenant = $1 AND connection = $2 AND group_id = $3 RETURNING handle")
+            .bind(tenant.as_str())
+            .bind(connection.as_str())
+            .bind(group.as_str())
+            .fetch_all(&mut *conn)
+            .await?;
+    promote(conn, tenant, &freed).await
 }
 
 /// Frees what the groups of a connection have beside those of another one.

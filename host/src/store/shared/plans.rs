@@ -305,7 +305,7 @@ const CASES: &[Case] = &[
     (moving::ELSEWHERE, As::Tenant, &[Text("t3"), Text("t3c"), Text("t3d")], &[]),
     (moving::SHARES_HANDLE, As::Tenant, &[Text("t3"), Text("t3c"), Text("t3d"), Text("h7")], &[]),
     (moving::MOVED, As::Tenant, &[Text("t3"), Text("t3c"), Text("u7"), Number(200)], &["moves"]),
-    (groups::PROMOTE, As::Tenant, &[Text("t3")], &[]),
+    (groups::PROMOTE, As::Tenant, &[Text("t3"), List(&["h7", "h8"])], &[]),
     (adoption::WANTED, As::Tenant, &[Text("t3"), Text("t3c"), List(&["wantedname100"])], &["accounts_wanted_key", "links_account"]),
     (adoption::WITH_ID, As::Tenant, &[Text("t3"), Text("t3c"), List(&["x7", "x8"])], &["resources_external_id"]),
     (adoption::WITH_NAME, As::Tenant, &[Text("t3"), Text("t3c"), List(&["name7", "name8"])], &["resources_user_name"]),

@@ -59,18 +59,22 @@ pub(super) async fn delete_connection(conn: &mut Conn, scope: &Scope, connection
         remove_accounts(conn, scope, stamp, &batch).await?;
     }
     // Rows that refer to resources first; the rest goes with the connection.
+    let freed: Vec<String> = sqlx::query_scalar("DELETE FROM handles WHERE tenant = $1 AND connection = $2 RETURNING handle")
+        .bind(scope.tenant.as_str())
+        .bind(connection.as_str())
+        .fetch_all(&mut *conn)
+        .await?;
     for statement in [
         "UPDATE rulings SET state = 'ended' WHERE tenant = $1 AND kind = 'drift' AND state <> 'ended' AND hold IN
              (SELECT hold FROM reconciliations WHERE tenant = $1 AND connection = $2)",
         "DELETE FROM members WHERE tenant = $1 AND connection = $2",
-        "DELETE FROM handles WHERE tenant = $1 AND connection = $2",
         "DELETE FROM fan_outs WHERE tenant = $1 AND connection = $2",
         "DELETE FROM connections WHERE tenant = $1 AND connection = $2",
     ] {
         sqlx::query(statement).bind(scope.tenant.as_str()).bind(connection.as_str()).execute(&mut *conn).await?;
     }
     // What another connection's groups had beside its groups, they have alone.
-    sqlx::query(groups::PROMOTE).bind(scope.tenant.as_str()).execute(&mut *conn).await?;
+    groups::promote(conn, &scope.tenant, &freed).await?;
     let data = json!({"connection": connection, "name": name, "people": people});
     tenancy::record(conn, scope, actor, at, "connection.deleted", data).await
 }
