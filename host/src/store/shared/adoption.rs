@@ -602,15 +602,13 @@ async fn adopt(
 ) -> Result<()> {
     let tenant = &scope.tenant;
     let note = Note { code: Note::ADOPTED.into(), path: None, message: "adopted: its roles are being decided".into() };
-    let made = || text_list(adopted.iter().map(|(_, made, _)| made.as_str()));
-    let taken = || text_list(adopted.iter().map(|(.., taken)| taken.as_str()));
     // Whoever is to be adopted must be so still: neither protected nor somebody else's by now.
     let open = sqlx::query(concat!(
         "UPDATE imports SET adopted = $3 WHERE tenant = $1 AND adopted IS NULL AND NOT is_protected AND ",
         any_of!("account", "$2")
     ))
     .bind(tenant.as_str())
-    .bind(taken())
+    .bind(text_list(adopted.iter().map(|(.., taken)| taken.as_str())))
     .bind(stamp.at.0)
     .execute(&mut *conn)
     .await?;
@@ -630,50 +628,22 @@ async fn adopt(
     .bind(json_text(&links, "pairs")?)
     .execute(&mut *conn)
     .await?;
-    let rulings: Vec<[&str; 2]> = adopted.iter().map(|(_, made, taken)| [made.as_str(), taken.as_str()]).collect();
-    sqlx::query(concat!(
-        "UPDATE rulings SET account = pairs.two FROM ",
-        pairs_of!("$2"),
-        " AS pairs WHERE rulings.tenant = $1 AND rulings.account = pairs.one AND rulings.state <> 'ended' AND rulings.kind <> 'adoption'"
-    ))
-    .bind(tenant.as_str())
-    .bind(json_text(&rulings, "pairs")?)
-    .execute(&mut *conn)
-    .await?;
-    sqlx::query(concat!("UPDATE rulings SET state = 'ended' WHERE tenant = $1 AND state <> 'ended' AND ", any_of!("account", "$2")))
-        .bind(tenant.as_str())
-        .bind(made())
-        .execute(&mut *conn)
-        .await?;
-    let waited: Vec<(String, String, String)> =
-        sqlx::query_as(concat!("DELETE FROM grants WHERE tenant = $1 AND ", any_of!("account", "$2"), " RETURNING account, role, state"))
-            .bind(tenant.as_str())
-            .bind(made())
-            .fetch_all(&mut *conn)
-            .await?;
+    let pairs: Vec<(&AccountId, &AccountId)> = adopted.iter().map(|(_, made, taken)| (made, taken)).collect();
+    moving::pass_rulings(conn, tenant, &pairs).await?;
+    let (made, accounts): (Vec<&AccountId>, Vec<&AccountId>) = pairs.into_iter().unzip();
+    let mut events = moving::drop_waiting(conn, tenant, &made, "adopted").await?;
     let mut ended = QueryBuilder::<Db>::new("UPDATE accounts SET state = ");
     ended.push_bind(AccountState::Removed.word()).push(", wanted_key = NULL, name_key = NULL, note = NULL, modified = ");
     ended.push_bind(stamp.at.0).push(" WHERE tenant = ").push_bind(tenant.as_str()).push(" AND account IN (");
-    let mut accounts = ended.separated(", ");
-    for (_, made, _) in adopted {
-        accounts.push_bind(made.as_str());
+    let mut listed = ended.separated(", ");
+    for made in &made {
+        listed.push_bind(made.as_str());
     }
     ended.push(")").build().persistent(false).execute(&mut *conn).await?;
-    sqlx::query(concat!("UPDATE accounts SET note = $3, modified = $4 WHERE tenant = $1 AND ", any_of!("account", "$2")))
-        .bind(tenant.as_str())
-        .bind(taken())
-        .bind(json_text(&note, "a note")?)
-        .bind(stamp.at.0)
-        .execute(&mut *conn)
-        .await?;
-    let about = |account: &AccountId, kind, data| NewEvent { kind, account: Some(account.clone()), data, personal: None, leaver: false };
-    let mut events = Vec::with_capacity(adopted.len() * 2 + waited.len());
-    for (account, role, state) in waited {
-        events.push(about(&AccountId(account), "grant.removed", json!({"role": role, "was": state, "why": "adopted"})));
-    }
+    moving::note_all(conn, tenant, &accounts, &note, stamp.at).await?;
     for (user, made, taken) in adopted {
-        events.push(about(taken, "account.adopted", json!({"connection": connection, "user": user, "instead_of": made})));
-        events.push(about(made, "account.removed", json!({"state": AccountState::Removed, "why": "adopted", "account": taken})));
+        events.push(moving::about(taken, "account.adopted", json!({"connection": connection, "user": user, "instead_of": made})));
+        events.push(moving::about(made, "account.removed", json!({"state": AccountState::Removed, "why": "adopted", "account": taken})));
     }
     history::append(conn, Batch::new(), scope, stamp, &events, None).await
 }

@@ -207,18 +207,43 @@ async fn stand_in(
 /// Notes of accounts that another connection decides about from now on.
 async fn note_taken_over(conn: &mut Conn, tenant: &TenantId, accounts: &[&AccountId], to: &ConnectionId, at: Instant) -> Result<()> {
     let message = format!("came to connection `{to}`: its roles stay as they are until they are decided there");
-    let note = Note { code: Note::TAKEN_OVER.into(), path: None, message };
+    note_all(conn, tenant, accounts, &Note { code: Note::TAKEN_OVER.into(), path: None, message }, at).await
+}
+
+/// Gives accounts a note.
+pub(super) async fn note_all(conn: &mut Conn, tenant: &TenantId, accounts: &[&AccountId], note: &Note, at: Instant) -> Result<()> {
     sqlx::query(concat!("UPDATE accounts SET note = $3, modified = $4 WHERE tenant = $1 AND ", any_of!("account", "$2")))
         .bind(tenant.as_str())
         .bind(text_list(accounts.iter().map(|account| account.as_str())))
-        .bind(json_text(&note, "a note")?)
+        .bind(json_text(note, "a note")?)
         .bind(at.0)
         .execute(conn)
         .await?;
     Ok(())
 }
 
-fn about(account: &AccountId, kind: &'static str, data: serde_json::Value) -> NewEvent {
+/// Lets what was said of accounts that were made in staging be said of those that their users have instead; what waited for it is over.
+pub(super) async fn pass_rulings(conn: &mut Conn, tenant: &TenantId, pairs: &[(&AccountId, &AccountId)]) -> Result<()> {
+    let passed: Vec<[&str; 2]> = pairs.iter().map(|(made, instead)| [made.as_str(), instead.as_str()]).collect();
+    sqlx::query(concat!(
+        "UPDATE rulings SET account = pairs.two FROM ",
+        pairs_of!("$2"),
+        " AS pairs WHERE rulings.tenant = $1 AND rulings.account = pairs.one AND rulings.state <> 'ended' AND rulings.kind <> 'adoption'"
+    ))
+    .bind(tenant.as_str())
+    .bind(json_text(&passed, "pairs")?)
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query(concat!("UPDATE rulings SET state = 'ended' WHERE tenant = $1 AND state <> 'ended' AND ", any_of!("account", "$2")))
+        .bind(tenant.as_str())
+        .bind(text_list(pairs.iter().map(|(made, _)| made.as_str())))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// An event about an account that says nothing personal.
+pub(super) fn about(account: &AccountId, kind: &'static str, data: serde_json::Value) -> NewEvent {
     NewEvent { kind, account: Some(account.clone()), data, personal: None, leaver: false }
 }
 
@@ -246,22 +271,8 @@ pub(super) async fn take_over(
     join(conn, tenant, &to.chain(back).collect::<Vec<_>>()).await?;
     let made: Vec<&AccountId> = people.iter().map(|person| &person.made).collect();
     let accounts: Vec<&AccountId> = people.iter().map(|person| &person.account).collect();
-    // What was said of somebody in staging goes along; what waited for it is over.
-    let rulings: Vec<[&str; 2]> = people.iter().map(|person| [person.made.as_str(), person.account.as_str()]).collect();
-    sqlx::query(concat!(
-        "UPDATE rulings SET account = pairs.two FROM ",
-        pairs_of!("$2"),
-        " AS pairs WHERE rulings.tenant = $1 AND rulings.account = pairs.one AND rulings.state <> 'ended' AND rulings.kind <> 'adoption'"
-    ))
-    .bind(tenant.as_str())
-    .bind(json_text(&rulings, "pairs")?)
-    .execute(&mut *conn)
-    .await?;
-    sqlx::query(concat!("UPDATE rulings SET state = 'ended' WHERE tenant = $1 AND state <> 'ended' AND ", any_of!("account", "$2")))
-        .bind(tenant.as_str())
-        .bind(text_list(made.iter().map(|account| account.as_str())))
-        .execute(&mut *conn)
-        .await?;
+    let pairs: Vec<(&AccountId, &AccountId)> = people.iter().map(|person| (&person.made, &person.account)).collect();
+    pass_rulings(conn, tenant, &pairs).await?;
     let mut events = drop_waiting(conn, tenant, &made, "moved").await?;
     stand_in(conn, tenant, &made, (AccountState::OutOfScope, note), stamp.at).await?;
     note_taken_over(conn, tenant, &accounts, connection, stamp.at).await?;
@@ -277,7 +288,7 @@ pub(super) async fn take_over(
 }
 
 /// Takes away the roles that wait; the events that say so.
-async fn drop_waiting(conn: &mut Conn, tenant: &TenantId, accounts: &[&AccountId], why: &str) -> Result<Vec<NewEvent>> {
+pub(super) async fn drop_waiting(conn: &mut Conn, tenant: &TenantId, accounts: &[&AccountId], why: &str) -> Result<Vec<NewEvent>> {
     let waited: Vec<(String, String, String)> =
         sqlx::query_as(concat!("DELETE FROM grants WHERE tenant = $1 AND ", any_of!("account", "$2"), " RETURNING account, role, state"))
             .bind(tenant.as_str())
