@@ -170,6 +170,25 @@ impl Which {
     }
 }
 
+/// A page of a list of a connection; `None` where all of it was written to standard output, as CSV.
+async fn page(which: Which, list: &str, csv: bool, (limit, after): (u32, Option<&str>)) -> anyhow::Result<Option<Value>> {
+    let (api, tenant, id) = which.find().await?;
+    let path = ["tenants", &tenant, "connections", &id, list];
+    if csv {
+        api.download(&path, &[("format", "csv")], &mut std::io::stdout().lock()).await?;
+        return Ok(None);
+    }
+    let limit = limit.to_string();
+    let mut query = vec![("limit", limit.as_str())];
+    query.extend(after.map(|after| ("after", after)));
+    Ok(Some(api.get(&path, &query).await?))
+}
+
+/// Roles in a cell of a table.
+fn roles(roles: &Value) -> String {
+    roles.as_array().into_iter().flatten().map(word).collect::<Vec<_>>().join(", ")
+}
+
 /// The id of a connection of a tenant, which is named by that or by its name.
 async fn id_of(api: &Api, tenant: &str, connection: &str) -> anyhow::Result<String> {
     let answer = api.get(&["tenants", tenant, "connections"], &[]).await?;

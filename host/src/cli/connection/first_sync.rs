@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Which;
+use super::{Which, page, roles};
 use crate::cli::client::Api;
 use crate::cli::{Output, confirmed, items, render, word};
 
@@ -52,16 +52,11 @@ pub struct Adopt {
 
 impl Difference {
     pub(super) async fn run(self, output: Output) -> anyhow::Result<()> {
-        let (api, tenant, id) = self.which.find().await?;
-        let path = ["tenants", &tenant, "connections", &id, "difference"];
-        if self.csv {
-            return api.download(&path, &[("format", "csv")], &mut std::io::stdout().lock()).await;
+        let Self { which, csv, limit, after } = self;
+        match page(which, "difference", csv, (limit, after.as_deref())).await? {
+            Some(answer) => output.show(&answer, |_| Ok(shown(&answer))),
+            None => Ok(()),
         }
-        let limit = self.limit.to_string();
-        let mut query = vec![("limit", limit.as_str())];
-        query.extend(self.after.as_deref().map(|after| ("after", after)));
-        let answer = api.get(&path, &query).await?;
-        output.show(&answer, |_| Ok(shown(&answer)))
     }
 }
 
@@ -136,7 +131,6 @@ fn numbers(totals: &Value) -> String {
 fn shown(difference: &Value) -> String {
     let mut text = if difference["totals"].is_null() { String::new() } else { numbers(&difference["totals"]) };
     let mut table = render::table(["login name", "what", "account", "gains", "loses", "person"]);
-    let roles = |roles: &Value| roles.as_array().into_iter().flatten().map(word).collect::<Vec<_>>().join(", ");
     for line in items(difference, "lines") {
         let candidates = items(line, "candidates").iter().map(|candidate| {
             let by = items(candidate, "by").iter().map(word).collect::<Vec<_>>().join(", ");

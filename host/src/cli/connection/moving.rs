@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Which, id_of};
+use super::{Which, id_of, page, roles};
 use crate::cli::{Output, confirmed, items, render, word};
 
 /// People who are shown: a few screens. The CSV has them all.
@@ -81,16 +81,11 @@ impl Move {
 
 impl Moved {
     pub(super) async fn run(self, output: Output) -> anyhow::Result<()> {
-        let (api, tenant, id) = self.which.find().await?;
-        let path = ["tenants", &tenant, "connections", &id, "moved"];
-        if self.csv {
-            return api.download(&path, &[("format", "csv")], &mut std::io::stdout().lock()).await;
+        let Self { which, csv, limit, after } = self;
+        match page(which, "moved", csv, (limit, after.as_deref())).await? {
+            Some(answer) => output.show(&answer, |_| Ok(shown(&answer))),
+            None => Ok(()),
         }
-        let limit = self.limit.to_string();
-        let mut query = vec![("limit", limit.as_str())];
-        query.extend(self.after.as_deref().map(|after| ("after", after)));
-        let answer = api.get(&path, &query).await?;
-        output.show(&answer, |_| Ok(shown(&answer)))
     }
 }
 
@@ -135,7 +130,6 @@ fn numbers(totals: &Value) -> String {
 fn shown(moved: &Value) -> String {
     let mut text = if moved["totals"].is_null() { String::new() } else { numbers(&moved["totals"]) };
     let mut table = render::table(["login name", "way back", "gains", "loses", "account", "person", "person there"]);
-    let roles = |roles: &Value| roles.as_array().into_iter().flatten().map(word).collect::<Vec<_>>().join(", ");
     for person in items(moved, "people") {
         table.add_row([
             word(&person["user_name"]),

@@ -12,14 +12,14 @@ use serde_json::Value;
 
 use super::attached;
 use super::first_sync::DifferenceFormat;
-use super::pages::{Failed, Pages, csv_head, csv_of};
+use super::pages::{Failed, Pages, csv_head, csv_of, roles};
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::Result;
 use crate::http::frame;
 use crate::http::guards::{ManageConnections, TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At, page, page_limit};
-use crate::model::{ConnectionId, DriftGroup, DriftKind, DriftLine, DriftOutcome, Reconciliation, RoleId, TenantId};
+use crate::model::{ConnectionId, DriftGroup, DriftKind, DriftLine, DriftOutcome, Reconciliation, TenantId};
 use crate::provisioning::drift::{self, Upload};
 use crate::store::{DriftQuery, StoreError};
 use crate::tenancy::imports::Format;
@@ -187,7 +187,6 @@ fn cells(line: &DriftLine) -> [String; COLUMNS.len()] {
         line.detail.attributes.iter().map(|one| format!("{}: {} -> {}", one.attribute, plain(&one.stored), plain(&one.listed)));
     let groups = |groups: &[DriftGroup]| groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>().join("; ");
     let forecast = line.forecast.clone().unwrap_or_default();
-    let roles = |roles: &[RoleId]| roles.iter().map(RoleId::as_str).collect::<Vec<_>>().join(" ");
     [
         line.line.to_string(),
         line.kind.to_string(),

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::attached;
-use super::pages::{Failed, Pages, csv_head, csv_of};
+use super::pages::{Failed, Pages, csv_head, csv_of, roles};
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
@@ -18,7 +18,7 @@ use crate::http::frame;
 use crate::http::guards::{TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At, page_limit};
 use crate::lifecycle::adoption::{Line, Totals};
-use crate::model::{AccountId, ConnectionId, ConnectionState, ResourceId, RoleId, TenantId};
+use crate::model::{AccountId, ConnectionId, ConnectionState, ResourceId, TenantId};
 use crate::store::{DIFFERENCE_PAGE_LIMIT, Imported, StoreError};
 use crate::tenancy::first_sync::{self, Place};
 use crate::tenancy::imports::{self, Format};
@@ -175,7 +175,6 @@ impl Pages for Lines {
 }
 
 fn cells(line: &Line) -> [String; COLUMNS.len()] {
-    let roles = |roles: &[RoleId]| roles.iter().map(RoleId::as_str).collect::<Vec<_>>().join(" ");
     let candidates: Vec<&str> = line.candidates.iter().map(|candidate| candidate.account.as_str()).collect();
     [
         line.user.as_ref().map(ToString::to_string).unwrap_or_default(),

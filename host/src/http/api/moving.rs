@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attached;
 use super::first_sync::DifferenceFormat;
-use super::pages::{Failed, Pages, csv_head, csv_of};
+use super::pages::{Failed, Pages, csv_head, csv_of, roles};
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
@@ -19,7 +19,7 @@ use crate::http::frame;
 use crate::http::guards::{TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At, page_limit};
 use crate::lifecycle::house::{WayBack, WayBackTotals};
-use crate::model::{ConnectionId, ResourceId, RoleId, TenantId};
+use crate::model::{ConnectionId, ResourceId, TenantId};
 use crate::provisioning::house;
 use crate::tenancy::moving;
 
@@ -130,7 +130,6 @@ impl Pages for Everybody {
 
 fn cells(person: &WayBack) -> [String; COLUMNS.len()] {
     let WayBack { user, from, from_user, account, user_name, way, gained, lost } = person;
-    let roles = |roles: &[RoleId]| roles.iter().map(RoleId::as_str).collect::<Vec<_>>().join(" ");
     [
         user.to_string(),
         user_name.clone().unwrap_or_default(),

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use futures_util::{StreamExt as _, stream};
 
+use crate::model::RoleId;
 use crate::spreadsheet::defused;
 
 /// Why an answer ends in the middle.
@@ -39,6 +40,11 @@ pub(in crate::http) fn csv_of<const COLUMNS: usize>(rows: impl IntoIterator<Item
         writer.write_record(row.iter().map(|cell| defused(cell)))?;
     }
     Ok(writer.into_inner()?)
+}
+
+/// Roles in a cell of a CSV file.
+pub(in crate::http) fn roles(roles: &[RoleId]) -> String {
+    roles.iter().map(RoleId::as_str).collect::<Vec<_>>().join(" ")
 }
 
 /// The first row of a CSV file: names of ours.
