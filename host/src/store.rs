@@ -938,7 +938,7 @@ pub trait Store:
     ) -> Result<Vec<AccountView>>;
     /// An account by id or by user name (folded; whoever has the name comes before those who had or want it).
     async fn account(&self, tenant: &TenantId, id_or_name: &str) -> Result<Option<AccountView>>;
-    /// The roles that accounts of the tenant hold; `None` where it has more than `most` grants.
+    /// The roles that accounts of the tenant hold; `None` where they are more than `most`.
     async fn roles_held(&self, tenant: &TenantId, most: i64) -> Result<Option<BTreeSet<RoleId>>>;
     /// Gives back people whom [`Platform::claim_due`] claimed and who could not be decided now: those who are pending still are due at once.
     async fn give_back(&self, tenant: &TenantId, connection: &ConnectionId, users: &[ResourceId], now: Instant) -> Result<()>;

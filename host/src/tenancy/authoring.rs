@@ -12,8 +12,8 @@ use crate::policies::{Explanation, Facts, PolicyDifference};
 use crate::revision::{self, Files, Formatted, GoldenResult, Person, Rulebook, SETTINGS};
 use crate::store::StoreError;
 
-/// The most grants that are read to see which roles nobody holds: of a tenant with more nothing is said about that.
-pub const GRANTS_LIMIT: i64 = 200_000;
+/// The most roles that people of a tenant hold, ten catalogues: where old revisions left more of them, nothing is said about which ones nobody holds.
+pub const HELD_ROLES_LIMIT: i64 = 10_000;
 
 /// What is looked at.
 #[derive(Clone, Debug, Default)]
@@ -103,7 +103,7 @@ pub async fn lint(app: &Arc<App>, tenant: &TenantId, wanted: Wanted) -> Result<V
     let handles = bindings.into_iter().map(|binding| binding.handle.0).collect();
     // A decision's instant is cut like this, so that none lies before it.
     let now = lifecycle::as_of(app.clock.now(), None).timestamp();
-    let held = app.store.roles_held(tenant, GRANTS_LIMIT).await?;
+    let held = app.store.roles_held(tenant, HELD_ROLES_LIMIT).await?;
     // Of a tenant without people it would say the same of every role.
     let held = held.filter(|roles| !roles.is_empty()).map(|roles| roles.into_iter().map(|role| role.0).collect());
     let facts = Facts { handles: Some(handles), unconfirmed, held, now: Some(now) };

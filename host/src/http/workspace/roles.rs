@@ -86,7 +86,7 @@ fn without_revision(seat: &Seat) -> Markup {
 /// The store's.
 pub async fn catalogue(seat: Seat, State(app): State<Arc<App>>, ApiQuery(query): ApiQuery<PartQuery>) -> Result<Response> {
     let revision = tenancy::active_revision(&app, &seat.tenant.id).await?;
-    let held = app.store.roles_held(&seat.tenant.id, tenancy::authoring::GRANTS_LIMIT).await?;
+    let held = app.store.roles_held(&seat.tenant.id, tenancy::authoring::HELD_ROLES_LIMIT).await?;
     let held: Option<BTreeSet<String>> = held.map(|roles| roles.into_iter().map(|role| role.0).collect());
     let list = revision.map(|revision| {
         let words = |role: &Role| {

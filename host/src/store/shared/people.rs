@@ -237,13 +237,16 @@ pub(super) async fn count_pending(conn: &mut Conn, tenant: &TenantId) -> Result<
     Ok(sqlx::query_scalar(PENDING).bind(tenant.as_str()).fetch_one(conn).await?)
 }
 
-/// The roles of as many grants as matter.
-pub(super) const ROLES_HELD: &str =
-    "SELECT role, count(*) FROM (SELECT role FROM grants WHERE tenant = $1 LIMIT +$2) AS some_grants GROUP BY role";
+/// The roles that somebody holds: from each to the next in the index, however many hold it.
+pub(super) const ROLES_HELD: &str = "WITH RECURSIVE held(role) AS (
+         SELECT min(role) FROM grants WHERE tenant = $1
+         UNION ALL
+         SELECT (SELECT min(g.role) FROM grants g WHERE g.tenant = $1 AND g.role > held.role) FROM held WHERE held.role IS NOT NULL
+     ) SELECT role FROM held WHERE role IS NOT NULL LIMIT +$2";
 
-/// The roles that are held; `None` where more than `most` grants would have to be read.
+/// The roles that are held; `None` where they are more than `most`.
 pub(super) async fn roles_held(conn: &mut Conn, tenant: &TenantId, most: i64) -> Result<Option<BTreeSet<RoleId>>> {
-    let counted: Vec<(String, i64)> = sqlx::query_as(ROLES_HELD).bind(tenant.as_str()).bind(most.saturating_add(1)).fetch_all(conn).await?;
-    let read: i64 = counted.iter().map(|(_, count)| count).sum();
-    Ok((read <= most).then(|| counted.into_iter().map(|(role, _)| RoleId(role)).collect()))
+    let held: Vec<String> = sqlx::query_scalar(ROLES_HELD).bind(tenant.as_str()).bind(most.saturating_add(1)).fetch_all(conn).await?;
+    let is_whole = i64::try_from(held.len()).is_ok_and(|held| held <= most);
+    Ok(is_whole.then(|| held.into_iter().map(RoleId).collect()))
 }

@@ -279,7 +279,7 @@ const CASES: &[Case] = &[
     (invitations::BY_HASH, As::Tenant, &[Text("t3"), Text("hu7")], &["invitations_hash"]),
     (invitations::EXPIRED, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["invitations_due"]),
     (people::PENDING, As::Tenant, &[Text("t3")], &["evaluations_pending"]),
-    (people::ROLES_HELD, As::Tenant, &[Text("t3"), Number(100)], &["grants"]),
+    (people::ROLES_HELD, As::Tenant, &[Text("t3"), Number(100)], &["grants_role"]),
     (imports::BY_NAME, As::Tenant, &[Text("t3"), List(&["name7", "name8"])], &["imports_name_key"]),
     (imports::BY_EXTERNAL_ID, As::Tenant, &[Text("t3"), List(&["x7", "x8"])], &["imports_external_id"]),
     (accounts::NAME_HOLDERS, As::Tenant, &[Text("t3"), List(&["name7", "name8"])], &["accounts_name_key"]),

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::http::error::Result;
 use crate::revision::Revision;
 use crate::store::HandleBinding;
-use crate::tenancy::{self, authoring::GRANTS_LIMIT};
+use crate::tenancy::{self, authoring::HELD_ROLES_LIMIT};
 
 /// What was found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>) -> Result<Response> {
     let tenant = &seat.tenant.id;
     let revision = tenancy::active_revision(&app, tenant).await?;
     let handles = app.store.handles(tenant).await?;
-    let held = app.store.roles_held(tenant, GRANTS_LIMIT).await?;
+    let held = app.store.roles_held(tenant, HELD_ROLES_LIMIT).await?;
     let held = held.map(|roles| roles.into_iter().map(|role| role.0).collect());
     let body = html! {
         h1 { "Groups and roles" }
@@ -83,7 +83,7 @@ fn found(seat: &Seat, revision: &Revision, unused: &Unused) -> Markup {
         section.card {
             h2 { "Roles that nobody has" }
             @match &unused.not_held {
-                None => p { "This tenant has too many grants to look at each of them." },
+                None => p { "People of this tenant hold too many roles to look at each of them." },
                 Some(roles) if roles.is_empty() => p { "None." },
                 Some(not_held) => { p { "Some policy could give them: see whom it misses." } (roles(seat, not_held)) },
             }
