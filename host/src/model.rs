@@ -629,12 +629,6 @@ word_enum!(
     }
 );
 
-/// The roles of a person by state, as sets: for comparisons and tables.
-#[must_use]
-pub fn roles_in(grants: &[Grant], state: GrantState) -> BTreeSet<&RoleId> {
-    grants.iter().filter(|grant| grant.state == state).map(|grant| &grant.role).collect()
-}
-
 /// A name, folded so that names that a person would take for the same are the same: compatibility
 /// decomposition, marks removed, case folded (`José` and `jose` collide).
 #[must_use]

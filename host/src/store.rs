@@ -9,9 +9,12 @@
 //! them (`#[path]`): the same SQL, bound to that database's types, with the few words that differ as
 //! macros. `condition.rs` (filters), `nesting.rs` (groups above people) and `keys.rs` are pure.
 
+mod change;
 mod condition;
 mod connection;
 pub mod copy;
+mod credential;
+mod delivery;
 mod directory;
 mod drift;
 mod failure;
@@ -26,6 +29,7 @@ mod pool;
 mod postgres;
 mod process;
 pub mod records;
+mod resource;
 mod restore;
 mod review;
 mod ruling;
@@ -43,16 +47,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rolecall_scim::ResourceKind;
-use rolecall_scim::cursor::Position;
-use rolecall_scim::filter::Filter;
-use rolecall_scim::resource::Document;
-use rolecall_scim::schema::Schemas;
-use rolecall_scim::sort::Sort;
 use serde::{Deserialize, Serialize};
 
+pub use change::{AccountWrite, Change, Committed, LockedDecision, Person, PersonOutcome, ResourceWrite, Stale};
 pub use connection::{
-    Connections, CredentialKind, Dialect, FoundEntry, Gathered, LOG_SCAN_LIMIT, LogEntry, LogFound, LogSearch, LogSide, StoredIssuer,
+    Connection, Connections, Dialect, FoundEntry, Gathered, LOG_SCAN_LIMIT, LogEntry, LogFound, LogSearch, LogSide, StoredIssuer,
 };
+pub use credential::{ApiCredential, ApiPrincipal, ApiScope, ConnectionCredential, CredentialKind, NewToken, TokenInfo};
+pub use delivery::{DeliveryResult, DueDelivery, Receipt, Target};
 pub use directory::{Directory, FOUND_OTHERWISE_LIMIT, Faulty, Holder, NAMES_LOOKED_AT, NamePage, NamePlace, NameQuery};
 pub use drift::{CarryOut, DRIFT_LINES_AT_ONCE, DriftNoted, DriftQuery, Drifts, Forecasted, NewDriftLine, NewReconciliation};
 pub use health::{Counted, HEALTH_PEOPLE_LIMIT, HealthCase, Healths, KeptHealth, SLOTS_AT_ONCE};
@@ -64,6 +66,7 @@ pub use moving::{GoBack, MOVED_PAGE_LIMIT, MovedPerson, Moves, TakeOver};
 pub use process::{
     DEPARTED_AT_ONCE, DEPARTURE_EVENTS_LIMIT, Departed, DepartureDelivery, DepartureEvent, Departures, ERASED_AT_ONCE, Erasure, Processes,
 };
+pub use resource::{ListQuery, Listing, StoredMember, StoredResource, UserGroup, Window};
 pub use restore::carry_through;
 pub use restore::{Restore, Restores, UNTOUCHED_PAGE, Untouched, UntouchedPage};
 pub use review::{
@@ -81,7 +84,7 @@ pub use visitor::{Link, Session, SessionQuery, SignIn, SignInIssuer, Visitors};
 
 use crate::model::{
     Account, AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, EvaluationState, Event, Grant, GroupMembership, Handle,
-    Instant, Led, ListedRevision, NewEvent, Note, PLATFORM_OPERATOR, ResourceId, Restored, RevisionHash, RoleId, Ruling, TenantId, Urgency,
+    Instant, ListedRevision, ResourceId, RevisionHash, RoleId, TenantId,
 };
 
 /// The most people that are evaluated with the write that affects them; more are marked and left to the worker.
@@ -141,259 +144,6 @@ pub enum StoreError {
 /// The result of a store method.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// A SCIM resource as stored: the client's document beside what the server keeps about it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoredResource {
-    /// The SCIM id.
-    pub id: ResourceId,
-    /// User or Group.
-    pub kind: ResourceKind,
-    /// What the client wrote, in normal form; a group's has no members.
-    pub document: Document,
-    /// Ascending with every change of the document (and of a group's members): the ETag.
-    pub version: i64,
-    /// When it was created.
-    pub created: Instant,
-    /// When it was last modified.
-    pub modified: Instant,
-}
-
-/// One person as the write path and the worker see them: read in one snapshot.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Person {
-    /// The connection that wrote the resource.
-    pub connection: ConnectionId,
-    /// The SCIM User.
-    pub resource: StoredResource,
-    /// What was evaluated, and whether something is pending.
-    pub evaluation: EvaluationState,
-    /// The account that the link table joins to the resource.
-    pub account: Account,
-    /// The standing grants, by role.
-    pub grants: Vec<Grant>,
-    /// What people and the guard have said about the account that counts still, in the order in which it was said.
-    pub rulings: Vec<Ruling>,
-    /// Direct and inherited memberships in groups with a confirmed handle; one entry a handle, the shortest chain.
-    pub groups: Vec<GroupMembership>,
-}
-
-/// A member of a group as stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredMember {
-    /// The member's SCIM id.
-    pub id: ResourceId,
-    /// User or Group.
-    pub kind: ResourceKind,
-    /// The member's display name (or user name) for rendering, when it has one.
-    pub display: Option<String>,
-}
-
-/// A group that a user is in, for rendering the read-only `groups` attribute.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserGroup {
-    /// The group's SCIM id.
-    pub id: ResourceId,
-    /// The group's display name.
-    pub display: String,
-    /// Whether the user is a direct member (else through a nested group).
-    pub direct: bool,
-}
-
-/// A page of a listing.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Listing {
-    /// The resources of the page, in order.
-    pub items: Vec<StoredResource>,
-    /// How many match in all; `None` in [`Window::Beside`] where telling would mean to look at each.
-    pub total: Option<i64>,
-    /// Where the next page is, in [`Window::Beside`]; `None` on the last one.
-    pub next: Option<Position>,
-    /// Where the page before is, in [`Window::Beside`]; `None` on the first one.
-    pub previous: Option<Position>,
-}
-
-/// What a SCIM listing asks for.
-#[derive(Clone, Debug)]
-pub struct ListQuery<'a> {
-    /// Users, Groups, or both (the server's root).
-    pub kinds: &'a [ResourceKind],
-    /// The connection's schemas: what the filter's paths mean.
-    pub schemas: &'a Schemas,
-    /// The filter; `None` lists all.
-    pub filter: Option<&'a Filter>,
-    /// The order; `None` is by id. Ties are in the order of ids, in the same direction.
-    pub sort: Option<&'a Sort>,
-    /// The part that is wanted.
-    pub window: Window<'a>,
-}
-
-/// A part of a listing.
-#[derive(Clone, Copy, Debug)]
-pub enum Window<'a> {
-    /// By number, with an exact total.
-    Index {
-        /// How many matches to skip (`startIndex - 1`).
-        offset: i64,
-        /// How many to return: at least 0, bounded by the caller.
-        limit: i64,
-    },
-    /// Next to a resource that was seen, whether it is still there or not. A page may hold fewer than asked for and yet not be
-    /// the last, where a filter without an index had [`SCAN_LIMIT`] resources to look at.
-    Beside {
-        /// The place; `None` is the start.
-        position: Option<&'a Position>,
-        /// How many to return: at least 1, bounded by the caller.
-        limit: i64,
-    },
-}
-
-/// What happens to the resource itself.
-#[derive(Clone, Debug)]
-pub enum ResourceWrite {
-    /// A new user. Its outcome in [`Change::persons`] writes its account: a new one, or a removed one that is revived
-    /// ([`Store::revivable`]); `Conflict{account}` when that one was revived meanwhile.
-    CreateUser {
-        /// The new id.
-        id: ResourceId,
-        /// The document.
-        document: Document,
-        /// When the account was last changed, where it is a deleted user's that comes back: `Conflict{account}` when it was since.
-        revives: Option<Instant>,
-    },
-    /// A user's document is replaced if its version is still `expected`.
-    UpdateUser {
-        /// The user.
-        id: ResourceId,
-        /// The version that the new document was computed from; `Conflict{resource}` when it has moved on.
-        expected: i64,
-        /// The document.
-        document: Document,
-    },
-    /// A user is deleted; its link ends, its memberships end, its id stays known as deleted. Its outcome in
-    /// [`Change::persons`] takes its access away.
-    DeleteUser {
-        /// The user.
-        id: ResourceId,
-    },
-    /// A new group.
-    CreateGroup {
-        /// The new id.
-        id: ResourceId,
-        /// The document, without members.
-        document: Document,
-        /// Its members' ids, users or groups.
-        members: Vec<ResourceId>,
-    },
-    /// A group's document or members change, under the group's row lock.
-    UpdateGroup {
-        /// The group.
-        id: ResourceId,
-        /// Checked when given (`If-Match`, or a document that was computed from what was read); deltas of members need no version.
-        expected: Option<i64>,
-        /// The new document, if it changes.
-        document: Option<Document>,
-        /// Members to add: unknown ids are refused, ids of deleted people are ignored and counted.
-        add: Vec<ResourceId>,
-        /// Members to remove; absent ones are ignored.
-        remove: Vec<ResourceId>,
-    },
-    /// A group is deleted: 404 at once, its memberships no longer count. Its name and handle are free. People below it who
-    /// are not in [`Change::persons`] are marked pending, in the background when they are many.
-    DeleteGroup {
-        /// The group.
-        id: ResourceId,
-    },
-}
-
-/// How an account is written.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AccountWrite {
-    /// The account; its id is made by the caller when it is new.
-    pub id: AccountId,
-    /// Its new state.
-    pub state: AccountState,
-    /// Its login name.
-    pub user_name: Option<String>,
-    /// [`crate::model::collision_key`] of the name that this account *has*: unique in the tenant. `None` when held or removed.
-    pub name_key: Option<String>,
-    /// The key that a held account is waiting for.
-    pub wanted_key: Option<String>,
-    /// The mapping's answer.
-    pub profile: serde_json::Value,
-    /// Where each value came from.
-    pub provenance: serde_json::Value,
-    /// Why it is held or out of scope.
-    pub note: Option<Note>,
-}
-
-/// What evaluation and settling made of one person, to be committed if its inputs are still the same.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PersonOutcome {
-    /// The user.
-    pub user: ResourceId,
-    /// The `input_version` that was read; the commit checks it. 0 for a user created by the same change.
-    pub read_input_version: i64,
-    /// The memberships that evaluation was given. Where the change writes a group they are compared with what the write really
-    /// makes of them, because a group above may have got a handle or a parent meanwhile: the person is stale when they differ.
-    pub groups: Vec<GroupMembership>,
-    /// What becomes of the person.
-    pub effect: Effect,
-    /// What becomes of the person instead, where the guard keeps something back: people are counted with the commit.
-    pub guarded: Option<Box<Guarded>>,
-    /// The instant that evaluation was given.
-    pub as_of: Instant,
-    /// The revision that decided; `None` when there was none.
-    pub revision: Option<RevisionHash>,
-    /// Consecutive infrastructure faults, this one included.
-    pub attempts: i64,
-    /// When set, the outcome is not a verdict: the person stays pending with this cause until `next_evaluation_at`.
-    pub still_pending: Option<Cause>,
-}
-
-/// What becomes of a person whose inputs moved on between reading and committing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stale {
-    /// The whole change is refused with [`StoreError::Conflict`].
-    Conflict,
-    /// The resource is written all the same, and that person's outcome and events are dropped and the person marked pending
-    /// with the given cause. (Not for a user that the change deletes: that is refused.)
-    MarkPending(Cause),
-}
-
-/// Everything that one request or job changes: ONE transaction.
-#[derive(Clone, Debug)]
-pub struct Change {
-    /// The connection whose resources are written.
-    pub connection: ConnectionId,
-    /// When, as the caller's clock had it.
-    pub at: Instant,
-    /// Who or what causes it.
-    pub actor: Actor,
-    /// The request that causes it.
-    pub request_id: Option<String>,
-    /// The revision that was active when evaluation ran. `Conflict{revision}` when another is active at commit
-    /// (not checked when `persons` is empty, nor by [`Store::commit_locked`]: a deactivation reads no revision and must not lose a race).
-    ///
-    /// People whose inputs the write changes and who have no outcome in `persons` (members really added or removed, people below
-    /// member groups that were added or removed, below a deleted group or below one that gets a handle) are marked pending by
-    /// the store itself in the same transaction: direct members always, others through a fan-out when they are many.
-    pub revision: Option<RevisionHash>,
-    /// The write of the resource, if any.
-    pub write: Option<ResourceWrite>,
-    /// Outcomes for the people that the write affects.
-    pub persons: Vec<PersonOutcome>,
-    /// What becomes of stale people.
-    pub stale: Stale,
-    /// Whether it goes behind others' changes, where changes wait for each other.
-    pub urgency: Urgency,
-    /// People (by group) too many to evaluate here: every user below the group is marked pending in the background.
-    pub fan_out: Vec<(ResourceId, Cause)>,
-    /// A handle to bind to the group that this change writes; `Conflict{handle}` when another group has it by now.
-    pub bind_handle: Option<HandleBinding>,
-    /// History, in order, before that of `persons`. The store seals `personal`, numbers events after commit, and queues deliveries to targets in the same transaction.
-    pub events: Vec<NewEvent>,
-}
-
 /// How many people have been decided under the active revision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
@@ -401,163 +151,6 @@ pub struct Coverage {
     pub people: i64,
     /// Those whose last verdict is the active revision's.
     pub decided: i64,
-}
-
-/// What a commit found and did.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Committed {
-    /// The new version of the resource that was written; `None` for deletes and for changes without a write.
-    pub version: Option<i64>,
-    /// Members that were really added.
-    pub added: Vec<ResourceId>,
-    /// Members that were really removed.
-    pub removed: Vec<ResourceId>,
-    /// Members named that belong to deleted resources: recorded no-ops.
-    pub gone: Vec<ResourceId>,
-    /// People left pending by this commit.
-    pub pending: Vec<ResourceId>,
-    /// What the change led to.
-    pub led: Led,
-}
-
-/// A pure step that runs under the person's row lock: from what stands to the change. Used where winning an
-/// optimistic race must not matter (deactivation, deletion). It must be quick and must not call tenant code.
-pub type LockedDecision<'a> = Box<dyn FnOnce(&Person) -> std::result::Result<Change, rolecall_scim::ScimError> + Send + 'a>;
-
-/// A connection as administered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct Connection {
-    /// Its id, part of the base URL.
-    pub id: ConnectionId,
-    /// Its name for people, unique in the tenant.
-    pub name: String,
-    /// In staging, active, paused, quarantined, or restored.
-    pub state: ConnectionState,
-    /// While it is restored: from which backup, and what it was then.
-    pub restored: Option<Restored>,
-    /// Whether the guard counts its people.
-    pub guarded: bool,
-    /// When it was created.
-    pub created: Instant,
-    /// When a request with a good credential last came.
-    pub last_seen: Option<Instant>,
-    /// How many requests came with a wrong credential since creation.
-    pub wrong_credentials: i64,
-    /// Its tokens, newest first and without their secrets. Ended ones stay until the next rotation.
-    pub tokens: Vec<TokenInfo>,
-    /// The secrets of its OAuth client, likewise; none when it has no client. The client's id is the connection's.
-    pub client_secrets: Vec<TokenInfo>,
-    /// The issuer whose JWTs it accepts.
-    pub issuer: Option<String>,
-}
-
-/// A token as people may see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct TokenInfo {
-    /// An id to name it by; not the secret.
-    pub id: String,
-    /// When it was made.
-    pub created: Instant,
-    /// When it stops being accepted.
-    pub expires: Option<Instant>,
-    /// When it was last used, at a granularity of one minute.
-    pub last_used: Option<Instant>,
-}
-
-/// A token to be stored: only its keyed hash.
-#[derive(Clone, Debug)]
-pub struct NewToken {
-    /// An id to name it by.
-    pub id: String,
-    /// The keyed hash of the secret.
-    pub hash: String,
-    /// When it was made.
-    pub created: Instant,
-    /// When it stops being accepted.
-    pub expires: Option<Instant>,
-}
-
-/// What a connection's secret stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnectionCredential {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// The connection.
-    pub connection: ConnectionId,
-    /// Its state.
-    pub state: ConnectionState,
-    /// The token's id.
-    pub token_id: String,
-    /// What it is good for.
-    pub kind: CredentialKind,
-    /// The stored hash, to be compared in constant time.
-    pub hash: String,
-    /// When the token stops being accepted.
-    pub expires: Option<Instant>,
-    /// When it was last used.
-    pub last_used: Option<Instant>,
-}
-
-/// What an API token may do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct ApiScope {
-    /// The only tenant that it is good for; `None` = the whole platform.
-    pub tenant: Option<TenantId>,
-    /// Whether it may change anything.
-    pub write: bool,
-    /// Whom it stands for, by user name or address; nobody in particular unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub person: Option<String>,
-    /// The admin roles that it carries: what they may decide is said by admin policies.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub admin_roles: BTreeSet<String>,
-}
-
-/// What stands behind a good API token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiPrincipal {
-    /// The token's id.
-    pub token_id: String,
-    /// What it may do.
-    pub scope: ApiScope,
-}
-
-impl ApiPrincipal {
-    /// Whether it operates the platform, and may decide everything in every tenant.
-    #[must_use]
-    pub fn is_operator(&self) -> bool {
-        self.scope.tenant.is_none() && (self.scope.write || self.scope.admin_roles.contains(PLATFORM_OPERATOR))
-    }
-
-    /// Whether it may decide anything at all: what, is asked of admin policies.
-    #[must_use]
-    pub fn may_decide(&self) -> bool {
-        self.scope.write || !self.scope.admin_roles.is_empty()
-    }
-
-    /// The token as the cause of events: the person whom it names, where it names one.
-    #[must_use]
-    pub fn actor(&self) -> Actor {
-        match &self.scope.person {
-            Some(person) => Actor { kind: Actor::PERSON.into(), id: person.clone() },
-            None => Actor { kind: "api_token".into(), id: self.token_id.clone() },
-        }
-    }
-}
-
-/// What an API token stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiCredential {
-    /// The token's id.
-    pub token_id: String,
-    /// The stored hash, to be compared in constant time.
-    pub hash: String,
-    /// What it may do.
-    pub scope: ApiScope,
-    /// When it was used last, give or take a minute.
-    pub last_used: Option<Instant>,
-    /// When it stops being accepted.
-    pub expires: Option<Instant>,
 }
 
 /// A tenant as stored.
@@ -642,66 +235,6 @@ pub struct DuePerson {
     pub user: ResourceId,
     /// Why.
     pub cause: Cause,
-}
-
-/// A downstream system that is told of events.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// Its id.
-    pub id: String,
-    /// The tenant.
-    pub tenant: TenantId,
-    /// Where to.
-    pub url: String,
-    /// The signing secret, sealed under the tenant's key.
-    pub sealed_secret: Vec<u8>,
-    /// Whether deliveries are made.
-    pub enabled: bool,
-}
-
-/// What became of an event at a target.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    /// The target.
-    pub target: String,
-    /// The event's number.
-    pub seq: i64,
-    /// What happened.
-    pub kind: String,
-    /// `waiting`, `acknowledged` or `dead`.
-    pub state: String,
-    /// How often it was tried.
-    pub attempts: i64,
-    /// How the last attempt failed.
-    pub problem: Option<String>,
-    /// When it was acknowledged, or given up.
-    pub finished: Option<Instant>,
-}
-
-/// A delivery that is due: the first undelivered event of its person at its target.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DueDelivery {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// The target.
-    pub target: Target,
-    /// The event.
-    pub event: Event,
-    /// How often it was tried.
-    pub attempts: i64,
-    /// What the target alone is told with it: the token in an invitation's link.
-    pub token: Option<LinkToken>,
-}
-
-/// How an attempt to deliver ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DeliveryResult {
-    /// The target acknowledged it.
-    Acknowledged,
-    /// To be tried again at the instant, for the reason.
-    Retry(Instant, String),
-    /// Given up for good, for the reason.
-    Dead(String),
 }
 
 /// An account with the resource that feeds it, as the platform reads it.

@@ -1,40 +1,41 @@
-//! What the store keeps of a connection beside its resources: other ways to authenticate than a bearer token, the client
+//! A connection, and what the store keeps of it beside its resources: other ways to authenticate than a bearer token, the client
 //! quirks that were counted, and the provisioning log.
 
 use async_trait::async_trait;
 use rolecall_scim::ResourceKind;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{ConnectionCredential, Counted, Result};
+use super::{ConnectionCredential, Counted, Result, TokenInfo};
 use crate::model::{
     AccountId, Actor, ConnectionId, ConnectionState, Instant, Issuer, LogDetail, OutcomeClass, OutcomeCode, RefusedCredential, ResourceId,
-    TenantId,
+    Restored, TenantId,
 };
 
-/// What a stored secret of a connection is good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CredentialKind {
-    /// It is sent with every request.
-    Bearer,
-    /// It is exchanged for access tokens at the connection's token endpoint.
-    ClientSecret,
-}
-
-impl CredentialKind {
-    /// The word in the database.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Bearer => "bearer",
-            Self::ClientSecret => "client_secret",
-        }
-    }
-
-    /// The kind that a word stands for.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Bearer, Self::ClientSecret].into_iter().find(|kind| kind.word() == word)
-    }
+/// A connection as administered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Connection {
+    /// Its id, part of the base URL.
+    pub id: ConnectionId,
+    /// Its name for people, unique in the tenant.
+    pub name: String,
+    /// In staging, active, paused, quarantined, or restored.
+    pub state: ConnectionState,
+    /// While it is restored: from which backup, and what it was then.
+    pub restored: Option<Restored>,
+    /// Whether the guard counts its people.
+    pub guarded: bool,
+    /// When it was created.
+    pub created: Instant,
+    /// When a request with a good credential last came.
+    pub last_seen: Option<Instant>,
+    /// How many requests came with a wrong credential since creation.
+    pub wrong_credentials: i64,
+    /// Its tokens, newest first and without their secrets. Ended ones stay until the next rotation.
+    pub tokens: Vec<TokenInfo>,
+    /// The secrets of its OAuth client, likewise; none when it has no client. The client's id is the connection's.
+    pub client_secrets: Vec<TokenInfo>,
+    /// The issuer whose JWTs it accepts.
+    pub issuer: Option<String>,
 }
 
 /// A connection's issuer with what is known of its keys.

@@ -137,3 +137,13 @@ fn nominated(revision: &Revision, connection: &ConnectionId, handle: &Handle, no
     let answer = bound.plugin.propose_roles(&call, &shape).ok()?;
     Some(answer.proposals.into_iter().map(|proposal| proposal.role).collect())
 }
+
+/// Confirms a handle: people below its group are evaluated again.
+///
+/// # Errors
+/// `Store(Missing)`.
+pub async fn confirm(app: &Arc<App>, tenant: &TenantId, handle: &Handle, actor: &Actor) -> Result<HandleBinding> {
+    let binding = app.store.confirm_handle(tenant, handle, actor, app.clock.now()).await?;
+    app.wake.notify_one();
+    Ok(binding)
+}

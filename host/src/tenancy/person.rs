@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::model::{AccountId, Actor, TenantId, collision_key};
+use crate::model::{Account, AccountId, Actor, TenantId, collision_key};
 use crate::store::{AccountView, HeldPerson, LineView, StoreError};
 
 /// The names that somebody goes by.
@@ -65,6 +65,12 @@ pub(super) async fn same_actor(app: &Arc<App>, tenant: &TenantId, one: &Actor, o
         }
     }
     Ok(false)
+}
+
+/// Whether an account goes by a name: its id, its login name or its address.
+#[must_use]
+pub fn is_called(account: &Account, name: &str) -> bool {
+    Person { account: &account.id, user_name: account.user_name.as_deref(), email: account.profile["email"].as_str() }.goes_by(name)
 }
 
 #[cfg(test)]

@@ -139,7 +139,7 @@ pub async fn examine(app: &Arc<App>, tenant: &TenantId, candidate: Candidate) ->
     let signed_by = signed_by(&rules, UPLOADED, &sha256_hex(&bytes), signature.as_deref());
     let signed_by = signed_by.map_err(|problem| broken(*problem))?.map(|key| key.name.clone());
     // Compiling is what an upload can make long: in turn with revisions.
-    let _turn = app.revisions.building.lock().await;
+    let _turn = app.revisions.turn().await;
     let sandbox = Arc::clone(&app.sandbox);
     let loaded = tokio::task::spawn_blocking(move || sandbox.load(&bytes).map(|plugin| (plugin, inspect(&bytes)))).await;
     let loaded = loaded.map_err(|_| broken(Diagnostic::of_file(UPLOADED, "looking at the plugin failed inside")))?;

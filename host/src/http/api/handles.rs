@@ -16,6 +16,7 @@ use crate::http::guards::{ConfirmHandles, TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At};
 use crate::model::Handle;
 use crate::store::HandleBinding;
+use crate::tenancy;
 
 /// The tenant's handles.
 #[derive(Serialize, JsonSchema)]
@@ -42,7 +43,5 @@ pub async fn confirm(
     At((_, handle)): At<(String, Handle)>,
     _: ApiBody<Nothing>,
 ) -> Result<Json<HandleBinding>> {
-    let binding = app.store.confirm_handle(&who.tenant.id, &handle, &who.actor, app.clock.now()).await?;
-    app.wake.notify_one();
-    Ok(Json(binding))
+    Ok(Json(tenancy::handles::confirm(&app, &who.tenant.id, &handle, &who.actor).await?))
 }

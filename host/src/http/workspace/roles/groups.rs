@@ -76,8 +76,7 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>, ApiQuery(query): ApiQ
 pub async fn confirm(seat: Seat, State(app): State<Arc<App>>, At((_, handle)): At<(String, Handle)>, _: Sent) -> Result<Response> {
     let work = async {
         seat.ask(&app, AdminAction::ConfirmHandles).await?;
-        let binding = app.store.confirm_handle(&seat.tenant.id, &handle, &seat.principal().actor(), app.clock.now()).await?;
-        app.wake.notify_one();
+        let binding = tenancy::handles::confirm(&app, &seat.tenant.id, &handle, &seat.principal().actor()).await?;
         Ok(format!("{handle} is the group “{}”: its members are decided about now.", binding.display_name))
     };
     answer(&seat.at("groups"), work.await)

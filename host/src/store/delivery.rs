@@ -1,0 +1,64 @@
+//! Events on their way to the systems that are told of them.
+
+use super::LinkToken;
+use crate::model::{Event, Instant, TenantId};
+
+/// A downstream system that is told of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its id.
+    pub id: String,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Where to.
+    pub url: String,
+    /// The signing secret, sealed under the tenant's key.
+    pub sealed_secret: Vec<u8>,
+    /// Whether deliveries are made.
+    pub enabled: bool,
+}
+
+/// What became of an event at a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The target.
+    pub target: String,
+    /// The event's number.
+    pub seq: i64,
+    /// What happened.
+    pub kind: String,
+    /// `waiting`, `acknowledged` or `dead`.
+    pub state: String,
+    /// How often it was tried.
+    pub attempts: i64,
+    /// How the last attempt failed.
+    pub problem: Option<String>,
+    /// When it was acknowledged, or given up.
+    pub finished: Option<Instant>,
+}
+
+/// A delivery that is due: the first undelivered event of its person at its target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DueDelivery {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The target.
+    pub target: Target,
+    /// The event.
+    pub event: Event,
+    /// How often it was tried.
+    pub attempts: i64,
+    /// What the target alone is told with it: the token in an invitation's link.
+    pub token: Option<LinkToken>,
+}
+
+/// How an attempt to deliver ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeliveryResult {
+    /// The target acknowledged it.
+    Acknowledged,
+    /// To be tried again at the instant, for the reason.
+    Retry(Instant, String),
+    /// Given up for good, for the reason.
+    Dead(String),
+}
