@@ -25,6 +25,7 @@ mod trail;
 pub mod urls;
 pub mod workspace;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
@@ -74,8 +75,7 @@ fn assemble(app: Arc<App>, table: Vec<routes::Route>) -> Router {
     table
         .into_iter()
         .fold(Router::new(), |router, route| match Format::of(route.path) {
-            // SCIM clients write a slash at the end of a URL, or leave it out, as they like.
-            Format::Scim => router.route(&format!("{}/", route.path), route.handler.clone()).route(route.path, route.handler),
+            Format::Scim => spellings(route.path).iter().fold(router, |router, path| router.route(path, route.handler.clone())),
             Format::Problem | Format::OAuth | Format::Page => router.route(route.path, route.handler),
         })
         .method_not_allowed_fallback(async || Error::method_not_allowed())
@@ -84,6 +84,13 @@ fn assemble(app: Arc<App>, table: Vec<routes::Route>) -> Router {
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), frame::surround))
         .layer(axum::middleware::from_fn(compression::compress))
         .with_state(app)
+}
+
+/// How SCIM clients write a path: with a slash at the end of a URL or without, as they like, and with two of them behind a base URL that they
+/// were given with one at its end (scim-for-keycloak #127).
+fn spellings(path: &str) -> BTreeSet<String> {
+    let doubled = path.replacen("/v2/", "/v2//", 1);
+    [path, &doubled].into_iter().flat_map(|path| [path.to_owned(), format!("{path}/")]).collect()
 }
 
 mod tests;

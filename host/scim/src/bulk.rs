@@ -41,8 +41,17 @@ pub struct Operation {
     pub method: String,
     /// The client's name for what a POST creates.
     pub bulk_id: Option<String>,
-    /// What is to be done, or why it can't be understood.
-    pub action: Result<Action, ScimError>,
+    /// What is to be done, or why it can't be.
+    pub action: Result<Action, Refused>,
+}
+
+/// An operation that can't be carried out as it was sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// Why.
+    pub error: ScimError,
+    /// The resource that its path names all the same: the answer says where it is (RFC 7644 §3.7.3).
+    pub target: Option<(ResourceKind, Target)>,
 }
 
 /// What an operation does.
@@ -180,8 +189,26 @@ impl Operation {
         let bulk_id = text("bulkId").filter(|id| !id.is_empty() && id.len() <= BULK_ID_BYTES_LIMIT).map(str::to_owned);
         let action = known
             .ok_or_else(|| ScimError::invalid_syntax("`method` must be POST, PUT, PATCH or DELETE"))
-            .and_then(|method| Action::parse(method, members, bulk_id.as_deref()));
+            .and_then(|method| Action::parse(method, members, bulk_id.as_deref()))
+            .map_err(|error| {
+                let named = text("path").filter(|_| known != Some(Method::Post)).and_then(|path| endpoint(path).ok());
+                Refused { error, target: named.and_then(|(kind, target)| Some((kind, target?))) }
+            });
         Self { method: known.map_or_else(|| shown(method), |method| method.word().to_owned()), bulk_id, action }
+    }
+
+    /// The resource that it is about, where it names one.
+    #[must_use]
+    pub fn target(&self) -> Option<(ResourceKind, &Target)> {
+        match &self.action {
+            Ok(action) => action.target.as_ref().map(|target| (action.kind, target)),
+            Err(refused) => refused.target.as_ref().map(|(kind, target)| (*kind, target)),
+        }
+    }
+
+    fn refuse(&mut self, error: ScimError) {
+        let target = self.target().map(|(kind, target)| (kind, target.clone()));
+        self.action = Err(Refused { error, target });
     }
 
     /// The answer to an operation that was not carried out. `location` is the resource's, where there is one.

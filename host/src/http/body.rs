@@ -40,14 +40,14 @@ const FORM_BYTES_LIMIT: usize = 16 * 1024;
 
 const JSON: &str = "application/json";
 
-/// The body of a SCIM request: a JSON object.
+/// The body of a SCIM request: a JSON object, which may be compressed with gzip as any body.
 pub struct ScimBody(pub Value);
 
 impl FromRequest<Arc<App>> for ScimBody {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &Arc<App>) -> Result<Self> {
-        let bytes = read(request, BODY_BYTES_LIMIT, SCIM_JSON).await?;
+        let bytes = read_json(request, BODY_BYTES_LIMIT, SCIM_JSON).await?;
         let text = checked(&bytes).map_err(ScimError::invalid_syntax)?;
         let body: Value = serde_json::from_str(text).map_err(|e| ScimError::invalid_syntax(why(&e)))?;
         if !body.is_object() {
@@ -69,9 +69,7 @@ impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Arc<App>> for ApiBody<
         if request.uri().query().is_some_and(|query| !query.is_empty()) {
             return Err(Error::bad_request("this route takes no query parameters: send them in the body", "an unknown query parameter"));
         }
-        let compressed = is_compressed(request.headers())?;
-        let bytes = read(request, LIMIT, JSON).await?;
-        let bytes = if compressed { expanded(bytes, LIMIT).await? } else { bytes };
+        let bytes = read_json(request, LIMIT, JSON).await?;
         let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
         let text = checked(&bytes).map_err(|e| Error::bad_request(e, "the body is no JSON"))?;
         let body = serde_json::from_str(text).map_err(|e| Error::bad_request(why(&e), "the body does not fit"))?;
@@ -119,13 +117,14 @@ impl FormBody {
     }
 }
 
-async fn read(request: Request, limit: usize, expected: &str) -> Result<Bytes> {
-    let fits = is_json(request.headers());
+/// A body that says that it is JSON, as it was before it was compressed.
+async fn read_json(request: Request, limit: usize, expected: &str) -> Result<Bytes> {
+    let (fits, compressed) = (is_json(request.headers()), is_compressed(request.headers())?);
     let bytes = read_any(request, limit).await?;
     if !fits && !bytes.is_empty() {
         return Err(Error::unsupported_media_type(expected));
     }
-    Ok(bytes)
+    if compressed { expanded(bytes, limit).await } else { Ok(bytes) }
 }
 
 async fn read_any(request: Request, limit: usize) -> Result<Bytes> {

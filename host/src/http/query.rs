@@ -81,12 +81,18 @@ impl ScimQuery {
         value.filter(|value| !value.is_empty())
     }
 
+    /// All values of a parameter that is a list, however often it is there; `None` where it says nothing.
+    fn list(&self, name: &str) -> Option<String> {
+        let values: Vec<&str> = self.0.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect();
+        Some(values.join(",")).filter(|list| !list.is_empty())
+    }
+
     /// What the client wants to see.
     ///
     /// # Errors
     /// 400 for contradictory parameters.
     pub fn projection(&self, schemas: &Schemas, kind: ResourceKind) -> Result<Projection> {
-        Ok(Projection::parse(schemas, kind, self.get("attributes"), self.get("excludedAttributes"))?)
+        Ok(Projection::parse(schemas, kind, self.list("attributes").as_deref(), self.list("excludedAttributes").as_deref())?)
     }
 
     /// What is asked of a listing.
@@ -136,6 +142,13 @@ mod tests {
         let query = query("??filter=userName+eq+%22a%22&&frob=1&");
         assert_eq!(query.get("filter"), Some("userName eq \"a\""));
         assert_eq!(query.get("startIndex"), None);
+    }
+
+    #[test]
+    fn a_list_may_be_in_several_parameters() {
+        let query = query("?attributes=userName&attributes=title,active&excludedAttributes=");
+        assert_eq!(query.list("attributes").as_deref(), Some("userName,title,active"));
+        assert_eq!((query.list("excludedAttributes"), query.list("sortBy")), (None, None));
     }
 
     #[test]

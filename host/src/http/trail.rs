@@ -43,7 +43,7 @@ impl Whose {
     pub fn note(&self, app: &App, asked: &Asked, response: &Response, id: &RequestId, took: Duration) {
         let Some((tenant, connection, trail)) = self.0.get() else { return };
         let now = app.clock.now();
-        let endpoint = asked.route.rsplit_once("/v2/").map_or("", |(_, endpoint)| endpoint).trim_end_matches('/');
+        let endpoint = asked.route.rsplit_once("/v2/").map_or("", |(_, endpoint)| endpoint).trim_matches('/');
         let status = response.status().as_u16();
         let shown = || example::of_read(asked.method.as_str(), endpoint, asked.query.as_deref());
         app.journal.count((tenant, connection), &trail.take(), status < 400, now, shown);

@@ -77,8 +77,8 @@ on_both_databases! {
         ])).await;
         let mut known = statuses(&outcomes);
         known.sort();
-        assert_eq!(known, ["201", "400"], "{outcomes}");
-        let refused = outcomes.as_array().expect("outcomes").iter().find(|outcome| outcome["status"] == "400").expect("one is refused");
+        assert_eq!(known, ["201", "409"], "{outcomes}");
+        let refused = outcomes.as_array().expect("outcomes").iter().find(|outcome| outcome["status"] == "409").expect("one is refused");
         assert!(text(&refused["response"]["detail"]).contains("created without"), "{refused}");
         entra.scim.get(&text(&refused["location"])).await.expect(200);
         assert!(!entra.scim.get("/Groups").await.text.contains("bulkId:"));

@@ -1,7 +1,7 @@
 //! Queries: by GET and by POST, of users, groups and both; sorted, in pages, projected.
 
 use rolecall_tests::cases::escaped;
-use rolecall_tests::tenant::{search, text};
+use rolecall_tests::tenant::{patch, search, text};
 use rolecall_tests::{Connection, Database, Server, on_both_databases};
 use serde_json::{Value, json};
 
@@ -169,6 +169,46 @@ on_both_databases! {
         for method in ["GET", "PUT", "DELETE"] {
             entra.scim.send(method, "/Users/.search", &[], None).await.expect_scim_error(405, None);
         }
+        server.stop().await;
+    }
+
+    /// URIs are made for each answer: what asks for one finds what shows it, and a PATCH removes what it names by it.
+    async fn uris_can_be_asked_for_as_they_are_shown(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        let (ada, bo) = (entra.create("ada@acme.example").await, entra.create("bo@acme.example").await);
+        let team = entra.group("Team", &[&ada, &bo]).await;
+        let user = entra.scim.get(&format!("/Users/{ada}")).await;
+        assert_eq!(user.header("content-location"), text(&user.json()["meta"]["location"]), "RFC 7643 §3.1");
+        let user = user.expect(200);
+        let group = entra.scim.get(&format!("/Groups/{team}")).await.expect(200);
+        let (location, in_group) = (text(&user["meta"]["location"]), text(&user["groups"][0]["$ref"]));
+        let member = group["members"].as_array().expect("members").iter().find(|member| member["value"] == json!(ada)).expect("she is one");
+        let member = text(&member["$ref"]);
+        assert_eq!((&location, &in_group), (&member, &text(&group["meta"]["location"])));
+        for (place, filter, found) in [
+            ("/Users", format!("meta.location eq \"{location}\""), 1),
+            ("/Users", format!("meta.location ne \"{location}\""), 1),
+            ("", "meta.location pr".to_owned(), 3),
+            ("/Users", format!("groups.$ref eq \"{in_group}\""), 2),
+            ("/Users", format!("groups[$ref eq \"{in_group}\" and type eq \"direct\"]"), 2),
+            ("/Groups", format!("members[$ref eq \"{member}\"]"), 1),
+            ("/Groups", "members.$ref pr".to_owned(), 1),
+            ("/Groups", format!("members.$ref eq \"{in_group}\""), 0),
+        ] {
+            let listing = entra.scim.get(&format!("{place}?filter={}", escaped(&filter))).await.expect(200);
+            assert_eq!(listing["totalResults"], json!(found), "{filter}");
+        }
+        let inside = format!("/Users?filter={}", escaped("meta.location co \"Users\""));
+        entra.scim.get(&inside).await.expect_scim_error(400, Some("invalidFilter"));
+        let remove = patch(json!([{"op": "remove", "path": format!("members[$ref eq \"{member}\"]")}]));
+        entra.scim.patch(&format!("/Groups/{team}?attributes=members"), remove).await.expect(200);
+        let left = entra.scim.get(&format!("/Groups/{team}")).await.expect(200);
+        assert_eq!(left["members"].as_array().map(Vec::len), Some(1), "{left}");
+        // Lists of attributes may be in several parameters, and a base URL may have been given with a slash at its end.
+        let shown = entra.scim.get(&format!("//Users/{ada}?attributes=userName&attributes=active")).await.expect(200);
+        assert_eq!((&shown["userName"], &shown["active"]), (&json!("ada@acme.example"), &json!(true)), "{shown}");
         server.stop().await;
     }
 

@@ -155,7 +155,7 @@ fn add_steps(operations: &[Operation], needs: &[Needs], circle: Vec<usize>, step
                     late.push(Step::Complete(index, json!({"schemas": [PATCH_SCHEMA], "Operations": addition})));
                 }
                 Ok(_) => steps.push(Step::Run(index)),
-                Err(error) => steps.push(Step::Refuse(index, error.clone())),
+                Err(refused) => steps.push(Step::Refuse(index, refused.error.clone())),
             }
             done.insert(index);
         }

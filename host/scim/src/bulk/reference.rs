@@ -129,7 +129,7 @@ pub(super) fn check(operations: &mut [Operation]) {
         // Only what is created can be referred to: on other methods a `bulkId` is a label.
         if action.method == Method::Post && !taken.insert(bulk_id.clone()) {
             let twice = format!("`bulkId` `{}` names an earlier operation: each must be unique within the request", shown(bulk_id));
-            operation.action = Err(ScimError::invalid_value(twice));
+            operation.refuse(ScimError::invalid_value(twice));
         }
     }
     // A POST that can't be understood counts: what refers to it is told that it was not created.
@@ -140,7 +140,7 @@ pub(super) fn check(operations: &mut [Operation]) {
         let unknown = of_target(action).into_iter().chain(of_data(&action.data)).find(|bulk_id| !known.contains(*bulk_id));
         if let Some(bulk_id) = unknown {
             let nowhere = format!("`{}` refers to nothing: no POST of this request has that `bulkId`", shown(&reference(bulk_id)));
-            operation.action = Err(ScimError::invalid_value(nowhere));
+            operation.refuse(ScimError::invalid_value(nowhere));
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{FILTER_DEPTH_LIMIT, Filter, Literal, Op, Test, default_part, instant};
 use crate::path::{AttrPath, is_name, shown};
-use crate::schema::{Attribute, Returned, Schemas, Type};
+use crate::schema::{Attribute, Mutability, Returned, Schemas, Type};
 use crate::{Quirk, ResourceKind, ScimError};
 
 /// What the attribute names of a filter refer to.
@@ -163,7 +163,33 @@ impl<'a> Parser<'a> {
         }
         // `None` only where the schemas don't know the attribute.
         let named = part.or(attribute);
-        Ok(Filter::Test(path, self.test(named)?))
+        let before = self.at;
+        let test = self.test(named)?;
+        let whose = match scope {
+            Scope::Values(attribute) => Some(attribute),
+            Scope::Resources(_) | Scope::Unknown => attribute,
+        };
+        match (id_beside(whose, &path), scope) {
+            // The id is a part of the resource, and of none of its values.
+            (Some(id), Scope::Values(_)) if id.name == "id" => {
+                self.at = start;
+                Err(self.expected("another part: `location` can be asked for as `meta.location`"))
+            }
+            (Some(path), _) => Ok(Filter::Test(path, self.by_id(test, before)?)),
+            (None, _) => Ok(Filter::Test(path, test)),
+        }
+    }
+
+    /// The test of an id that a test of the URI comes to. An id is compared, and not looked into.
+    fn by_id(&mut self, test: Test, start: usize) -> Result<Test, ScimError> {
+        match test {
+            Test::Compare(op @ (Op::Eq | Op::Ne), Literal::Text(uri)) => Ok(Test::Compare(op, Literal::Text(id_of(&uri).to_owned()))),
+            Test::Present | Test::Compare(Op::Eq | Op::Ne, _) => Ok(test),
+            Test::Compare(..) => {
+                self.at = start;
+                Err(self.expected("eq, ne or pr: URIs are made for each answer, so filter by the id"))
+            }
+        }
     }
 
     /// The attribute and the sub-attribute that a path names; neither is there in an unknown scope.
@@ -208,9 +234,15 @@ impl<'a> Parser<'a> {
             self.at = start;
             return Err(self.expected("the name of a sub-attribute"));
         }
-        let part = self.resolve(Scope::Values(attribute), &AttrPath { urn: None, name: name.into(), sub: None }, start)?.0;
+        let sub = AttrPath { urn: None, name: name.into(), sub: None };
+        let part = self.resolve(Scope::Values(attribute), &sub, start)?.0;
+        let before = self.at;
         let test = self.test(part)?;
-        Ok(Filter::Values { attribute: path, filter, then: Some((name.into(), test)) })
+        let (sub, test) = match id_beside(Some(attribute), &sub) {
+            Some(sub) => (sub, self.by_id(test, before)?),
+            None => (sub, test),
+        };
+        Ok(Filter::Values { attribute: path, filter, then: Some((sub.name, test)) })
     }
 
     /// An operator and what it compares with.
@@ -267,6 +299,33 @@ pub(super) fn part_of<'a>(attribute: &'a Attribute, path: &AttrPath) -> Option<&
         Type::Complex => attribute.sub(&path.name),
         _ => path.name.eq_ignore_ascii_case("value").then_some(attribute),
     }
+}
+
+/// Where the id stands that a path's URI ends with; `None` where the path names another value. The URIs of resources are made for each
+/// answer, by the address that the server is asked at, and not stored: `meta.location`, and `$ref` of members and of a user's groups.
+fn id_beside(attribute: Option<&Attribute>, path: &AttrPath) -> Option<AttrPath> {
+    let attribute = attribute?;
+    let last = path.sub.as_deref().unwrap_or(&path.name);
+    let is_of_resource = attribute.name == "meta" && last.eq_ignore_ascii_case("location");
+    if is_of_resource {
+        return Some(AttrPath { urn: None, name: "id".into(), sub: None });
+    }
+    let made = attribute.sub(last).is_some_and(|part| part.kind == Type::Reference && part.mutability != Mutability::ReadWrite);
+    if !made || !last.eq_ignore_ascii_case("$ref") || !["members", "groups"].contains(&attribute.name.as_str()) {
+        return None;
+    }
+    let value = || "value".to_owned();
+    Some(match path.sub {
+        Some(_) => AttrPath { sub: Some(value()), ..path.clone() },
+        None => AttrPath { name: value(), ..path.clone() },
+    })
+}
+
+/// The id in a resource's URI; an empty text, which is nobody's, where it is none.
+fn id_of(uri: &str) -> &str {
+    let (before, id) = uri.rsplit_once('/').unwrap_or_default();
+    let endpoint = before.rsplit('/').next().unwrap_or_default();
+    if ResourceKind::ALL.iter().any(|kind| kind.endpoint() == endpoint) { id } else { "" }
 }
 
 /// A literal in the type of the attribute that it is compared with, or what was expected instead.

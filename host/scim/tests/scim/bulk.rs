@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
-use rolecall_scim::bulk::{BULK_ID_BYTES_LIMIT, BULK_REQUEST_SCHEMA, BulkRequest, Ids, Method, Outcome, Step, bulk_response, resolve};
+use rolecall_scim::bulk::{BULK_ID_BYTES_LIMIT, BULK_REQUEST_SCHEMA, BulkRequest, Ids, Method, Outcome, Step, Target, bulk_response, resolve};
 use rolecall_scim::patch::Patch;
 use rolecall_scim::schema::{ENTERPRISE, Schemas};
 use rolecall_scim::{ResourceKind, ScimError, ScimType};
@@ -93,6 +93,22 @@ fn references_are_replaced_wherever_they_are() {
 }
 
 #[test]
+fn what_is_refused_still_names_its_resource() {
+    let named = |operation: Value| {
+        let operation = parse(&json!([operation])).operations.remove(0);
+        assert!(operation.action.is_err(), "{operation:?}");
+        operation.target().map(|(kind, target)| (kind, target.clone()))
+    };
+    let one = || Some((ResourceKind::User, Target::Id("1".into())));
+    assert_eq!(named(json!({"method": "PUT", "path": "/Users/1"})), one(), "without data");
+    assert_eq!(named(json!({"method": "DELETE", "path": "/Users/1", "version": 5})), one());
+    assert_eq!(named(json!({"method": "GET", "path": "/Users/1"})), one());
+    assert_eq!(named(json!({"method": "PATCH", "path": "/Users/1", "data": [{"op": "add", "value": {"x": "bulkId:none"}}]})), one());
+    assert_eq!(named(json!({"method": "POST", "path": "/Users/1", "bulkId": "a", "data": {}})), None, "nothing was created");
+    assert_eq!(named(json!({"method": "PUT", "path": "/Things/1", "data": {}})), None);
+}
+
+#[test]
 fn the_bounds_hold() {
     let many = |count: usize| request(&Value::from(vec![json!({"method": "DELETE", "path": "/Users/x"}); count]));
     assert_eq!(BulkRequest::parse(&many(3), 3).unwrap().operations.len(), 3);
@@ -102,7 +118,7 @@ fn the_bounds_hold() {
     };
     assert!(named(BULK_ID_BYTES_LIMIT).action.is_ok());
     let long = named(BULK_ID_BYTES_LIMIT + 1);
-    assert_eq!((long.action.unwrap_err().scim_type, long.bulk_id), (Some(ScimType::InvalidSyntax), None));
+    assert_eq!((long.action.unwrap_err().error.scim_type, long.bulk_id), (Some(ScimType::InvalidSyntax), None));
     let odd = parse(&json!([{"method": "x".repeat(5_000)}])).operations.remove(0);
     assert!(odd.method.len() < 300, "an answer repeats no more than the start");
     let mut deep = json!(1);
@@ -140,7 +156,7 @@ fn answers_have_the_rfcs_form() {
         {"method": "DELETE", "path": "/Users/x"},
     ]));
     let location = "https://rolecall.example/v2/Users/1".to_owned();
-    let error = request.operations[1].action.clone().unwrap_err();
+    let error = request.operations[1].action.clone().unwrap_err().error;
     let outcomes = [
         request.operations[0].done(201, location.clone(), Some("W/\"1\"".into())),
         request.operations[1].failed(&error, None),

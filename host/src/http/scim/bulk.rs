@@ -74,9 +74,9 @@ impl Run {
     async fn operation(&mut self, operation: &Operation, data: Option<&Value>) -> Outcome {
         let action = match &operation.action {
             Ok(action) => action,
-            Err(error) => {
-                self.log_refused(operation, &error.clone().into());
-                return operation.failed(error, None);
+            Err(refused) => {
+                self.log_refused(operation, &refused.error.clone().into());
+                return operation.failed(&refused.error, self.location_of(operation));
             }
         };
         let logged = self.caller.trail.logged();
@@ -130,7 +130,8 @@ impl Run {
         Ok((status, stored.id, Some(stored.version)))
     }
 
-    /// Adds what a creation could not refer to yet. Where that fails, the operation has: what it created stays, and its location says so.
+    /// Adds what a creation could not refer to yet. Where that fails, the operation has: what it created stays, and its location says so. A
+    /// circle that can't be closed, as groups can't be in each other, is a conflict (RFC 7644 §3.7.1).
     async fn complete(&self, operation: &Operation, created: Outcome, data: &Value) -> Outcome {
         let kind = operation.action.as_ref().map_or(ResourceKind::User, |action| action.kind);
         let id = operation.bulk_id.as_ref().and_then(|bulk_id| self.ids.get(bulk_id)).cloned().unwrap_or_default();
@@ -144,15 +145,15 @@ impl Run {
                 let error = error.into_scim();
                 let detail =
                     format!("it was created without its references to what came later, which could not be added: {}", error.detail);
-                operation.failed(&ScimError { detail, ..error }, created.location)
+                let status = if error.status == 400 { 409 } else { error.status };
+                operation.failed(&ScimError { detail, status, ..error }, created.location)
             }
         }
     }
 
     /// Where the resource of an operation is, if it names one (RFC 7644 §3.7.3).
     fn location_of(&self, operation: &Operation) -> Option<String> {
-        let action = operation.action.as_ref().ok()?;
-        let id = action.target.as_ref()?.id(&self.ids).ok()?;
-        Some(urls::resource(&self.base, action.kind, &id))
+        let (kind, target) = operation.target()?;
+        Some(urls::resource(&self.base, kind, &target.id(&self.ids).ok()?))
     }
 }

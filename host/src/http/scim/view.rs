@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::StatusCode;
-use axum::http::header::ETAG;
+use axum::http::header::{CONTENT_LOCATION, ETAG};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt as _, stream};
 use rolecall_scim::projection::Projection;
@@ -55,7 +55,9 @@ impl View<'_> {
             Some(groups) => json_text(&self.render(stored, Some(self.group_rows(&groups))))?.into(),
             None => self.body(stored).await?,
         };
-        Ok(([(ETAG, version::etag(stored.version))], super::of_scim(status, body)).into_response())
+        // RFC 7643 §3.1: what `meta.location` says, this header says as well.
+        let headers = [(ETAG, version::etag(stored.version)), (CONTENT_LOCATION, self.location(stored))];
+        Ok((headers, super::of_scim(status, body)).into_response())
     }
 
     async fn body(&self, stored: &StoredResource) -> Result<Body> {
@@ -85,12 +87,16 @@ impl View<'_> {
         Ok(items.iter().map(|item| self.render(item, of(&item.id))).collect())
     }
 
+    fn location(&self, stored: &StoredResource) -> String {
+        urls::resource(&self.who.base, stored.kind, stored.id.as_str())
+    }
+
     fn render(&self, stored: &StoredResource, rows: Option<Vec<Value>>) -> Map<String, Value> {
         let extras = Extras {
             id: stored.id.as_str(),
             created: stored.created.to_string(),
             last_modified: stored.modified.to_string(),
-            location: urls::resource(&self.who.base, stored.kind, stored.id.as_str()),
+            location: self.location(stored),
             version: version::etag(stored.version),
             rows,
         };
