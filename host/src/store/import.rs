@@ -94,7 +94,7 @@ pub struct AdoptionCandidate {
     pub rivals: bool,
     /// Whose it is at the connection that is taken over; `None` for one that was imported.
     pub from: Option<ResourceId>,
-    /// Whether it is out of use because that connection said that the person is gone.
+    /// Whether that connection said that the person is gone: an account may be out of use for other reasons, and those move with it.
     pub gone: bool,
     /// The roles that it has.
     pub roles: Vec<RoleId>,

@@ -241,6 +241,29 @@ on_both_databases! {
         house.server.stop().await;
     }
 
+    /// The old identity provider has nobody gone: an account out of use for a while is no doubt, and moves with what keeps it so.
+    async fn somebody_on_leave_moves_with_the_leave(database: Database) {
+        let house = House::build(&database).await;
+        let House { server, acme, old, new, there, .. } = &house;
+        let now = server.app().clock.now();
+        let leave = json!({"ends": now.plus_seconds(30 * 86_400), "reason": "parental leave"});
+        acme.api.post(&format!("/accounts/{}/leave", house.accounts["bob"]), leave).await.expect(201);
+        old.deactivate(&there["ada"]).await;
+        server.settle().await;
+        assert_eq!(house.held("bob").await.0, "suspended");
+        take_over(acme, new, &old.id).await.expect(204);
+        server.settle().await;
+        let shown = lines(acme, new).await;
+        assert_eq!((&shown["bob@acme.example"]["fate"], &shown["Ada@acme.example"]["fate"]), (&json!("moved"), &json!("doubt")));
+        go_live(acme, new).await;
+        server.settle().await;
+        assert_eq!(house.held("bob").await.0, "suspended", "it is not over");
+        server.clock.advance_seconds(31 * 86_400);
+        server.settle().await;
+        assert_eq!(house.held("bob").await, in_use());
+        house.server.stop().await;
+    }
+
     async fn there_is_a_way_back(database: Database) {
         let house = House::build(&database).await;
         let House { server, acme, old, new, there, here, group, accounts } = &house;

@@ -226,6 +226,9 @@ on_both_databases! {
         assert!(ops.said(targets, &[("id", "billing"), ("url", "https://else.example")]).await.contains("choose another id"));
         let entra = acme.connection(&server, "Entra ID").await;
         entra.create("ada@acme.example").await;
+        let issuer = [("issuer", "https://id.example"), ("audience", "acme"), ("jwks_uri", "https://10.1.2.3/keys")];
+        let refused = ops.said(&format!("/workspace/t/acme/connections/{}/issuer", entra.id), &issuer).await;
+        assert!(refused.contains("jwks_uri") && refused.contains("be used"), "{refused}");
         ops.get(settings).await.expect(&["billing", "rita@acme.example", "/api/v1/tenants/acme"]).lacks(&[&secret]);
         assert!(ops.said("/workspace/t/acme/settings/targets/billing", &[("enabled", "no")]).await.starts_with("Paused"));
         let targets = acme.api.get("/targets").await.expect(200);

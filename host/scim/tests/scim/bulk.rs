@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
-use rolecall_scim::bulk::{BULK_ID_BYTES_LIMIT, BULK_REQUEST_SCHEMA, BulkRequest, Ids, Method, Outcome, Step, Target, bulk_response, resolve};
+use rolecall_scim::bulk::{
+    BULK_ID_BYTES_LIMIT, BULK_REQUEST_SCHEMA, BulkRequest, Ids, Method, Outcome, Step, Target, bulk_response, resolve,
+};
 use rolecall_scim::patch::Patch;
 use rolecall_scim::schema::{ENTERPRISE, Schemas};
 use rolecall_scim::{ResourceKind, ScimError, ScimType};

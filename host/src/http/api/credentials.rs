@@ -134,10 +134,7 @@ pub async fn put_issuer(
     At((_, connection)): At<(String, ConnectionId)>,
     ApiBody(wanted): ApiBody<IssuerWrite>,
 ) -> Result<Json<Issuer>> {
-    let (issuer, keys) = checked(wanted)?;
-    if let Some(url) = &issuer.jwks_uri {
-        fit_url(&app, "jwks_uri", url).await?;
-    }
+    let (issuer, keys) = checked(&app, wanted).await?;
     app.store.put_issuer(&who.tenant.id, &connection, &issuer, keys.as_deref(), &who.actor, app.clock.now()).await?;
     Ok(Json(issuer))
 }
@@ -156,8 +153,16 @@ pub async fn remove_issuer(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The settings with the keys, where they are given.
-pub(in crate::http) fn checked(wanted: IssuerWrite) -> Result<(Issuer, Option<String>)> {
+/// The settings with the keys, where they are given; where they are fetched, from an address that may be called.
+pub(in crate::http) async fn checked(app: &App, wanted: IssuerWrite) -> Result<(Issuer, Option<String>)> {
+    let (issuer, keys) = in_range(wanted)?;
+    if let Some(url) = &issuer.jwks_uri {
+        fit_url(app, "jwks_uri", url).await?;
+    }
+    Ok((issuer, keys))
+}
+
+fn in_range(wanted: IssuerWrite) -> Result<(Issuer, Option<String>)> {
     let refused = |detail: String| Err(Error::bad_request(detail, "an issuer's settings are out of range"));
     let texts = [("issuer", Some(&wanted.issuer)), ("audience", Some(&wanted.audience)), ("subject", wanted.subject.as_ref())];
     let texts = texts.into_iter().filter_map(|(name, text)| text.map(|text| (name, text)));

@@ -83,7 +83,7 @@ macro_rules! there {
         concat!(
             "SELECT ",
             $value,
-            " AS value, a.account, COALESCE(a.name_key, a.wanted_key) AS name_key, r.external_id, a.user_name, a.state, r.id AS there FROM ",
+            " AS value, a.account, COALESCE(a.name_key, a.wanted_key) AS name_key, r.external_id, a.user_name, r.active, r.id AS there FROM ",
             $from,
             " WHERE a.tenant = $1 AND l.connection = $3 AND r.kind = 'user' AND NOT EXISTS (
                  SELECT 1 FROM moves m WHERE m.tenant = $1 AND m.old_connection = $3 AND m.old_resource = r.id
@@ -333,7 +333,7 @@ fn there(row: &Row) -> Result<Known> {
         protected: false,
         user_name,
         from: Some(ResourceId(row.try_get("there")?)),
-        gone: word(row.try_get("state")?, AccountState::from_word)? == AccountState::Suspended,
+        gone: row.try_get::<Option<bool>, _>("active")? == Some(false),
     })
 }
 

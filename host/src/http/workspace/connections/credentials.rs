@@ -186,7 +186,7 @@ pub async fn set_issuer(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At
             subject: sent.get("subject").map(str::to_owned),
             claims: before.map(|issuer| issuer.claims).unwrap_or_default(),
         };
-        let (issuer, keys) = checked(wanted)?;
+        let (issuer, keys) = checked(&app, wanted).await?;
         app.store.put_issuer(&seat.tenant.id, &id, &issuer, keys.as_deref(), &seat.principal().actor(), app.clock.now()).await?;
         Ok("JWTs of this issuer are accepted.")
     };
