@@ -47,8 +47,9 @@ quirks! {
     DottedKeys: "dotted_keys", ["Entra ID"], "MicrosoftDocs/entra-docs, application-provisioning-config-problem-scim-compatibility";
     /// A scalar for a complex attribute, such as the manager.
     ScalarForComplex: "scalar_for_complex", ["Entra ID"], "MicrosoftDocs/entra-docs, application-provisioning-config-problem-scim-compatibility";
-    /// A scalar wrapped in an array of objects.
-    WrappedScalar: "wrapped_scalar", ["Entra ID"], "wso2/charon #110";
+    /// A value wrapped in an array, or in an object of the array, where it stands for itself.
+    WrappedScalar: "wrapped_scalar", ["Entra ID", "SCIM-SDK"],
+        "wso2/charon #110; learn.microsoft.com/answers, questions/1693075; Captain-P-Goldfish/SCIM-SDK #968";
     /// An element is made because the value path of an `add`, or of Entra ID's `Replace`, matched none.
     ElementMade: "element_made", ["Entra ID"], "MicrosoftDocs/entra-docs, use-scim-to-provision-users-and-groups";
     /// JSON in a text, as the value of a role.

@@ -83,6 +83,15 @@ impl Reader {
                 Value::Object(parts) if attribute.kind == Type::Complex => self.complex(attribute, place, parts)?.map(Value::Object),
                 Value::Null => None,
                 _ if attribute.kind == Type::Complex => return Err(wrong(place, "an array of objects")),
+                // Entra ID writes the values of a tenant's own attribute like those of `emails` (learn.microsoft.com/answers, 1693075).
+                Value::Object(parts) if self.patch => match bare(parts).ok_or_else(|| wrong(place, kind_word(attribute)))? {
+                    Value::Null => None,
+                    value => {
+                        let value = self.scalar(attribute, place, value)?;
+                        self.quirk(Quirk::WrappedScalar);
+                        value
+                    }
+                },
                 value => self.scalar(attribute, place, value)?,
             };
             read.extend(value);
@@ -109,18 +118,18 @@ impl Reader {
     }
 
     /// What an array with one value in it stands for where there is only one: older Entra ID clients write
-    /// `[{"$ref": null, "value": "Eng"}]` (wso2/charon #110).
+    /// `[{"$ref": null, "value": "Eng"}]` (wso2/charon #110), SCIM-SDK up to 1.33 writes `["Eng"]` (its issue 968).
     pub(crate) fn unwrapped<'v>(&mut self, attribute: &Attribute, place: &str, value: &'v Value) -> Result<&'v Value, ScimError> {
+        let complex = attribute.kind == Type::Complex;
         let inner = match value.as_array().map(Vec::as_slice) {
-            Some([inner @ Value::Object(_)]) if attribute.kind == Type::Complex => inner,
-            Some([Value::Object(parts)]) if parts.keys().all(|key| key == "value" || key == "$ref") => {
-                parts.get("value").ok_or_else(|| wrong(place, kind_word(attribute)))?
-            }
-            _ => return Err(wrong(place, kind_word(attribute))),
+            Some([inner @ Value::Object(_)]) if complex => Some(inner),
+            Some([Value::Object(parts)]) => bare(parts).filter(|inner| !inner.is_object()),
+            // For a complex attribute a text is its `value`: see `scalar_for_complex`.
+            Some([inner @ Value::String(_)]) => Some(inner),
+            Some([inner @ (Value::Bool(_) | Value::Number(_))]) if !complex => Some(inner),
+            _ => None,
         };
-        if inner.is_array() || inner.is_object() != (attribute.kind == Type::Complex) && !inner.is_null() {
-            return Err(wrong(place, kind_word(attribute)));
-        }
+        let inner = inner.filter(|inner| !inner.is_array()).ok_or_else(|| wrong(place, kind_word(attribute)))?;
         self.quirk(Quirk::WrappedScalar);
         Ok(inner)
     }
@@ -196,6 +205,11 @@ impl Reader {
         self.quirk(Quirk::BooleanText);
         Ok(value)
     }
+}
+
+/// The scalar in an object that has nothing else, as in `{"$ref": null, "value": "Eng"}`.
+fn bare(parts: &Map<String, Value>) -> Option<&Value> {
+    parts.keys().all(|key| key == "value" || key == "$ref").then(|| parts.get("value"))?
 }
 
 /// Whether a text is a JSON object. Entra ID sends roles like that; the text is kept as it is.

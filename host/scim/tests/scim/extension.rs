@@ -5,7 +5,7 @@ use rolecall_scim::patch::{Done, Patch};
 use rolecall_scim::projection::Projection;
 use rolecall_scim::resource::{Document, read};
 use rolecall_scim::schema::{Schema, Schemas, USER};
-use rolecall_scim::{ResourceKind, ScimError, ScimType};
+use rolecall_scim::{Quirk, ResourceKind, ScimError, ScimType};
 use serde_json::{Value, json};
 
 const BADGE: &str = "urn:example:acme:badge:1.0:User";
@@ -172,6 +172,42 @@ fn values_without_parts_are_patched() {
     assert_eq!(floors(json!({"op": "remove", "path": "floors", "value": [2]})), Ok(json!([1])));
     assert_eq!(floors(json!({"op": "replace", "path": "floors[value eq 9]", "value": 7})).unwrap_err().scim_type, Some(ScimType::NoTarget));
     assert_eq!(floors(json!({"op": "add", "path": "floors[value eq 9]", "value": 7})).unwrap_err().scim_type, Some(ScimType::NoTarget));
+}
+
+#[test]
+fn values_without_parts_may_come_as_objects() {
+    let before = document(&json!({"number": "B1", "floors": [1, 2], "keys": [{"value": "k", "doors": ["n"]}]}));
+    let patched = |op: &str, path: &str, value: Value| {
+        let operations = json!([{"op": op, "path": format!("{BADGE}:{path}"), "value": value}]);
+        let message = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations});
+        let patched = Patch::parse(&schemas(), ResourceKind::User, &message)?.apply(&schemas(), &before)?;
+        let badge = patched.document.get(BADGE).unwrap().clone();
+        Ok::<_, ScimError>((badge, patched.quirks))
+    };
+    for (op, value, floors) in [
+        ("add", json!([{"value": 3}]), json!([1, 2, 3])),
+        ("Add", json!([{"$ref": null, "value": 2}, 3]), json!([1, 2, 3])),
+        ("replace", json!({"value": 3}), json!([3])),
+        ("replace", json!([{"value": null}, {"value": 3}]), json!([3])),
+        ("remove", json!([{"value": 2}]), json!([1])),
+    ] {
+        let (badge, quirks) = patched(op, "floors", value.clone()).unwrap();
+        assert_eq!(badge["floors"], floors, "{op} {value}");
+        assert!(quirks.contains(&Quirk::WrappedScalar), "{op} {value}");
+    }
+    let (badge, quirks) = patched("replace", "keys[value eq \"k\"].doors", json!([{"value": "s"}])).unwrap();
+    assert_eq!((&badge["keys"][0]["doors"], quirks), (&json!(["s"]), vec![Quirk::WrappedScalar]));
+    for wrong in [
+        json!([{"value": "3"}]),
+        json!([{"value": [3]}]),
+        json!([{"value": {"value": 3}}]),
+        json!([{"value": 3, "type": "x"}]),
+        json!([{}]),
+    ] {
+        assert_eq!(patched("add", "floors", wrong.clone()).unwrap_err().scim_type, Some(ScimType::InvalidValue), "{wrong}");
+    }
+    // Only in a PATCH is there a client that needs it.
+    assert_eq!(refused(&json!({"number": "B1", "floors": [{"value": 3}]})).scim_type, Some(ScimType::InvalidValue));
 }
 
 #[test]

@@ -61,6 +61,7 @@ fn each_quirk_is_recognised() {
         (patch(&json!({"op": "replace", "value": {"name.givenName": "A"}})), vec![DottedKeys]),
         (patch(&json!({"op": "add", "path": "manager", "value": "m"})), vec![ScalarForComplex]),
         (patch(&json!({"op": "add", "path": "title", "value": [{"$ref": null, "value": "T"}]})), vec![WrappedScalar]),
+        (patch(&json!({"op": "add", "path": "title", "value": ["T"]})), vec![WrappedScalar]),
         (patch(&json!({"op": "add", "path": "emails[type eq \"work\"].value", "value": "a@acme.example"})), vec![ElementMade]),
         (patch(&json!({"op": "add", "path": "roles", "value": [{"value": "{\"id\":\"1\",\"displayName\":\"Admin\"}"}]})), vec![JsonText]),
         (user(&json!({"roles": [{"value": "{\"id\":\"1\"}"}]}), None), vec![JsonText]),
