@@ -41,12 +41,13 @@ quirks! {
     CapitalisedOp: "capitalised_op", ["Entra ID"], "MicrosoftDocs/entra-docs, application-provisioning-config-problem-scim-compatibility";
     /// A boolean as a text, `"False"`.
     BooleanText: "boolean_text", ["Entra ID"], "MicrosoftDocs/entra-docs, application-provisioning-config-problem-scim-compatibility";
-    /// Values are removed by naming them in a value array instead of by a filter.
+    /// Values are removed by naming them in a `value` instead of by a filter.
     RemoveWithValue: "remove_with_value", ["Entra ID"], "MicrosoftDocs/entra-docs, application-provisioning-config-problem-scim-compatibility";
     /// Dotted or URN-qualified keys in a PATCH without a path.
     DottedKeys: "dotted_keys", ["Entra ID"], "MicrosoftDocs/entra-docs, application-provisioning-config-problem-scim-compatibility";
-    /// A scalar for a complex attribute, such as the manager.
-    ScalarForComplex: "scalar_for_complex", ["Entra ID"], "MicrosoftDocs/entra-docs, application-provisioning-config-problem-scim-compatibility";
+    /// A scalar for a complex value, such as the manager or a member.
+    ScalarForComplex: "scalar_for_complex", ["Entra ID"],
+        "MicrosoftDocs/entra-docs, application-provisioning-config-problem-scim-compatibility; AzureAD/SCIMReferenceCode #24";
     /// A value wrapped in an array, or in an object of the array, where it stands for itself.
     WrappedScalar: "wrapped_scalar", ["Entra ID", "SCIM-SDK"],
         "wso2/charon #110; learn.microsoft.com/answers, questions/1693075; Captain-P-Goldfish/SCIM-SDK #968";

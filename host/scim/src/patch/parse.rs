@@ -240,12 +240,12 @@ impl<'a> Reading<'a> {
         }))))
     }
 
-    /// A removal without a filter. A value array says what goes (Entra ID): without it, all would.
+    /// A removal without a filter. A `value` beside it says which of many values go (Entra ID); without one, all do.
     fn removal(&mut self, target: &Resolved<'_>, place: &str, value: Option<&Value>) -> Result<Change, ScimError> {
         match value {
-            Some(value @ (Value::Array(_) | Value::Object(_))) if target.attribute.multi_valued && target.sub.is_none() => {
+            Some(value) if !value.is_null() && target.attribute.multi_valued && target.sub.is_none() => {
                 self.reader.quirk(Quirk::RemoveWithValue);
-                self.reader.values(target.attribute, place, value).map(Change::Values)
+                self.reader.named(target.attribute, place, value).map(Change::Values)
             }
             _ => Ok(Change::Unassign),
         }
@@ -278,15 +278,13 @@ impl<'a> Reading<'a> {
             let name = &part.name;
             return Err(ScimError::mutability(format!("`members.{name}` can't be changed: add and remove members")));
         }
-        let one = |value: &Value| member_ids(&Value::Array(vec![value.clone()]));
-        let ids = |value: &Value| if value.is_object() { one(value) } else { member_ids(value) };
         let change = match (verb, filter, value) {
-            (Verb::Add, None, value) => MemberChange::Add(ids(value.unwrap_or(&Value::Null))?),
-            (Verb::Replace, None, value) => MemberChange::Replace(ids(value.unwrap_or(&Value::Null))?),
+            (Verb::Add, None, value) => MemberChange::Add(member_ids(&mut self.reader, value.unwrap_or(&Value::Null))?),
+            (Verb::Replace, None, value) => MemberChange::Replace(member_ids(&mut self.reader, value.unwrap_or(&Value::Null))?),
             (Verb::Remove, None, None | Some(Value::Null)) => MemberChange::Replace(Vec::new()),
             (Verb::Remove, None, Some(value)) => {
                 self.reader.quirk(Quirk::RemoveWithValue);
-                MemberChange::Remove(ids(value)?)
+                MemberChange::Remove(member_ids(&mut self.reader, value)?)
             }
             (Verb::Remove, Some(filter), _) => {
                 named_ids(filter).map_or_else(|| MemberChange::RemoveMatching(filter.clone()), MemberChange::Remove)

@@ -34,7 +34,7 @@ pub(super) fn read(schemas: &Schemas, kind: ResourceKind, body: &Value, previous
                 if previous.is_none() && value.as_array().is_some_and(Vec::is_empty) {
                     reader.quirk(Quirk::EmptyMembers);
                 }
-                if members.replace(member_ids(value)?).is_some() {
+                if members.replace(member_ids(&mut reader, value)?).is_some() {
                     return Err(twice(name));
                 }
             } else if name != "schemas"
@@ -170,19 +170,28 @@ pub(crate) fn urns(
     if named { Ok(known) } else { Err(missing()) }
 }
 
-/// The ids in `members`, in order, each once.
-pub(crate) fn member_ids(value: &Value) -> Result<Vec<String>, ScimError> {
+/// The ids in `members`, in order, each once. In a PATCH a member may stand without an array around it (RFC 7644 §3.5.2.1),
+/// and as its id alone (Microsoft's own tests: AzureAD/SCIMReferenceCode #24).
+pub(crate) fn member_ids(reader: &mut Reader, value: &Value) -> Result<Vec<String>, ScimError> {
     let wrong = || ScimError::invalid_value("`members` must be an array of objects with the member's id as `value`");
     let members = match value {
         Value::Null => &[],
         Value::Array(members) => members.as_slice(),
+        Value::Object(_) | Value::String(_) if reader.patch => std::slice::from_ref(value),
         _ => return Err(wrong()),
     };
     let mut seen = std::collections::HashSet::with_capacity(members.len());
     let mut ids = Vec::with_capacity(members.len());
     for member in members {
-        let parts = member.as_object().ok_or_else(wrong)?;
-        let id = parts.iter().find(|(key, _)| key.eq_ignore_ascii_case("value")).and_then(|(_, id)| id.as_str());
+        let id = match member {
+            Value::Object(parts) => parts.iter().find(|(key, _)| key.eq_ignore_ascii_case("value")).and_then(|(_, id)| id.as_str()),
+            // No id begins like that: it is JSON that is broken.
+            Value::String(id) if reader.patch && !id.trim_start().starts_with(['{', '[']) => {
+                reader.quirk(Quirk::ScalarForComplex);
+                Some(id.as_str())
+            }
+            _ => None,
+        };
         let id = id.filter(|id| !id.is_empty()).ok_or_else(wrong)?;
         if id.contains('\0') {
             return Err(ScimError::invalid_value("`members.value` holds a NUL character: remove it"));

@@ -102,6 +102,20 @@ impl Reader {
         Ok(read)
     }
 
+    /// The values that a removal names: each as it would be written or, where values are complex, by a text that is its `value`.
+    pub(crate) fn named(&mut self, attribute: &Attribute, place: &str, value: &Value) -> Result<Vec<Value>, ScimError> {
+        let given = match value {
+            Value::Array(values) => values.as_slice(),
+            value => std::slice::from_ref(value),
+        };
+        let whole = |value: &Value| match value {
+            Value::String(_) if attribute.kind == Type::Complex => self.scalar_for_complex(attribute, place, value),
+            value => Ok(value.clone()),
+        };
+        let given: Value = given.iter().map(whole).collect::<Result<_, _>>()?;
+        self.values(attribute, place, &given)
+    }
+
     /// One value of an attribute, or the value of an attribute that has one.
     pub(crate) fn single(&mut self, attribute: &Attribute, place: &str, value: &Value) -> Result<Option<Value>, ScimError> {
         match value {
@@ -134,7 +148,7 @@ impl Reader {
         Ok(inner)
     }
 
-    /// A scalar for a complex attribute that has a part `value`: Entra ID's manager.
+    /// A scalar for a complex value that has a part `value`: Entra ID's manager.
     pub(crate) fn scalar_for_complex(&mut self, attribute: &Attribute, place: &str, value: &Value) -> Result<Value, ScimError> {
         let part = attribute.sub("value").filter(|_| value.is_string()).ok_or_else(|| wrong(place, "an object"))?;
         let value = self.scalar(part, place, value)?;

@@ -170,6 +170,7 @@ fn values_without_parts_are_patched() {
     assert_eq!(floors(json!({"op": "remove", "path": "floors[value eq 1]"})), Ok(json!([2])));
     assert_eq!(floors(json!({"op": "replace", "path": "floors[value ge 1]", "value": 7})), Ok(json!([7])));
     assert_eq!(floors(json!({"op": "remove", "path": "floors", "value": [2]})), Ok(json!([1])));
+    assert_eq!(floors(json!({"op": "remove", "path": "floors", "value": 2})), Ok(json!([1])), "it says which");
     assert_eq!(floors(json!({"op": "replace", "path": "floors[value eq 9]", "value": 7})).unwrap_err().scim_type, Some(ScimType::NoTarget));
     assert_eq!(floors(json!({"op": "add", "path": "floors[value eq 9]", "value": 7})).unwrap_err().scim_type, Some(ScimType::NoTarget));
 }
