@@ -53,8 +53,9 @@ quirks! {
         "wso2/charon #110; learn.microsoft.com/answers, questions/1693075; Captain-P-Goldfish/SCIM-SDK #968";
     /// An element is made because the value path of an `add`, or of Entra ID's `Replace`, matched none.
     ElementMade: "element_made", ["Entra ID"], "MicrosoftDocs/entra-docs, use-scim-to-provision-users-and-groups";
-    /// JSON in a text, as the value of a role.
-    JsonText: "json_text", ["Entra ID"], "MicrosoftDocs/entra-docs, application-provisioning-config-problem-scim-compatibility";
+    /// JSON in a text: as the value of a role, which is kept as it is, or in a PATCH in the place of an object.
+    JsonText: "json_text", ["Entra ID", "scim-for-keycloak", "SCIM-SDK"],
+        "MicrosoftDocs/entra-docs, application-provisioning-config-problem-scim-compatibility; Captain-P-Goldfish/scim-for-keycloak #133, #172; Captain-P-Goldfish/SCIM-SDK #404";
     /// A text without quotes in a filter.
     UnquotedText: "unquoted_text", ["Entra ID"], "MicrosoftDocs/entra-docs, use-scim-to-provision-users-and-groups";
     /// An empty array for an attribute that has no value, such as `roles`.

@@ -1,11 +1,13 @@
 //! The body of a PATCH, to steps on attributes of the schemas. Knows nothing of the resource that they will change.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::{Change, MemberChange, OPERATIONS_LIMIT, Operation, PATCH_SCHEMA, Patch, Refusal, Step, Target, Verb};
 use crate::filter::{Filter, Literal, Op, Test};
 use crate::path::{AttrPath, Path, shown};
-use crate::resource::body::{check_depth, ignore_unknown, is_members, member, member_ids, urns, without_filter};
+use crate::resource::body::{check_depth, ignore_unknown, is_members, json_in, member, member_ids, urns, without_filter};
 use crate::resource::value::Reader;
 use crate::schema::{Attribute, Mutability, Resolved, Schemas, Type};
 use crate::{Quirk, ResourceKind, ScimError};
@@ -121,6 +123,7 @@ impl<'a> Reading<'a> {
 
     /// An operation whose value is a part of the resource (RFC 7644 §3.5.2.1, §3.5.2.3).
     fn pathless(&mut self, verb: Verb, value: &Value) -> Result<Vec<Step>, ScimError> {
+        let value = self.whole(value)?;
         let body = value
             .as_object()
             .ok_or_else(|| ScimError::invalid_value("without a `path`, `value` must be an object with the attributes to change"))?;
@@ -165,6 +168,50 @@ impl<'a> Reading<'a> {
             }
             _ => Ok(steps),
         }
+    }
+
+    /// The object that a value without a path stands for: scim-for-keycloak writes it as a text (its issues 133 and 172), and
+    /// SCIM-SDK, which it is built with, any value as a list.
+    fn whole<'v>(&mut self, value: &'v Value) -> Result<Cow<'v, Value>, ScimError> {
+        let (inner, wrapped) = match value {
+            Value::Array(values) if values.len() == 1 => (&values[0], true),
+            value => (value, false),
+        };
+        let object = match inner {
+            Value::Object(_) => Some(Cow::Borrowed(inner)),
+            Value::String(text) => json_in(text)?.filter(Value::is_object).map(Cow::Owned),
+            _ => None,
+        };
+        let Some(object) = object else { return Ok(Cow::Borrowed(value)) };
+        if wrapped {
+            self.reader.quirk(Quirk::WrappedScalar);
+        }
+        if inner.is_string() {
+            self.reader.quirk(Quirk::JsonText);
+        }
+        Ok(object)
+    }
+
+    /// The value of a complex attribute, or each one in an array, that is JSON in a text: SCIM-SDK's patch builder is given
+    /// texts (its issue 404). A text that is no JSON stays what it is.
+    fn parsed<'v>(&mut self, value: &'v Value) -> Result<Cow<'v, Value>, ScimError> {
+        let parsed = match value {
+            Value::String(text) => json_in(text)?,
+            Value::Array(values) if values.iter().any(Value::is_string) => {
+                let each = |value: &Value| match value {
+                    Value::String(text) => json_in(text),
+                    _ => Ok(None),
+                };
+                let parsed = values.iter().map(each).collect::<Result<Vec<_>, _>>()?;
+                let any = parsed.iter().any(Option::is_some);
+                let whole = parsed.into_iter().zip(values).map(|(parsed, value)| parsed.unwrap_or_else(|| value.clone()));
+                any.then(|| whole.collect())
+            }
+            _ => None,
+        };
+        let Some(parsed) = parsed else { return Ok(Cow::Borrowed(value)) };
+        self.reader.quirk(Quirk::JsonText);
+        Ok(Cow::Owned(parsed))
     }
 
     /// What a key of a value without a path names: an attribute or, as Entra ID writes them, a path.
@@ -218,6 +265,9 @@ impl<'a> Reading<'a> {
                 _ => urns(&mut self.reader, self.schemas, self.kind, None, value).map(Step::Schemas).map(Some),
             };
         }
+        let complex = target.leaf().kind == Type::Complex;
+        let value = value.map(|value| if complex { self.parsed(value) } else { Ok(Cow::Borrowed(value)) }).transpose()?;
+        let value = value.as_deref();
         if target.extension.is_none() && is_members(self.kind, &target.attribute.name) {
             return self.members(verb, target.sub, filter, value).map(Some);
         }

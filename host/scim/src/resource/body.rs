@@ -99,15 +99,30 @@ pub(crate) fn check_depth(body: &Map<String, Value>) -> Result<(), ScimError> {
     check_depth_within(body, DEPTH_LIMIT)
 }
 
+fn within(value: &Value, left: usize) -> bool {
+    match value {
+        Value::Array(values) => left > 0 && values.iter().all(|value| within(value, left - 1)),
+        Value::Object(parts) => left > 0 && parts.values().all(|value| within(value, left - 1)),
+        _ => true,
+    }
+}
+
+/// The JSON in a text that begins as an object or an array does, bounded like a body; `None` where the text is no JSON.
+/// It can't be longer than the body that it came in.
+pub(crate) fn json_in(text: &str) -> Result<Option<Value>, ScimError> {
+    if !text.trim_start().starts_with(['{', '[']) {
+        return Ok(None);
+    }
+    match serde_json::from_str(text) {
+        Ok(value) if !within(&value, DEPTH_LIMIT) => {
+            Err(ScimError::invalid_syntax(format!("a text in the body holds JSON that is nested deeper than {DEPTH_LIMIT} levels")))
+        }
+        parsed => Ok(parsed.ok()),
+    }
+}
+
 /// As [`check_depth`], for another limit.
 pub(crate) fn check_depth_within(body: &Map<String, Value>, limit: usize) -> Result<(), ScimError> {
-    fn within(value: &Value, left: usize) -> bool {
-        match value {
-            Value::Array(values) => left > 0 && values.iter().all(|value| within(value, left - 1)),
-            Value::Object(parts) => left > 0 && parts.values().all(|value| within(value, left - 1)),
-            _ => true,
-        }
-    }
     if body.values().all(|value| within(value, limit - 1)) {
         return Ok(());
     }

@@ -4,7 +4,7 @@ use rolecall_scim::filter::{FILTER_BYTES_LIMIT, FILTER_DEPTH_LIMIT, Filter};
 use rolecall_scim::patch::{OPERATIONS_LIMIT, Patch, member_matches};
 use rolecall_scim::path::{PATH_BYTES_LIMIT, Path};
 use rolecall_scim::projection::{NAMES_LIMIT, Projection};
-use rolecall_scim::resource::{VALUES_LIMIT, read};
+use rolecall_scim::resource::{DEPTH_LIMIT, VALUES_LIMIT, read};
 use rolecall_scim::schema::{Schemas, USER};
 use rolecall_scim::{ResourceKind, ScimType};
 use serde_json::{Value, json};
@@ -83,6 +83,21 @@ fn values_are_bounded_when_read_and_when_patched() {
     };
     assert!(patch(values(VALUES_LIMIT)).is_ok(), "they are all there already");
     assert_eq!(patch(json!([{"value": "new"}])).unwrap_err().scim_type, Some(ScimType::InvalidValue));
+}
+
+#[test]
+fn json_in_a_text_is_bounded_like_a_body() {
+    // An object around arrays, of which nothing is kept.
+    let nested = |depth: usize| format!("{{\"nope\":{}{},\"title\":\"T\"}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+    let parse = |path: Option<&str>, text: String| {
+        let body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [{"op": "add", "path": path, "value": text}]});
+        Patch::parse(&Schemas::default(), ResourceKind::User, &body).map(|_| ()).map_err(|error| error.scim_type)
+    };
+    for path in [None, Some("emails")] {
+        assert_eq!(parse(path, nested(DEPTH_LIMIT)), Ok(()), "{path:?}");
+        assert_eq!(parse(path, nested(DEPTH_LIMIT + 1)), Err(Some(ScimType::InvalidSyntax)), "{path:?}");
+        assert_eq!(parse(path, nested(100_000)), Err(Some(ScimType::InvalidValue)), "{path:?}: nobody reads that far");
+    }
 }
 
 #[test]

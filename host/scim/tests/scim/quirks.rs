@@ -64,6 +64,8 @@ fn each_quirk_is_recognised() {
         (patch(&json!({"op": "add", "path": "title", "value": ["T"]})), vec![WrappedScalar]),
         (patch(&json!({"op": "add", "path": "emails[type eq \"work\"].value", "value": "a@acme.example"})), vec![ElementMade]),
         (patch(&json!({"op": "add", "path": "roles", "value": [{"value": "{\"id\":\"1\",\"displayName\":\"Admin\"}"}]})), vec![JsonText]),
+        (patch(&json!({"op": "replace", "value": "{\"title\":\"T\"}"})), vec![JsonText]),
+        (patch(&json!({"op": "replace", "path": "name", "value": "{\"givenName\":\"A\"}"})), vec![JsonText]),
         (user(&json!({"roles": [{"value": "{\"id\":\"1\"}"}]}), None), vec![JsonText]),
         (filter, vec![UnquotedText]),
         (user(&json!({"roles": []}), None), vec![EmptyValues]),
