@@ -99,6 +99,8 @@ pub enum MemberChange {
     Remove(Vec<String>),
     /// Remove the members (as JSON objects with `value`, `type`, `display`) that match.
     RemoveMatching(Filter),
+    /// Put this id in the place of the members that match; [`Refusal::no_member`] when none does.
+    ReplaceMatching(Filter, String),
     /// Make these the only members; empty removes all.
     Replace(Vec<String>),
 }
@@ -177,6 +179,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// 400 `noTarget` for a [`MemberChange::ReplaceMatching`] of this operation: no member matches (RFC 7644 §3.5.2.3).
+    #[must_use]
+    pub fn no_member(operation: usize) -> Self {
+        Self::by(operation, values::no_match("members"))
+    }
+
     fn by(index: usize, error: ScimError) -> Self {
         Self { operation: Some(index), error: ScimError { detail: format!("operation {}: {}", index + 1, error.detail), ..error } }
     }

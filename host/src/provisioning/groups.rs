@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use rolecall_scim::filter::Filter;
 use rolecall_scim::patch::{Done, MemberChange, Patch, Patched, Refusal, member_matches};
 use rolecall_scim::resource::{self, Document};
 use rolecall_scim::schema::Schemas;
@@ -155,7 +156,7 @@ async fn change(
     let mut asked = ask(&schemas, &before.document)?;
     asked.add_nobody_of(unknown);
     caller.trail.see(&asked.quirks);
-    let difference = difference(app, caller, &schemas, id, &asked.members).await?;
+    let difference = difference(app, caller, &schemas, id, &asked).await?;
     let candidates: Vec<ResourceId> = difference.add.union(&difference.remove).map(|id| ResourceId(id.clone())).collect();
     check_count(candidates.len())?;
     let present: BTreeSet<String> =
@@ -260,31 +261,28 @@ fn check_count(members: usize) -> Result<(), ScimError> {
 }
 
 /// Folds the request's member changes, in their order, into one difference.
-async fn difference(
-    app: &App,
-    caller: &Caller,
-    schemas: &Schemas,
-    id: &ResourceId,
-    changes: &[MemberChange],
-) -> Result<Difference, Failure> {
+async fn difference(app: &App, caller: &Caller, schemas: &Schemas, id: &ResourceId, asked: &Asked) -> Result<Difference, Failure> {
     let mut difference = Difference::default();
     let mut stored: Option<Vec<Value>> = None;
-    for change in changes {
+    for (change, (operation, _)) in asked.members.iter().zip(&asked.member_operations) {
         match change {
             MemberChange::Add(ids) => difference.step(Vec::new(), ids.clone()),
             MemberChange::Remove(ids) => difference.step(ids.clone(), Vec::new()),
-            MemberChange::Replace(_) | MemberChange::RemoveMatching(_) => {
+            MemberChange::Replace(_) | MemberChange::RemoveMatching(_) | MemberChange::ReplaceMatching(..) => {
                 if stored.is_none() {
                     stored = Some(stored_members(app, caller, id).await?);
                 }
                 difference.compared = true;
                 let present = difference.present(stored.as_deref().unwrap_or_default());
+                let matching = |filter: &Filter| -> Vec<String> {
+                    present.iter().filter(|member| member_matches(schemas, filter, member)).filter_map(member_id).collect()
+                };
                 match change {
-                    MemberChange::RemoveMatching(filter) => {
-                        let matching: Vec<String> =
-                            present.iter().filter(|member| member_matches(schemas, filter, member)).filter_map(member_id).collect();
-                        difference.step(matching, Vec::new());
-                    }
+                    MemberChange::RemoveMatching(filter) => difference.step(matching(filter), Vec::new()),
+                    MemberChange::ReplaceMatching(filter, id) => match matching(filter) {
+                        nobody if nobody.is_empty() => return Err(Refusal::no_member(*operation).into()),
+                        matching => difference.step(matching, vec![id.clone()]),
+                    },
                     MemberChange::Replace(wanted) => {
                         let all: Vec<String> = present.iter().filter_map(member_id).collect();
                         difference.step(all, wanted.clone());

@@ -185,6 +185,42 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// Who matches makes room for the new member (RFC 7644 §3.5.2.3); when nobody does, nothing of the request is carried out.
+    async fn members_that_match_are_replaced(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        let mut people = Vec::new();
+        for name in ["ada", "bob", "cleo"] {
+            people.push(entra.create(&format!("{name}@acme.example")).await);
+        }
+        let [ada, bob, cleo] = &people[..] else { unreachable!("three were made") };
+        let group = entra.group("Engineering", &[ada, bob]).await;
+        let path = format!("/Groups/{group}");
+        let replace = |who: &str, by: &str| json!({"op": "replace", "path": format!("members[value eq \"{who}\"]"), "value": {"value": by}});
+        let refused = entra.scim.patch(&path, patch(json!([{"op": "add", "path": "members", "value": [{"value": cleo}]}, replace("nope", cleo)]))).await;
+        let refused = refused.expect(400);
+        assert_eq!(refused["scimType"], "noTarget", "{refused}");
+        assert!(refused["detail"].to_string().contains("operation 2"), "{refused}");
+        let members = async || {
+            let group = entra.scim.get(&path).await.expect(200);
+            let ids = group["members"].as_array().into_iter().flatten().filter_map(|member| member["value"].as_str().map(str::to_owned));
+            ids.collect::<std::collections::BTreeSet<_>>()
+        };
+        let of = |ids: &[&String]| ids.iter().map(|id| (*id).clone()).collect();
+        assert_eq!(members().await, of(&[ada, bob]));
+        // The second operation is about whom the first one put there; the third asks for what is so already.
+        let body = patch(json!([replace(ada, cleo), replace(cleo, ada), replace(bob, bob)]));
+        entra.scim.patch(&path, body).await.expect(204);
+        assert_eq!(members().await, of(&[ada, bob]));
+        entra.scim.patch(&path, patch(json!([replace(ada, cleo)]))).await.expect(204);
+        assert_eq!(members().await, of(&[bob, cleo]));
+        // Whoever makes room does so for somebody who is known.
+        entra.scim.patch(&path, patch(json!([replace(bob, "nope")]))).await.expect(400);
+        assert_eq!(members().await, of(&[bob, cleo]));
+        server.stop().await;
+    }
+
     /// Each operation of a PATCH is known as applied or a no-op, and the history names the attributes that changed.
     async fn the_history_says_what_each_operation_did(database: Database) {
         let server = Server::start(&database).await;

@@ -336,10 +336,14 @@ impl<'a> Reading<'a> {
                 self.reader.quirk(Quirk::RemoveWithValue);
                 MemberChange::Remove(member_ids(&mut self.reader, value)?)
             }
-            (Verb::Remove, Some(filter), _) => {
-                named_ids(filter).map_or_else(|| MemberChange::RemoveMatching(filter.clone()), MemberChange::Remove)
-            }
-            (_, Some(_), _) => return Err(ScimError::mutability("a member can't be changed: add and remove members")),
+            (Verb::Remove, Some(filter), _) => removal_of(filter),
+            // Only the parts of a member are immutable: one that matches makes room for another (RFC 7644 §3.5.2.3).
+            (Verb::Replace, Some(filter), value) => match member_ids(&mut self.reader, value.unwrap_or(&Value::Null))?.as_slice() {
+                [] => removal_of(filter),
+                [id] => MemberChange::ReplaceMatching(filter.clone(), id.clone()),
+                _ => return Err(ScimError::invalid_value("`members` with a filter is replaced by one member")),
+            },
+            (Verb::Add, Some(_), _) => return Err(ScimError::mutability("a member can't be changed: add and remove members")),
         };
         Ok(Step::Members(change))
     }
@@ -369,6 +373,10 @@ fn place(target: &Resolved<'_>) -> String {
         sub: target.sub.map(|part| part.name.clone()),
     };
     path.to_string()
+}
+
+fn removal_of(filter: &Filter) -> MemberChange {
+    named_ids(filter).map_or_else(|| MemberChange::RemoveMatching(filter.clone()), MemberChange::Remove)
 }
 
 /// The ids that a filter of members names, when it does nothing else: ids are case exact.

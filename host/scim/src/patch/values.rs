@@ -256,7 +256,7 @@ fn describe(filter: &Filter, attribute: &Attribute, target: Option<&Attribute>, 
     }
 }
 
-fn no_match(place: &str) -> ScimError {
+pub(super) fn no_match(place: &str) -> ScimError {
     ScimError::no_target(format!("no value of `{place}` matches the path's filter (RFC 7644 §3.5.2.3)"))
 }
 

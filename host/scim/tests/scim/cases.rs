@@ -230,6 +230,7 @@ fn member_change(change: &MemberChange) -> Value {
         MemberChange::Add(ids) => json!({"add": ids}),
         MemberChange::Remove(ids) => json!({"remove": ids}),
         MemberChange::RemoveMatching(filter) => json!({"matching": filter.to_string()}),
+        MemberChange::ReplaceMatching(filter, id) => json!({"matching": filter.to_string(), "by": id}),
         MemberChange::Replace(ids) => json!({"replace": ids}),
     }
 }

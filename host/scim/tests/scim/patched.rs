@@ -61,6 +61,9 @@ fn a_refusal_names_the_operation() {
         assert_eq!((refusal.operation, refusal.error.scim_type), (Some(2), Some(scim_type)), "{bad}");
         assert!(refusal.to_string().starts_with("operation 3: "), "{refusal}");
     }
+    let no_member = Refusal::no_member(1);
+    assert_eq!((no_member.operation, no_member.error.scim_type), (Some(1), Some(ScimType::NoTarget)));
+    assert!(no_member.to_string().starts_with("operation 2: no value of `members` matches"), "{no_member}");
     let whole = Patch::parse_or_refusal(&Schemas::default(), ResourceKind::User, &json!({"schemas": [PATCH_SCHEMA]})).unwrap_err();
     assert_eq!((whole.operation, whole.error.scim_type), (None, Some(ScimType::InvalidSyntax)));
 }
