@@ -9,7 +9,7 @@ use crate::filter::{Filter, Literal, Op, Test, value_matches};
 use crate::path::AttrPath;
 use crate::resource::VALUES_LIMIT;
 use crate::resource::body::{keep_immutable, keep_immutable_parts};
-use crate::resource::value::{Parts, Reader, is_primary};
+use crate::resource::value::{Parts, Reader, identity, is_primary, one_of_each};
 use crate::schema::{Attribute, Mutability, Type};
 use crate::{Quirk, ScimError};
 
@@ -41,6 +41,7 @@ pub(super) fn next(context: &mut Context<'_>, change: &Change, before: Option<Va
         if let Some(kept) = kept {
             keep_immutable_parts(context.attribute, "", &kept, &mut values)?;
         }
+        one_of_each(&mut values);
         if values.len() > VALUES_LIMIT {
             return Err(ScimError::invalid_value(format!("`{}` would have more than {VALUES_LIMIT} values", context.place)));
         }
@@ -140,14 +141,6 @@ fn add(context: &Context<'_>, values: &mut Vec<Value>, known: &mut Known, given:
         merge(context, old, &parts)?;
     }
     Ok(index)
-}
-
-/// What tells values apart: RFC 7643 §2.4 wants no two with the same type and value. Addresses have no value.
-fn identity(value: &Value) -> Option<String> {
-    match value {
-        Value::Object(parts) => parts.get("value").map(|value| format!("{value} {}", parts.get("type").unwrap_or(&Value::Null))),
-        scalar => Some(scalar.to_string()),
-    }
 }
 
 /// Whether a value has everything that is given.

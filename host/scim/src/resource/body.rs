@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::value::{Reader, twice};
+use super::value::{Reader, one_of_each, twice};
 use super::{Document, Read};
 use crate::schema::{Attribute, Mutability, Schemas};
 use crate::{Quirk, ResourceKind, ScimError};
@@ -56,9 +56,20 @@ pub(super) fn read(schemas: &Schemas, kind: ResourceKind, body: &Value, previous
     if let Some(previous) = previous {
         keep(schemas, kind, body, &previous.0, &mut document)?;
     }
+    // Last, because an immutable part that stays can be the type that tells two values apart.
+    document.values_mut().for_each(keep_one_of_each);
     set_schemas(schemas, kind, &mut document, listed);
     check_required(schemas, kind, &document)?;
     Ok(Read { document: Document(document), members, ignored: reader.ignored, quirks: reader.quirks })
+}
+
+/// Keeps one of each pair of type and value, in an attribute or in those of an extension.
+fn keep_one_of_each(value: &mut Value) {
+    match value {
+        Value::Array(values) => one_of_each(values),
+        Value::Object(parts) => parts.values_mut().for_each(keep_one_of_each),
+        _ => {}
+    }
 }
 
 /// Whose habit it is to send an attribute that is not kept.
@@ -99,6 +110,7 @@ pub(crate) fn check_depth(body: &Map<String, Value>) -> Result<(), ScimError> {
     check_depth_within(body, DEPTH_LIMIT)
 }
 
+/// Whether a value is nested no deeper than so many levels.
 fn within(value: &Value, left: usize) -> bool {
     match value {
         Value::Array(values) => left > 0 && values.iter().all(|value| within(value, left - 1)),

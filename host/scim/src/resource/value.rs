@@ -1,5 +1,8 @@
 //! One attribute's value, from a client's JSON to the normal form. Knows nothing of whole resources or of operations.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -235,6 +238,45 @@ fn is_json_object(text: &str) -> bool {
 /// Whether a value of a multi-valued attribute is the preferred one.
 pub(crate) fn is_primary(value: &Value) -> bool {
     value.get("primary") == Some(&Value::Bool(true))
+}
+
+/// What tells values apart: RFC 7643 §2.4 wants no two with the same type and value. Addresses have no value.
+pub(crate) fn identity(value: &Value) -> Option<String> {
+    match value {
+        Value::Object(parts) => parts.get("value").map(|value| format!("{value} {}", parts.get("type").unwrap_or(&Value::Null))),
+        scalar => Some(scalar.to_string()),
+    }
+}
+
+/// Leaves one of the complex values that have the same type and value: the first, with the parts that only the others have.
+pub(crate) fn one_of_each(values: &mut Vec<Value>) {
+    let mut known: HashMap<String, usize> = HashMap::new();
+    let mut kept: Vec<Value> = Vec::with_capacity(values.len());
+    for value in values.drain(..) {
+        let first = identity(&value).filter(|_| value.is_object()).and_then(|identity| match known.entry(identity) {
+            Entry::Occupied(first) => Some(*first.get()),
+            Entry::Vacant(new) => {
+                new.insert(kept.len());
+                None
+            }
+        });
+        match (first.and_then(|first| kept.get_mut(first)).and_then(Value::as_object_mut), value) {
+            (Some(first), Value::Object(parts)) => join(first, parts),
+            (_, value) => kept.push(value),
+        }
+    }
+    *values = kept;
+}
+
+fn join(first: &mut Map<String, Value>, parts: Map<String, Value>) {
+    for (name, part) in parts {
+        // Which value is the preferred one must not get lost with the one that said so.
+        if name == "primary" && part == Value::Bool(true) {
+            first.insert(name, part);
+        } else {
+            first.entry(name).or_insert(part);
+        }
+    }
 }
 
 pub(crate) fn twice(place: &str) -> ScimError {

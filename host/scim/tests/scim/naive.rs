@@ -59,7 +59,29 @@ pub fn patch(mut user: Value, operation: &Value) -> Outcome {
         user[path] = value.clone();
     }
     tidy(&mut user);
+    if let Some(emails) = user["emails"].as_array() {
+        user["emails"] = without_repeats(emails).into();
+    }
+    tidy(&mut user);
     Outcome::Became(user)
+}
+
+/// RFC 7643 §2.4: no two with the same type and value. Those that come later leave the first what it lacks.
+fn without_repeats(emails: &[Value]) -> Vec<Value> {
+    let mut kept: Vec<Value> = Vec::new();
+    for email in emails {
+        let same = |other: &&mut Value| !email["value"].is_null() && other["value"] == email["value"] && other["type"] == email["type"];
+        let Some(first) = kept.iter_mut().find(same) else {
+            kept.push(email.clone());
+            continue;
+        };
+        for (part, value) in email.as_object().unwrap() {
+            if first[part].is_null() || part == "primary" && *value == true {
+                first[part] = value.clone();
+            }
+        }
+    }
+    kept
 }
 
 fn whole(emails: &mut Vec<Value>, op: &str, part: Option<&str>, value: &Value) {

@@ -58,6 +58,20 @@ proptest! {
     }
 
     #[test]
+    fn no_type_has_a_value_twice(body in body(), operations in vec(operation(), 0..4)) {
+        let document = read(&Schemas::default(), USER, &body, None).unwrap().document;
+        let patched = patch(&document, &Value::from(operations)).map(|patched| patched.document);
+        for document in std::iter::once(document).chain(patched) {
+            for name in ["emails", "roles"] {
+                let values: Vec<&Value> = document.get(name).and_then(Value::as_array).into_iter().flatten().collect();
+                let with_value = values.iter().filter(|value| value.get("value").is_some());
+                let pairs: Vec<_> = with_value.map(|value| (&value["value"], value.get("type"))).collect();
+                prop_assert!((1..pairs.len()).all(|at| !pairs[..at].contains(&pairs[at])), "{name}: {values:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_printed_filter_parses_to_the_same(filter in filter(), document in document()) {
         let schemas = Schemas::default();
         let printed = filter.to_string();
