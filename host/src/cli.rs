@@ -70,7 +70,7 @@ their right from ROLECALL_TOKEN, --token-file or --token.
 
 Exit codes:
   0  done
-  1  found wrong: a broken folder, a failing case, a difference, an altered history, a server that ended
+  1  found wrong: a broken folder, a failing case, a difference, altered history, an ended server
   2  the command line or the settings make no sense
   3  the server refused, or can't be reached"
 )]

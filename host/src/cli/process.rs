@@ -11,7 +11,7 @@ use crate::model::Instant;
 pub enum Process {
     /// Take an account out of use for a time: it comes back by itself
     #[command(after_help = "Examples:\n  rolecall account leave --tenant acme ada@acme.example --until 90d --reason 'parental leave'\n  \
-                            rolecall account leave --tenant acme ada@acme.example --from 14d --until 180d --reason 'sabbatical'")]
+                            rolecall account leave --tenant acme ada@acme.example --from 14d --until 180d --reason 'sailing'")]
     Leave {
         /// The account's id or login name
         account: String,

@@ -24,7 +24,7 @@ pub enum Review {
     /// Set a review up: what it is about, who reviews, what silence means
     #[command(
         after_help = "Examples:\n  rolecall review create --tenant acme 'Deployers, spring' --role deployer --reviewers role_owner \\\n      \
-        --fallback audit@acme.example --closes 30d --on-silence revoke --exception-owner iam@acme.example\n  \
+        --fallback audit@acme.example --closes 30d --on-silence revoke \\\n      --exception-owner iam@acme.example\n  \
         rolecall review create --tenant acme 'Everybody of Entra ID' --connection 5be2… \\\n      --reviewers manager \\\n      \
         --fallback audit@acme.example --closes 30d --remind-hours 168 --remind-hours 24 \\\n      \
         --on-silence keep --exception-owner iam@acme.example"

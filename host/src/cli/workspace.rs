@@ -36,7 +36,7 @@ pub enum Workspace {
     /// Set an OpenID provider that people sign in with: a new one, or other settings of one that is there
     #[command(after_help = "The secret of Rolecall as a client there is read from ROLECALL_CLIENT_SECRET; a public client has none.\n\n\
         Examples:\n  rolecall workspace set-provider --tenant acme entra \\\n    \
-        --issuer https://login.microsoftonline.com/TENANT-ID/v2.0 --client-id CLIENT --name \"Acme sign-in\" \\\n    \
+        --issuer https://login.microsoftonline.com/TENANT-ID/v2.0 --client-id CLIENT --name \"Acme\" \\\n    \
         --group rolecall-owners=tenant-owner --group rolecall-audit=auditor\n  \
         rolecall workspace set-provider operators --issuer https://id.example.com --client-id rolecall \\\n    \
         --group platform=platform-operator")]
