@@ -30,6 +30,7 @@ pub mod serve;
 mod step;
 mod tenant;
 mod token;
+mod when;
 mod workspace;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -69,7 +70,7 @@ their right from ROLECALL_TOKEN, --token-file or --token.
 
 Exit codes:
   0  done
-  1  found wrong: a broken folder, a failing golden case, a difference, an altered history, a server that ended
+  1  found wrong: a broken folder, a failing case, a difference, altered history, an ended server
   2  the command line or the settings make no sense
   3  the server refused, or can't be reached"
 )]
@@ -222,13 +223,22 @@ fn confirmed(yes: bool, question: &str) -> anyhow::Result<bool> {
         return Ok(true);
     }
     if !std::io::stdin().is_terminal() {
-        return Err(ConfigError::Invalid { key: "yes", problem: "is needed: without a terminal to ask at, give `--yes`".into() }.into());
+        return Err(ConfigError::Argument { name: "--yes", problem: "is needed: there is no terminal to ask at".into() }.into());
     }
     let mut err = std::io::stderr();
     write!(err, "{question} [y/N] ").and_then(|()| err.flush()).context("standard error is closed")?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).context("no answer could be read")?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// A file that is made and never replaces one that is there.
+fn new_file(path: &std::path::Path, mut options: std::fs::OpenOptions) -> anyhow::Result<std::fs::File> {
+    let shown = path.display();
+    options.write(true).create_new(true).open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => anyhow::anyhow!("`{shown}` is there already and is not replaced: name another file"),
+        _ => anyhow::Error::new(error).context(format!("`{shown}` can't be made")),
+    })
 }
 
 /// What a person reads for a value that may be missing. Control characters come from outside and never reach the terminal.
@@ -281,6 +291,51 @@ mod tests {
         check(&Cli::command());
     }
 
+    /// Every command, with its name in full.
+    fn commands() -> Vec<(String, clap::Command)> {
+        fn below(command: &clap::Command, name: &str, all: &mut Vec<(String, clap::Command)>) {
+            for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+                below(sub, &format!("{name} {}", sub.get_name()), all);
+            }
+            all.push((name.to_owned(), command.clone()));
+        }
+        let mut all = Vec::new();
+        below(&Cli::command(), "rolecall", &mut all);
+        all
+    }
+
+    #[test]
+    fn a_commands_own_options_stand_under_options() {
+        for (name, command) in commands() {
+            for arg in command.get_arguments() {
+                let of_the_server = ["server", "token", "token_file"].contains(&arg.get_id().as_str());
+                assert!(of_the_server || arg.get_help_heading() != Some(client::HEADING), "`{}` of `{name}`", arg.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn examples_fit_so_that_they_can_be_pasted() {
+        /// Where clap breaks lines, in characters: in the middle of a command that would be two.
+        const LINE_CHARS: usize = 100;
+        for (name, command) in commands() {
+            for help in [command.get_after_help(), command.get_after_long_help()].into_iter().flatten() {
+                for line in help.to_string().lines().filter(|line| line.starts_with("  ")) {
+                    assert!(line.chars().count() <= LINE_CHARS, "`{name}`: {line}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("head.json");
+        assert!(new_file(&path, std::fs::OpenOptions::new()).is_ok());
+        let again = new_file(&path, std::fs::OpenOptions::new()).unwrap_err().to_string();
+        assert!(again.contains("is there already") && again.contains("name another file"), "{again}");
+    }
+
     #[test]
     fn names_from_outside_can_t_steer_the_terminal() {
         assert_eq!(word(&Value::from("a\u{1b}[2Jb\n")), "a\u{fffd}[2Jb\u{fffd}");
@@ -297,7 +352,7 @@ mod tests {
     #[test]
     fn exit_codes_tell_usage_server_and_findings_apart() {
         let output = Output { json: false, paint: Paint::default() };
-        let usage = anyhow::Error::new(ConfigError::Invalid { key: "token", problem: "is missing".into() }).context("outer");
+        let usage = anyhow::Error::new(ConfigError::Argument { name: "--yes", problem: "is needed".into() }).context("outer");
         let server = anyhow::Error::new(ApiError::Refused { status: 403, problem: Value::Null }).context("outer");
         let pipe = anyhow::Error::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
         assert_eq!(report(&usage, output), ExitCode::from(EXIT_USAGE));

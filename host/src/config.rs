@@ -73,6 +73,14 @@ pub enum ConfigError {
         /// What is wrong there. Never the line itself: it may hold the database's password.
         message: String,
     },
+    /// An argument of the command line that can't be.
+    #[error("`{name}` {problem}")]
+    Argument {
+        /// As the help writes it: `--role`, `FILE`.
+        name: &'static str,
+        /// What is wrong and what to do.
+        problem: String,
+    },
     /// A value that can't be.
     #[error("the setting `{key}` {problem}")]
     Invalid {

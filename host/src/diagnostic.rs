@@ -134,9 +134,14 @@ fn render_each(diagnostics: &[Diagnostic], colour: bool, what: &str, heading: im
         report.push_str(&render_one(diagnostic, style, heading(diagnostic)));
         report.push('\n');
     }
-    let plural = if diagnostics.len() == 1 { "" } else { "s" };
-    let _ = writeln!(report, "{} {what}{plural}", diagnostics.len());
+    let _ = writeln!(report, "{}", counted(diagnostics.len(), what));
     report
+}
+
+/// So many of something: `1 problem`, `2 problems`.
+#[must_use]
+pub fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn render_one(diagnostic: &Diagnostic, style: Style, heading: &str) -> String {
@@ -148,7 +153,10 @@ fn render_one(diagnostic: &Diagnostic, style: Style, heading: &str) -> String {
         (Some(line), Some(column)) => format!("{}:{line}:{column}", diagnostic.file),
         _ => diagnostic.file.clone(),
     };
-    let _ = writeln!(out, "{margin}{frame}-->{end} {}", printable(&place));
+    // What is wrong with a folder as a whole has no place in it.
+    if !place.is_empty() {
+        let _ = writeln!(out, "{margin}{frame}-->{end} {}", printable(&place));
+    }
     if let (Some(source), Some(column)) = (&diagnostic.source, diagnostic.column) {
         // Tabs are kept in front of the caret so that it stands below its character whatever a tab is worth.
         let lead: String = source.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();

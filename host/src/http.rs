@@ -72,14 +72,17 @@ pub fn router(app: Arc<App>) -> Router {
 }
 
 fn assemble(app: Arc<App>, table: Vec<routes::Route>) -> Router {
-    table
+    let routes = table
         .into_iter()
         .fold(Router::new(), |router, route| match Format::of(route.path) {
             Format::Scim => spellings(route.path).iter().fold(router, |router, path| router.route(path, route.handler.clone())),
             Format::Problem | Format::OAuth | Format::Page => router.route(route.path, route.handler),
         })
         .method_not_allowed_fallback(async || Error::method_not_allowed())
-        .fallback(async |uri: Uri| Error::unknown_path(uri.path()))
+        .fallback(async |uri: Uri| Error::unknown_path(uri.path()));
+    let pages = routes.clone().with_state(Arc::clone(&app));
+    routes
+        .layer(axum::middleware::from_fn_with_state(pages, workspace::refused::fill_in))
         .layer(CatchPanicLayer::custom(error::of_panic))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), frame::surround))
         .layer(axum::middleware::from_fn(compression::compress))

@@ -36,7 +36,7 @@ pub enum FolderError {
     #[error("the folder's name is not valid UTF-8")]
     Name,
     /// The folder can't be read.
-    #[error("the folder has {} problems", .0.len())]
+    #[error("the folder has {}", diagnostic::counted(.0.len(), "problem"))]
     Broken(Vec<Diagnostic>),
     /// Its revision is refused.
     #[error(transparent)]

@@ -42,7 +42,7 @@ pub use moved::{Moved, moved};
 pub use person::{is_called, same_name};
 
 use crate::app::App;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{self, Diagnostic};
 use crate::model::TenantId;
 use crate::revision::GoldenResult;
 use crate::store::{StoreError, Tenant};
@@ -58,13 +58,13 @@ const ACTIVATIONS_LOOKED_AT: i64 = 10;
 #[derive(Debug, thiserror::Error)]
 pub enum TenancyError {
     /// The folder is broken.
-    #[error("the revision has {} problem(s)", .0.len())]
+    #[error("the revision has {}", diagnostic::counted(.0.len(), "problem"))]
     Broken(Vec<Diagnostic>),
     /// A file that was uploaded is broken.
-    #[error("the file has {} problem(s)", .0.len())]
+    #[error("the file has {}", diagnostic::counted(.0.len(), "problem"))]
     File(Vec<Diagnostic>),
     /// Golden cases fail.
-    #[error("{} golden case(s) fail", .0.iter().filter(|case| case.diff.is_some()).count())]
+    #[error("{} not as expected", diagnostic::counted(.0.iter().filter(|case| case.diff.is_some()).count(), "golden case"))]
     Golden(Vec<GoldenResult>),
     /// Managed elsewhere, a malformed name …: a sentence that says what to do.
     #[error("{0}")]
@@ -75,6 +75,9 @@ pub enum TenancyError {
     /// Not for this caller, whatever policies say: a sentence that says why.
     #[error("{0}")]
     Forbidden(String),
+    /// Accounts are named that do not wait in the hold that is answered.
+    #[error("not held here: {}; nobody was answered about, and `rolecall hold show` lists who is held", .0.join(", "))]
+    NotHeld(Vec<String>),
     /// The store's word.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -210,6 +210,11 @@ test("an export is compared, looked at, carried out, and its losses released", a
   await olga.page.getByText("Answer for all 9 people").click();
   const everybody = olga.page.locator("details.card");
   await everybody.getByLabel("Why").fill("they have left");
+  // An answer that is refused is there to be mended: nothing has to be typed again.
+  await everybody.getByLabel("Who answers for it").fill("");
+  await everybody.locator("button.danger").click();
+  await olga.page.locator(".said.bad").waitFor();
+  assert.equal(await everybody.getByLabel("Why").inputValue(), "they have left");
   await everybody.getByRole("button", { name: "Release all" }).click();
   await olga.page.locator(".said", { hasText: "9 people" }).waitFor();
   await server.until("accounts/drift-19@duties.example", (account) => account.state === "suspended");

@@ -80,9 +80,19 @@ impl Browser {
         self.client.send("POST", path, &headers, Some(pairs.join("&").into_bytes())).await
     }
 
-    /// Sends a form, and gives the sentence on the page that comes next.
+    /// Sends a form that is refused: the page that it comes back on.
+    pub async fn refused(&self, path: &str, fields: &[(&str, &str)]) -> Page {
+        let answer = self.post(path, fields).await;
+        assert!(answer.status.is_client_error(), "{answer:?}");
+        Page { status: answer.status.as_u16(), text: answer.text }
+    }
+
+    /// Sends a form, and gives the sentence on the page that comes next: of one that was refused, the page that it comes back on.
     pub async fn said(&self, path: &str, fields: &[(&str, &str)]) -> String {
         let answer = self.post(path, fields).await;
+        if answer.status.is_client_error() {
+            return sentence(&answer.text);
+        }
         assert_eq!(answer.status, 303, "{answer:?}");
         let said = answer
             .headers
@@ -92,9 +102,14 @@ impl Browser {
         let cookie = format!("{}; rolecall_said={}", self.cookie, said.unwrap_or_default());
         let next = self.client.send("GET", answer.header("location"), &[("cookie", &cookie)], None).await;
         assert_eq!(next.status, 200, "{next:?}");
-        let sentence = next.text.split_once("<p class=\"said").and_then(|(_, rest)| rest.split_once('>')?.1.split_once("</p>"));
-        sentence.map_or_else(|| panic!("nothing was said: {next:?}"), |(sentence, _)| sentence.to_owned())
+        sentence(&next.text)
     }
+}
+
+/// What a page says of the form before it.
+fn sentence(page: &str) -> String {
+    let sentence = page.split_once("<p class=\"said").and_then(|(_, rest)| rest.split_once('>')?.1.split_once("</p>"));
+    sentence.map_or_else(|| panic!("nothing was said: {page}"), |(sentence, _)| sentence.to_owned())
 }
 
 /// A text as it stands in a form that is sent.
@@ -107,6 +122,11 @@ impl Page {
     /// Fails unless the page is there and has each of these texts.
     pub fn expect(&self, texts: &[&str]) -> &Self {
         assert_eq!(self.status, 200, "{}", self.text);
+        self.has(texts)
+    }
+
+    /// Fails unless the page has each of these texts.
+    pub fn has(&self, texts: &[&str]) -> &Self {
         for text in texts {
             assert!(self.text.contains(text), "no {text:?} in {}", self.text);
         }

@@ -21,7 +21,7 @@ pub enum Account {
         #[arg(long, value_name = "STATE")]
         state: Option<String>,
         /// How many
-        #[arg(long, value_name = "N", default_value_t = DEFAULT_LIMIT)]
+        #[arg(long, value_name = "N", default_value_t = DEFAULT_LIMIT, value_parser = clap::value_parser!(u32).range(1..=1_000))]
         limit: u32,
         /// Go on after this account id
         #[arg(long, value_name = "ID")]
@@ -93,7 +93,8 @@ async fn list(state: Option<String>, limit: u32, after: Option<String>, at: At, 
                 word(&account["pending"]),
             ]);
         }
-        Ok(format!("{table}\n"))
+        let more = if answer["next"].is_null() { String::new() } else { format!("there is more: `--after {}`\n", word(&answer["next"])) };
+        Ok(format!("{table}\n{more}"))
     })
 }
 

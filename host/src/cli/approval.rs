@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::cli::connection::At;
-use crate::cli::{Output, items, render, word};
+use crate::cli::{Output, items, render, when, word};
+use crate::model::Instant;
 
 /// Look at roles that wait for a person's yes, and answer.
 #[derive(clap::Subcommand)]
@@ -20,9 +21,7 @@ pub enum Approval {
         at: At,
     },
     /// Say yes: the token must name a person (`rolecall token create --person`), and never the one whose role it is
-    #[command(
-        after_help = "Example:\n  rolecall approval approve --tenant acme 77d0… --reason 'on call from Monday' --ends 2031-07-01T00:00:00Z"
-    )]
+    #[command(after_help = "Example:\n  rolecall approval approve --tenant acme 77d0… --reason 'on call from Monday' --ends 30d")]
     Approve {
         /// The request
         approval: String,
@@ -30,8 +29,8 @@ pub enum Approval {
         #[arg(long, value_name = "TEXT")]
         reason: String,
         /// Until when the role may be held [default: for as long as the policies give it]
-        #[arg(long, value_name = "INSTANT")]
-        ends: Option<String>,
+        #[arg(long, value_name = "INSTANT", value_parser = when::ahead)]
+        ends: Option<Instant>,
         #[command(flatten)]
         at: At,
     },

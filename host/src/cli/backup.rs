@@ -27,7 +27,7 @@ without it the backup is worth nothing. On PostgreSQL the client programs (pg_du
 
 Examples:
   rolecall backup --data-dir /var/lib/rolecall /backup/rolecall-$(date +%F).backup
-  ROLECALL_DATABASE_URL=postgres://rolecall@db/rolecall rolecall backup /backup/rolecall.backup --force
+  ROLECALL_DATABASE_URL=postgres://rolecall@db/rolecall \\\n    rolecall backup /backup/rolecall.backup --force
   rolecall backup --check /backup/rolecall.backup")]
 pub struct Backup {
     /// The file to write, or with --check the one to look at
@@ -176,8 +176,8 @@ impl Backup {
             return Ok(ExitCode::SUCCESS);
         }
         if !self.force && self.file.exists() {
-            let problem = format!("`{}` is there already: name another file, or give `--force`", self.file.display());
-            return Err(ConfigError::Invalid { key: "file", problem }.into());
+            let problem = format!("is `{}`, which is there already: name another file, or give `--force`", self.file.display());
+            return Err(ConfigError::Argument { name: "FILE", problem }.into());
         }
         let place = self.source.place(&config, say)?;
         let manifest = until_told(backup::back_up(&place, &self.file, SystemClock.now())).await?;

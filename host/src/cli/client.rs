@@ -23,18 +23,21 @@ const COMPRESSED_BYTES: usize = 16 * 1024;
 /// Sent with every request, so that operators can tell the command line from other clients.
 const USER_AGENT: &str = concat!("rolecall/", env!("CARGO_PKG_VERSION"));
 
+/// Under which heading the options of a connection to a server stand in a command's help.
+pub const HEADING: &str = "Server";
+
 /// Which server, and with what right.
+// The heading stands at each option: one for the whole would go on over what a command says behind it.
 #[derive(clap::Args)]
-#[command(next_help_heading = "Server")]
 pub struct Remote {
     /// The server's address
-    #[arg(long, env = "ROLECALL_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(long, help_heading = HEADING, env = "ROLECALL_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8080")]
     server: String,
     /// An API token; better in the environment or a file, since others may see command lines
-    #[arg(long, env = "ROLECALL_TOKEN", hide_env_values = true, value_name = "TOKEN", conflicts_with = "token_file")]
+    #[arg(long, help_heading = HEADING, env = "ROLECALL_TOKEN", hide_env_values = true, value_name = "TOKEN", conflicts_with = "token_file")]
     token: Option<String>,
     /// A file that holds an API token and nothing else
-    #[arg(long, env = "ROLECALL_TOKEN_FILE", value_name = "FILE")]
+    #[arg(long, help_heading = HEADING, env = "ROLECALL_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
 
@@ -74,6 +77,20 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// The error of a request that sent a file: problems are those of the file that whoever called knows, and not of the name that the server gave it.
+    #[must_use]
+    pub fn about(mut self, file: &std::path::Path) -> Self {
+        let name = if file == std::path::Path::new("-") { "standard input".to_owned() } else { file.display().to_string() };
+        if let Self::Refused { problem, .. } = &mut self {
+            for one in problem.get_mut("problems").and_then(Value::as_array_mut).into_iter().flatten() {
+                one["file"] = Value::from(name.as_str());
+            }
+        }
+        self
+    }
+}
+
 fn refusal(status: u16, problem: &Value) -> String {
     let detail = problem.get("detail").or_else(|| problem.get("title")).and_then(Value::as_str);
     match (status, detail) {
@@ -102,9 +119,11 @@ impl Remote {
             (Some(token), _) => Zeroizing::new(token),
             (None, Some(path)) => read_token(&path)?,
             (None, None) => {
-                return Err(
-                    ConfigError::Invalid { key: "token", problem: "is missing: set ROLECALL_TOKEN or give `--token-file`".into() }.into()
-                );
+                return Err(ConfigError::Argument {
+                    name: "--token-file",
+                    problem: "is missing, and ROLECALL_TOKEN is not set: one of them gives an API token".into(),
+                }
+                .into());
             }
         };
         Api::new(&self.server, token)
@@ -129,7 +148,7 @@ impl Api {
     /// When the address is none.
     pub fn new(server: &str, token: Zeroizing<String>) -> anyhow::Result<Self> {
         super::serve::install_tls_provider();
-        let invalid = |problem: String| ConfigError::Invalid { key: "server", problem };
+        let invalid = |problem: String| ConfigError::Argument { name: "--server", problem };
         let base = Url::parse(server).map_err(|error| invalid(format!("is `{server}`, which is no address: {error}")))?;
         if !matches!(base.scheme(), "http" | "https") {
             return Err(invalid(format!("is `{server}`: it must begin with `http://` or `https://`")).into());
@@ -263,12 +282,13 @@ mod tests {
         let refused = |status, problem| ApiError::Refused { status, problem };
         let error = refused(
             422,
-            json!({"detail": "the revision has 1 problems", "problems": [{
+            json!({"detail": "the revision has 1 problem", "problems": [{
                 "file": "tenant.toml", "line": 3, "column": 1, "length": 2, "source": "xy = 1", "message": "unknown key `xy`", "help": null,
             }]}),
         );
-        assert_eq!(error.to_string(), "the server refused (422): the revision has 1 problems");
+        assert_eq!(error.to_string(), "the server refused (422): the revision has 1 problem");
         assert!(error.details().contains("--> tenant.toml:3:1"));
+        assert!(error.about(std::path::Path::new("/tmp/mine.toml")).details().contains("--> /tmp/mine.toml:3:1"));
         let golden = refused(422, json!({"golden": [{"file": "tests/a.json", "name": "joiner", "diff": "-a\n+b\n"}]}));
         assert_eq!(golden.details(), "FAIL joiner tests/a.json\n-a\n+b\n");
         assert!(refused(401, Value::Null).to_string().contains("ROLECALL_TOKEN"));

@@ -27,7 +27,7 @@ const LOG_PAGE: u32 = 50;
 pub enum Connection {
     /// Make a connection in staging: prints the base URL and the token for the identity provider, once
     #[command(
-        after_help = "Examples:\n  rolecall connection create --tenant acme entra-id          then look, and `rolecall connection live`\n  rolecall connection create --tenant acme entra-id --live"
+        after_help = "Examples:\n  rolecall connection create --tenant acme entra-id          in staging, to look first\n  rolecall connection create --tenant acme entra-id --live"
     )]
     Create {
         /// A name for people, unique in the tenant

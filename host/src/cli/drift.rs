@@ -104,7 +104,8 @@ impl Drift {
                 let format = format.unwrap_or_else(|| format_of(&file).to_owned());
                 let body = json!({"format": format, "content": read(&file, LISTING_BYTES_LIMIT)?, "complete": !partial});
                 let (api, tenant, id) = which.find().await?;
-                let answer = api.post(&["tenants", &tenant, "connections", &id, "reconciliations"], &body).await?;
+                let sent = api.post(&["tenants", &tenant, "connections", &id, "reconciliations"], &body).await;
+                let answer = sent.map_err(|error| error.about(&file))?;
                 output.show(&answer, |_| Ok(numbers(&answer)))?;
             }
             Self::List { at } => {

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::cli::connection::At;
-use crate::cli::{Output, items, render, word};
+use crate::cli::{Output, items, render, when, word};
+use crate::model::Instant;
 
 /// Give or keep away roles beside the policies, for a time.
 #[derive(clap::Subcommand)]
@@ -20,12 +21,10 @@ pub enum Exception {
         at: At,
     },
     /// Make one: a `forbid` of the policies wins over it all the same
-    #[command(
-        after_help = "Examples:\n  rolecall exception make --tenant acme ada@acme.example deployer --ends 2031-07-01T00:00:00Z \\\n      \
+    #[command(after_help = "Examples:\n  rolecall exception make --tenant acme ada@acme.example deployer --ends 90d \\\n      \
             --reason 'stands in for the release manager' --owner iam@acme.example\n  \
-            rolecall exception make --tenant acme bob@acme.example auditor --forbid --ends 2031-07-01T00:00:00Z \\\n      \
-            --reason 'under review' --owner audit@acme.example"
-    )]
+            rolecall exception make --tenant acme bob@acme.example auditor --forbid --ends 30d \\\n      \
+            --reason 'under review' --owner audit@acme.example")]
     Make {
         /// The account's id or login name
         account: String,
@@ -35,11 +34,11 @@ pub enum Exception {
         #[arg(long)]
         forbid: bool,
         /// Since when [default: now]
-        #[arg(long, value_name = "INSTANT")]
-        starts: Option<String>,
-        /// Until when: within 366 days
-        #[arg(long, value_name = "INSTANT")]
-        ends: String,
+        #[arg(long, value_name = "INSTANT", value_parser = when::ahead)]
+        starts: Option<Instant>,
+        /// Until when, within 366 days of its beginning: an instant, a date, or days from now (`90d`)
+        #[arg(long, value_name = "INSTANT", value_parser = when::ahead)]
+        ends: Instant,
         /// Why
         #[arg(long, value_name = "TEXT")]
         reason: String,

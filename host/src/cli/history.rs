@@ -1,7 +1,6 @@
 //! `rolecall history`: verify it, take its signed head, and ask who held what on a day.
 
 mod held;
-mod when;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cli::connection::At;
 use crate::cli::render::{self, Paint};
-use crate::cli::{EXIT_FOUND, Output, items, word};
+use crate::cli::{EXIT_FOUND, Output, items, new_file, word};
 use crate::history::chain::Anchor;
 
 /// Batches that are shown at once.
@@ -63,7 +62,7 @@ pub enum History {
         #[arg(long, value_name = "N", default_value_t = 0)]
         after: i64,
         /// How many
-        #[arg(long, value_name = "N", default_value_t = BATCH_PAGE)]
+        #[arg(long, value_name = "N", default_value_t = BATCH_PAGE, value_parser = clap::value_parser!(u32).range(1..=1_000))]
         limit: u32,
         #[command(flatten)]
         at: At,
@@ -147,7 +146,8 @@ async fn head(out: Option<&Path>, at: At, output: Output) -> anyhow::Result<()> 
     let text = format!("{head:#}\n");
     let Some(path) = out else { return output.print(&text) };
     let shown = path.display();
-    let written = std::fs::File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+    let mut file = new_file(path, std::fs::OpenOptions::new())?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     written.with_context(|| format!("the head can't be written to `{shown}`"))?;
     output.show(head, |_| {
         Ok(format!("the head up to event {} is in `{shown}`; signed with {}\n", word(&head["last"]), word(&head["public_key"])))
@@ -191,6 +191,7 @@ async fn batches(after: i64, limit: u32, at: At, output: Output) -> anyhow::Resu
             let events = format!("{} to {}", word(&batch["first"]), word(&batch["last"]));
             table.add_row([word(&batch["batch"]), events, word(&batch["sealed"]), word(&batch["hash"])]);
         }
-        Ok(format!("{table}\n"))
+        let more = if answer["next"].is_null() { String::new() } else { format!("there is more: `--after {}`\n", word(&answer["next"])) };
+        Ok(format!("{table}\n{more}"))
     })
 }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::cli::connection::At;
-use crate::cli::{Output, items, render, word};
+use crate::cli::{Output, items, render, when, word};
+use crate::model::Instant;
 
 /// A page of people: a screen or two.
 const PAGE: u32 = 100;
@@ -38,12 +39,12 @@ pub enum Hold {
     },
     /// Let it take effect, for everybody or for some; of leavers: they are gone for good
     #[command(after_help = "Examples:\n  rolecall hold release --tenant acme 4f1c… --reason 'the reorganisation of June'\n  \
-            rolecall hold release --tenant acme 4f1c… --account 90ab… --reason 'she has moved'")]
+            rolecall hold release --tenant acme 4f1c… --account ada@acme.example --reason 'she has moved'")]
     Release {
         /// The hold
         hold: String,
-        /// Only of this account, by id; may be given several times
-        #[arg(long = "account", value_name = "ID")]
+        /// Only of this account, by id or login name; may be given several times
+        #[arg(long = "account", value_name = "ACCOUNT")]
         accounts: Vec<String>,
         /// Why
         #[arg(long, value_name = "TEXT")]
@@ -54,13 +55,13 @@ pub enum Hold {
     /// Leave what stands for a while, or restore it where it is gone: a difference to the identity provider that somebody answers for
     #[command(
         after_help = "Example:\n  rolecall hold reject --tenant acme 4f1c… --reason 'a wrong filter at the identity provider' \\\n      \
-            --owner iam@acme.example --ends 2031-07-01T00:00:00Z"
+            --owner iam@acme.example --ends 30d"
     )]
     Reject {
         /// The hold
         hold: String,
-        /// Only of this account, by id; may be given several times
-        #[arg(long = "account", value_name = "ID")]
+        /// Only of this account, by id or login name; may be given several times
+        #[arg(long = "account", value_name = "ACCOUNT")]
         accounts: Vec<String>,
         /// Why
         #[arg(long, value_name = "TEXT")]
@@ -68,9 +69,9 @@ pub enum Hold {
         /// Who answers for the difference
         #[arg(long, value_name = "WHO")]
         owner: String,
-        /// Until when it may stand: then it is counted and asked about again
-        #[arg(long, value_name = "INSTANT")]
-        ends: String,
+        /// Until when it may stand, within 366 days: then it is counted and asked about again
+        #[arg(long, value_name = "INSTANT", value_parser = when::ahead)]
+        ends: Instant,
         #[command(flatten)]
         at: At,
     },

@@ -63,7 +63,8 @@ impl Unconnected {
             Self::Import { file, dry_run, format, at } => {
                 let format = format.unwrap_or_else(|| format_of(&file).to_owned());
                 let body = json!({"format": format, "content": read(&file, IMPORT_BYTES_LIMIT)?, "dry_run": dry_run});
-                let answer = at.remote.connect()?.post(&["tenants", &at.tenant, "accounts", "import"], &body).await?;
+                let sent = at.remote.connect()?.post(&["tenants", &at.tenant, "accounts", "import"], &body).await;
+                let answer = sent.map_err(|error| error.about(&file))?;
                 output.show(&answer, |_| Ok(shown(&answer, dry_run)))
             }
             Self::Protect { which } => which.set(true, output).await,

@@ -3,23 +3,24 @@
 use serde_json::{Value, json};
 
 use crate::cli::connection::At;
-use crate::cli::{Output, confirmed, items, render, word};
+use crate::cli::{Output, confirmed, items, render, when, word};
+use crate::model::Instant;
 
 /// People who are away, and people who have left.
 #[derive(clap::Subcommand)]
 pub enum Process {
     /// Take an account out of use for a time: it comes back by itself
-    #[command(after_help = "Example:\n  rolecall account leave --tenant acme ada@acme.example --from 2031-03-01T00:00:00Z \\\n    \
-                            --until 2031-09-01T00:00:00Z --reason 'parental leave'")]
+    #[command(after_help = "Examples:\n  rolecall account leave --tenant acme ada@acme.example --until 90d --reason 'parental leave'\n  \
+                            rolecall account leave --tenant acme ada@acme.example --from 14d --until 180d --reason 'sailing'")]
     Leave {
         /// The account's id or login name
         account: String,
         /// From when on [default: now]
-        #[arg(long, value_name = "INSTANT")]
-        from: Option<String>,
-        /// Until when: within 366 days
-        #[arg(long, value_name = "INSTANT")]
-        until: String,
+        #[arg(long, value_name = "INSTANT", value_parser = when::ahead)]
+        from: Option<Instant>,
+        /// Until when, within 366 days of its beginning: an instant, a date, or days from now (`90d`)
+        #[arg(long, value_name = "INSTANT", value_parser = when::ahead)]
+        until: Instant,
         /// Why
         #[arg(long, value_name = "TEXT")]
         reason: String,

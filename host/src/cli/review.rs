@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use crate::cli::account::reasons;
 use crate::cli::connection::At;
-use crate::cli::{Output, items, render, word};
+use crate::cli::{Output, items, render, when, word};
 use crate::config::ConfigError;
 use crate::crypto::signature::VerifyingKey;
+use crate::model::Instant;
 use crate::tenancy::reviews::export;
 
 /// A page of lines: a screen or two.
@@ -23,9 +24,9 @@ pub enum Review {
     /// Set a review up: what it is about, who reviews, what silence means
     #[command(
         after_help = "Examples:\n  rolecall review create --tenant acme 'Deployers, spring' --role deployer --reviewers role_owner \\\n      \
-        --fallback audit@acme.example --closes 2031-04-30T00:00:00Z --on-silence revoke --exception-owner iam@acme.example\n  \
-        rolecall review create --tenant acme 'Everybody of Entra ID' --connection 5be2… --reviewers manager \\\n      \
-        --fallback audit@acme.example --closes 2031-04-30T00:00:00Z --remind-hours 168 --remind-hours 24 \\\n      \
+        --fallback audit@acme.example --closes 30d --on-silence revoke \\\n      --exception-owner iam@acme.example\n  \
+        rolecall review create --tenant acme 'Everybody of Entra ID' --connection 5be2… \\\n      --reviewers manager \\\n      \
+        --fallback audit@acme.example --closes 30d --remind-hours 168 --remind-hours 24 \\\n      \
         --on-silence keep --exception-owner iam@acme.example"
     )]
     Create(Box<Create>),
@@ -158,11 +159,11 @@ pub struct Create {
     #[arg(long, value_name = "NAME")]
     fallback: String,
     /// When it begins [default: now]
-    #[arg(long, value_name = "INSTANT")]
-    opens: Option<String>,
-    /// Until when can be decided
-    #[arg(long, value_name = "INSTANT")]
-    closes: String,
+    #[arg(long, value_name = "INSTANT", value_parser = when::ahead)]
+    opens: Option<Instant>,
+    /// Until when can be decided: an instant, a date, or days from now (`30d`)
+    #[arg(long, value_name = "INSTANT", value_parser = when::ahead)]
+    closes: Instant,
     /// How many hours before it closes an event reminds; may be given several times
     #[arg(long = "remind-hours", value_name = "HOURS")]
     remind_hours: Vec<u32>,
@@ -295,7 +296,7 @@ async fn lines(which: Which, query: &[(&str, &str)], output: Output) -> anyhow::
 
 fn verify(file: &std::path::Path, key: &std::path::Path, output: Output) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(key).with_context(|| format!("`{}` can't be read", key.display()))?;
-    let public = VerifyingKey::read(&text).map_err(|error| ConfigError::Invalid { key: "key", problem: format!("is {error}") })?;
+    let public = VerifyingKey::read(&text).map_err(|error| ConfigError::Argument { name: "--key", problem: format!("is {error}") })?;
     let bytes = std::fs::read(file).with_context(|| format!("`{}` can't be read", file.display()))?;
     let lines = export::verify(&bytes, &public).with_context(|| format!("`{}` can't be relied on", file.display()))?;
     let answer = json!({"lines": lines, "key": public.id()});

@@ -57,7 +57,7 @@ pub enum Tenant {
     /// Activate a revision that is stored: one that was simulated, one that was held, or an older one
     #[command(
         after_help = "Examples:\n  rolecall tenant activate --tenant acme HASH --simulation ID\n  rolecall tenant activate --tenant acme HASH\n  \
-                      rolecall tenant activate --tenant acme HASH --simulation ID --despite-changes 'only the new site was synced'"
+                      rolecall tenant activate --tenant acme HASH --simulation ID \\\n    --despite-changes 'only the new site was synced'"
     )]
     Activate(Activate),
     /// Go back to the revision that was active before
@@ -213,7 +213,7 @@ pub(super) fn golden(cases: &[GoldenResult], failed: usize, paint: Paint) -> Str
 
 /// What this command reads of an active revision: what is in its files only where that is asked for.
 #[derive(Deserialize)]
-struct Active {
+pub(super) struct Active {
     hash: String,
     digests: BTreeMap<String, String>,
     #[serde(default)]
@@ -221,7 +221,7 @@ struct Active {
 }
 
 impl Active {
-    fn contents(self) -> anyhow::Result<Files> {
+    pub(super) fn contents(self) -> anyhow::Result<Files> {
         let decoded = |(path, text): (String, String)| Ok((path, STANDARD.decode(text).context("the server's answer can't be read")?));
         self.files.into_iter().map(decoded).collect()
     }
@@ -237,7 +237,7 @@ impl Deployed {
         let tenant = self
             .tenant
             .or_else(named)
-            .ok_or(ConfigError::Invalid { key: "tenant", problem: "can't be told from the folder's name: give `--tenant`".into() })?;
+            .ok_or(ConfigError::Argument { name: "--tenant", problem: "is needed: the folder's name is none of a tenant".into() })?;
         let api = self.remote.connect()?;
         Ok(match revision::read_folder(&dir) {
             Ok(files) => Ok((tenant, files, api)),
@@ -246,7 +246,7 @@ impl Deployed {
     }
 }
 
-async fn active(api: &Api, tenant: &str, contents: bool) -> anyhow::Result<Option<Active>> {
+pub(super) async fn active(api: &Api, tenant: &str, contents: bool) -> anyhow::Result<Option<Active>> {
     match api.get(&["tenants", tenant, "revisions", "active"], &[("contents", if contents { "true" } else { "false" })]).await {
         Ok(value) => Ok(Some(serde_json::from_value(value).context("the server's answer can't be read")?)),
         Err(ApiError::Refused { status: 404, .. }) => Ok(None),

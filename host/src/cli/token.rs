@@ -1,11 +1,13 @@
 //! `rolecall token`: rights to the API, each as small as its use, and which there are.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::cli::client::Remote;
-use crate::cli::{Output, items, render, word};
+use crate::cli::client::{Api, Remote};
+use crate::cli::{Output, items, render, tenant, word};
+use crate::model::ADMIN_ROLES;
 
 /// Whom something is issued for, and what it may do.
 #[derive(clap::Args)]
@@ -144,11 +146,34 @@ impl Token {
     }
 }
 
+/// Says on standard error which admin roles no admin policy of the tenant names: a name that is mistyped is a right to nothing. Where that can't be
+/// found out nothing is said, because a role may be named later.
+async fn warn_of_unknown(api: &Api, bearer: &Bearer) {
+    let usual = |role: &&String| ADMIN_ROLES.iter().any(|(name, _)| name == role);
+    let own: Vec<&String> = bearer.admin_roles.iter().filter(|role| !usual(role)).collect();
+    let (Some(tenant), false) = (&bearer.tenant, own.is_empty()) else { return };
+    let Ok(Some(active)) = tenant::active(api, tenant, true).await else { return };
+    let Ok(files) = active.contents() else { return };
+    let policies: Vec<&Vec<u8>> = files.iter().filter(|(path, _)| path.starts_with("admin/")).map(|(_, bytes)| bytes).collect();
+    for role in own.into_iter().filter(|role| !policies.iter().any(|bytes| names(bytes, role))) {
+        // Nothing can be done when standard error is closed.
+        let _ =
+            writeln!(std::io::stderr(), "warning: no admin policy of `{tenant}` names the role `{role}`, and it is none of the usual ones");
+    }
+}
+
+/// Whether a policy names a role, which stands there in quotes.
+fn names(policy: &[u8], role: &str) -> bool {
+    std::str::from_utf8(policy).is_ok_and(|text| text.contains(&format!("\"{role}\"")))
+}
+
 async fn create(bearer: Bearer, days: Option<u32>, name: Option<String>, remote: Remote, output: Output) -> anyhow::Result<()> {
     let lifetime = days.map(|days| i64::from(days) * 86_400);
     let mut asked = bearer.asked(lifetime);
     asked["name"] = json!(name);
-    let answer = remote.connect()?.post(&["tokens"], &asked).await?;
+    let api = remote.connect()?;
+    let answer = api.post(&["tokens"], &asked).await?;
+    warn_of_unknown(&api, &bearer).await;
     let Bearer { tenant, write, admin_roles, .. } = bearer;
     output.show(&answer, |_| {
         let scope = tenant.map_or_else(|| "the whole platform".to_owned(), |tenant| format!("tenant {tenant}"));

@@ -8,20 +8,19 @@ use serde_json::{Value, json};
 use crate::cli::client::Remote;
 use crate::cli::token::Bearer;
 use crate::cli::{Output, items, render, word};
+use crate::tenancy::visitors::LINK_SECONDS_LIMIT;
 
 /// Let people into the workspace, where identity teams work in a browser.
 #[derive(clap::Subcommand)]
 pub enum Workspace {
     /// Make a link that signs one person in, once. It is shown once
-    #[command(
-        after_help = "Examples:\n  rolecall workspace link --write                                     an operator: everything, in every tenant\n  \
-        rolecall workspace link --tenant acme --write --person ada@acme.example\n  rolecall workspace link --tenant acme --admin-role reviewer --person ada@acme.example\n  rolecall workspace link --tenant acme --admin-role auditor --minutes 1440"
-    )]
+    #[command(after_help = "Examples:\n  rolecall workspace link --write                   an operator: everything, in every tenant\n  \
+        rolecall workspace link --tenant acme --write --person ada@acme.example\n  rolecall workspace link --tenant acme --admin-role reviewer --person ada@acme.example\n  rolecall workspace link --tenant acme --admin-role auditor --minutes 1440")]
     Link {
         #[command(flatten)]
         bearer: Bearer,
         /// How long the link is good
-        #[arg(long, value_name = "MINUTES", default_value_t = 15)]
+        #[arg(long, value_name = "MINUTES", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=LINK_SECONDS_LIMIT / 60))]
         minutes: u32,
         #[command(flatten)]
         remote: Remote,
@@ -36,9 +35,11 @@ pub enum Workspace {
     },
     /// Set an OpenID provider that people sign in with: a new one, or other settings of one that is there
     #[command(after_help = "The secret of Rolecall as a client there is read from ROLECALL_CLIENT_SECRET; a public client has none.\n\n\
-        Examples:\n  rolecall workspace set-provider --tenant acme entra --issuer https://login.microsoftonline.com/TENANT-ID/v2.0 \\\n    \
-        --client-id CLIENT --name \"Acme sign-in\" --group rolecall-owners=tenant-owner --group rolecall-audit=auditor\n  \
-        rolecall workspace set-provider operators --issuer https://id.example.com --client-id rolecall --group platform=platform-operator")]
+        Examples:\n  rolecall workspace set-provider --tenant acme entra \\\n    \
+        --issuer https://login.microsoftonline.com/TENANT-ID/v2.0 --client-id CLIENT --name \"Acme\" \\\n    \
+        --group rolecall-owners=tenant-owner --group rolecall-audit=auditor\n  \
+        rolecall workspace set-provider operators --issuer https://id.example.com --client-id rolecall \\\n    \
+        --group platform=platform-operator")]
     SetProvider {
         /// An id to name it by: lower-case letters, digits and hyphens
         #[arg(value_name = "PROVIDER")]

@@ -503,12 +503,12 @@ impl From<TenancyError> for Error {
         let detail = error.to_string();
         match error {
             TenancyError::Broken(problems) | TenancyError::File(problems) => {
-                let mut made = Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{detail}: see `problems`"));
+                let mut made = Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
                 made.0.problems = problems;
                 made
             }
             TenancyError::Golden(results) => {
-                let mut made = Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{detail}: see `golden`"));
+                let mut made = Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
                 made.0.golden = results
                     .into_iter()
                     .filter_map(|case| case.diff.map(|diff| FailedCase { file: case.file, name: case.name, diff }))
@@ -518,6 +518,9 @@ impl From<TenancyError> for Error {
             TenancyError::Held(_) => Self::new(StatusCode::CONFLICT, detail),
             TenancyError::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, detail),
             TenancyError::Refused(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
+            TenancyError::NotHeld(_) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail).logged_as("accounts are named that are not held")
+            }
             TenancyError::Store(StoreError::Conflict { what: "trial" }) => {
                 Self::new(StatusCode::CONFLICT, "a trial of this kind is running: wait for it, or stop it (`rolecall tenant trial`)")
             }
@@ -551,7 +554,8 @@ impl From<TenancyError> for Error {
             }
             TenancyError::Store(StoreError::Conflict { what: "undecided" }) => Self::new(
                 StatusCode::CONFLICT,
-                "nobody has said anything that counts about some lines: send `with_silence: true` if they are to follow `on_silence` now",
+                "nobody has said anything that counts about some lines: have them decided, or close it with silence (`with_silence`), so that they follow \
+                 what was set up for that",
             ),
             TenancyError::Store(StoreError::Conflict { what }) => {
                 let moved = || format!("the {what} was changed meanwhile: read it again and repeat the request");

@@ -3,7 +3,7 @@
 //! One file a page, or a few that belong together; each has a row in `all`. `seat` says who asks and what they may; `page` is what pages have
 //! in common (frame, words, tables); `assets` is what browsers load beside them. A page reads what it shows through the functions that the
 //! API's handlers call, and what it changes goes the same way, so that no page can do what the API refuses. Pages work without scripts; what
-//! moves by itself is a part of a page that is asked for again.
+//! moves by itself is a part of a page that is asked for again. `refused` fills forms in again that were refused.
 
 pub mod assets;
 mod connections;
@@ -16,6 +16,7 @@ mod mapping;
 pub mod page;
 mod path;
 mod people;
+pub(super) mod refused;
 mod roles;
 pub mod seat;
 mod settings;

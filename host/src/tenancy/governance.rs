@@ -1,5 +1,6 @@
 //! What people say of approvals, exceptions and holds, and who may: the floor that no policy lowers. Nobody says yes for themselves.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::app::App;
@@ -49,8 +50,8 @@ pub struct WantedException {
 pub struct HoldAnswer {
     /// Whether what was held takes effect; otherwise what stands stays, until `ends`.
     pub release: bool,
-    /// Of these accounts; of all where there are none.
-    pub accounts: Option<Vec<AccountId>>,
+    /// Of these accounts, by id or login name; of all where there are none.
+    pub accounts: Option<Vec<String>>,
     /// Why.
     pub reason: String,
     /// Who answers for the difference, where it is rejected.
@@ -166,7 +167,7 @@ pub async fn answer_approval(
 /// Releases or rejects what a hold keeps back, or a part of it. How many people that were.
 ///
 /// # Errors
-/// `Refused` by the floor; `Store(Missing)`.
+/// `Refused` by the floor; `NotHeld` where an account is named that does not wait there; `Store(Missing)`.
 pub async fn answer_hold(
     app: &Arc<App>,
     tenant: &TenantId,
@@ -180,26 +181,30 @@ pub async fn answer_hold(
     if !said.release {
         check_end(at, said.ends)?;
         if said.owner.is_none() {
-            let why = "a rejected hold is a standing difference to the identity provider: name its `owner`, and when it `ends`";
+            let why = "a rejected hold is a standing difference to the identity provider: name who answers for it, and when it ends";
             return Err(TenancyError::Refused(why.into()));
         }
     }
     if said.accounts.as_ref().is_some_and(|accounts| accounts.is_empty() || accounts.len() > ACCOUNTS_LIMIT) {
         return Err(TenancyError::Refused(format!("name 1 to {ACCOUNTS_LIMIT} accounts, or none to mean all")));
     }
+    let accounts = match &said.accounts {
+        Some(names) => Some(named_in(app, tenant, &hold, names).await?),
+        None => None,
+    };
     let gives = match hold.direction {
         GuardDirection::Gains | GuardDirection::PrivilegedGains => said.release,
         GuardDirection::Losses | GuardDirection::Leavers => !said.release,
     };
     if gives {
-        refuse_if_in(app, tenant, who, &hold, said.accounts.as_deref()).await?;
+        refuse_if_in(app, tenant, who, &hold, accounts.as_deref()).await?;
     }
     admin::ask(app, tenant, who, AdminAction::AnswerHold, Asked::Hold(&hold, gives)).await?;
     // Of somebody whom the identity provider calls gone, yes means that they are restored.
     let yes = if hold.direction == GuardDirection::Leavers { !said.release } else { said.release };
     let ends = said.ends.filter(|_| !said.release);
     let answer = Answer { yes, ends, reason: Some(said.reason), owner: said.owner, actor: who.actor(), at };
-    let which = Answered::Hold(id.to_owned(), said.accounts);
+    let which = Answered::Hold(id.to_owned(), accounts);
     let mut people = 0;
     loop {
         let answered = app.store.answer_rulings(tenant, &which, &answer).await?;
@@ -224,6 +229,29 @@ pub async fn close_resolved(app: &App) -> Result<bool, StoreError> {
         app.store.close_resolved(tenant, hold, &actor, at).await?;
     }
     Ok(i64::try_from(resolved.len()).is_ok_and(|found| found == HOLDS_AT_ONCE))
+}
+
+/// The accounts that are named, by id or login name, of those that wait in a hold. Whoever is named and does not wait there is a mistake, which is
+/// told before anything is answered: a yes that reached nobody would look like one that was carried out.
+async fn named_in(app: &Arc<App>, tenant: &TenantId, hold: &Hold, names: &[String]) -> Result<Vec<AccountId>, TenancyError> {
+    let mut wanted: BTreeMap<AccountId, &String> = BTreeMap::new();
+    let mut unknown: Vec<String> = Vec::new();
+    for name in names {
+        let found = if name.contains('\0') { None } else { app.store.account(tenant, name).await? };
+        match found {
+            Some(view) => drop(wanted.insert(view.account.id, name)),
+            None => unknown.push(name.clone()),
+        }
+    }
+    let (mut held, mut after) = (Vec::with_capacity(wanted.len()), None);
+    while !wanted.is_empty() {
+        let people = app.store.people_in_hold(tenant, &hold.id, after.as_ref(), PEOPLE_LOOKED_AT).await?;
+        let Some(last) = people.last() else { break };
+        after = Some(last.account.clone());
+        held.extend(people.into_iter().filter_map(|held| wanted.remove(&held.account).map(|_| held.account)));
+    }
+    unknown.extend(wanted.into_values().cloned());
+    if unknown.is_empty() { Ok(held) } else { Err(TenancyError::NotHeld(unknown)) }
 }
 
 /// Somebody who is in a hold gives themselves nothing by answering it.
@@ -301,7 +329,7 @@ pub(super) fn check_end(from: Instant, ends: Option<Instant>) -> Result<(), Tena
     let latest = from.plus_seconds(EXCEPTION_DAYS_LIMIT * 86_400);
     match ends {
         Some(ends) if ends > from && ends <= latest => Ok(()),
-        Some(_) => Err(TenancyError::Refused(format!("`ends` must be after the beginning and within {EXCEPTION_DAYS_LIMIT} days"))),
-        None => Err(TenancyError::Refused("`ends` says until when it counts: nothing of this kind is for ever".into())),
+        Some(_) => Err(TenancyError::Refused(format!("the end must be after the beginning, and within {EXCEPTION_DAYS_LIMIT} days of it"))),
+        None => Err(TenancyError::Refused("say when it ends: nothing of this kind is for ever".into())),
     }
 }

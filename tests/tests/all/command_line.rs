@@ -21,6 +21,48 @@ async fn run(url: &str, token: &str, arguments: &[&str]) -> Value {
 }
 
 on_both_databases! {
+    /// What somebody gets wrong is told in their own words: the file, the option, the measure, the role that they named.
+    async fn mistakes_are_told_where_they_were_made(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let (url, token) = (server.url(), server.operator.token.clone().unwrap_or_default());
+        let environment = [("ROLECALL_SERVER", url.as_str()), ("ROLECALL_TOKEN", token.as_str())];
+        let run = async |arguments: &[&str]| process::run(&[arguments, &["--tenant", "acme"]].concat(), &environment).await;
+        let import = async |file: &str| process::feed(&["account", "import", "--tenant", "acme", "-"], &environment, file).await;
+        let (done, _, error) = import("user_name,roles\nada,nobody\n").await;
+        assert!(!done && error.contains("--> standard input:2"), "{error}");
+        let (done, _, error) = import("user_name,emails\nada,ada@acme.example\nbob,bob@acme.example\n").await;
+        assert!(done, "{error}");
+        let (_, shown, _) = run(&["account", "list", "--limit", "1"]).await;
+        assert!(shown.contains("there is more: `--after "), "{shown}");
+        run(&["connection", "create", "entra-id"]).await;
+        for (arguments, told) in [
+            (&["account", "list", "--limit", "0"][..], "1..=1000"),
+            (&["exception", "make", "ada", "reader", "--reason", "x", "--owner", "y", "--ends", "tomorrow"], "2031-07-01T00:00:00Z"),
+            (&["connection", "log", "--from", "yesterday"], "--from"),
+            (&["connection", "health", "entra-id", "--set", "silence_minutes=abc"], "`--set silence_minutes=abc`: invalid type"),
+            (&["connection", "adopt", "entra-id", "nobody", "--new", "--reason", "x"], "nobody with the login name `nobody`"),
+            (&["connection", "delete", "entra-id"], "`--yes` is needed"),
+        ] {
+            let (done, out, error) = run(arguments).await;
+            assert!(!done && error.contains(told), "{arguments:?}: {error}{out}");
+        }
+        let (done, _, error) = run(&["token", "create", "--admin-role", "reveiwer"]).await;
+        assert!(done && error.contains("no admin policy of `acme` names the role `reveiwer`"), "{error}");
+        let (done, _, error) = run(&["token", "create", "--admin-role", "reviewer"]).await;
+        assert!(done && error.is_empty(), "{error}");
+
+        // A doubt is decided by the names that the difference shows.
+        let made = acme.api.post("/connections", json!({"name": "okta"})).await.expect(201);
+        let scim = Client::scim(text(&made["base_url"]), text(&made["token"]));
+        scim.post("/Users", user("ada.okonkwo", json!({"emails": [{"value": "ada@acme.example", "primary": true}]}))).await.expect(201);
+        server.settle().await;
+        let adopt = ["connection", "adopt", "okta", "Ada.Okonkwo", "--account", "ada", "--reason", "the same person"];
+        let (done, out, error) = run(&adopt).await;
+        assert!(done && out.contains("the account of Ada.Okonkwo is account ada"), "{error}{out}");
+        server.stop().await;
+    }
+
     /// Create, use, rotate, pause, resume, list and delete a connection; ask why; read the history.
     async fn a_connection_is_run_from_the_command_line(database: Database) {
         let server = Server::start(&database).await;

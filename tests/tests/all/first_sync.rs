@@ -196,7 +196,7 @@ on_both_databases! {
         assert!(done, "{out}{error}");
         assert_eq!(serde_json::from_str::<Value>(&out).expect("JSON")["created"], 2);
         let (done, _, error) = process::feed(&import, &environment, "user_name,roles\nx,owner\n").await;
-        assert!(!done && error.contains("accounts.csv:2:3") && error.contains("no role `owner`"), "{error}");
+        assert!(!done && error.contains("standard input:2:3") && error.contains("no role `owner`"), "{error}");
         let (done, _, error) =
             process::run(&["account", "protect", "--tenant", "acme", "break-glass", "--reason", "for emergencies"], &environment).await;
         assert!(done, "{error}");

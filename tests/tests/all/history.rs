@@ -16,6 +16,9 @@ on_both_databases! {
         server.settle().await;
         assert!(acme.roles("ada@acme.example").await.contains("developer"));
         let held = acme.api.get("/history/roles/developer").await.expect(200);
+        let unknown = acme.api.get("/history/roles/develper").await.expect(404);
+        assert!(text(&unknown["detail"]).contains("nobody ever held one"), "{unknown}");
+        assert_eq!(acme.api.get("/history/roles/admin").await.expect(200)["held"], json!([]), "nobody has had it, and it is one");
         let one = &held["held"][0];
         assert_eq!((&one["user_name"], &one["state"], &one["until"]), (&json!("ada@acme.example"), &json!("effective"), &Value::Null), "{held}");
         assert!(!one["reasons"][0]["policy"].is_null() && !one["revision"].is_null(), "{held}");

@@ -246,6 +246,12 @@ on_both_databases! {
         for used in &others {
             assert_eq!(alike(&anybody.post(used, json!({})).await), unknown, "{used}");
         }
+        let looked = anybody.send("POST", &others[1], &[("accept", "text/html,*/*")], Some(Vec::new())).await;
+        assert_eq!(looked.status.as_u16(), 404);
+        for part in ["<title>Invitation</title>", "name=\"viewport\"", "Ask whoever invited you"] {
+            assert!(looked.text.contains(part), "{part}: {looked:?}");
+        }
+        assert!(good.text.contains("name=\"viewport\"") && accepted.text.contains("name=\"viewport\""));
         assert_eq!(kinds(&acme, &server, "invitation.accepted").await, 1);
 
         // Sent again by hand: the one before ends; it expires; who leaves has no invitation.

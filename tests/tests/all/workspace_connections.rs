@@ -102,7 +102,7 @@ on_both_databases! {
         let kept = settings().await;
         assert_eq!((&kept["credential_days"], &kept["silence_minutes"]), (&json!(30), &json!(90)), "{kept}");
         assert_eq!((&kept["without"], &kept["quarantine"]), (&json!(["clock"]), &json!(false)), "{kept}");
-        assert!(ops.said(&at("/measures"), &with(&[("credential_days", "soon")])).await.contains("whole number"));
+        ops.refused(&at("/measures"), &with(&[("credential_days", "soon")])).await.has(&["whole number", "value=\"soon\""]);
         assert!(ops.said(&at("/measures"), &[("usual", "yes")]).await.contains("usual measures"));
         assert_eq!(settings().await["credential_days"], json!(14));
         server.stop().await;
@@ -223,7 +223,11 @@ on_both_databases! {
         let made = ops.post(targets, &[("id", "billing"), ("url", "https://billing.example/hook")]).await;
         let secret = of(&made.text, "secret").expect("the secret");
         assert!(secret.starts_with("whsec_"), "{made:?}");
-        assert!(ops.said(targets, &[("id", "billing"), ("url", "https://else.example")]).await.contains("choose another id"));
+        let again = ops.refused(targets, &[("id", "billing"), ("url", "https://else.example")]).await;
+        again.has(&["choose another id", "value=\"https://else.example\""]);
+        let provider = [("id", "login"), ("name", "Sign in"), ("issuer", "https://login.example"), ("client_id", "c"), ("client_secret", "hush-hush"),
+            ("person_claim", "email"), ("groups_claim", "groups"), ("roles", "owners tenant-owner")];
+        ops.refused(&format!("{settings}/providers"), &provider).await.has(&["value=\"https://login.example\"", "\nowners tenant-owner</textarea>"]).lacks(&["hush-hush"]);
         let entra = acme.connection(&server, "Entra ID").await;
         entra.create("ada@acme.example").await;
         let issuer = [("issuer", "https://id.example"), ("audience", "acme"), ("jwks_uri", "https://10.1.2.3/keys")];
@@ -234,7 +238,7 @@ on_both_databases! {
         let targets = acme.api.get("/targets").await.expect(200);
         let target = &targets["targets"][0];
         assert_eq!((&target["enabled"], &target["url"]), (&json!(false), &json!("https://billing.example/hook")));
-        assert_eq!(ops.post("/workspace/t/acme/settings/targets/unknown", &[("enabled", "no")]).await.status, 303);
+        assert_eq!(ops.post("/workspace/t/acme/settings/targets/unknown", &[("enabled", "no")]).await.status, 303, "no such form is on the page");
 
         // A token, and its end.
         let made = json!({"tenant": "acme", "name": "payroll", "admin_roles": ["auditor"]});

@@ -41,10 +41,19 @@ on_both_databases! {
         assert_eq!(acme.api.get(&format!("/holds/{hold}")).await.expect(200)["people"], waiting["people"], "an auditor changes nothing");
 
         assert!(ops.said(&path, &[("answer", "release"), ("whom", "ticked"), ("reason", "so")]).await.contains("tick"));
+        // Whoever is named and not held is told of, and nobody is answered about; a login name is as good as an id.
+        let answer = |accounts: Value| json!({"accounts": accounts, "reason": "so"});
+        let wrong = acme.api.post(&format!("/holds/{hold}/release"), answer(json!([account, "nobody@acme.example"]))).await.expect(422);
+        assert!(text(&wrong["detail"]).starts_with("not held here: nobody@acme.example; nobody was answered about"), "{wrong}");
+        assert_eq!(acme.api.get(&format!("/holds/{hold}")).await.expect(200)["people"], waiting["people"]);
+        let other = text(&acme.api.get(&format!("/holds/{hold}/people?state=open")).await.expect(200)["rulings"][1]["user_name"]);
+        assert_eq!(acme.api.post(&format!("/holds/{hold}/release"), answer(json!([other]))).await.expect(200)["answered"], 1);
         assert!(ops.said(&path, &release).await.contains("Release: 1 person"));
         let reject = [("answer", "reject"), ("whom", "all"), ("reason", "a wrong filter"), ("owner", "iam@acme.example"), ("ends", "2001-01-01")];
-        assert!(ops.said(&path, &reject).await.contains("ends"), "an end in the past");
+        assert!(ops.said(&path, &reject).await.contains("the end must be after"), "an end in the past");
         let reject = [("answer", "reject"), ("whom", "all"), ("reason", "a wrong filter"), ("owner", "iam@acme.example")];
+        let nobodys = [&reject[..3], &[("owner", "")]].concat();
+        ops.refused(&path, &nobodys).await.has(&["role=\"alert\"", "<textarea name=\"reason\" required maxlength=\"1000\">\na wrong filter</textarea>"]);
         let ends = server.clock_date(30);
         let said = ops.said(&path, &[&reject[..], &[("ends", ends.as_str())]].concat()).await;
         assert!(said.contains("Reject: "), "{said}");
@@ -81,6 +90,12 @@ on_both_databases! {
         let ends = server.clock_date(30);
         let made = [("account", "bob@acme.example"), ("role", "reader"), ("effect", "grant"), ("reason", "stands in"), ("owner", "iam@acme.example"), ("ends", &ends)];
         let exceptions = format!("{ROOM}/exceptions");
+        // What is refused comes back as it was typed, and what was right need not be typed again.
+        let late = [&made[..5], &[("ends", "2001-01-01")]].concat();
+        let again = grace.refused(&exceptions, &late).await;
+        again.has(&["role=\"alert\"", "<details class=\"card\" open>", "required value=\"bob@acme.example\"", "value=\"reader\" selected", "\nstands in</textarea>"]);
+        again.has(&["value=\"2001-01-01\""]);
+        grace.get(&exceptions).await.lacks(&["stands in", "role=\"alert\""]);
         assert!(grace.said(&exceptions, &made).await.contains("reader is given"));
         server.settle().await;
         assert!(acme.roles("bob@acme.example").await.contains("reader"));
@@ -108,6 +123,9 @@ on_both_databases! {
             ("name", "Spring"), ("role", "developer"), ("reviewers", "named"), ("named", "grace@acme.example"), ("fallback", "iam@acme.example"),
             ("closes", &closes), ("remind_hours", "48"), ("on_silence", "keep"), ("exception_days", "30"), ("exception_owner", "iam@acme.example"),
         ];
+        let late = [&wanted[..5], &[("closes", "2001-01-01")], &wanted[6..]].concat();
+        let again = grace.refused(&reviews, &late).await;
+        again.has(&["value=\"Spring\"", "value=\"developer\" checked", "value=\"named\" selected", "\ngrace@acme.example</textarea>", "value=\"30\""]);
         assert!(grace.said(&reviews, &wanted).await.contains("is set up"));
         server.settle().await;
         let id = text(&acme.api.get("/reviews").await.expect(200)["reviews"][0]["id"]);

@@ -20,6 +20,7 @@ on_both_databases! {
         assert!(owner.said(&tab, &[("content", " ")]).await.contains("choose a file"));
         let wrong = owner.post(&tab, &[("content", "user_name,active\nada@acme.example,perhaps\n")]).await;
         assert!(wrong.status == 422 && wrong.text.contains("Line 2, column 18"), "{wrong:?}");
+        assert!(wrong.text.contains("\nada@acme.example,perhaps\n</textarea>"), "the text is there to be mended: {wrong:?}");
         let export = r#"[{"user_name": "ada@acme.example", "title": "Lead"}, {"user_name": "dave@acme.example"}]"#;
         auditor.said(&tab, &[("content", export), ("complete", "yes")]).await;
         owner.get(&tab).await.expect(&["Nothing was compared yet"]);

@@ -31,16 +31,16 @@ pub struct Difference {
 /// Whose an account is that is there already.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  rolecall connection adopt --tenant acme entra-id 0190… --account 0d4c… --reason 'the same person'\n  \
-                        rolecall connection adopt --tenant acme entra-id 0190… --new --reason 'a namesake'"
+    after_help = "Examples:\n  rolecall connection adopt --tenant acme entra-id ada@acme.example --account ada \\\n    --reason 'the same person'\n  \
+                        rolecall connection adopt --tenant acme entra-id bob@acme.example --new --reason 'a namesake'"
 )]
 pub struct Adopt {
     #[command(flatten)]
     which: Which,
-    /// The person's SCIM id, as `rolecall connection difference` shows it
-    user: String,
-    /// The account that they adopt or take over
-    #[arg(long, value_name = "ID", required_unless_present = "new", conflicts_with = "new")]
+    /// The person, by login name or SCIM id, as `rolecall connection difference` shows them
+    person: String,
+    /// The account that they adopt or take over, by id or login name
+    #[arg(long, value_name = "ACCOUNT", required_unless_present = "new", conflicts_with = "new")]
     account: Option<String>,
     /// Theirs is a new account
     #[arg(long)]
@@ -62,14 +62,44 @@ impl Difference {
 
 impl Adopt {
     pub(super) async fn run(self, output: Output) -> anyhow::Result<()> {
-        let Self { which, user, account, new: _, reason } = self;
+        let Self { which, person, account, new: _, reason } = self;
         let (api, tenant, id) = which.find().await?;
+        let user = user_of(&api, (&tenant, &id), &person).await?;
+        let adopted = match &account {
+            Some(account) => api.get(&["tenants", &tenant, "accounts", account], &[]).await?["id"].clone(),
+            None => Value::Null,
+        };
         let path = ["tenants", &tenant, "connections", &id, "adoptions", &user];
-        let answer = api.put(&path, &json!({"account": account, "reason": reason})).await?;
+        let answer = api.put(&path, &json!({"account": adopted, "reason": reason})).await?;
         output.show(&answer, |_| {
             let whose = account.map_or_else(|| "a new one".to_owned(), |account| format!("account {account}"));
-            Ok(format!("the account of {user} is {whose}\n"))
+            Ok(format!("the account of {person} is {whose}\n"))
         })
+    }
+}
+
+/// The SCIM id of somebody who waits for a word, who is named by that or by the login name: names are those of the difference, because a staged
+/// person's may be another account's as well.
+async fn user_of(api: &Api, (tenant, connection): (&str, &str), person: &str) -> anyhow::Result<String> {
+    if uuid::Uuid::try_parse(person).is_ok() {
+        return Ok(person.to_owned());
+    }
+    let path = ["tenants", tenant, "connections", connection, "difference"];
+    let (mut found, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let query = [("limit", "500")].into_iter().chain(after.as_deref().map(|after| ("after", after))).collect::<Vec<_>>();
+        let page = api.get(&path, &query).await?;
+        let named = |line: &&Value| line["user_name"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(person));
+        found.extend(items(&page, "lines").iter().filter(named).filter_map(|line| line["user"].as_str().map(str::to_owned)));
+        match page["next"].as_str() {
+            Some(next) => after = Some(next.to_owned()),
+            None => break,
+        }
+    }
+    match found.as_slice() {
+        [user] => Ok(user.clone()),
+        [] => anyhow::bail!("nobody with the login name `{person}` is in the difference: see `rolecall connection difference`"),
+        many => anyhow::bail!("several people have the login name `{person}`: name one by id, {}", many.join(" or ")),
     }
 }
 

@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 
 use super::Which;
 use crate::cli::{Output, items, render, word};
+use crate::model::HealthSettings;
 
 /// How a connection is, or by which measures it is judged.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  rolecall connection health --tenant acme entra-id\n  rolecall connection health --tenant acme entra-id --set silence_minutes=90 --set credential_days=30\n  rolecall connection health --tenant acme entra-id --set 'without=[\"throughput\"]'\n  rolecall connection health --tenant acme entra-id --reset"
+    after_help = "Examples:\n  rolecall connection health --tenant acme entra-id\n  rolecall connection health --tenant acme entra-id --set silence_minutes=90\n  rolecall connection health --tenant acme entra-id --set 'without=[\"throughput\"]'\n  rolecall connection health --tenant acme entra-id --reset"
 )]
 pub struct Health {
     #[command(flatten)]
@@ -35,8 +36,10 @@ pub async fn run(command: Health, output: Output) -> anyhow::Result<()> {
         let mut wanted = answer["settings"].clone();
         for pair in &set {
             let (field, value) = pair.split_once('=').ok_or_else(|| anyhow::anyhow!("`--set {pair}`: a measure is `field=value`"))?;
-            // What is no JSON is text: the server says what the field may be.
-            wanted[field.trim()] = serde_json::from_str(value).unwrap_or_else(|_| json!(value));
+            // What is no JSON is text.
+            let (field, value) = (field.trim(), serde_json::from_str(value).unwrap_or_else(|_| json!(value)));
+            serde_json::from_value::<HealthSettings>(json!({field: value})).map_err(|error| anyhow::anyhow!("`--set {pair}`: {error}"))?;
+            wanted[field] = value;
         }
         api.put(&settings, &wanted).await?;
         answer = api.get(&path, &[]).await?;

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::{At, LOG_PAGE, Which};
 use crate::cli::render::{self, Paint};
-use crate::cli::{Output, items, word};
-use crate::model::{OutcomeCode, catalogue};
+use crate::cli::{Output, items, when, word};
+use crate::model::{Instant, OutcomeCode, catalogue};
 
 /// How long a request of `--follow` waits for what is new, in seconds.
 const FOLLOW_SECONDS: &str = "20";
@@ -40,12 +40,12 @@ pub struct Log {
     /// Only those that came to this: see `rolecall connection outcomes`
     #[arg(long, value_name = "CODE")]
     code: Option<String>,
-    /// Not before this instant
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
+    /// Not before this instant; a date stands for its beginning, in UTC
+    #[arg(long, value_name = "INSTANT", value_parser = when::instant)]
+    from: Option<Instant>,
     /// Before this instant
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    #[arg(long, value_name = "INSTANT", value_parser = when::instant)]
+    until: Option<Instant>,
     /// Only entries after this position
     #[arg(long, value_name = "POSITION")]
     after: Option<i64>,
@@ -87,8 +87,8 @@ impl Log {
             ("request", self.request),
             ("outcome", self.outcome),
             ("code", self.code),
-            ("from", self.from),
-            ("until", self.until),
+            ("from", self.from.map(|at| at.to_string())),
+            ("until", self.until.map(|at| at.to_string())),
             ("limit", Some(limit)),
         ];
         let (api, tenant, id) = match self.connection {

@@ -39,17 +39,17 @@ pub fn requests(steps: &[Step]) -> String {
     let mut text = String::new();
     if steps.len() <= TOLD_ONE_BY_ONE {
         for step in steps {
-            text += &format!("  {} {} → {}   {}\n", step.method, step.path, step.status, step.title);
+            text += &format!("  {} {} → {}   {}\n", step.method, with_placeholders(&step.path), step.status, step.title);
             if let Some(body) = &step.body {
                 // Every PATCH has the same envelope: what it does is inside.
-                text += &format!("      {}\n", shortened(&body.get("Operations").unwrap_or(body).to_string()));
+                text += &format!("      {}\n", shortened(&with_placeholders(&body.get("Operations").unwrap_or(body).to_string())));
             }
             if let Some(echo) = &step.echo {
                 let set: Vec<String> = step.set.iter().map(|(pointer, value)| format!("{pointer} = {value}")).collect();
-                text += &format!("      `{echo}` as it was read, meta and groups included, with {}\n", set.join(", "));
+                text += &format!("      `{echo}` as it was read, meta and groups included, with {}\n", with_placeholders(&set.join(", ")));
             }
         }
-        return text.replace("{{", "‹").replace("}}", "›");
+        return text;
     }
     let mut kinds: Vec<(&str, &str, u16, usize)> = Vec::new();
     for step in steps {
@@ -62,6 +62,26 @@ pub fn requests(steps: &[Step]) -> String {
         text += &format!("  {count:>3} × {method:<6} → {status}   {title}\n");
     }
     text
+}
+
+/// A text in which `{{name}}` is shown as `‹name›`. Braces of JSON stay: two of them end many a body.
+fn with_placeholders(text: &str) -> String {
+    let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((before, behind)) = rest.split_once("{{") {
+        let named = |(name, _): &(&str, &str)| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+        shown += before;
+        match behind.split_once("}}").filter(named) {
+            Some((name, after)) => {
+                shown += &format!("‹{name}›");
+                rest = after;
+            }
+            None => {
+                shown += "{{";
+                rest = behind;
+            }
+        }
+    }
+    shown + rest
 }
 
 fn shortened(body: &str) -> String {
@@ -242,6 +262,15 @@ mod tests {
         assert_eq!(requests(&many), "    7 × POST   → 201   create\n    3 × POST   → 201   look\n");
         let told = Step { body: Some(json!({"a": 1})), ..step("create") };
         assert_eq!(requests(&[told]), "  POST /Users → 201   create\n      {\"a\":1}\n");
+        // What stands for a value is shown as that, and braces of JSON are left alone.
+        let body = json!({"Operations": [{"op": "replace", "path": "members", "value": {"id": "{{ada.id}}", "of": {"active": false}}}]});
+        let told = Step {
+            body: Some(body),
+            ..serde_json::from_value(json!({"title": "x", "method": "PATCH", "path": "/Users/{{ada.id}}", "status": 200})).unwrap()
+        };
+        let shown = requests(&[told]);
+        assert!(shown.starts_with("  PATCH /Users/‹ada.id› → 200") && shown.contains("\"id\":\"‹ada.id›\""), "{shown}");
+        assert!(shown.contains("{\"active\":false}}"), "{shown}");
     }
 
     #[test]

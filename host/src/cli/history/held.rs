@@ -3,10 +3,9 @@
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::when;
 use crate::cli::account::reasons;
 use crate::cli::connection::At;
-use crate::cli::{Output, items, render, word};
+use crate::cli::{Output, items, render, when, word};
 use crate::spreadsheet::defused;
 
 /// What is asked for at once.
@@ -34,7 +33,7 @@ struct Asked {
 /// Say who had a role at some time, and why.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  rolecall history who-had deployer --tenant acme --at 2026-09-21\n  \
-    rolecall history who-had deployer --tenant acme --at 2026-09-21 --zone Europe/Berlin --csv > deployers.csv")]
+    rolecall history who-had deployer --tenant acme --at 2026-09-21 --zone Europe/Berlin \\\n      --csv > deployers.csv")]
 pub struct WhoHad {
     /// The role
     role: String,

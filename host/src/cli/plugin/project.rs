@@ -62,7 +62,7 @@ pub(super) fn create(name: &str, language: Language, dir: &Path, output: Output)
     let letters = name.starts_with(|c: char| c.is_ascii_lowercase()) && !name.ends_with('-') && !name.contains("--");
     if !letters || name.len() > NAME_CHARS_LIMIT || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
         let problem = format!("must be 1 to {NAME_CHARS_LIMIT} lower-case letters, digits and single hyphens, and begin with a letter");
-        return Err(ConfigError::Invalid { key: "name", problem }.into());
+        return Err(ConfigError::Argument { name: "NAME", problem }.into());
     }
     if dir.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
         bail!("`{}` is there already and is not empty: name another folder with `--dir`", dir.display());

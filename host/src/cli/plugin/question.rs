@@ -100,10 +100,10 @@ impl Question {
     /// Reads the person and loads the plugin; what is wrong with its folder is told as problems.
     pub(super) fn ask(self) -> anyhow::Result<Result<Asked, (PathBuf, Vec<Diagnostic>)>> {
         let sandbox = sandbox::make()?;
-        let invalid = |key: &'static str, problem: String| ConfigError::Invalid { key, problem };
+        let invalid = |name: &'static str, problem: String| ConfigError::Argument { name, problem };
         let (transform, propose, tables, schemas) = if self.path.is_dir() {
             if self.settings.is_some() {
-                return Err(invalid("settings", "are those of the folder's tenant.toml: change them there".into()).into());
+                return Err(invalid("--settings", "is for a file: a folder's settings are those of its tenant.toml".into()).into());
             }
             let built = revision::read_folder(&self.path).and_then(|files| Revision::build(&files, &sandbox));
             let revision = match built {
@@ -111,7 +111,7 @@ impl Question {
                 Err(problems) => return Ok(Err((self.path, problems))),
             };
             if revision.transform.is_none() && revision.propose.is_none() {
-                return Err(invalid("path", "names a folder whose tenant.toml names no plugin".into()).into());
+                return Err(invalid("PATH", "names a folder whose tenant.toml names no plugin".into()).into());
             }
             (revision.transform, revision.propose, revision.tables, revision.schemas)
         } else {
@@ -119,16 +119,16 @@ impl Question {
             let plugin = sandbox.load(&bytes).with_context(|| self.path.display().to_string())?;
             let settings_json = self.settings.unwrap_or_else(|| "{}".into());
             let object = serde_json::from_str::<Map<String, Value>>(&settings_json);
-            object.map_err(|error| invalid("settings", format!("are no JSON object: {error}")))?;
+            object.map_err(|error| invalid("--settings", format!("is no JSON object: {error}")))?;
             if let Err(refusal) = plugin.validate_settings(&settings_json)? {
-                return Err(invalid("settings", format!("are refused by the plugin: {refusal}")).into());
+                return Err(invalid("--settings", format!("is refused by the plugin: {refusal}")).into());
             }
             let bound = Bound { plugin: Arc::clone(&plugin), settings_json };
             let (transform, propose) = (plugin.transforms().then(|| bound.clone()), plugin.proposes().then_some(bound));
             (transform, propose, Arc::default(), Arc::new(Schemas::default()))
         };
         let account = self.account.map(|text| serde_json::from_str(&text)).transpose();
-        let account = account.map_err(|error| invalid("account", format!("is no account: {error}")))?;
+        let account = account.map_err(|error| invalid("--account", format!("is no account: {error}")))?;
         let user = person(&schemas)?;
         let Self { groups, as_of, connection, .. } = self;
         Ok(Ok(Asked { transform, propose, tables, user, groups, as_of, connection, account }))

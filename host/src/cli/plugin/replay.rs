@@ -93,7 +93,7 @@ impl Replay {
                 (again, loaded)
             }
             None => {
-                let tenant = self.tenant.ok_or_else(|| usage("tenant", "is missing: an id is of a tenant"))?;
+                let tenant = self.tenant.ok_or_else(|| usage("--tenant", "is missing: an id is of a tenant"))?;
                 let api = self.remote.connect()?;
                 let kept = api.get(&["tenants", &tenant, "plugins", "failures", &self.which], &[]).await?;
                 let kept: Kept = serde_json::from_value(kept).context("the server's answer can't be read")?;
@@ -116,8 +116,8 @@ impl Replay {
     }
 }
 
-fn usage(key: &'static str, problem: &str) -> ConfigError {
-    ConfigError::Invalid { key, problem: problem.into() }
+fn usage(name: &'static str, problem: &str) -> ConfigError {
+    ConfigError::Argument { name, problem: problem.into() }
 }
 
 /// Reads a failure, or a golden case.
@@ -178,7 +178,7 @@ fn load(sandbox: &Sandbox, with: Option<PathBuf>, settings: Option<String>, file
         None => (None, None, Arc::default()),
     };
     let Some(file) = with else {
-        anyhow::ensure!(files.is_some(), usage("with", "is missing: say which plugin is to be asked, a folder or a file"));
+        anyhow::ensure!(files.is_some(), usage("--with", "is missing: say which plugin is to be asked, a folder or a file"));
         return Ok(Ok(base));
     };
     let (transform, propose, tables) = base;
@@ -199,7 +199,7 @@ fn asked(
     tables: Arc<Tables>,
 ) -> anyhow::Result<Asked> {
     if transform.is_none() && propose.is_none() {
-        return Err(usage("with", "names a plugin that does not have the hook").into());
+        return Err(usage("--with", "names a plugin that does not have the hook").into());
     }
     let CallInput { as_of, user, groups, account, .. } = input;
     let account = account.map(serde_json::from_value).transpose().context("the account that was kept is none")?;

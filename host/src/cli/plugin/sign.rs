@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::cli::connection::At;
-use crate::cli::{Output, confirmed, items, render, word};
+use crate::cli::{Output, confirmed, items, new_file, render, word};
 use crate::config::ConfigError;
 use crate::crypto::sha256_hex;
 use crate::crypto::signature::SigningKey;
@@ -35,8 +35,8 @@ impl Check {
     pub(super) async fn run(self, output: Output) -> anyhow::Result<ExitCode> {
         let bytes = std::fs::read(&self.file).with_context(|| format!("`{}` can't be read", self.file.display()))?;
         let settings: Option<Value> = self.settings.as_deref().map(serde_json::from_str).transpose().map_err(|error| {
-            let problem = format!("are no JSON: {error}");
-            ConfigError::Invalid { key: "settings", problem }
+            let problem = format!("is no JSON: {error}");
+            ConfigError::Argument { name: "--settings", problem }
         })?;
         let signature = std::fs::read_to_string(signature_of(&self.file)).ok();
         let body = json!({"plugin": STANDARD.encode(bytes), "settings": settings, "signature": signature});
@@ -70,8 +70,8 @@ impl Keygen {
         let private = SigningKey::generate();
         let public = SigningKey::read(&private)?.verifying()?;
         let mut options = std::fs::OpenOptions::new();
-        let mut file =
-            options.write(true).create_new(true).mode(0o600).open(&self.file).with_context(|| format!("`{shown}` can't be made"))?;
+        options.mode(0o600);
+        let mut file = new_file(&self.file, options)?;
         file.write_all(private.as_bytes()).and_then(|()| file.sync_all()).with_context(|| format!("`{shown}` can't be written"))?;
         let value = json!({"private_key": self.file, "key": public.id(), "public_key": public.to_base64()});
         output.show(&value, |_| Ok(public.to_pem()))?;

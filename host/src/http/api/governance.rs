@@ -66,8 +66,8 @@ pub struct RulingList {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Release {
-    /// Of these accounts, by id; of all unless given.
-    accounts: Option<Vec<AccountId>>,
+    /// Of these accounts, by id or login name; of all unless given.
+    accounts: Option<Vec<String>>,
     /// Why.
     reason: String,
 }
@@ -76,8 +76,8 @@ pub struct Release {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rejection {
-    /// Of these accounts, by id; of all unless given.
-    accounts: Option<Vec<AccountId>>,
+    /// Of these accounts, by id or login name; of all unless given.
+    accounts: Option<Vec<String>>,
     /// Why.
     reason: String,
     /// Who answers for it.
@@ -202,7 +202,7 @@ pub(super) async fn listed(
 /// POST …/holds/{hold}/release
 ///
 /// # Errors
-/// 404; 403 for somebody who is in it.
+/// 404; 403 for somebody who is in it; 422 that names accounts that are not held there.
 pub async fn release(
     who: TenantDecider,
     State(app): State<Arc<App>>,
@@ -217,7 +217,7 @@ pub async fn release(
 /// POST …/holds/{hold}/reject
 ///
 /// # Errors
-/// 404; 403 for somebody who is in it.
+/// 404; 403 for somebody who is in it; 422 that names accounts that are not held there.
 pub async fn reject(
     who: TenantDecider,
     State(app): State<Arc<App>>,

@@ -20,6 +20,7 @@ use crate::http::query::{ApiQuery, At, page_limit};
 use crate::model::{AccountId, Instant, Reason, RevisionHash, RoleId, TenantId};
 use crate::store::StoreError;
 use crate::store::history::{Batch, Held, Span, Standing, Start, VerifyBounds, Whose};
+use crate::tenancy;
 
 /// Which batches.
 #[derive(Deserialize, JsonSchema)]
@@ -195,14 +196,30 @@ pub async fn verify(who: TenantReader, State(app): State<Arc<App>>, ApiBody(aske
 /// GET …/history/roles/{role}
 ///
 /// # Errors
-/// 400 for a span that ends before it begins.
+/// 400 for a span that ends before it begins; 404 for a role that nobody ever held and that the catalogue does not have: a name that is mistyped
+/// looks like a role that nobody has.
 pub async fn holders(
     who: TenantReader,
     State(app): State<Arc<App>>,
     At((_, role)): At<(String, RoleId)>,
     ApiQuery(query): ApiQuery<HeldQuery>,
 ) -> Result<Json<HeldList>> {
-    held(&app, &who.tenant.id, &Whose::Role(role), &query).await
+    let (tenant, whose) = (&who.tenant.id, Whose::Role(role.clone()));
+    let found = held(&app, tenant, &whose, &query).await?;
+    if found.held.is_empty() && query.after.unwrap_or(0) == 0 && !is_known(&app, tenant, &role, &whose).await? {
+        return Err(Error::not_found("role of this name: nobody ever held one, and the catalogue has none"));
+    }
+    Ok(found)
+}
+
+/// Whether the active catalogue has a role, or somebody ever held it.
+async fn is_known(app: &Arc<App>, tenant: &TenantId, role: &RoleId, whose: &Whose) -> Result<bool> {
+    let active = tenancy::active_revision(app, tenant).await?;
+    if active.is_some_and(|revision| revision.policies.roles().iter().any(|known| known.id == role.as_str())) {
+        return Ok(true);
+    }
+    let ever = Span { from: Instant(0), to: Instant(app.clock.now().0.saturating_add(1)) };
+    Ok(!app.store.held(tenant, whose, ever, 0, 1).await?.held.is_empty())
 }
 
 /// GET …/accounts/{account}/roles

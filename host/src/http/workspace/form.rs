@@ -6,9 +6,9 @@ use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::http::header::{LOCATION, SET_COOKIE};
 use axum::response::{IntoResponse, Response};
-use zeroize::Zeroizing;
 
 use super::page::Said;
+use super::refused::{Fields, Refused, Typed};
 use super::seat::FormKey;
 use crate::app::App;
 use crate::http::body::read_form;
@@ -21,17 +21,21 @@ pub const FORM_BYTES_LIMIT: usize = 1024 * 1024;
 pub const TOKEN_FIELD: &str = "form_token";
 
 /// The fields of a form that one of the session's own pages sent.
-pub struct Sent<const BYTES_LIMIT: usize = FORM_BYTES_LIMIT>(Zeroizing<Vec<(String, String)>>);
+pub struct Sent<const BYTES_LIMIT: usize = FORM_BYTES_LIMIT>(Arc<Fields>);
 
 impl<const BYTES_LIMIT: usize> FromRequest<Arc<App>> for Sent<BYTES_LIMIT> {
     type Rejection = Error;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self> {
         let key = request.extensions().get::<FormKey>().map(|key| key.0.clone());
-        let pairs = read_form(request, BYTES_LIMIT).await?;
+        let typed = request.extensions().get::<Typed>().cloned();
+        let pairs = Arc::new(read_form(request, BYTES_LIMIT).await?);
         let sent = pairs.iter().find(|(name, _)| name == TOKEN_FIELD).map_or("", |(_, value)| value.as_str());
         match key {
-            Some(key) if visitors::is_of(app, &key, sent) => Ok(Self(pairs)),
+            Some(key) if visitors::is_of(app, &key, sent) => {
+                typed.unwrap_or_default().leave(&pairs);
+                Ok(Self(pairs))
+            }
             _ => Err(Error::forbidden("the form is not of this session: open the page again and repeat what you did")),
         }
     }
@@ -64,16 +68,20 @@ impl<const BYTES_LIMIT: usize> Sent<BYTES_LIMIT> {
     }
 }
 
-/// What is answered to a form: the page at `back`, with the sentence that the work ended with. A mistake goes back as well, so that it can be
-/// mended where it was made; what is no mistake of the sender's is an error page.
+/// What is answered to a form: the page at `back`, with the sentence that the work ended with. A mistake goes back as well, with what was typed
+/// ([`super::refused`]), so that it can be mended where it was made; what is no mistake of the sender's is an error page.
 ///
 /// # Errors
 /// Those that no other input would avoid.
 pub fn answer(back: &str, done: Result<impl Into<String>>) -> Result<Response> {
-    let said = match done {
-        Ok(sentence) => Said::good(sentence),
-        Err(error) if error.status().is_client_error() => Said::bad(error.told()),
+    let (said, refused) = match done {
+        Ok(sentence) => (Said::good(sentence), None),
+        Err(error) if error.status().is_client_error() => (Said::bad(error.told()), Some(error.status())),
         Err(error) => return Err(error),
     };
-    Ok((StatusCode::SEE_OTHER, [(LOCATION, back.to_owned()), (SET_COOKIE, said.cookie())]).into_response())
+    let mut answer = (StatusCode::SEE_OTHER, [(LOCATION, back.to_owned()), (SET_COOKIE, said.cookie())]).into_response();
+    if let Some(status) = refused {
+        answer.extensions_mut().insert(Refused { status, said: Some(said) });
+    }
+    Ok(answer)
 }

@@ -91,7 +91,8 @@ impl FromRequestParts<Arc<App>> for Guest {
             return Err(Error::forbidden("the form comes from another site: open the page here and send it again").into());
         }
         parts.extensions.insert(FormKey(visitor.form_key().to_owned()));
-        Ok(Self { visitor, said: Said::of(&parts.headers), path: parts.uri.path().to_owned(), urls })
+        let said = parts.extensions.remove::<Said>().or_else(|| Said::of(&parts.headers));
+        Ok(Self { visitor, said, path: parts.uri.path().to_owned(), urls })
     }
 }
 

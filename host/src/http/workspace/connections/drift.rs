@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
@@ -15,6 +16,7 @@ use tracing::Instrument as _;
 use super::super::form::{Sent, answer};
 use super::super::page::{When, badge, columns, empty, hash, more, token};
 use super::super::path::{self, with};
+use super::super::refused::Refused;
 use super::super::seat::Seat;
 use super::super::words::{self, PAGE_LINES, counted};
 use super::{MAY_MANAGE, Tab, at, one, unless};
@@ -215,7 +217,9 @@ pub async fn send(
                     @if problems.len() > PROBLEMS_SHOWN { p { (problems.len() - PROBLEMS_SHOWN) " more: mend these first." } }
                 }
             };
-            return Ok((StatusCode::UNPROCESSABLE_ENTITY, listed(&app, &seat, &id, &became).await?).into_response());
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            let page = listed(&app, &seat, &id, &became).await?;
+            return Ok((status, Extension(Refused { status, said: None }), page).into_response());
         }
         Ok(Err(error)) => return answer(&at(&seat, &id, "drift"), Err::<String, _>(error.into())),
         Err(error) => return answer(&at(&seat, &id, "drift"), Err::<String, _>(error)),

@@ -18,7 +18,7 @@ use crate::http::workspace::page::{Page, Section, When, badge, empty, hash, more
 use crate::http::workspace::path::{self, with};
 use crate::http::workspace::seat::{Guest, Seat};
 use crate::http::workspace::words::{self, Edge, PAGE_LINES, SUGGESTED_DAYS, counted, date_after, sent_moment};
-use crate::model::{AccountId, AdminAction, GuardDirection, GuardScope, Hold, HoldState, Instant, Ruling, RulingState};
+use crate::model::{AdminAction, GuardDirection, GuardScope, Hold, HoldState, Instant, Ruling, RulingState};
 use crate::policies::Role;
 use crate::store::{Connection, RulingQuery};
 use crate::tenancy::admin::Asked;
@@ -300,7 +300,7 @@ async fn said(seat: &Seat, app: &Arc<App>, hold: &str, sent: &Sent) -> Result<St
         Some("reject") => false,
         _ => return Err(Error::bad_request("say whether to release or to reject", "a hold's answer is none")),
     };
-    let accounts: Vec<_> = sent.all("account").map(AccountId::from).collect();
+    let accounts: Vec<String> = sent.all("account").map(str::to_owned).collect();
     let all = sent.get("whom") == Some("all");
     if !all && accounts.is_empty() {
         return Err(Error::bad_request("tick those whom you mean", "nobody is ticked"));
