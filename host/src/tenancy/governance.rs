@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::crypto;
-use crate::model::{AccountId, Actor, AdminAction, GuardDirection, Hold, Instant, RoleId, Ruling, RulingKind, RulingState, TenantId};
+use crate::model::{
+    AccountId, Actor, AdminAction, GuardDirection, Hold, Instant, RoleId, Ruling, RulingKind, RulingState, TenantId, collision_key,
+};
 use crate::store::ApiPrincipal;
 use crate::store::{AccountView, Answer, Answered, HeldPerson, StoreError};
 
@@ -234,24 +236,22 @@ pub async fn close_resolved(app: &App) -> Result<bool, StoreError> {
 /// The accounts that are named, by id or login name, of those that wait in a hold. Whoever is named and does not wait there is a mistake, which is
 /// told before anything is answered: a yes that reached nobody would look like one that was carried out.
 async fn named_in(app: &Arc<App>, tenant: &TenantId, hold: &Hold, names: &[String]) -> Result<Vec<AccountId>, TenancyError> {
-    let mut wanted: BTreeMap<AccountId, &String> = BTreeMap::new();
-    let mut unknown: Vec<String> = Vec::new();
-    for name in names {
-        let found = if name.contains('\0') { None } else { app.store.account(tenant, name).await? };
-        match found {
-            Some(view) => drop(wanted.insert(view.account.id, name)),
-            None => unknown.push(name.clone()),
-        }
-    }
-    let (mut held, mut after) = (Vec::with_capacity(wanted.len()), None);
+    let mut wanted: BTreeMap<String, &String> = names.iter().map(|name| (collision_key(name), name)).collect();
+    let (mut named, mut after) = (Vec::with_capacity(wanted.len()), None);
     while !wanted.is_empty() {
         let people = app.store.people_in_hold(tenant, &hold.id, after.as_ref(), PEOPLE_LOOKED_AT).await?;
         let Some(last) = people.last() else { break };
         after = Some(last.account.clone());
-        held.extend(people.into_iter().filter_map(|held| wanted.remove(&held.account).map(|_| held.account)));
+        for held in people {
+            let own = [Some(held.account.as_str()), held.user_name.as_deref()].into_iter().flatten();
+            // Whoever is named twice is named all the same.
+            if own.filter_map(|name| wanted.remove(&collision_key(name))).count() > 0 {
+                named.push(held.account);
+            }
+        }
     }
-    unknown.extend(wanted.into_values().cloned());
-    if unknown.is_empty() { Ok(held) } else { Err(TenancyError::NotHeld(unknown)) }
+    let unknown: Vec<String> = wanted.into_values().cloned().collect();
+    if unknown.is_empty() { Ok(named) } else { Err(TenancyError::NotHeld(unknown)) }
 }
 
 /// Somebody who is in a hold gives themselves nothing by answering it.

@@ -391,7 +391,8 @@ fn observed(kind: Kind, numbers: &impl Fn(u32) -> String, connection: &str, id: 
         // All of it but the last hour has been taken in.
         format!(
             "INSERT INTO connection_health (tenant, connection, memory, health, taken_in, version)
-             SELECT tenant, connection, NULL, NULL, ({now}) - 3600000000, 1 FROM connections",
+             SELECT tenant, connection, NULL, NULL, ({now}) - 3600000000, 1 FROM connections WHERE 1 = 1
+             ON CONFLICT (tenant, connection) DO UPDATE SET taken_in = excluded.taken_in",
         ),
         "UPDATE connections SET last_seen = created".to_owned(),
     ]
