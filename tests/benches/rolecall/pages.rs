@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::http::Request;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use rolecall::model::{Actor, ConnectionState, TenantId};
+use rolecall::model::{Actor, ConnectionState, Evidence, GrantState, Instant as Moment, ReviewerSource, TenantId};
 use rolecall::tenancy;
 use rolecall_tests::browser::Browser;
 use rolecall_tests::tenant::text;
@@ -325,6 +325,17 @@ fn governed(numbers: &impl Fn(u32) -> String, digits: &str, four: &impl Fn(&str)
     let ruling = "INSERT INTO rulings (tenant, ruling, account, role, kind, state, hold, created, created_kind, created_id, reason, owner)";
     let plan = r#"'{"scope":{"roles":["crm-user"]},"reviewers":"named","named":["ada@acme.example"],"fallback":"ada@acme.example","on_silence":"keep",
                     "exception_days":30,"exception_owner":"ada@acme.example"}'"#;
+    let evidence = json!(Evidence {
+        reasons: Vec::new(),
+        since: Moment(0),
+        state: GrantState::Effective,
+        revision: "r".into(),
+        last_change: Moment(0),
+        privileged: false,
+        peers: 1_000,
+        connection: None,
+        reviewer_by: ReviewerSource::Named,
+    });
     vec![
         format!(
             "{} INSERT INTO holds (tenant, hold, guard, state, limit_people, opened)
@@ -355,7 +366,7 @@ fn governed(numbers: &impl Fn(u32) -> String, digits: &str, four: &impl Fn(&str)
         format!(
             "{many} INSERT INTO review_lines (tenant, review, line, account, role, reviewer, reviewer_key, decision, evidence)
              SELECT 'big', 'review-0001', i, 'account-' || {digits}, 'crm-user', 'ada@acme.example', 'ada@acme.example',
-                    CASE WHEN i % 3 = 0 THEN 'keep' ELSE 'undecided' END, '{{}}' FROM n",
+                    CASE WHEN i % 3 = 0 THEN 'keep' ELSE 'undecided' END, '{evidence}' FROM n",
         ),
         format!(
             "{all} INSERT INTO standings (tenant, seq, account, role, state, reasons, since_at, held_since, held_seq)
@@ -371,12 +382,12 @@ fn observed(kind: Kind, numbers: &impl Fn(u32) -> String, connection: &str, id: 
         Kind::Sqlite => "CAST(strftime('%s') AS INTEGER) * 1000000",
         Kind::Postgres => "CAST(extract(epoch FROM now()) AS BIGINT) * 1000000",
     };
-    let slot = format!("({now}) / 300000000 * 300000000 - n.i * 300000000");
+    let slot = format!("({now}) / 300000000 * 300000000 - CAST(n.i AS BIGINT) * 300000000");
     vec![
         format!(
             "{} INSERT INTO provisioning_log (tenant, connection, at, request_id, method, kind, resource, status, applied, no_op, refused, code,
                                               detail)
-             SELECT 'big', '{connection}', {now} - (10000 - i) * 1000000, 'request-' || i, 'PATCH', 'user', {id},
+             SELECT 'big', '{connection}', {now} - CAST(10000 - i AS BIGINT) * 1000000, 'request-' || i, 'PATCH', 'user', {id},
                     CASE WHEN i % 50 = 0 THEN 400 ELSE 200 END, CASE WHEN i % 50 = 0 THEN 0 ELSE 1 END, 0, CASE WHEN i % 50 = 0 THEN 1 ELSE 0 END,
                     CASE WHEN i % 50 = 0 THEN 'invalid_value' ELSE 'applied' END, '{{\"took_us\":1200}}' FROM n",
             numbers(10_000),
