@@ -85,7 +85,11 @@ fn main() {
         if asked("peers") {
             peers::measure(&mut report).await;
         }
-        for kind in [Kind::Sqlite, Kind::Postgres] {
+        // On one kind of database alone: `cargo bench … -- pages postgres`.
+        let kinds = [(Kind::Sqlite, "sqlite"), (Kind::Postgres, "postgres")];
+        let named = |name: &str| wanted.iter().any(|wanted| wanted == name);
+        let all = kinds.iter().all(|(_, name)| !named(name));
+        for kind in kinds.into_iter().filter(|(_, name)| all || named(name)).map(|(kind, _)| kind) {
             if asked("commits") {
                 commits::measure(&mut report, kind).await;
             }
