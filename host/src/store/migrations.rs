@@ -33,6 +33,7 @@ pub(super) const SQLITE: &[Script] = &[
     (19, "moves", include_str!("../../migrations/sqlite/0019_moves.sql")),
     (20, "visitors and revisions", include_str!("../../migrations/sqlite/0020_visitors_and_revisions.sql")),
     (21, "departures and tokens", include_str!("../../migrations/sqlite/0021_departures_and_tokens.sql")),
+    (22, "dependencies", include_str!("../../migrations/sqlite/0022_dependencies.sql")),
 ];
 /// PostgreSQL's.
 pub(super) const POSTGRES: &[Script] = &[
@@ -57,6 +58,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (19, "moves", include_str!("../../migrations/postgres/0019_moves.sql")),
     (20, "visitors and revisions", include_str!("../../migrations/postgres/0020_visitors_and_revisions.sql")),
     (21, "departures and tokens", include_str!("../../migrations/postgres/0021_departures_and_tokens.sql")),
+    (22, "dependencies", include_str!("../../migrations/postgres/0022_dependencies.sql")),
 ];
 
 /// Applies what is missing. Hosts that start at once wait for one another.

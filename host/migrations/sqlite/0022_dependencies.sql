@@ -1,0 +1,1 @@
+-- What SQLite's planner knows of the indexes says this already: see the end of 0001.
