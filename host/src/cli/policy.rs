@@ -337,7 +337,7 @@ async fn explain(wanted: Explain, output: Output) -> anyhow::Result<ExitCode> {
                 Ok(rules) => rules,
             };
             let explained = rules.explain(&person, &role);
-            let missing = || ConfigError::Argument { name: "ROLE", problem: format!("is `{role}`: the catalogue has no such role") };
+            let missing = || ConfigError::Argument { name: "--role", problem: format!("is `{role}`: the catalogue has no such role") };
             serde_json::to_value(explained.ok_or_else(missing)?)?
         }
     };
