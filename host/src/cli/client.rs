@@ -75,9 +75,7 @@ impl ApiError {
         }
         text
     }
-}
 
-impl ApiError {
     /// The error of a request that sent a file: problems are those of the file that whoever called knows, and not of the name that the server gave it.
     #[must_use]
     pub fn about(mut self, file: &std::path::Path) -> Self {
