@@ -204,3 +204,71 @@ fn what_is_live_goes_ahead_of_the_crowd_which_is_not_starved() {
         bench.finish(task).unwrap();
     }
 }
+
+/// Jobs of tenants on one thread that take as long as is said, and who had the thread then.
+struct Played {
+    state: State,
+    now: Instant,
+}
+
+impl Played {
+    fn add(&mut self, tenant: &str) {
+        self.state.add(&TenantId::from(tenant), Urgency::Live, 100, Box::new(|| {})).unwrap();
+    }
+
+    /// The next job, which takes so many milliseconds; who it was of.
+    fn run(&mut self, took: u64) -> Option<String> {
+        let (tenant, _) = self.state.next(1, self.now)?;
+        let began = self.now;
+        self.now += Duration::from_millis(took);
+        self.state.finished(&tenant, began, self.now);
+        Some(tenant.0)
+    }
+}
+
+#[test]
+fn whoever_had_a_thread_for_long_rests_as_long_while_others_are_there() {
+    let mut played = Played { state: State::default(), now: Instant::now() };
+    for _ in 0..9 {
+        played.add("long");
+    }
+    for _ in 0..2 {
+        assert_eq!(played.run(20).as_deref(), Some("long"), "nobody else is there");
+    }
+    played.add("short");
+    assert_eq!(played.run(20).as_deref(), Some("long"), "it is in turn, and nobody else has begun yet");
+    assert_eq!(played.run(1).as_deref(), Some("short"));
+    assert_eq!(played.run(20).as_deref(), Some("long"));
+    assert_eq!(played.run(20), None, "it rests");
+    played.add("short");
+    assert_eq!(played.run(15).as_deref(), Some("short"), "and others go on meanwhile");
+    assert_eq!(played.run(20), None, "20 ms are not over");
+    assert!(played.state.rests.len() == 2, "a long job is a long job, whosever it is");
+    played.now += Duration::from_millis(5);
+    assert_eq!(played.run(9).as_deref(), Some("long"), "20 ms are over");
+    assert_eq!(played.run(20).as_deref(), Some("long"), "9 ms are no long job");
+    played.now += PRESENCE;
+    assert_eq!(played.run(20).as_deref(), Some("long"));
+    assert_eq!(played.run(20).as_deref(), Some("long"), "the others have not been there for a while");
+    assert!(played.state.rests.is_empty());
+}
+
+#[test]
+fn what_waits_for_the_end_of_a_rest_is_run_then() {
+    let bench = Bench::new(1, 10);
+    let gate = Gate::default();
+    let _open = OpenAtEnd(gate.clone());
+    bench.finish(bench.start("short", "there", None)).unwrap();
+    let long = bench.start("long", "first", Some(&gate));
+    let next = bench.start("long", "second", None);
+    assert_eq!([bench.next_report(), bench.next_report()], ["there", "first"]);
+    // The first is a long job by the time that it ends: it holds the thread until the clock says so.
+    let began = Instant::now();
+    while began.elapsed() <= LONG {
+        thread::yield_now();
+    }
+    gate.open();
+    bench.finish(long).unwrap();
+    bench.finish(next).unwrap();
+    assert_eq!(bench.next_report(), "second");
+}

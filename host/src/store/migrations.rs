@@ -34,6 +34,7 @@ pub(super) const SQLITE: &[Script] = &[
     (20, "visitors and revisions", include_str!("../../migrations/sqlite/0020_visitors_and_revisions.sql")),
     (21, "departures and tokens", include_str!("../../migrations/sqlite/0021_departures_and_tokens.sql")),
     (22, "dependencies", include_str!("../../migrations/sqlite/0022_dependencies.sql")),
+    (23, "kinds", include_str!("../../migrations/sqlite/0023_kinds.sql")),
 ];
 /// PostgreSQL's.
 pub(super) const POSTGRES: &[Script] = &[
@@ -59,6 +60,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (20, "visitors and revisions", include_str!("../../migrations/postgres/0020_visitors_and_revisions.sql")),
     (21, "departures and tokens", include_str!("../../migrations/postgres/0021_departures_and_tokens.sql")),
     (22, "dependencies", include_str!("../../migrations/postgres/0022_dependencies.sql")),
+    (23, "kinds", include_str!("../../migrations/postgres/0023_kinds.sql")),
 ];
 
 /// Applies what is missing. Hosts that start at once wait for one another.

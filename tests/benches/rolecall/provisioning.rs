@@ -48,6 +48,24 @@ pub fn nothing() -> Files {
     Files::from([("tenant.toml".to_owned(), b"name = \"Off\"\n".to_vec())])
 }
 
+/// Acme's roles and policies without its plugins: [`person`]s get the same roles there, by what the plain mapping takes from them.
+fn without_plugins() -> Files {
+    let mut files = everything();
+    files.retain(|name, _| !name.starts_with("plugins/") && !name.starts_with("tests/"));
+    let settings = files.get_mut("tenant.toml").expect("a folder has settings");
+    let mut document: toml::Table = std::str::from_utf8(settings).ok().and_then(|text| text.parse().ok()).expect("settings are TOML");
+    document.remove("plugins").expect("Acme has plugins");
+    *settings = document.to_string().into_bytes();
+    files
+}
+
+/// The roles that somebody who was created has, for each of the tenants the same.
+async fn roles(server: &Server, tenant: &str) -> Vec<String> {
+    let accounts = server.existing(tenant).api.get("/accounts?state=active&limit=1").await.expect(200);
+    let grants = accounts["accounts"][0]["grants"].as_array().cloned().unwrap_or_default();
+    grants.iter().map(|grant| text(&grant["role"])).collect()
+}
+
 /// Names of groups as Acme's convention has them, so that the nominating plugin has something to say.
 fn group_name(number: usize) -> String {
     let team = ["payments", "data"][number % 2];
@@ -61,10 +79,12 @@ pub fn person(name: &str, number: usize) -> Value {
     user(
         name,
         json!({
-            "displayName": "Mara Winter", "name": {"givenName": "Mara", "familyName": "Winter"}, "title": "Pilot",
+            "displayName": "Mara Winter", "name": {"givenName": "Mara", "familyName": "Winter"}, "title": "Pilot", "userType": "employee",
             "emails": [{"value": name, "type": "work", "primary": true}],
             "urn:acme:params:scim:schemas:extension:hr:1.0:User": {"dept": "Sales", "costCentre": "CC-210"},
-            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"employeeNumber": format!("H-{number}")},
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {
+                "employeeNumber": format!("H-{number}"), "department": "Sales",
+            },
         }),
     )
 }
@@ -152,8 +172,9 @@ pub async fn measure(report: &mut Report) {
     let database = Database::create(Kind::Sqlite).await;
     let server = Server::start(&database).await;
     let (on, off) = (Side::new(&server, "on", everything()).await, Side::new(&server, "off", nothing()).await);
-    let accounts = server.existing("on").api.get("/accounts?state=active&limit=1").await.expect(200);
-    assert!(accounts["accounts"][0]["grants"].as_array().is_some_and(|grants| !grants.is_empty()), "nobody has a role: {accounts}");
+    let same = Side::new(&server, "same", without_plugins()).await;
+    let (held, alike) = (roles(&server, "on").await, roles(&server, "same").await);
+    assert!(!held.is_empty() && held == alike, "with plugins {held:?}, without {alike:?}");
     for (name, what) in [("SCIM create", What::Create), ("member PATCH", What::Member)] {
         let (mut with, mut without) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS {
@@ -164,6 +185,14 @@ pub async fn measure(report: &mut Report) {
         }
         report.add(name, "requests a second", ("plugin and Cedar", with), ("off", without));
     }
+    // What plugins cost by themselves: the same roles by the same policies.
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        with.push(rate(&on, What::Create, round).await);
+        without.push(rate(&same, What::Create, round).await);
+        server.settle().await;
+    }
+    report.add("SCIM create, the same roles", "requests a second", ("plugins", with), ("none", without));
     guarded(report, &server, &on).await;
     tried_out(report, &server, &on).await;
     server.stop().await;

@@ -24,21 +24,18 @@ pub(super) const NAMED: &str = "SELECT account, user_name_folded, state FROM acc
 /// The accounts of users by what else they are known by. $2: the tenant's connections, $3 and $4: from where to where, folded, $5: as it is,
 /// $6: how many of each.
 pub(super) const KNOWN_BY: &str = concat!(
-    "SELECT account FROM (SELECT l.account FROM emails e
-         JOIN links l ON l.tenant = e.tenant AND l.connection = e.connection AND l.resource = e.resource
-         WHERE e.tenant = $1 AND ",
-    any_of!("e.connection", "$2"),
-    " AND e.value >= $3 AND e.value < $4 LIMIT +$6) AS by_email
-     UNION SELECT account FROM (SELECT l.account FROM resources r
-         JOIN links l ON l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id
-         WHERE r.tenant = $1 AND ",
-    any_of!("r.connection", "$2"),
-    " AND r.display_name >= $3 AND r.display_name < $4 LIMIT +$6) AS by_display_name
-     UNION SELECT account FROM (SELECT l.account FROM resources r
-         JOIN links l ON l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id
-         WHERE r.tenant = $1 AND ",
-    any_of!("r.connection", "$2"),
-    " AND r.external_id = $5 LIMIT +$6) AS by_external_id
+    "SELECT account FROM (SELECT l.account FROM ",
+    items_of!("$2"),
+    " AS c JOIN emails e ON e.tenant = $1 AND e.connection = c.item AND e.value >= $3 AND e.value < $4
+         JOIN links l ON l.tenant = e.tenant AND l.connection = e.connection AND l.resource = e.resource LIMIT +$6) AS by_email
+     UNION SELECT account FROM (SELECT l.account FROM ",
+    items_of!("$2"),
+    " AS c JOIN resources r ON r.tenant = $1 AND r.connection = c.item AND r.display_name >= $3 AND r.display_name < $4
+         JOIN links l ON l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id LIMIT +$6) AS by_display_name
+     UNION SELECT account FROM (SELECT l.account FROM ",
+    items_of!("$2"),
+    " AS c JOIN resources r ON r.tenant = $1 AND r.connection = c.item AND r.external_id = $5
+         JOIN links l ON l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id LIMIT +$6) AS by_external_id
      UNION SELECT account FROM (SELECT account FROM import_emails
          WHERE tenant = $1 AND value >= $3 AND value < $4 LIMIT +$6) AS by_imported_email
      UNION SELECT account FROM imports WHERE tenant = $1 AND external_id = $5

@@ -36,15 +36,13 @@ const LISTED_SECONDS: i64 = 30 * 86_400;
 ///
 /// What is not taken in yet is stepped to from slot to slot: few of the thousands that are kept, and a planner that expects a third of them reads all.
 pub(super) const CASES: &str = "
-    WITH RECURSIVE fresh(connection, slot) AS (
-        SELECT c.connection,
-               (SELECT min(t.slot) FROM connection_traffic t
-                WHERE t.tenant = $1 AND t.connection = c.connection AND t.slot > COALESCE(h.taken_in, 0))
+    WITH RECURSIVE fresh(connection, slot, step) AS (
+        SELECT c.connection, COALESCE(h.taken_in, 0), 0
         FROM connections c LEFT JOIN connection_health h ON h.tenant = c.tenant AND h.connection = c.connection
         WHERE c.tenant = $1 AND ($2 IS NULL OR c.connection = $2)
         UNION ALL
         SELECT f.connection,
-               (SELECT min(t.slot) FROM connection_traffic t WHERE t.tenant = $1 AND t.connection = f.connection AND t.slot > f.slot)
+               (SELECT min(t.slot) FROM connection_traffic t WHERE t.tenant = $1 AND t.connection = f.connection AND t.slot > f.slot), 1
         FROM fresh f WHERE f.slot IS NOT NULL)
     SELECT 'connection' AS part, c.connection, c.name AS word, c.state AS what, h.settings, h.memory, h.health, c.restored,
            COALESCE(h.taken_in, 0) AS n0, COALESCE(h.version, 0) AS n1, CAST(NULL AS BIGINT) AS n2, CAST(NULL AS BIGINT) AS n3,
@@ -56,7 +54,7 @@ pub(super) const CASES: &str = "
         SELECT 'counted', connection, NULL, NULL, NULL, NULL, NULL, NULL, slot, requests, lists, writes, applied, no_op, refused, failed, limited,
                wrong, skewed
         FROM (SELECT t.* FROM fresh f JOIN connection_traffic t ON t.tenant = $1 AND t.connection = f.connection AND t.slot = f.slot
-              ORDER BY t.connection, t.slot LIMIT +$3) AS counted
+              WHERE f.step = 1 ORDER BY t.connection, t.slot LIMIT +$3) AS counted
     UNION ALL
         SELECT 'credentials', connection, NULL, NULL, NULL, NULL, NULL, NULL, count(*), count(*) - count(expires), max(expires), NULL, NULL, NULL,
                NULL, NULL, NULL, NULL, NULL

@@ -195,7 +195,7 @@ const CASES: &[Case] = &[
     (log::ALL.on, As::Tenant, SEARCH, &["provisioning_log_p"]),
     (log::HIGHEST, As::Tenant, &[Text("t3"), Number(1_000), Number(10)], &["provisioning_log_at"]),
     (log::LOWEST, As::Tenant, &[Text("t3"), Number(1_000), Number(10)], &["provisioning_log_at"]),
-    (restores::NEXT_USERS, As::Tenant, &[Text("t3"), Text("t3c"), Text("u7"), Number(500)], &["resources_users"]),
+    (restores::NEXT_USERS, As::Tenant, &[Text("t3"), Text("t3c"), Text("u7"), Number(500)], &["resources_"]),
     (
         health::CASES,
         As::Tenant,
@@ -466,6 +466,30 @@ async fn look_ups_and_claims_use_their_indexes() {
         let explain = sqlx::QueryBuilder::new(format!("{EXPLAIN}{statement}"));
         check(statement, &plan(&mut tx, explain, values).await, indexes);
     }
+}
+
+/// With many tenants both a tenant and a connection are rare, and one belongs to the other: a planner that multiplies expects one row of a
+/// connection, and takes any index that begins with it for as good as the key.
+#[tokio::test]
+async fn nobody_is_found_by_going_through_their_connection() {
+    const CONNECTIONS: &str = SEED[0];
+    const USERS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20)
+         INSERT INTO resources (tenant, connection, id, kind, label, created, modified, version, document)
+         SELECT tenant, connection, connection || 'u' || i, 'user', 'show', i, i, 1, '{}' FROM n, connections";
+    const MEMBERS: &str = "INSERT INTO members (tenant, connection, group_id, member_id, member_kind)
+         SELECT tenant, connection, id, id, 'user' FROM resources";
+    let (store, mut owner, _scratch) = open().await;
+    for number in 1..=200 {
+        store.ensure_tenant(&TenantId(format!("t{number}")), "tenant", "api", Instant(0)).await.unwrap();
+    }
+    for statement in [CONNECTIONS, USERS, MEMBERS].iter().chain(SETTLE) {
+        owner.execute(AssertSqlSafe(*statement)).await.unwrap();
+    }
+    let explain = sqlx::QueryBuilder::new(format!("{EXPLAIN}{}", groups::USER));
+    let values = [Text("t3"), Text("t3c"), Text("t3cu7")];
+    let plan = plan(&mut store.read_one(&TenantId::from("t3")).await.unwrap(), explain, &values).await;
+    check(groups::USER, &plan, &[]);
+    assert!(!plan.iter().any(|line| line.contains("resources_modified")), "{}", plan.join("\n"));
 }
 
 #[tokio::test]
