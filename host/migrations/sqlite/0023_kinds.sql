@@ -2,9 +2,9 @@
 DROP INDEX resources_users;
 DROP INDEX resources_groups;
 DROP INDEX resources_modified;
-CREATE INDEX resources_kind ON resources (tenant, connection, kind, id);
-CREATE INDEX resources_modified ON resources (tenant, connection, kind, modified);
+CREATE INDEX resources_kind ON resources (tenant, kind, connection, id);
+CREATE INDEX resources_modified ON resources (tenant, kind, connection, modified);
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
-    ('resources', 'resources_kind', '110000 5500 5500 2750 1'),
-    ('resources', 'resources_modified', '110000 5500 5500 2750 1');
+    ('resources', 'resources_kind', '110000 5500 2750 2750 1'),
+    ('resources', 'resources_modified', '110000 5500 2750 2750 1');
 ANALYZE sqlite_schema;

@@ -126,7 +126,10 @@ pub async fn start_idle(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Resul
 
 async fn assemble(config: &Config, clock: Arc<dyn Clock>, work: bool) -> anyhow::Result<Running> {
     install_tls_provider();
-    let listener = TcpListener::bind(&config.listen).await.with_context(|| format!("can't listen on `{}`", config.listen))?;
+    let listener = TcpListener::bind(&config.listen).await.map_err(|error| ConfigError::Invalid {
+        key: "listen",
+        problem: format!("is `{}`, where nothing can listen: {error}; try `127.0.0.1:8080`", config.listen),
+    })?;
     let addr = listener.local_addr().context("the listener has no address")?;
     let (app, held) = build(config, clock).await?;
     let (stop_serving, mut serving_stopped) = watch::channel(false);

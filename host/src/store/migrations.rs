@@ -35,6 +35,7 @@ pub(super) const SQLITE: &[Script] = &[
     (21, "departures and tokens", include_str!("../../migrations/sqlite/0021_departures_and_tokens.sql")),
     (22, "dependencies", include_str!("../../migrations/sqlite/0022_dependencies.sql")),
     (23, "kinds", include_str!("../../migrations/sqlite/0023_kinds.sql")),
+    (24, "health rows", include_str!("../../migrations/sqlite/0024_health_rows.sql")),
 ];
 /// PostgreSQL's.
 pub(super) const POSTGRES: &[Script] = &[
@@ -61,6 +62,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (21, "departures and tokens", include_str!("../../migrations/postgres/0021_departures_and_tokens.sql")),
     (22, "dependencies", include_str!("../../migrations/postgres/0022_dependencies.sql")),
     (23, "kinds", include_str!("../../migrations/postgres/0023_kinds.sql")),
+    (24, "health rows", include_str!("../../migrations/postgres/0024_health_rows.sql")),
 ];
 
 /// Applies what is missing. Hosts that start at once wait for one another.

@@ -130,8 +130,10 @@ async fn an_address_that_is_taken_and_a_key_that_is_none_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let listen = taken.local_addr().unwrap().to_string();
-    let error = start(&Config { listen: listen.clone(), ..Config::local(dir.path()) }).await.err().unwrap();
-    assert_eq!(error.to_string(), format!("can't listen on `{listen}`"));
+    for listen in [listen.as_str(), "banana"] {
+        let error = start(&Config { listen: listen.into(), ..Config::local(dir.path()) }).await.err().unwrap();
+        assert!(error.is::<ConfigError>() && error.to_string().contains(&format!("`listen` is `{listen}`")), "{error}");
+    }
     let key = MasterKey::Hex(Zeroizing::new("secret-but-wrong".into()));
     let error = format!("{:#}", start(&Config { master_key: key, ..Config::local(dir.path()) }).await.err().unwrap());
     assert!(error.contains(MASTER_KEY_VARIABLE) && !error.contains("secret-but-wrong"), "{error}");

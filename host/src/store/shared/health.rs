@@ -236,7 +236,6 @@ fn add(row: &Row, cases: &mut Cases) -> Result<()> {
     Ok(())
 }
 
-/// Holds of whole connections: those of roles and revisions are of several.
 /// How far a compared export was from what is stored: the newest first, and the one before it.
 fn listed(row: &Row, cases: &mut Cases) -> Result<()> {
     let (people, of): (i64, &str) = (row.try_get("n0")?, row.try_get("connection")?);
@@ -252,6 +251,7 @@ fn listed(row: &Row, cases: &mut Cases) -> Result<()> {
     Ok(())
 }
 
+/// Holds of whole connections: those of roles and revisions are of several.
 fn held(row: &Row, guard: &str, cases: &mut Cases) -> Result<()> {
     let (_, scope, of) = guard::parts(guard).ok_or_else(|| StoreError::Corrupt(format!("unknown guard `{guard}`")))?;
     let (limit, people): (i64, i64) = (row.try_get("n0")?, row.try_get("n1")?);
@@ -272,9 +272,12 @@ pub(super) async fn keep(conn: &mut Conn, scope: &Scope, kept: &[KeptHealth], ac
             "INSERT INTO connection_health (tenant, connection, memory, health, taken_in, version)
              SELECT c.tenant, c.connection, k.column2, k.column3, k.column4, k.column5 + 1 FROM (",
         );
-        insert.push_values(chunk, |mut row, one| {
-            row.push_bind(one.connection.as_str()).push_bind(&one.memory).push_bind(written_out(&one.health));
-            row.push_bind(one.taken_in.0).push_bind(one.version);
+        // Rows that name no connection fill up to a power of two: there are as few of these statements, and they can be kept prepared.
+        let filled = chunk.iter().map(Some).chain(std::iter::repeat(None)).take(chunk.len().next_power_of_two());
+        insert.push_values(filled, |mut row, one| {
+            row.push_bind(one.map_or("", |one| one.connection.as_str())).push_bind(one.map_or("", |one| one.memory.as_str()));
+            row.push_bind(one.map(|one| written_out(&one.health)).unwrap_or_default());
+            row.push_bind(one.map_or(0, |one| one.taken_in.0)).push_bind(one.map_or(0, |one| one.version));
         });
         // Whoever is gone meanwhile has no row here.
         insert.push(") AS k JOIN connections c ON c.connection = k.column1 WHERE c.tenant = ").push_bind(scope.tenant.as_str());
@@ -284,7 +287,7 @@ pub(super) async fn keep(conn: &mut Conn, scope: &Scope, kept: &[KeptHealth], ac
               WHERE connection_health.version = excluded.version - 1
               RETURNING connection",
         );
-        written.extend(insert.build_query_scalar::<String>().persistent(false).fetch_all(&mut *conn).await?);
+        written.extend(insert.build_query_scalar::<String>().fetch_all(&mut *conn).await?);
     }
     let mut done = Vec::new();
     for one in kept.iter().filter(|one| written.contains(one.connection.as_str())) {

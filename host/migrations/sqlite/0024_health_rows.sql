@@ -1,0 +1,1 @@
+-- SQLite compresses nothing. Twin: ../postgres/0024_health_rows.sql.
