@@ -7,7 +7,6 @@ use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -19,11 +18,6 @@ use crate::model::{LIVE_IN_A_ROW, TenantId, Urgency};
 pub struct Overloaded;
 
 type Job = Box<dyn FnOnce() + Send>;
-
-/// What takes longer is a long job: turns alone would give its tenant a core, for as many of them as it has.
-const LONG: Duration = Duration::from_millis(10);
-/// For how long others count as present after their last live job was begun.
-const PRESENCE: Duration = Duration::from_millis(250);
 
 /// One tenant's work.
 #[derive(Default)]
@@ -52,10 +46,6 @@ struct State {
     crowd_turns: VecDeque<TenantId>,
     /// How many live jobs have gone ahead of a crowd since it had its turn.
     live_in_a_row: usize,
-    /// Tenants that have had a long job beside others, and until when they rest: no more than a few, since who rests begins no other.
-    rests: HashMap<TenantId, Instant>,
-    /// The two tenants whose live jobs were begun last, and when.
-    latest: [Option<(TenantId, Instant)>; 2],
     closed: bool,
 }
 
@@ -69,8 +59,7 @@ struct Shared {
 }
 
 /// A fixed number of threads with a fair queue: one tenant's waiting work never delays another's by more than a turn, and what is live
-/// goes ahead of every tenant's crowd. Whoever has had a thread for long rests as long while others have live work, so that a plugin that
-/// spins takes half a thread from them and not a whole one.
+/// goes ahead of every tenant's crowd.
 pub struct Compute {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
@@ -151,7 +140,14 @@ impl Shared {
         if state.closed {
             return Err(Overloaded);
         }
-        state.add(tenant, urgency, self.waiting_limit, job)?;
+        let waiting = state.lanes.entry(tenant.clone()).or_default().waiting(urgency);
+        if waiting.len() >= self.waiting_limit {
+            return Err(Overloaded);
+        }
+        waiting.push_back(job);
+        if waiting.len() == 1 {
+            state.turns(urgency).push_back(tenant.clone());
+        }
         drop(state);
         self.changed.notify_one();
         Ok(())
@@ -163,7 +159,6 @@ impl Shared {
         state.lanes.clear();
         state.live_turns.clear();
         state.crowd_turns.clear();
-        state.rests.clear();
         drop(state);
         self.changed.notify_all();
     }
@@ -171,18 +166,14 @@ impl Shared {
     fn work(&self) {
         let mut state = self.state();
         while !state.closed {
-            let began = Instant::now();
-            let Some((tenant, job)) = state.next(self.running_limit, began) else {
-                state = match state.rests.values().min().map(|until| until.saturating_duration_since(began)) {
-                    Some(rest) => self.changed.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0,
-                    None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-                };
+            let Some((tenant, job)) = state.next(self.running_limit) else {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             drop(state);
             job();
             state = self.state();
-            state.finished(&tenant, began, Instant::now());
+            state.finished(&tenant);
             // A tenant that was at its limit may go on, and the worker that finds that out may be another one.
             self.changed.notify_one();
         }
@@ -197,37 +188,19 @@ impl State {
         }
     }
 
-    fn add(&mut self, tenant: &TenantId, urgency: Urgency, waiting_limit: usize, job: Job) -> Result<(), Overloaded> {
-        let waiting = self.lanes.entry(tenant.clone()).or_default().waiting(urgency);
-        if waiting.len() >= waiting_limit {
-            return Err(Overloaded);
-        }
-        waiting.push_back(job);
-        if waiting.len() == 1 {
-            self.turns(urgency).push_back(tenant.clone());
-        }
-        Ok(())
-    }
-
     /// The next job: a live one, unless so many have gone ahead that a crowd is in turn.
-    fn next(&mut self, running_limit: usize, now: Instant) -> Option<(TenantId, Job)> {
-        self.rests.retain(|_, until| *until > now);
+    fn next(&mut self, running_limit: usize) -> Option<(TenantId, Job)> {
         let in_turn = self.live_in_a_row >= LIVE_IN_A_ROW;
         let order = if in_turn { [Urgency::Crowd, Urgency::Live] } else { [Urgency::Live, Urgency::Crowd] };
-        let (urgency, tenant, job) =
-            order.into_iter().find_map(|urgency| self.next_of(urgency, running_limit).map(|(tenant, job)| (urgency, tenant, job)))?;
-        if urgency == Urgency::Live {
-            self.is_present(&tenant, now);
-        }
-        Some((tenant, job))
+        order.into_iter().find_map(|urgency| self.next_of(urgency, running_limit))
     }
 
-    /// The next job of the first tenant in turn that does not rest and is below its limit, which then goes to the end of the line.
+    /// The next job of the first tenant in turn that is below its limit, which then goes to the end of the line.
     fn next_of(&mut self, urgency: Urgency, running_limit: usize) -> Option<(TenantId, Job)> {
-        let (lanes, rests) = (&self.lanes, &self.rests);
-        let may = |tenant: &TenantId| !rests.contains_key(tenant) && lanes.get(tenant).is_some_and(|lane| lane.running < running_limit);
+        let lanes = &self.lanes;
+        let below = |tenant: &TenantId| lanes.get(tenant).is_some_and(|lane| lane.running < running_limit);
         let turns = if urgency == Urgency::Live { &self.live_turns } else { &self.crowd_turns };
-        let in_turn = turns.iter().position(may)?;
+        let in_turn = turns.iter().position(below)?;
         let tenant = self.turns(urgency).remove(in_turn)?;
         let lane = self.lanes.get_mut(&tenant)?;
         let job = lane.waiting(urgency).pop_front()?;
@@ -243,22 +216,7 @@ impl State {
         Some((tenant, job))
     }
 
-    /// A tenant has live work.
-    fn is_present(&mut self, tenant: &TenantId, now: Instant) {
-        let is_another = self.latest[0].as_ref().is_some_and(|(latest, _)| latest != tenant);
-        if is_another {
-            self.latest.swap(0, 1);
-        }
-        self.latest[0] = Some((tenant.clone(), now));
-    }
-
-    /// A job has ended.
-    fn finished(&mut self, tenant: &TenantId, began: Instant, now: Instant) {
-        let took = now.saturating_duration_since(began);
-        let mut others = self.latest.iter().flatten().filter(|(latest, _)| latest != tenant);
-        if took >= LONG && others.any(|(_, at)| now.saturating_duration_since(*at) < PRESENCE) {
-            self.rests.insert(tenant.clone(), now + took);
-        }
+    fn finished(&mut self, tenant: &TenantId) {
         // Absent when the pool was closed meanwhile.
         let Some(lane) = self.lanes.get_mut(tenant) else { return };
         lane.running -= 1;

@@ -34,7 +34,7 @@ const LISTED_SECONDS: i64 = 30 * 86_400;
 /// taken up although they are due; the open holds (of whole connections and of others); the resources that were refused within a day, with how
 /// often; the exports that were compared.
 ///
-/// What is not taken in yet is stepped to from slot to slot: few of the thousands that are kept, and a planner that expects a third of them reads all.
+/// What is not taken in yet is stepped to from slot to slot: few of the thousands that are kept, and a planner that expects a third of them reads all. (`CROSS JOIN` is what SQLite keeps the order of.)
 pub(super) const CASES: &str = "
     WITH RECURSIVE fresh(connection, slot, step) AS (
         SELECT c.connection, COALESCE(h.taken_in, 0), 0
@@ -53,8 +53,8 @@ pub(super) const CASES: &str = "
     UNION ALL
         SELECT 'counted', connection, NULL, NULL, NULL, NULL, NULL, NULL, slot, requests, lists, writes, applied, no_op, refused, failed, limited,
                wrong, skewed
-        FROM (SELECT t.* FROM fresh f JOIN connection_traffic t ON t.tenant = $1 AND t.connection = f.connection AND t.slot = f.slot
-              WHERE f.step = 1 ORDER BY t.connection, t.slot LIMIT +$3) AS counted
+        FROM (SELECT t.* FROM fresh f CROSS JOIN connection_traffic t
+              WHERE f.step = 1 AND t.tenant = $1 AND t.connection = f.connection AND t.slot = f.slot ORDER BY t.connection, t.slot LIMIT +$3) AS counted
     UNION ALL
         SELECT 'credentials', connection, NULL, NULL, NULL, NULL, NULL, NULL, count(*), count(*) - count(expires), max(expires), NULL, NULL, NULL,
                NULL, NULL, NULL, NULL, NULL

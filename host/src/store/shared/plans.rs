@@ -496,6 +496,19 @@ async fn nobody_is_found_by_going_through_their_connection() {
 }
 
 #[tokio::test]
+async fn what_was_counted_is_stepped_to() {
+    let (store, _scratch) = seeded().await;
+    let Some((_, _, values, _)) = CASES.iter().find(|case| case.0 == health::CASES) else { panic!("it is one of them") };
+    let explain = sqlx::QueryBuilder::new(format!("{EXPLAIN}{}", health::CASES));
+    let plan = plan(&mut store.read_one(&TenantId::from("t3")).await.unwrap(), explain, values).await;
+    // SQLite names the table by its alias; PostgreSQL says in the line behind by what it looks.
+    let is_way = |line: &str| line.contains("SEARCH t ") || line.contains("on connection_traffic");
+    let ways: Vec<String> = plan.windows(2).filter(|pair| is_way(&pair[0])).map(|pair| pair.join(" ")).collect();
+    let by_slot = |way: &String| ["slot>", "slot >", "slot=", "slot ="].iter().any(|looked| way.contains(looked));
+    assert!(!ways.is_empty() && ways.iter().all(by_slot), "{}", plan.join("\n"));
+}
+
+#[tokio::test]
 async fn lines_of_reviews_are_found_by_their_indexes() {
     let (store, _scratch) = seeded().await;
     let tenant = TenantId::from("t3");
