@@ -84,6 +84,8 @@ pub trait Moves: Send + Sync {
     /// Who has moved to a connection, by id, behind one.
     async fn moved(&self, tenant: &TenantId, connection: &ConnectionId, after: Option<&ResourceId>, limit: i64)
     -> Result<Vec<MovedPerson>>;
+    /// Who has moved away from a connection: to which one, and how many.
+    async fn moved_away(&self, tenant: &TenantId, connection: &ConnectionId) -> Result<Vec<(ConnectionId, i64)>>;
     /// Lets people go back with their accounts, all of them, and puts the connection into staging. `Conflict{not_live}` where it is
     /// there already, `Conflict{move}` where somebody can't go back any more.
     async fn go_back(

@@ -162,6 +162,8 @@ on_both_databases! {
         assert!(ops.said(&at("/live"), &[("seen", "yes"), ("digest", &digest)]).await.contains("1 moved"));
         server.settle().await;
         ops.get(&at("/first-sync")).await.expect(&["It took over from", "the way back"]);
+        let whom = ops.get(&format!("/workspace/t/acme/connections/{}/delete", old.id)).await;
+        whom.expect(&["0 people", "1 person", "keeps their account and roles", "the way back of that move ends"]).lacks(&["ada@acme.example"]);
         let back = ops.get(&at("/moved")).await;
         back.expect(&["1 person", "go back with their account", "ada@acme.example"]);
         let stale = ops.said(&at("/move-back"), &[("seen", "yes"), ("digest", "goes.2")]).await;

@@ -40,6 +40,9 @@ pub(super) const MOVED: &str = "SELECT m.resource, m.old_connection, m.old_resou
      LEFT JOIN links o ON o.tenant = m.tenant AND o.connection = m.old_connection AND o.resource = m.old_resource
      LEFT JOIN resources r ON r.tenant = m.tenant AND r.connection = m.old_connection AND r.id = m.old_resource
      WHERE m.tenant = $1 AND m.connection = $2 AND m.resource > $3 ORDER BY m.resource LIMIT +$4";
+/// How many have moved away from a connection, by the one that they moved to.
+pub(super) const MOVED_AWAY: &str = "SELECT connection, count(*) FROM moves WHERE tenant = $1 AND old_connection = $2
+     GROUP BY connection ORDER BY connection";
 
 /// From which connection one takes over.
 pub(super) async fn predecessor(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId) -> Result<Option<ConnectionId>> {

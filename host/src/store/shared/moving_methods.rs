@@ -56,6 +56,13 @@ impl Moves for Backend {
         read_once!(self.read_one(tenant), conn => moving::moved(conn, tenant, connection, after, limit))
     }
 
+    async fn moved_away(&self, tenant: &TenantId, connection: &ConnectionId) -> Result<Vec<(ConnectionId, i64)>> {
+        let rows: Vec<(String, i64)> = read_once!(self.read_one(tenant), conn => async {
+            Ok::<_, StoreError>(sqlx::query_as(moving::MOVED_AWAY).bind(tenant.as_str()).bind(connection.as_str()).fetch_all(conn).await?)
+        })?;
+        Ok(rows.into_iter().map(|(connection, people)| (ConnectionId(connection), people)).collect())
+    }
+
     async fn go_back(
         &self,
         tenant: &TenantId,

@@ -303,6 +303,7 @@ const CASES: &[Case] = &[
     (adoption::THERE_BY_ACCOUNT, As::Tenant, &[Text("t3"), Text("au7"), Text("t3c")], &["links_account"]),
     (moving::PREDECESSOR, As::Tenant, &[Text("t3"), Text("t3c")], &["predecessors"]),
     (moving::ELSEWHERE, As::Tenant, &[Text("t3"), Text("t3c"), Text("t3d")], &[]),
+    (moving::MOVED_AWAY, As::Tenant, &[Text("t3"), Text("t3c")], &["moves_"]),
     (moving::SHARES_HANDLE, As::Tenant, &[Text("t3"), Text("t3c"), Text("t3d"), Text("h7")], &[]),
     (moving::MOVED, As::Tenant, &[Text("t3"), Text("t3c"), Text("u7"), Number(200)], &["moves"]),
     (groups::PROMOTE, As::Tenant, &[Text("t3"), List(&["h7", "h8"])], &[]),
