@@ -19,7 +19,7 @@ pub const EXCUSED_HOURS: u32 = 24;
 /// For how many days what was counted is kept: the weeks that a day is compared with.
 pub const TRAFFIC_DAYS: i64 = 35;
 /// Tenants that are looked after at a time: their trips to the database overlap, and leave connections to requests.
-const TENANTS_AT_ONCE: usize = 8;
+const TENANTS_AT_ONCE: usize = 3;
 /// Slots that are shown of a connection: a day.
 pub const SLOTS_SHOWN: i64 = 288;
 
