@@ -62,7 +62,7 @@ pub use import::{
     AdoptionCandidate, AdoptionChoice, AdoptionPlan, AdoptionWord, DIFFERENCE_PAGE_LIMIT, DifferenceMark, IMPORT_ROWS_LIMIT, ImportProblem,
     Imported, ImportedAccount, Imports, Likeness, MarkThere, NewImport, Staged, Unadopted,
 };
-pub use moving::{GoBack, MOVED_PAGE_LIMIT, MovedPerson, Moves, TakeOver};
+pub use moving::{GoBack, MOVED_PAGE_LIMIT, MovedAway, MovedPerson, Moves, TakeOver};
 pub use process::{
     DEPARTED_AT_ONCE, DEPARTURE_EVENTS_LIMIT, Departed, DepartureDelivery, DepartureEvent, Departures, ERASED_AT_ONCE, Erasure, Processes,
 };

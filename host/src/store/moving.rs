@@ -46,6 +46,17 @@ pub struct MovedPerson {
     pub inactive_there: bool,
 }
 
+/// How many have moved away from a connection to another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MovedAway {
+    /// The other connection.
+    pub to: ConnectionId,
+    /// Those who have the account there that went with them.
+    pub there: i64,
+    /// Those of all who moved whose user has not been deleted here: nothing hangs on it.
+    pub here: i64,
+}
+
 /// Somebody who goes back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GoBack {
@@ -84,8 +95,8 @@ pub trait Moves: Send + Sync {
     /// Who has moved to a connection, by id, behind one.
     async fn moved(&self, tenant: &TenantId, connection: &ConnectionId, after: Option<&ResourceId>, limit: i64)
     -> Result<Vec<MovedPerson>>;
-    /// Who has moved away from a connection: to which one, and how many.
-    async fn moved_away(&self, tenant: &TenantId, connection: &ConnectionId) -> Result<Vec<(ConnectionId, i64)>>;
+    /// Who has moved away from a connection, by the one that they moved to.
+    async fn moved_away(&self, tenant: &TenantId, connection: &ConnectionId) -> Result<Vec<MovedAway>>;
     /// Lets people go back with their accounts, all of them, and puts the connection into staging. `Conflict{not_live}` where it is
     /// there already, `Conflict{move}` where somebody can't go back any more.
     async fn go_back(

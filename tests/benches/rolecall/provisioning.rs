@@ -59,7 +59,7 @@ fn without_plugins() -> Files {
     files
 }
 
-/// The roles that somebody who was created has, for each of the tenants the same.
+/// The roles of one of a tenant's people.
 async fn roles(server: &Server, tenant: &str) -> Vec<String> {
     let accounts = server.existing(tenant).api.get("/accounts?state=active&limit=1").await.expect(200);
     let grants = accounts["accounts"][0]["grants"].as_array().cloned().unwrap_or_default();

@@ -175,6 +175,38 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// The page that ends a connection counts whom that touches: not those who have moved away, whether their old users are there still or not.
+    async fn whom_the_end_of_a_connection_touches(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let old = acme.connection(&server, "Entra ID").await;
+        old.create("ada@acme.example").await;
+        let (bob, _dave) = (old.create("bob@acme.example").await, old.create("dave@acme.example").await);
+        let made = acme.api.post("/connections", json!({"name": "Okta"})).await.expect(201);
+        let id = text(&made["id"]);
+        let scim = Client::scim(format!("{}/scim/{id}/v2", server.url()), text(&made["token"]));
+        scim.post("/Users", user("ada@acme.example", json!({}))).await.expect(201);
+        let bob_there = text(&scim.post("/Users", user("bob@acme.example", json!({}))).await.expect(201)["id"]);
+        server.settle().await;
+        let ops = Browser::sign_in(&server, json!({})).await;
+        let delete = format!("/workspace/t/acme/connections/{}/delete", old.id);
+        let at = |rest: &str| format!("/workspace/t/acme/connections/{id}{rest}");
+        ops.get(&delete).await.expect(&["<strong>3 people</strong> came in over it", "dave@acme.example"]).lacks(&["moved to"]);
+        assert!(ops.said(&at("/predecessor"), &[("from", &old.id)]).await.contains("is compared"));
+        server.settle().await;
+        let digest = field(&ops.get(&at("/first-sync?count=yes")).await.text, "digest");
+        assert!(ops.said(&at("/live"), &[("seen", "yes"), ("digest", &digest)]).await.contains("2 moved"));
+        server.settle().await;
+        ops.get(&delete).await.expect(&["<strong>1 person</strong> came in over it", "2 people moved to", "keep their accounts and roles"]);
+        old.scim.delete(&format!("/Users/{bob}")).await.expect(204);
+        server.settle().await;
+        ops.get(&delete).await.expect(&["<strong>1 person</strong> came in over it", "2 people moved to"]);
+        scim.delete(&format!("/Users/{bob_there}")).await.expect(204);
+        server.settle().await;
+        ops.get(&delete).await.expect(&["<strong>1 person</strong> came in over it", "1 person moved to", "keeps their account and roles"]);
+        server.stop().await;
+    }
+
     /// A reader sees all of it and is offered nothing; an admin role does what the tenant's policies let it; both are refused the rest.
     async fn pages_offer_what_one_may(database: Database) {
         let server = Server::start(&database).await;

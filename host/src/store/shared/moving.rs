@@ -14,7 +14,7 @@ use super::{Conn, Db, Scope, groups, imports, lock_revision, tenancy, text_list}
 use crate::model::{
     AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, Handle, Instant, NewEvent, Note, ResourceId, TenantId,
 };
-use crate::store::{GoBack, MovedPerson, Result, StoreError, TakeOver};
+use crate::store::{GoBack, MovedAway, MovedPerson, Result, StoreError, TakeOver};
 
 /// People who change connections in one statement: far below both databases' limits on parameters.
 pub(super) const MOVED_AT_ONCE: usize = 500;
@@ -41,14 +41,22 @@ pub(super) const MOVED: &str = "SELECT m.resource, m.old_connection, m.old_resou
      LEFT JOIN resources r ON r.tenant = m.tenant AND r.connection = m.old_connection AND r.id = m.old_resource
      WHERE m.tenant = $1 AND m.connection = $2 AND m.resource > $3 ORDER BY m.resource LIMIT +$4";
 /// How many have moved away from a connection, by the one that they moved to.
-pub(super) const MOVED_AWAY: &str = "SELECT connection, count(*) FROM moves WHERE tenant = $1 AND old_connection = $2
-     GROUP BY connection ORDER BY connection";
+pub(super) const MOVED_AWAY: &str = "SELECT m.connection, count(n.account) AS there, count(e.resource) AS here FROM moves m
+     LEFT JOIN links n ON n.tenant = m.tenant AND n.connection = m.connection AND n.resource = m.resource AND n.account = m.account
+     LEFT JOIN evaluations e ON e.tenant = m.tenant AND e.connection = m.old_connection AND e.resource = m.old_resource
+     WHERE m.tenant = $1 AND m.old_connection = $2 GROUP BY m.connection ORDER BY m.connection";
 
 /// From which connection one takes over.
 pub(super) async fn predecessor(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId) -> Result<Option<ConnectionId>> {
     let found: Option<String> =
         sqlx::query_scalar(PREDECESSOR).bind(tenant.as_str()).bind(connection.as_str()).fetch_optional(conn).await?;
     Ok(found.map(ConnectionId))
+}
+
+/// See [`crate::store::Moves::moved_away`].
+pub(super) async fn moved_away(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId) -> Result<Vec<MovedAway>> {
+    let rows: Vec<(String, i64, i64)> = sqlx::query_as(MOVED_AWAY).bind(tenant.as_str()).bind(connection.as_str()).fetch_all(conn).await?;
+    Ok(rows.into_iter().map(|(to, there, here)| MovedAway { to: ConnectionId(to), there, here }).collect())
 }
 
 /// See [`crate::store::Moves::shares_handle`].

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{Backend, Conn, adoption, give_up, has_nul, is_lost, moving};
 use crate::model::{Actor, ConnectionId, Handle, Instant, ResourceId, TenantId};
-use crate::store::{GoBack, MovedPerson, Moves, Result, StoreError, Unadopted};
+use crate::store::{GoBack, MovedAway, MovedPerson, Moves, Result, StoreError, Unadopted};
 
 #[async_trait]
 impl Moves for Backend {
@@ -56,11 +56,8 @@ impl Moves for Backend {
         read_once!(self.read_one(tenant), conn => moving::moved(conn, tenant, connection, after, limit))
     }
 
-    async fn moved_away(&self, tenant: &TenantId, connection: &ConnectionId) -> Result<Vec<(ConnectionId, i64)>> {
-        let rows: Vec<(String, i64)> = read_once!(self.read_one(tenant), conn => async {
-            Ok::<_, StoreError>(sqlx::query_as(moving::MOVED_AWAY).bind(tenant.as_str()).bind(connection.as_str()).fetch_all(conn).await?)
-        })?;
-        Ok(rows.into_iter().map(|(connection, people)| (ConnectionId(connection), people)).collect())
+    async fn moved_away(&self, tenant: &TenantId, connection: &ConnectionId) -> Result<Vec<MovedAway>> {
+        read_once!(self.read_one(tenant), conn => moving::moved_away(conn, tenant, connection))
     }
 
     async fn go_back(

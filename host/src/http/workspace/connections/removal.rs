@@ -42,13 +42,13 @@ pub(super) fn all() -> Vec<Route> {
 pub async fn show(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(String, ConnectionId)>) -> Result<Response> {
     let connection = one(&app, &seat, &id).await?;
     let away = app.store.moved_away(&seat.tenant.id, &id).await?;
-    // Whoever has moved away left nothing here but a user whom nothing hangs on.
-    let count = app.store.difference_mark(&seat.tenant.id, &id).await?.people - away.iter().map(|(_, people)| people).sum::<i64>();
-    let place = Place::People(None);
-    // In the order of their ids, whether they are live or not.
-    let (some, _) = first_sync::page(&app, &seat.tenant.id, (&id, ConnectionState::Staging), &place, NAMED).await?;
-    // Among those who are listed may be some who have moved away: then nobody is named.
-    let names: Vec<&str> = some.iter().filter(|_| away.is_empty()).filter_map(|line| line.user_name.as_deref()).collect();
+    let count = app.store.difference_mark(&seat.tenant.id, &id).await?.people - away.iter().map(|away| away.here).sum::<i64>();
+    // In the order of their ids, whether they are live or not. Among them may be some who have moved away: then nobody is named.
+    let (some, _) = match &away[..] {
+        [] => first_sync::page(&app, &seat.tenant.id, (&id, ConnectionState::Staging), &Place::People(None), NAMED).await?,
+        _ => Default::default(),
+    };
+    let names: Vec<&str> = some.iter().filter_map(|line| line.user_name.as_deref()).collect();
     let people = counted(count, "person", "people");
     let form = html! {
         form method="post" {
@@ -65,10 +65,10 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(Stri
                 ". "
                 "Each of them is treated as deleted at the identity provider: their accounts lose every role at once, and the guard does not hold that." }
             ul {
-                @for (to, people) in &away {
-                    li { (counted(*people, "person", "people")) " moved to "
-                        a href=(at(&seat, to, "")) { "another connection" } " and "
-                        (if *people == 1 { "keeps their account and roles" } else { "keep their accounts and roles" })
+                @for away in &away {
+                    li { (counted(away.there, "person", "people")) " moved to "
+                        a href=(at(&seat, &away.to, "")) { "another connection" } " and "
+                        (if away.there == 1 { "keeps their account and roles" } else { "keep their accounts and roles" })
                         "; the way back of that move ends." }
                 }
                 li { "Its groups, its log and its credentials go with it; the identity provider gets 401 from then on." }
