@@ -8,6 +8,7 @@ mod backup_role;
 mod readers;
 #[cfg(test)]
 mod scratch;
+mod statistics;
 
 use std::borrow::Cow;
 use std::str::FromStr as _;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
+use tokio::task::JoinSet;
 
 pub(super) use self::readers::ReadOne;
 use self::readers::Readers;
@@ -68,6 +70,13 @@ macro_rules! json_rows {
         concat!("CAST(json_agg(json_build_array(", $first, $(", ", $column,)+ ")) AS TEXT)")
     };
 }
+/// Joins the last row by a column of those in a tenant's table (`$1`) that a condition finds for the row before: each is looked up by itself,
+/// where a join by a subquery's number may read the whole table to look for a few.
+macro_rules! last_of {
+    ($table:literal, $alias:literal, $by:literal, $found:literal) => {
+        concat!(" CROSS JOIN LATERAL (SELECT * FROM ", $table, " WHERE ", $found, " ORDER BY ", $by, " DESC LIMIT 1) AS ", $alias)
+    };
+}
 /// Locks the rows that a SELECT finds.
 macro_rules! for_update {
     () => {
@@ -109,7 +118,8 @@ pub(super) fn text_list<'t>(texts: impl IntoIterator<Item = &'t str>) -> TextLis
 #[cfg(test)]
 pub(super) const EXPLAIN: &str = "EXPLAIN ";
 
-/// Connections of one host for transactions. With those that read, a host has at most 20; PostgreSQL's default is 100 for all hosts.
+/// Connections of one host for transactions. With those that read and the one that keeps statistics, a host has at most 21; PostgreSQL's default is
+/// 100 for all hosts.
 const POOL: u32 = 12;
 /// Those that read single statements of a tenant.
 const READERS: usize = 6;
@@ -133,6 +143,8 @@ pub struct PostgresStore {
     readers: Readers,
     platform: Readers,
     keys: Arc<Keys>,
+    /// Ends with the store.
+    _statistics: JoinSet<()>,
 }
 
 /// What `shared.rs` implements the traits for.
@@ -175,6 +187,8 @@ impl PostgresStore {
         migrations::run(&mut owner, migrations::POSTGRES).await?;
         backup_role::let_read(&mut owner).await?;
         owner.close().await?;
+        let mut statistics = JoinSet::new();
+        statistics.spawn(statistics::keep(options.clone()));
         let options = options.options([
             ("statement_timeout", STATEMENT_TIMEOUT),
             ("lock_timeout", LOCK_TIMEOUT),
@@ -191,7 +205,7 @@ impl PostgresStore {
             .await?;
         let readers = Readers::new(options.clone(), "rolecall_app", READERS)?;
         let platform = Readers::new(options, "rolecall_platform", PLATFORM_READERS)?;
-        Ok(Self { pool, readers, platform, keys: Arc::new(Keys::new(keyring)) })
+        Ok(Self { pool, readers, platform, keys: Arc::new(Keys::new(keyring)), _statistics: statistics })
     }
 
     /// One snapshot of the tenant's rows.

@@ -47,6 +47,31 @@ macro_rules! json_rows {
         concat!("json_group_array(json_array(", $first, $(", ", $column,)+ "))")
     };
 }
+/// Joins the last row by a column of those in a tenant's table (`$1`) that a condition finds for the row before. The tenant and the column are the
+/// table's key.
+macro_rules! last_of {
+    ($table:literal, $alias:literal, $by:literal, $found:literal) => {
+        concat!(
+            " CROSS JOIN ",
+            $table,
+            " AS ",
+            $alias,
+            " ON ",
+            $alias,
+            ".tenant = $1 AND ",
+            $alias,
+            ".",
+            $by,
+            " = (SELECT max(",
+            $by,
+            ") FROM ",
+            $table,
+            " WHERE ",
+            $found,
+            ")"
+        )
+    };
+}
 /// Locks the rows that a SELECT finds: nothing here, because there is one writer.
 macro_rules! for_update {
     () => {

@@ -496,17 +496,43 @@ async fn nobody_is_found_by_going_through_their_connection() {
     }
 }
 
+/// By what a plan looks into a table: the lines that do, each with the one behind it. SQLite names a table by its alias, and PostgreSQL says in the
+/// line behind what it compares.
+fn ways_into(plan: &[String], table: &str, alias: &str) -> Vec<String> {
+    let is_way = |line: &str| line.contains(&format!("SEARCH {alias} ")) || line.contains(&format!("on {table}"));
+    let found = plan.iter().enumerate().filter(|(_, line)| is_way(line));
+    let ways: Vec<String> = found.map(|(at, line)| format!("{line} {}", plan.get(at + 1).map_or("", String::as_str))).collect();
+    assert!(!ways.is_empty(), "{}", plan.join("\n"));
+    ways
+}
+
 #[tokio::test]
 async fn what_was_counted_is_stepped_to() {
     let (store, _scratch) = seeded().await;
     let Some((_, _, values, _)) = CASES.iter().find(|case| case.0 == health::CASES) else { panic!("it is one of them") };
     let explain = sqlx::QueryBuilder::new(format!("{EXPLAIN}{}", health::CASES));
     let plan = plan(&mut store.read_one(&TenantId::from("t3")).await.unwrap(), explain, values).await;
-    // SQLite names the table by its alias; PostgreSQL says in the line behind by what it looks.
-    let is_way = |line: &str| line.contains("SEARCH t ") || line.contains("on connection_traffic");
-    let ways: Vec<String> = plan.windows(2).filter(|pair| is_way(&pair[0])).map(|pair| pair.join(" ")).collect();
     let by_slot = |way: &String| ["slot>", "slot >", "slot=", "slot ="].iter().any(|looked| way.contains(looked));
-    assert!(!ways.is_empty() && ways.iter().all(by_slot), "{}", plan.join("\n"));
+    let ways = ways_into(&plan, "connection_traffic", "t");
+    assert!(ways.iter().all(by_slot), "{}", plan.join("\n"));
+}
+
+#[tokio::test]
+async fn the_newest_standings_are_found_one_by_one() {
+    const STANDINGS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+         INSERT INTO standings (tenant, seq, account, role, state, reasons, since_at, held_since, held_seq)
+         SELECT 't3', i, 'a' || i, 'role', 'effective', '[]', 0, 0, i FROM n";
+    let (store, mut owner, _scratch) = open().await;
+    store.ensure_tenant(&TenantId::from("t3"), "tenant", "api", Instant(0)).await.unwrap();
+    for statement in [STANDINGS].iter().chain(SETTLE) {
+        owner.execute(AssertSqlSafe(*statement)).await.unwrap();
+    }
+    let explain = sqlx::QueryBuilder::new(format!("{EXPLAIN}{}", sealed::LATEST));
+    let values = [Text("t3"), Text("[[\"a7\",\"role\"]]"), Number(100)];
+    let plan = plan(&mut store.read_one(&TenantId::from("t3")).await.unwrap(), explain, &values).await;
+    let by_key = |way: &String| ["seq=", "seq <"].iter().any(|looked| way.contains(looked));
+    let ways = ways_into(&plan, "standings", "s");
+    assert!(ways.iter().all(by_key), "{}", plan.join("\n"));
 }
 
 #[tokio::test]

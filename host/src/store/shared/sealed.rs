@@ -71,9 +71,8 @@ pub(super) const LATEST: &str = concat!(
     standing_columns!(),
     " FROM ",
     pairs_of!("$2"),
-    " AS wanted JOIN standings s ON s.tenant = $1 AND s.seq = (
-         SELECT max(l.seq) FROM standings l WHERE l.tenant = $1 AND l.account = wanted.one AND l.role = wanted.two AND l.seq < $3
-     )"
+    " AS wanted",
+    last_of!("standings", "s", "seq", "tenant = $1 AND account = wanted.one AND role = wanted.two AND seq < $3")
 );
 
 macro_rules! held {
