@@ -6,14 +6,11 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
-use tokio::time::MissedTickBehavior;
 
 use crate::store::Result;
 
 /// How often tables are looked at: what a table can grow within it is what statements may have been planned too small for.
 const PERIOD: Duration = Duration::from_secs(2);
-/// The first key of the advisory lock: one of several hosts gathers.
-const LOCK: i32 = 0x0052_4335;
 /// Rows that come to every table first. Fewer change no plan.
 const FIRST_ROWS: i32 = 200;
 
@@ -24,11 +21,11 @@ const GROWN: &str = "SELECT format('%I.%I', s.schemaname, s.relname) FROM pg_sta
 /// Keeps statistics as long as it is polled, in a session of its own: the others may all be waiting for what was planned badly.
 /// Whatever fails is tried again, because nothing depends on it but how fast answers come.
 pub(super) async fn keep(options: PgConnectOptions) {
-    let mut ticks = tokio::time::interval(PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // That a table was left to somebody else is a warning of the server's, and nothing to tell an operator.
+    let options = options.options([("client_min_messages", "error")]);
     let mut session = None;
     loop {
-        ticks.tick().await;
+        tokio::time::sleep(PERIOD).await;
         match once(session.take(), &options).await {
             Ok(conn) => session = Some(conn),
             Err(error) => tracing::debug!(%error, "statistics can't be gathered now"),
@@ -46,23 +43,13 @@ async fn once(session: Option<PgConnection>, options: &PgConnectOptions) -> Resu
 }
 
 /// Gathers the statistics of the tables that have grown, as their owner. Returns which.
-pub(super) async fn gather(conn: &mut PgConnection) -> Result<Vec<String>> {
+async fn gather(conn: &mut PgConnection) -> Result<Vec<String>> {
     let grown: Vec<String> = sqlx::query_scalar(GROWN).bind(FIRST_ROWS).fetch_all(&mut *conn).await?;
-    if grown.is_empty() {
-        return Ok(grown);
-    }
-    let is_first: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, 0)").bind(LOCK).fetch_one(&mut *conn).await?;
-    if !is_first {
-        return Ok(Vec::new());
-    }
-    // One by one, each in a transaction of its own. What autovacuum is at is left to it: waiting would make it give up, and it gathers too.
-    let mut done = Ok(());
+    // One by one, each in a transaction of its own. What another host or autovacuum is at is left to it: autovacuum gives up when it is waited for.
     for table in &grown {
-        done = done.and(conn.execute(AssertSqlSafe(format!("ANALYZE (SKIP_LOCKED) {table}"))).await.map(|_| ()));
+        conn.execute(AssertSqlSafe(format!("ANALYZE (SKIP_LOCKED) {table}"))).await?;
+        tracing::debug!(table, "statistics were gathered");
     }
-    sqlx::query("SELECT pg_advisory_unlock($1, 0)").bind(LOCK).execute(conn).await?;
-    done?;
-    tracing::debug!(tables = ?grown, "statistics were gathered");
     Ok(grown)
 }
 
