@@ -38,6 +38,7 @@ mod sqlite;
 mod step;
 mod token;
 mod trial;
+mod trips;
 mod visitor;
 
 use std::collections::{BTreeMap, BTreeSet};

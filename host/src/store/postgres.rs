@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 pub(super) use self::readers::ReadOne;
 use self::readers::Readers;
 use super::keys::Keys;
+use super::trips::SharedTrips;
 use super::{ACQUIRE_TIMEOUT, ConnectionCredential, Result, STATEMENT_CACHE, StoreError, Work, migrations};
 use crate::crypto::Keyring;
 use crate::model::{ConnectionId, TenantId};
@@ -143,6 +144,7 @@ pub struct PostgresStore {
     readers: Readers,
     platform: Readers,
     keys: Arc<Keys>,
+    trips: SharedTrips,
     /// Ends with the store.
     _statistics: JoinSet<()>,
 }
@@ -205,7 +207,7 @@ impl PostgresStore {
             .await?;
         let readers = Readers::new(options.clone(), "rolecall_app", READERS)?;
         let platform = Readers::new(options, "rolecall_platform", PLATFORM_READERS)?;
-        Ok(Self { pool, readers, platform, keys: Arc::new(Keys::new(keyring)), _statistics: statistics })
+        Ok(Self { pool, readers, platform, keys: Arc::new(Keys::new(keyring)), trips: SharedTrips::default(), _statistics: statistics })
     }
 
     /// One snapshot of the tenant's rows.
@@ -275,6 +277,10 @@ impl PostgresStore {
 
     pub(super) fn keys(&self) -> Arc<Keys> {
         self.keys.clone()
+    }
+
+    pub(super) fn trips(&self) -> &SharedTrips {
+        &self.trips
     }
 }
 

@@ -203,7 +203,8 @@ impl Platform for Backend {
     }
 
     async fn find_connection_token(&self, hash: &str) -> Result<Option<ConnectionCredential>> {
-        self.remembered(hash, async { read_once!(self.read_platform(), conn => credentials::by_hash(conn, hash)) }).await
+        let read = |hashes: Vec<String>| async move { read_once!(self.read_platform(), conn => credentials::by_hash(conn, &hashes)) };
+        self.remembered(hash, self.trips().credentials.ask((), hash.to_owned(), read)).await
     }
 
     async fn find_issuer(&self, connection: &ConnectionId) -> Result<Option<StoredIssuer>> {
@@ -429,7 +430,9 @@ impl Store for Backend {
         if has_nul(id.as_str()) {
             return Ok(None);
         }
-        let found = read_once!(self.read_one(tenant), conn => groups::user(conn, tenant, connection, id))?;
+        let read =
+            |ids: Vec<ResourceId>| async move { read_once!(self.read_one(tenant), conn => groups::users(conn, tenant, connection, &ids)) };
+        let found = self.trips().users.ask((tenant.clone(), connection.clone()), id.clone(), read).await?;
         let Some((user, groups)) = found else { return Ok(None) };
         if let Some(groups) = groups {
             return Ok(Some((user, groups)));

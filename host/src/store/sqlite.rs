@@ -19,6 +19,7 @@ use self::readers::Readers;
 pub(super) use self::readers::{ReadOne, ReadTx};
 use self::writer::{Extent, Writer};
 use super::keys::Keys;
+use super::trips::SharedTrips;
 use super::{ConnectionCredential, Result, STATEMENT_CACHE, StoreError, Work};
 use crate::crypto::Keyring;
 use crate::model::{ConnectionId, TenantId};
@@ -122,6 +123,7 @@ pub struct SqliteStore {
     readers: Readers,
     writer: Writer,
     keys: Arc<Keys>,
+    trips: SharedTrips,
     credentials: Remembered,
 }
 
@@ -149,7 +151,7 @@ impl SqliteStore {
         }
         let writer = Writer::start(options.clone(), credentials::CHANGES).await?;
         let readers = Readers::new(options.create_if_missing(false).pragma("query_only", "ON"))?;
-        Ok(Self { readers, writer, keys: Arc::new(Keys::new(keyring)), credentials: Remembered::default() })
+        Ok(Self { readers, writer, keys: Arc::new(Keys::new(keyring)), trips: SharedTrips::default(), credentials: Remembered::default() })
     }
 
     /// One snapshot. Every statement names the tenant itself; there is no second fence here as on PostgreSQL.
@@ -206,6 +208,10 @@ impl SqliteStore {
 
     pub(super) fn keys(&self) -> Arc<Keys> {
         self.keys.clone()
+    }
+
+    pub(super) fn trips(&self) -> &SharedTrips {
+        &self.trips
     }
 }
 

@@ -17,6 +17,8 @@ use crate::{load, plugins};
 
 /// Requests under way at once.
 const CONCURRENT: usize = 32;
+/// Whom they ask for, in turn.
+const PEOPLE: usize = 200;
 /// Requests of one round.
 const REQUESTS: usize = 3_200;
 
@@ -36,11 +38,11 @@ pub fn filters(report: &mut Report) {
     );
 }
 
-/// Requests a second over loopback, [`CONCURRENT`] connections.
-async fn rate(client: &reqwest::Client, url: &str, token: &str) -> f64 {
-    let (client, url, token) = (client.clone(), url.to_owned(), token.to_owned());
-    let request = move |_| {
-        let sent = client.get(&url).bearer_auth(&token).send();
+/// Requests a second over loopback, [`CONCURRENT`] connections, each for the next of the addresses.
+async fn rate(client: &reqwest::Client, urls: &Arc<[String]>, token: &str) -> f64 {
+    let (client, urls, token) = (client.clone(), urls.clone(), token.to_owned());
+    let request = move |number: usize| {
+        let sent = client.get(urls.get(number % urls.len()).map_or("", String::as_str)).bearer_auth(&token).send();
         async move {
             let answer = sent.await.expect("the server answers");
             assert!(answer.status().is_success(), "{}", answer.status());
@@ -50,21 +52,26 @@ async fn rate(client: &reqwest::Client, url: &str, token: &str) -> f64 {
     load::make(CONCURRENT, REQUESTS, request).await.1
 }
 
-/// GET of a user by id against the same bytes from memory, both over sockets.
+/// GET of users by id against bytes of one of them from memory, both over sockets.
 pub async fn get_by_id(report: &mut Report, kind: Kind) {
     let database = Database::create(kind).await;
     let server = Server::start(&database).await;
     let tenant = server.tenant("reads").create_empty().await;
     tenant.activate(&server, crate::provisioning::nothing()).await;
     let connection = tenant.connection(&server, "Directory").await;
-    let person = json!({
-        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "mara.winter@acme.example", "externalId": "H-1",
-        "displayName": "Mara Winter", "name": {"givenName": "Mara", "familyName": "Winter"}, "active": true,
-        "emails": [{"value": "mara.winter@acme.example", "type": "work", "primary": true}],
-    });
-    let created = connection.scim.post("/Users", person).await.expect(201);
+    let mut paths = Vec::new();
+    for number in 100..100 + PEOPLE {
+        let name = format!("mara.winter.{number}@acme.example");
+        let person = json!({
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name, "externalId": format!("H-{number}"),
+            "displayName": "Mara Winter", "name": {"givenName": "Mara", "familyName": "Winter"}, "active": true,
+            "emails": [{"value": name, "type": "work", "primary": true}],
+        });
+        let created = connection.scim.post("/Users", person).await.expect(201);
+        paths.push(format!("/Users/{}", created["id"].as_str().unwrap_or_default()));
+    }
     server.settle().await;
-    let path = format!("/Users/{}", created["id"].as_str().unwrap_or_default());
+    let path = paths.first().cloned().unwrap_or_default();
     let bytes: Arc<[u8]> = connection.scim.get(&path).await.expect(200).to_string().into_bytes().into();
     let body = axum::body::Bytes::from_owner(bytes);
     let handler = get(move || {
@@ -72,11 +79,12 @@ pub async fn get_by_id(report: &mut Report, kind: Kind) {
         async move { ([(CONTENT_TYPE, "application/scim+json"), (ETAG, "W/\"1\"")], body) }
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-    let memory = format!("http://{}{path}", listener.local_addr().expect("the listener has an address"));
+    let address = listener.local_addr().expect("the listener has an address");
+    let memory: Arc<[String]> = paths.iter().map(|path| format!("http://{address}{path}")).collect();
     let serving = tokio::spawn(async move { axum::serve(listener, Router::new().fallback(handler)).await });
     let client = reqwest::Client::builder().no_proxy().build().expect("a client can be made");
     let token = connection.scim.token.clone().unwrap_or_default();
-    let stored = format!("{}{path}", connection.scim.base);
+    let stored: Arc<[String]> = paths.iter().map(|path| format!("{}{path}", connection.scim.base)).collect();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         ours.push(rate(&client, &stored, &token).await);

@@ -79,6 +79,54 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// Reads of a connection share their way to the database, and whose token it is does for all connections: each answer is its asker's own, from after
+    /// it asked.
+    async fn readers_at_once_get_what_they_asked_for(database: Database) {
+        let server = Server::start(&database).await;
+        let mut readers = JoinSet::new();
+        let mut strangers = Vec::new();
+        for tenant in ["acme", "globex"] {
+            let directory = server.tenant(tenant).create().await.connection(&server, "Directory").await;
+            let mut people = Vec::new();
+            for number in 0..WRITERS {
+                people.push(directory.create(&format!("reader-{number}@{tenant}.example")).await);
+            }
+            // The first are in a group, the very first in one that is in another.
+            let first: Vec<&str> = people.iter().take(WRITERS / 2).map(String::as_str).collect();
+            directory.group("Engineering", &first).await;
+            let inner = directory.group("Leads", &first[..1]).await;
+            directory.group("Everybody", &[&inner]).await;
+            strangers.push(people[0].clone());
+            let unknown = strangers[0].clone();
+            for (number, id) in people.into_iter().enumerate() {
+                let (scim, path) = (directory.scim.clone(), format!("/Users/{id}"));
+                let unknown = if tenant == "globex" { unknown.clone() } else { format!("nobody-{number}") };
+                readers.spawn(async move {
+                    for round in 0..ROUNDS {
+                        // What was written before somebody asks is in the answer, whoever came along.
+                        let title = format!("title {number}-{round}");
+                        let value = json!([{"op": "replace", "path": "title", "value": title}]);
+                        scim.patch(&path, patch(value)).await.expect(200);
+                        let read = scim.get(&path).await.expect(200);
+                        assert_eq!((&read["id"], &read["title"]), (&json!(id), &json!(title)));
+                        let groups: BTreeSet<String> =
+                            read["groups"].as_array().into_iter().flatten().map(|group| text(&group["display"])).collect();
+                        let expected: &[&str] = match number {
+                            0 => &["Engineering", "Everybody", "Leads"],
+                            1..8 => &["Engineering"],
+                            _ => &[],
+                        };
+                        assert_eq!(groups, expected.iter().map(ToString::to_string).collect(), "{path}");
+                        scim.get(&format!("/Users/{unknown}")).await.expect(404);
+                        scim.with_token(Some(&format!("rc_{number:064}"))).get(&path).await.expect_one_of(&[401, 429]);
+                    }
+                });
+            }
+        }
+        readers.join_all().await;
+        server.stop().await;
+    }
+
     /// Whole replacements race: the end state is one of them, whole, and none of the others' parts are in it.
     async fn replacements_do_not_mix(database: Database) {
         let server = Server::start(&database).await;

@@ -1,17 +1,19 @@
 //! Other ways to authenticate than a bearer token: the secrets of OAuth clients, and the issuers of JWTs with their keys.
 
+use std::collections::HashMap;
+
 use serde_json::json;
 use sqlx::Row as _;
 
 use super::rows::{Row, json as json_of, json_text, word};
 use super::tenancy::{lock_connection, record};
-use super::{Conn, Scope};
+use super::{Conn, Scope, text_list};
 use crate::model::{Actor, ConnectionId, ConnectionState, Instant, Issuer, TenantId};
 use crate::store::{ConnectionCredential, CredentialKind, Result, StoreError, StoredIssuer};
 
 /// The SELECT of [`credential`], with a condition to follow.
 macro_rules! credentials {
-    ($condition:literal) => {
+    ($condition:expr) => {
         concat!(
             "SELECT t.tenant, t.connection, c.state, t.token_id, t.kind, t.hash, t.expires, t.last_used
              FROM connection_tokens t JOIN connections c ON c.tenant = t.tenant AND c.connection = t.connection WHERE ",
@@ -20,8 +22,8 @@ macro_rules! credentials {
     };
 }
 
-/// What the secret with this hash stands for.
-pub(super) const BY_HASH: &str = credentials!("t.hash = $1");
+/// What the secrets with these hashes stand for.
+pub(super) const BY_HASH: &str = credentials!(any_of!("t.hash", "$1"));
 
 /// What the secret with this id stands for.
 pub(super) const BY_ID: &str = credentials!("t.tenant = $1 AND t.connection = $2 AND t.token_id = $3");
@@ -43,9 +45,10 @@ fn credential(row: &Row) -> Result<ConnectionCredential> {
     })
 }
 
-/// What a secret stands for, by its keyed hash.
-pub(super) async fn by_hash(conn: &mut Conn, hash: &str) -> Result<Option<ConnectionCredential>> {
-    sqlx::query(BY_HASH).bind(hash).fetch_optional(conn).await?.map(|row| credential(&row)).transpose()
+/// What secrets stand for, by their keyed hashes.
+pub(super) async fn by_hash(conn: &mut Conn, hashes: &[String]) -> Result<HashMap<String, ConnectionCredential>> {
+    let rows = sqlx::query(BY_HASH).bind(text_list(hashes.iter().map(String::as_str))).fetch_all(conn).await?;
+    rows.iter().map(|row| credential(row).map(|found| (found.hash.clone(), found))).collect()
 }
 
 /// What a secret stands for, by its id.

@@ -1,15 +1,16 @@
 //! Members as rows: who is in which group, directly and through nested groups. A deleted large group's rows may linger until
 //! its fan-out has cleared them away; they lead to no handle, no parent and no living group.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rolecall_scim::ResourceKind;
 use sqlx::Row as _;
 
-use super::rows::{json, kind_of, resource};
+use super::rows::{Row, json, kind_of, resource};
 use super::{Conn, Scope, text_list};
 use crate::model::{Actor, Cause, ConnectionId, GroupMembership, Handle, Instant, ResourceId, TenantId};
 use crate::store::nesting::Above;
+use crate::store::trips::UserAndGroups;
 use crate::store::{GROUP_DEPTH_LIMIT, HandleBinding, INLINE_PEOPLE_LIMIT, Result, StoreError, StoredMember, StoredResource, UserGroup};
 
 /// Members of a group in the order of their ids, behind one of them.
@@ -220,35 +221,44 @@ fn direct_group(id: String, label: Option<String>) -> UserGroup {
     UserGroup { id: ResourceId(id), display: label.unwrap_or_default(), direct: true }
 }
 
-/// A user with the living groups that it is directly in: id, label, and whether the group is in a group.
-pub(super) const USER: &str = concat!(
+/// Users with the living groups that each is directly in: id, label, and whether the group is in a group.
+pub(super) const USERS: &str = concat!(
     "SELECT ",
     resource_columns!(),
     ", (SELECT ",
     json_rows!("g.id", "g.label", is_nested!()),
     living_groups!(),
     " WHERE m.tenant = r.tenant AND m.connection = r.connection AND m.member_id = r.id) AS in_groups
-     FROM resources r WHERE r.tenant = $1 AND r.connection = $2 AND r.id = $3 AND r.kind = 'user'"
+     FROM resources r WHERE r.tenant = $1 AND r.connection = $2 AND r.kind = 'user' AND ",
+    any_of!("r.id", "$3")
 );
 
-/// A user with its groups; without them when one of them is in a group itself, so that there are more than one statement sees.
-pub(super) async fn user(
+/// Users with their groups; without them when one of them is in a group itself, so that there are more than one statement sees.
+pub(super) async fn users(
     conn: &mut Conn,
     tenant: &TenantId,
     connection: &ConnectionId,
-    id: &ResourceId,
-) -> Result<Option<(StoredResource, Option<Vec<UserGroup>>)>> {
-    let row = sqlx::query(USER).bind(tenant.as_str()).bind(connection.as_str()).bind(id.as_str()).fetch_optional(conn).await?;
-    let Some(row) = row else { return Ok(None) };
+    ids: &[ResourceId],
+) -> Result<HashMap<ResourceId, UserAndGroups>> {
+    let rows = sqlx::query(USERS)
+        .bind(tenant.as_str())
+        .bind(connection.as_str())
+        .bind(text_list(ids.iter().map(ResourceId::as_str)))
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(|row| user_and_groups(row).map(|found| (found.0.id.clone(), found))).collect()
+}
+
+fn user_and_groups(row: &Row) -> Result<UserAndGroups> {
     let in_groups: Option<&str> = row.try_get("in_groups")?;
     let direct: Vec<(String, Option<String>, u8)> = in_groups.map_or(Ok(Vec::new()), |rows| json(rows, "a list of groups"))?;
-    let user = resource(&row)?;
+    let user = resource(row)?;
     if direct.iter().any(|(_, _, nested)| *nested != 0) {
-        return Ok(Some((user, None)));
+        return Ok((user, None));
     }
     let mut groups: Vec<UserGroup> = direct.into_iter().map(|(id, label, _)| direct_group(id, label)).collect();
     groups.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(Some((user, Some(groups))))
+    Ok((user, Some(groups)))
 }
 
 /// The living groups of users, by id.
@@ -498,7 +508,7 @@ pub(super) async fn handles(conn: &mut Conn, tenant: &TenantId) -> Result<Vec<Ha
     rows.iter().map(binding).collect()
 }
 
-fn binding(row: &super::rows::Row) -> Result<HandleBinding> {
+fn binding(row: &Row) -> Result<HandleBinding> {
     Ok(HandleBinding {
         handle: Handle(row.try_get("handle")?),
         connection: ConnectionId(row.try_get("connection")?),

@@ -182,7 +182,7 @@ const SEARCH: &[Value] = &[
 ];
 
 const CASES: &[Case] = &[
-    (credentials::BY_HASH, As::Platform, &[Text("t37")], &["connection_tokens_hash"]),
+    (credentials::BY_HASH, As::Platform, &[List(&["t37", "t38"])], &["connection_tokens_hash"]),
     (credentials::BY_ID, As::Tenant, &[Text("t3"), Text("t3c"), Text("token7")], &[]),
     (log::BY_RESOURCE.back, As::Tenant, SEARCH, &["provisioning_log_resource"]),
     (log::BY_RESOURCE.on, As::Tenant, SEARCH, &["provisioning_log_resource"]),
@@ -232,7 +232,7 @@ const CASES: &[Case] = &[
     (groups::MEMBERS, As::Tenant, &[Text("t3"), Text("t3c"), Text("g500"), Text(""), Number(10)], &[]),
     (groups::GROUPS_OF, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7", "u8"])], &["members_member"]),
     (groups::DIRECT_GROUPS, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7", "u8"])], &["members_member"]),
-    (groups::USER, As::Tenant, &[Text("t3"), Text("t3c"), Text("u7")], &["members_member"]),
+    (groups::USERS, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7", "u8"])], &["members_member"]),
     (groups::NESTED, As::Tenant, &[Text("t3"), Text("t3c"), List(&["g7"])], &[]),
     (groups::USERS_BELOW, As::Tenant, &[Text("t3"), Text("t3c"), List(&["g7"]), Number(500)], &[]),
     (groups::UNBOUND_GROUP, As::Tenant, &[Text("t3"), Text(""), Number(1), Text("g7")], &[]),
@@ -487,7 +487,7 @@ async fn nobody_is_found_by_going_through_their_connection() {
         owner.execute(AssertSqlSafe(*statement)).await.unwrap();
     }
     let known_by = [Text("t3"), List(&["t3c", "t3d"]), Text("name7"), Text("name8"), Text("x7"), Number(50)];
-    for (statement, values) in [(groups::USER, &[Text("t3"), Text("t3c"), Text("t3cu7")][..]), (directory::KNOWN_BY, &known_by)] {
+    for (statement, values) in [(groups::USERS, &[Text("t3"), Text("t3c"), List(&["t3cu7"])][..]), (directory::KNOWN_BY, &known_by)] {
         let explain = sqlx::QueryBuilder::new(format!("{EXPLAIN}{statement}"));
         let plan = plan(&mut store.read_one(&TenantId::from("t3")).await.unwrap(), explain, values).await;
         let through =
