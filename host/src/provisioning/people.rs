@@ -39,7 +39,23 @@ pub struct Decided {
     pub as_of: Instant,
 }
 
+/// The name that somebody was to get.
+#[derive(Clone, Debug)]
+pub struct WantedName {
+    name: String,
+    by: AccountId,
+}
+
 impl Decided {
+    /// The name that the mapping gives, to be kept when the rest is committed: see [`name_holder`].
+    #[must_use]
+    pub fn wanted_name(&self) -> Option<WantedName> {
+        match &self.evaluation.outcome {
+            Outcome::Account(shape) => Some(WantedName { name: shape.user_name.clone(), by: self.case.account.id.clone() }),
+            _ => None,
+        }
+    }
+
     /// What the store commits for this person, with the history that goes with it.
     #[must_use]
     pub fn into_outcome(self, active: &Active) -> PersonOutcome {
@@ -269,10 +285,10 @@ fn observe(app: &App, tenant: &TenantId, active: &Active, case: &Case, evaluatio
 ///
 /// # Errors
 /// The store's.
-pub async fn name_holder(app: &App, tenant: &TenantId, decided: &Decided) -> Result<Option<AccountId>, StoreError> {
-    match &decided.evaluation.outcome {
-        Outcome::Account(shape) => app.store.name_holder(tenant, &collision_key(&shape.user_name), &decided.case.account.id).await,
-        _ => Ok(None),
+pub async fn name_holder(app: &App, tenant: &TenantId, wanted: Option<WantedName>) -> Result<Option<AccountId>, StoreError> {
+    match wanted {
+        Some(wanted) => app.store.name_holder(tenant, &collision_key(&wanted.name), &wanted.by).await,
+        None => Ok(None),
     }
 }
 
@@ -326,7 +342,7 @@ async fn commit_one_by_one(
             match result {
                 Ok(()) => {}
                 Err(StoreError::Conflict { what: "account_name" }) => {
-                    let holder = name_holder(app, tenant, &decided).await?;
+                    let holder = name_holder(app, tenant, decided.wanted_name()).await?;
                     let mut case = decided.case;
                     case.subject.collision = holder;
                     cases.push(case);

@@ -335,10 +335,11 @@ async fn commit(app: &Arc<App>, tenant: &TenantId, read: &Read, case: Case, acto
     loop {
         let decided = people::decide(app, tenant, &read.active, vec![case.clone()], Terms::of(read.state), now).await.pop();
         let decided = decided.ok_or_else(|| StoreError::Corrupt("a person was not decided".into()))?;
-        match app.store.commit(tenant, change(&read.active, decided.clone(), actor, now)).await {
+        let wanted = decided.wanted_name();
+        match app.store.commit(tenant, change(&read.active, decided, actor, now)).await {
             Ok(committed) => return Ok(committed.led),
             Err(StoreError::Conflict { what: "account_name" }) if !told_of_holder => {
-                case.subject.collision = people::name_holder(app, tenant, &decided).await?;
+                case.subject.collision = people::name_holder(app, tenant, wanted).await?;
                 told_of_holder = true;
             }
             Err(other) => return Err(other),

@@ -252,14 +252,15 @@ async fn commit_decided(
         let mut verdicts = people::decide(app, &caller.tenant, active, vec![case.clone()], Terms::of(caller.state), now).await;
         let decided = verdicts.pop().ok_or_else(|| StoreError::Corrupt("a person was not decided".into()))?;
         refuse_if_asked(active, &decided.evaluation)?;
-        let change = change_of(caller, active, decided.clone(), write.clone(), event.clone(), now);
+        let wanted = decided.wanted_name();
+        let change = change_of(caller, active, decided, write.clone(), event.clone(), now);
         match app.store.commit(&caller.tenant, change).await {
             Ok(committed) => {
                 app.wake.notify_one();
                 return Ok((committed.version.unwrap_or(1), document, committed.led));
             }
             Err(StoreError::Conflict { what: "account_name" }) if !told_of_holder => {
-                case.subject.collision = people::name_holder(app, &caller.tenant, &decided).await?;
+                case.subject.collision = people::name_holder(app, &caller.tenant, wanted).await?;
                 told_of_holder = true;
             }
             Err(other) => return Err(other.into()),

@@ -101,6 +101,9 @@ macro_rules! skip_locked {
 #[expect(clippy::duplicate_mod, reason = "compiled once for each database: only the types and words above differ")]
 mod shared;
 
+/// How often a change is tried at most that the database gives up in favour of others (a deadlock).
+pub(super) const ATTEMPTS: usize = 5;
+
 /// The database's driver.
 pub(super) type Db = sqlx::Postgres;
 /// A connection in a transaction.

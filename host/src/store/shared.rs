@@ -152,8 +152,8 @@ use zeroize::Zeroizing;
 use self::commit::RevisionCheck;
 use self::groups::WhatIf;
 use super::{
-    Backend, Conn, Db, advance_head, begin_last_statement, begin_statement, end_statements, give_up, is_lost, lock_log, lock_revision,
-    lock_structure, number_at_once, text_list,
+    ATTEMPTS, Backend, Conn, Db, advance_head, begin_last_statement, begin_statement, end_statements, give_up, is_lost, lock_log,
+    lock_revision, lock_structure, number_at_once, text_list,
 };
 use crate::model::{
     AccountId, AccountState, Actor, ConnectionId, ConnectionState, Event, GroupMembership, Handle, Instant, ListedRevision, ResourceId,
@@ -163,13 +163,10 @@ use crate::store::failure::LOST_TO_OTHERS;
 use crate::store::keys::{Keys, secret_purpose, unsealable};
 use crate::store::{
     AccountView, ApiCredential, Change, Committed, Connection, ConnectionCredential, Coverage, CredentialKind, DeliveryResult, Departed,
-    DueDelivery, DuePerson, HandleBinding, ListQuery, Listing, LockedDecision, NewPlugin, NewToken, Person, Platform, Receipt,
+    DueDelivery, DuePerson, HandleBinding, ListQuery, Listing, LockedDecision, NewPlugin, NewToken, Pending, Person, Platform, Receipt,
     ResourceWrite, Result, Store, StoreError, StoredIssuer, StoredMember, StoredPlugin, StoredResource, StoredRevision, Target, Tenant,
     UserGroup,
 };
-
-/// How often a change is tried again that the database gave up in favour of others (a deadlock).
-const ATTEMPTS: usize = 5;
 
 /// The tenant that a transaction is about, and the keys to what is sealed.
 #[derive(Clone)]
@@ -534,28 +531,14 @@ impl Store for Backend {
 
     async fn commit(&self, tenant: &TenantId, mut change: Change) -> Result<Committed> {
         check_ids(&mut change)?;
-        let mut attempt = 1;
-        loop {
-            let (scope, change) = (self.scope(tenant), change.clone());
-            let committed = match change.urgency {
-                Urgency::Live => {
-                    self.write(tenant, move |conn: &mut Conn| {
-                        Box::pin(async move { commit::commit(conn, &scope, change, RevisionCheck::Refuse).await })
-                    })
-                    .await
-                }
-                Urgency::Crowd => {
-                    self.write_behind(tenant, move |conn: &mut Conn| {
-                        Box::pin(async move { commit::commit(conn, &scope, change, RevisionCheck::Refuse).await })
-                    })
-                    .await
-                }
-            };
-            match committed {
-                Err(StoreError::Conflict { what: LOST_TO_OTHERS }) if attempt < ATTEMPTS => attempt += 1,
+        let mut left = ATTEMPTS;
+        while left > 1 {
+            match commit_once(self, tenant, change.clone()).await {
+                Err(StoreError::Conflict { what: LOST_TO_OTHERS }) => left -= 1,
                 answer => return answer,
             }
         }
+        commit_once(self, tenant, change).await
     }
 
     async fn commit_locked(
@@ -659,6 +642,19 @@ impl Store for Backend {
 /// The ids that a database can be asked about.
 fn askable(ids: &[ResourceId]) -> Vec<ResourceId> {
     ids.iter().filter(|id| !has_nul(id.as_str())).cloned().collect()
+}
+
+async fn commit_once(backend: &Backend, tenant: &TenantId, change: Change) -> Result<Committed> {
+    let (scope, urgency) = (backend.scope(tenant), change.urgency);
+    let work = committing(scope, change);
+    match urgency {
+        Urgency::Live => backend.write(tenant, work).await,
+        Urgency::Crowd => backend.write_behind(tenant, work).await,
+    }
+}
+
+fn committing(scope: Scope, change: Change) -> impl for<'c> FnOnce(&'c mut Conn) -> Pending<'c, Result<Committed>> + Send + 'static {
+    move |conn| Box::pin(async move { commit::commit(conn, &scope, change, RevisionCheck::Refuse).await })
 }
 
 /// Refuses new members that no database can be asked about, and leaves out such ones to be removed.

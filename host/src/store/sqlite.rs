@@ -96,6 +96,9 @@ macro_rules! skip_locked {
 #[expect(clippy::duplicate_mod, reason = "compiled once for each database: only the types and words above differ")]
 mod shared;
 
+/// How often a change is tried: with one writer none is given up in favour of others.
+pub(super) const ATTEMPTS: usize = 1;
+
 /// The database's driver.
 pub(super) type Db = sqlx::Sqlite;
 /// A connection in a transaction.

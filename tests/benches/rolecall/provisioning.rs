@@ -158,6 +158,24 @@ pub async fn rate(side: &Arc<Side>, what: What, round: usize) -> f64 {
     load::make(CONCURRENT, REQUESTS, request).await.1
 }
 
+/// Rates of two sides in alternating rounds. Which begins alternates too: whoever comes first after a rest finds the machine otherwise than whoever
+/// comes second.
+async fn alternating(server: &Server, one: &Arc<Side>, other: &Arc<Side>, what: What, rounds: usize) -> (Vec<f64>, Vec<f64>) {
+    let (mut of_one, mut of_other) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        let mut sides = [(one, &mut of_one), (other, &mut of_other)];
+        if round % 2 == 1 {
+            sides.reverse();
+        }
+        for (side, rates) in sides {
+            rates.push(rate(side, what, round).await);
+            // Pending work of one round is not the next one's.
+            server.settle().await;
+        }
+    }
+    (of_one, of_other)
+}
+
 /// What is asked for.
 #[derive(Clone, Copy)]
 pub enum What {
@@ -176,22 +194,11 @@ pub async fn measure(report: &mut Report) {
     let (held, alike) = (roles(&server, "on").await, roles(&server, "same").await);
     assert!(!held.is_empty() && held == alike, "with plugins {held:?}, without {alike:?}");
     for (name, what) in [("SCIM create", What::Create), ("member PATCH", What::Member)] {
-        let (mut with, mut without) = (Vec::new(), Vec::new());
-        for round in 0..ROUNDS {
-            with.push(rate(&on, what, round).await);
-            without.push(rate(&off, what, round).await);
-            // Pending work of one round is not the next one's.
-            server.settle().await;
-        }
+        let (with, without) = alternating(&server, &on, &off, what, ROUNDS).await;
         report.add(name, "requests a second", ("plugin and Cedar", with), ("off", without));
     }
     // What plugins cost by themselves: the same roles by the same policies.
-    let (mut with, mut without) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        with.push(rate(&on, What::Create, round).await);
-        without.push(rate(&same, What::Create, round).await);
-        server.settle().await;
-    }
+    let (with, without) = alternating(&server, &on, &same, What::Create, 2 * ROUNDS).await;
     report.add("SCIM create, the same roles", "requests a second", ("plugins", with), ("none", without));
     guarded(report, &server, &on).await;
     tried_out(report, &server, &on).await;
@@ -207,12 +214,7 @@ async fn guarded(report: &mut Report, server: &Server, on: &Arc<Side>) {
     let guarded = Side::new(server, "guarded", files).await;
     server.existing("guarded").guard(&guarded.connection).await;
     for (name, what) in [("SCIM create", What::Create), ("member PATCH", What::Member)] {
-        let (mut with, mut without) = (Vec::new(), Vec::new());
-        for round in 0..ROUNDS {
-            with.push(rate(&guarded, what, round).await);
-            without.push(rate(on, what, round).await);
-            server.settle().await;
-        }
+        let (with, without) = alternating(server, &guarded, on, what, ROUNDS).await;
         report.add(format!("{name}, guard"), "requests a second", ("on", with), ("off", without));
     }
 }
