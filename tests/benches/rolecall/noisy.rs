@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rolecall_tests::tenant::user;
 use rolecall_tests::{Connection, Database, Kind, Server};
@@ -12,10 +12,12 @@ use tokio::task::JoinSet;
 use crate::load;
 use crate::report::{Report, at};
 
-/// Innocent tenants, each with one request under way.
+/// Innocent tenants.
 const TENANTS: usize = 4;
 /// Requests of a round, of all innocent tenants together.
 const REQUESTS: usize = 800;
+/// Their requests a second where they come at their own pace: twice what an identity provider sends at most, from each.
+const PACE: usize = TENANTS * 50;
 /// Requests of the hostile tenant under way at once.
 const ATTACKS: usize = 32;
 /// Pairs of rounds, without and with the attack.
@@ -30,17 +32,17 @@ struct Attack {
 }
 
 impl Attack {
-    async fn start(connection: &Connection, round: usize) -> Self {
+    async fn start(connection: &Connection, round: &str) -> Self {
         let (ends, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let mut requests = JoinSet::new();
         for worker in 0..ATTACKS {
-            let (connection, ends, answered) = (connection.clone(), Arc::clone(&ends), Arc::clone(&answered));
+            let (connection, round, ends, answered) = (connection.clone(), round.to_owned(), Arc::clone(&ends), Arc::clone(&answered));
             requests.spawn(async move {
                 for number in 0.. {
                     if ends.load(Ordering::Relaxed) {
                         break;
                     }
-                    let name = format!("attack-{round}-{worker}-{number}@hostile.example");
+                    let name = format!("{round}-{worker}-{number}@hostile.example");
                     connection.scim.post("/Users", user(&name, json!({"title": "loop"}))).await.expect_one_of(&[201, 429, 503]);
                     answered.fetch_add(1, Ordering::Relaxed);
                 }
@@ -60,22 +62,41 @@ impl Attack {
     }
 }
 
-/// The innocent tenants' creates: p50 and p99 in milliseconds, and how many a second.
-async fn round(tenants: &Arc<Vec<Connection>>, name: &str) -> (f64, f64, f64) {
+/// How innocent tenants come.
+#[derive(Clone, Copy)]
+enum Coming {
+    /// Each as soon as its last request was answered: as fast as the machine can.
+    AtOnce,
+    /// [`PACE`] a second, whatever becomes of those before.
+    Paced,
+}
+
+/// The innocent tenants' creates: p50 and p99 in milliseconds, and how many a second. What comes at its own pace counts from when it was to come.
+async fn round(tenants: &Arc<Vec<Connection>>, coming: Coming, name: &str) -> (f64, f64, f64) {
     let (tenants, name) = (Arc::clone(tenants), name.to_owned());
-    let create = move |number: usize| {
+    let create = move |number: usize, from: Instant| {
         let (connection, name) = (tenants[number % TENANTS].clone(), format!("person-{name}-{number}@innocent.example"));
         async move {
-            let started = Instant::now();
             connection.scim.post("/Users", user(&name, json!({"title": "Lead"}))).await.expect(201);
-            started.elapsed().as_secs_f64() * 1e3
+            from.elapsed().as_secs_f64() * 1e3
         }
     };
-    let (times, rate) = load::make(TENANTS, REQUESTS, create).await;
+    let (times, rate) = match coming {
+        Coming::AtOnce => load::make(TENANTS, REQUESTS, move |number| create(number, Instant::now())).await,
+        Coming::Paced => {
+            let (started, mut requests) = (Instant::now(), JoinSet::new());
+            for number in 0..REQUESTS {
+                let due = started + Duration::from_secs(1) * u32::try_from(number).unwrap_or(u32::MAX) / u32::try_from(PACE).unwrap_or(1);
+                tokio::time::sleep_until(due.into()).await;
+                requests.spawn(create(number, due));
+            }
+            (requests.join_all().await, load::per_second(REQUESTS, started))
+        }
+    };
     (at(&times, 0.5), at(&times, 0.99), rate)
 }
 
-/// Rounds without and with the attack, in turn.
+/// How innocent tenants fare, as fast as they can and at their own pace.
 pub async fn measure(report: &mut Report) {
     let database = Database::create(Kind::Sqlite).await;
     let server = Server::start_working(&database).await;
@@ -86,12 +107,28 @@ pub async fn measure(report: &mut Report) {
         tenants.push(tenant.connection(&server, "Directory").await);
     }
     let tenants = Arc::new(tenants);
-    round(&tenants, "warm").await;
+    round(&tenants, Coming::AtOnce, "warm").await;
+    let kinds = [("others' create, p50", "ms"), ("others' create, p99", "ms"), ("others' creates", "requests a second")];
+    side_by_side(report, &tenants, &hostile, Coming::AtOnce, &kinds).await;
+    let kinds = [("others' create at their pace, p50", "ms"), ("others' create at their pace, p99", "ms")];
+    side_by_side(report, &tenants, &hostile, Coming::Paced, &kinds).await;
+    server.stop().await;
+}
+
+/// Rounds without and with the attack, in turn.
+async fn side_by_side(
+    report: &mut Report,
+    tenants: &Arc<Vec<Connection>>,
+    hostile: &Connection,
+    coming: Coming,
+    kinds: &[(&'static str, &'static str)],
+) {
     let mut sides: [[Vec<f64>; 3]; 2] = Default::default();
     for number in 0..ROUNDS {
-        let quiet = round(&tenants, &format!("quiet-{number}")).await;
-        let attack = Attack::start(&hostile, number).await;
-        let noisy = round(&tenants, &format!("noisy-{number}")).await;
+        let name = |side: &str| format!("{side}-{number}-{}", kinds.len());
+        let quiet = round(tenants, coming, &name("quiet")).await;
+        let attack = Attack::start(hostile, &name("attack")).await;
+        let noisy = round(tenants, coming, &name("noisy")).await;
         eprintln!("{} attacks were answered", attack.end().await);
         for (side, (p50, p99, rate)) in sides.iter_mut().zip([noisy, quiet]) {
             side[0].push(p50);
@@ -100,9 +137,7 @@ pub async fn measure(report: &mut Report) {
         }
     }
     let [noisy, quiet] = sides;
-    let kinds = [("others' create, p50", "ms"), ("others' create, p99", "ms"), ("others' creates", "requests a second")];
     for ((noisy, quiet), (name, unit)) in noisy.into_iter().zip(quiet).zip(kinds) {
-        report.add(name, unit, ("beside an attack", noisy), ("alone", quiet));
+        report.add(*name, unit, ("beside an attack", noisy), ("alone", quiet));
     }
-    server.stop().await;
 }
