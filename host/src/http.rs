@@ -72,7 +72,7 @@ pub fn router(app: Arc<App>) -> Router {
 }
 
 fn assemble(app: Arc<App>, table: Vec<routes::Route>) -> Router {
-    // Each layer costs every request behind it a few microseconds: those of pages and of the API stand before neither of SCIM's routes.
+    // Each layer costs every request behind it a few microseconds: those of pages and of the API stand before none of SCIM's routes.
     let (mut scim, mut others) = (Router::new(), Router::new());
     for route in table {
         match Format::of(route.path) {

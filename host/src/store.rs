@@ -7,7 +7,8 @@
 //! Inside: `sqlite.rs` and `postgres.rs` say how each database is opened, read, written and locked.
 //! `shared.rs` and `shared/` hold all that they have in common, and are compiled once for each of
 //! them (`#[path]`): the same SQL, bound to that database's types, with the few words that differ as
-//! macros. `condition.rs` (filters), `nesting.rs` (groups above people) and `keys.rs` are pure.
+//! macros. `condition.rs` (filters), `nesting.rs` (groups above people) and `keys.rs` are pure. `trips.rs`
+//! lets small reads that wait at the same time go together.
 
 mod change;
 mod condition;

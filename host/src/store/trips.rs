@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::{ConnectionCredential, Result, StoredResource, UserGroup};
 use crate::model::{ConnectionId, ResourceId, TenantId};
 
-/// The most questions of one trip.
+/// The most questions that share a trip to the database.
 const QUESTIONS_LIMIT: usize = 64;
 /// How long a question waits for the trip before its own: a session that hangs holds up nobody else for longer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ pub(super) struct Trips<S: Hash + Eq, Q, A> {
 /// Who waits for the trip of a scope that is under way; a scope without one has no lane.
 type Lanes<S, Q, A> = Mutex<HashMap<S, VecDeque<(Q, Told<S, Q, A>)>>>;
 
-/// Where somebody who waits is told. Where that is dropped, because the trip failed, everybody makes one for itself and learns why.
+/// Where somebody who waits is told. It is dropped where the trip failed: then everybody makes one for itself and learns why.
 type Told<S, Q, A> = oneshot::Sender<Word<S, Q, A>>;
 
 /// What somebody who waits is told.
