@@ -45,7 +45,7 @@ const REMINDERS_PER_ROUND: i64 = 200;
 const SEAL_PAUSE: Duration = Duration::from_secs(5);
 /// How often connections are judged: what is found is told within so long.
 const HEALTH_PAUSE: Duration = Duration::from_secs(15);
-/// The pause after the database could not be reached.
+/// The pause after the database could not be reached, or a round failed otherwise.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Runs until `stop` is true, then finishes what it is doing.
@@ -66,19 +66,21 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         let began = tokio::time::Instant::now();
         let pause = match round(&app, &mut work).await {
             Ok(true) => continue,
-            Ok(false) if work.tenants.is_empty() => until_due(&app).await,
+            Ok(false) if work.tenants.is_empty() => Some(until_due(&app).await),
             // Somebody's people are being decided: what is due may be theirs.
-            Ok(false) => WHILE_BUSY,
+            Ok(false) => Some(WHILE_BUSY),
             Err(error) => {
                 log_failure("background work", &error);
-                AFTER_FAILURE
+                None
             }
+        };
+        let woken = async {
+            app.wake.notified().await;
+            tokio::time::sleep_until(began + PACE).await;
         };
         tokio::select! {
             Some(ended) = work.batches.join_next() => work.ended(ended),
-            () = app.wake.notified() => tokio::time::sleep_until(began + PACE).await,
-            () = tokio::time::sleep(pause) => {}
-            _ = stop.changed() => {}
+            () = rest(pause, woken, &mut stop) => {}
         }
     }
     work.finish().await;
@@ -116,6 +118,16 @@ pub async fn run_until_idle(app: &Arc<App>) -> Result<(), StoreError> {
             while seal_history(app).await? {}
             return app.watch.flush(&*app.store, app.clock.now()).await;
         }
+    }
+}
+
+/// Rests for so long, or until somebody wakes it. After a failure (`None`) nobody does: what failed would fail again as often as there is
+/// something new, and the log would fill at the rate of requests.
+async fn rest(pause: Option<Duration>, woken: impl Future<Output = ()>, stop: &mut watch::Receiver<bool>) {
+    tokio::select! {
+        () = woken, if pause.is_some() => {}
+        () = tokio::time::sleep(pause.unwrap_or(AFTER_FAILURE)) => {}
+        _ = stop.changed() => {}
     }
 }
 
@@ -164,17 +176,13 @@ async fn deliver_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
         let pause = match deliver_round(&app).await {
             Ok(true) => continue,
-            Ok(false) => until_due(&app).await,
+            Ok(false) => Some(until_due(&app).await),
             Err(error) => {
                 log_failure("delivery", &error);
-                AFTER_FAILURE
+                None
             }
         };
-        tokio::select! {
-            () = app.numbered.notified() => {}
-            () = tokio::time::sleep(pause) => {}
-            _ = stop.changed() => {}
-        }
+        rest(pause, app.numbered.notified(), &mut stop).await;
     }
 }
 
@@ -228,17 +236,13 @@ where
     while !*stop.borrow() {
         let pause = match step().await {
             Ok(true) => continue,
-            Ok(false) => IDLE,
+            Ok(false) => Some(IDLE),
             Err(error) => {
                 log_failure(what, &error);
-                AFTER_FAILURE
+                None
             }
         };
-        tokio::select! {
-            () = woken() => {}
-            () = tokio::time::sleep(pause) => {}
-            _ = stop.changed() => {}
-        }
+        rest(pause, woken(), &mut stop).await;
     }
 }
 
@@ -493,4 +497,36 @@ async fn until_due(app: &App) -> Duration {
 fn log_failure(what: &str, error: &StoreError) {
     let cause = std::error::Error::source(error).map(ToString::to_string);
     tracing::warn!(what, %error, cause, "could not be done, trying again");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use super::*;
+
+    /// Whether a rest of an hour, or the one after a failure, ends with what wakes it or with the end of the process.
+    async fn ends(pause: Option<Duration>, wake: bool, end: bool) -> bool {
+        let (ending, mut stop) = watch::channel(false);
+        if end {
+            ending.send_replace(true);
+        }
+        let woken = async {
+            if !wake {
+                std::future::pending::<()>().await;
+            }
+        };
+        let mut rest = pin!(rest(pause, woken, &mut stop));
+        std::future::poll_fn(|context| Poll::Ready(rest.as_mut().poll(context).is_ready())).await
+    }
+
+    #[tokio::test]
+    async fn after_a_failure_nobody_wakes_what_rests_but_the_end_does() {
+        let long = Some(Duration::from_secs(3_600));
+        assert!(ends(long, true, false).await);
+        assert!(!ends(long, false, false).await);
+        assert!(!ends(None, true, false).await);
+        assert!(ends(long, false, true).await && ends(None, true, true).await);
+    }
 }
