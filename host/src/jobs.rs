@@ -4,6 +4,7 @@
 mod spreading;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,7 +122,7 @@ pub async fn run_until_idle(app: &Arc<App>) -> Result<(), StoreError> {
     }
 }
 
-/// Rests for so long, or until somebody wakes it. After a failure (`None`) nobody does: what failed would fail again as often as there is
+/// Rests for so long, or until somebody wakes it or the process ends. After a failure (`None`) nobody does: what failed would fail again as often as there is
 /// something new, and the log would fill at the rate of requests.
 async fn rest(pause: Option<Duration>, woken: impl Future<Output = ()>, stop: &mut watch::Receiver<bool>) {
     tokio::select! {
@@ -216,10 +217,7 @@ async fn write_journal_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
                 log_failure("the end of what is kept of plugins", &error);
             }
         }
-        tokio::select! {
-            () = tokio::time::sleep(JOURNAL_PAUSE) => {}
-            _ = stop.changed() => {}
-        }
+        rest(Some(JOURNAL_PAUSE), pending(), &mut stop).await;
     }
 }
 
@@ -231,7 +229,7 @@ where
 {
     let woken = async || match woken {
         Some(woken) => woken.notified().await,
-        None => std::future::pending().await,
+        None => pending().await,
     };
     while !*stop.borrow() {
         let pause = match step().await {
@@ -267,10 +265,7 @@ async fn look_after_connections_until(app: Arc<App>, mut stop: watch::Receiver<b
         if let Err(error) = look_after_connections(&app).await {
             log_failure("looking after connections", &error);
         }
-        tokio::select! {
-            () = tokio::time::sleep(HEALTH_PAUSE) => {}
-            _ = stop.changed() => {}
-        }
+        rest(Some(HEALTH_PAUSE), pending(), &mut stop).await;
     }
 }
 
@@ -291,10 +286,7 @@ async fn look_after_revisions_until(app: Arc<App>, mut stop: watch::Receiver<boo
         if stopping {
             return;
         }
-        tokio::select! {
-            () = tokio::time::sleep(LOOK_AFTER) => {}
-            _ = stop.changed() => {}
-        }
+        rest(Some(LOOK_AFTER), pending(), &mut stop).await;
     }
 }
 
@@ -338,19 +330,16 @@ async fn seal_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         let stopping = *stop.borrow();
         let pause = match seal_history(&app).await {
             Ok(true) if !stopping => continue,
-            Ok(_) => SEAL_PAUSE,
+            Ok(_) => Some(SEAL_PAUSE),
             Err(error) => {
                 log_failure("the sealing of history", &error);
-                AFTER_FAILURE
+                None
             }
         };
         if stopping {
             return;
         }
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = stop.changed() => {}
-        }
+        rest(pause, pending(), &mut stop).await;
     }
 }
 
@@ -514,7 +503,7 @@ mod tests {
         }
         let woken = async {
             if !wake {
-                std::future::pending::<()>().await;
+                pending::<()>().await;
             }
         };
         let mut rest = pin!(rest(pause, woken, &mut stop));

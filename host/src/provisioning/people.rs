@@ -40,7 +40,7 @@ pub struct Decided {
 }
 
 /// The name that somebody was to get.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct WantedName {
     name: String,
     by: AccountId,

@@ -164,9 +164,10 @@ impl<S: Hash + Eq, Q, A> Drop for Turn<S, Q, A> {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::pin::{Pin, pin};
+    use std::pin::Pin;
     use std::task::Poll;
 
+    use futures_util::future::join_all;
     use tokio::sync::Semaphore;
 
     use super::*;
@@ -197,7 +198,7 @@ mod tests {
             self.trips.ask(scope, number, read).await
         }
 
-        /// What was asked together since the last look; nobody may wait for a trip that is none.
+        /// What was asked together, trip by trip, since the last look.
         fn trips(&self) -> Vec<Vec<u32>> {
             std::mem::take(&mut *self.asked.lock().unwrap())
         }
@@ -208,9 +209,16 @@ mod tests {
     }
 
     /// Polls a question once: it has to wait.
-    async fn waits<T>(question: &mut Pin<&mut impl Future<Output = T>>) {
+    async fn waits<T>(question: &mut Pin<Box<impl Future<Output = T>>>) {
         let is_waiting = poll_fn(|context| Poll::Ready(question.as_mut().poll(context).is_pending())).await;
         assert!(is_waiting);
+    }
+
+    /// A question that was asked, and waits.
+    async fn waiting<T, F: Future<Output = T>>(question: F) -> Pin<Box<F>> {
+        let mut question = Box::pin(question);
+        waits(&mut question).await;
+        question
     }
 
     #[tokio::test]
@@ -225,13 +233,8 @@ mod tests {
     #[tokio::test]
     async fn who_comes_during_a_trip_shares_the_next_one_in_its_scope() {
         let table = Table::new();
-        let (first, other) = (table.ask("a", 2), table.ask("b", 2));
-        let (mut first, mut other) = (pin!(first), pin!(other));
-        waits(&mut first).await;
-        waits(&mut other).await;
-        let later = futures_util::future::join_all([4, 6, 4, 7].map(|number| table.ask("a", number)));
-        let mut later = pin!(later);
-        waits(&mut later).await;
+        let (first, other) = (waiting(table.ask("a", 2)).await, waiting(table.ask("b", 2)).await);
+        let later = waiting(join_all([4, 6, 4, 7].map(|number| table.ask("a", number)))).await;
         assert_eq!(table.trips(), [vec![2], vec![2]]);
         table.permits.add_permits(3);
         assert_eq!((first.await.unwrap(), other.await.unwrap()), (Some(1), Some(1)));
@@ -243,12 +246,8 @@ mod tests {
     #[tokio::test]
     async fn a_trip_has_its_limit() {
         let table = Table::new();
-        let first = table.ask("a", 0);
-        let mut first = pin!(first);
-        waits(&mut first).await;
-        let later = futures_util::future::join_all((1..=100).map(|number| table.ask("a", number * 2)));
-        let mut later = pin!(later);
-        waits(&mut later).await;
+        let first = waiting(table.ask("a", 0)).await;
+        let later = waiting(join_all((1..=100).map(|number| table.ask("a", number * 2)))).await;
         table.permits.add_permits(3);
         first.await.unwrap();
         let answers: Vec<Option<u32>> = later.await.into_iter().map(Result::unwrap).collect();
@@ -259,12 +258,8 @@ mod tests {
     #[tokio::test]
     async fn a_trip_that_fails_is_made_by_each_alone() {
         let table = Table::new();
-        let first = table.ask("a", 0);
-        let mut first = pin!(first);
-        waits(&mut first).await;
-        let later = futures_util::future::join_all([4, 13, 6].map(|number| table.ask("a", number)));
-        let mut later = pin!(later);
-        waits(&mut later).await;
+        let first = waiting(table.ask("a", 0)).await;
+        let later = waiting(join_all([4, 13, 6].map(|number| table.ask("a", number)))).await;
         table.permits.add_permits(4);
         first.await.unwrap();
         let answers = later.await;
@@ -276,9 +271,9 @@ mod tests {
     #[tokio::test]
     async fn who_goes_away_holds_up_nobody() {
         let table = Table::new();
-        let mut asked: Vec<_> = (0..4).map(|number| Box::pin(table.ask("a", number * 2))).collect();
-        for question in &mut asked {
-            waits(&mut question.as_mut()).await;
+        let mut asked = Vec::new();
+        for number in 0..4 {
+            asked.push(waiting(table.ask("a", number * 2)).await);
         }
         // In the middle of its trip, while it waits, and after it was told to go.
         drop(asked.remove(0));
@@ -294,12 +289,9 @@ mod tests {
     async fn a_trip_that_hangs_holds_up_others_for_a_while_only() {
         let mut table = Table::new();
         table.trips.patience = Duration::ZERO;
-        let hangs = table.ask("a", 0);
-        let mut hangs = pin!(hangs);
-        waits(&mut hangs).await;
+        let hangs = waiting(table.ask("a", 0)).await;
         // It waits for its own trip, and not for the one that hangs.
-        let other = table.ask("a", 2);
-        let mut other = pin!(other);
+        let mut other = Box::pin(table.ask("a", 2));
         while table.asked.lock().unwrap().len() < 2 {
             waits(&mut other).await;
             tokio::task::yield_now().await;

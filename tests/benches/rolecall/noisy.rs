@@ -16,8 +16,8 @@ use crate::report::{Report, at};
 const TENANTS: usize = 4;
 /// Requests of a round, of all innocent tenants together.
 const REQUESTS: usize = 800;
-/// Their requests a second where they come at their own pace: twice what an identity provider sends at most, from each.
-const PACE: usize = TENANTS * 50;
+/// One of their requests comes so often where they come at their own pace: from each twice as many as an identity provider sends at most.
+const PACE: Duration = Duration::from_millis(5);
 /// Requests of the hostile tenant under way at once.
 const ATTACKS: usize = 32;
 /// Pairs of rounds, without and with the attack.
@@ -63,11 +63,11 @@ impl Attack {
 }
 
 /// How innocent tenants come.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Coming {
     /// Each as soon as its last request was answered: as fast as the machine can.
     AtOnce,
-    /// [`PACE`] a second, whatever becomes of those before.
+    /// Each [`PACE`] one, whatever becomes of those before.
     Paced,
 }
 
@@ -84,11 +84,9 @@ async fn round(tenants: &Arc<Vec<Connection>>, coming: Coming, name: &str) -> (f
     let (times, rate) = match coming {
         Coming::AtOnce => load::make(TENANTS, REQUESTS, move |number| create(number, Instant::now())).await,
         Coming::Paced => {
-            let (started, mut requests) = (Instant::now(), JoinSet::new());
+            let (started, mut requests, mut due) = (Instant::now(), JoinSet::new(), tokio::time::interval(PACE));
             for number in 0..REQUESTS {
-                let due = started + Duration::from_secs(1) * u32::try_from(number).unwrap_or(u32::MAX) / u32::try_from(PACE).unwrap_or(1);
-                tokio::time::sleep_until(due.into()).await;
-                requests.spawn(create(number, due));
+                requests.spawn(create(number, due.tick().await.into_std()));
             }
             (requests.join_all().await, load::per_second(REQUESTS, started))
         }
@@ -125,7 +123,7 @@ async fn side_by_side(
 ) {
     let mut sides: [[Vec<f64>; 3]; 2] = Default::default();
     for number in 0..ROUNDS {
-        let name = |side: &str| format!("{side}-{number}-{}", kinds.len());
+        let name = |side: &str| format!("{side}-{coming:?}-{number}");
         let quiet = round(tenants, coming, &name("quiet")).await;
         let attack = Attack::start(hostile, &name("attack")).await;
         let noisy = round(tenants, coming, &name("noisy")).await;
