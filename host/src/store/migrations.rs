@@ -36,6 +36,7 @@ pub(super) const SQLITE: &[Script] = &[
     (22, "dependencies", include_str!("../../migrations/sqlite/0022_dependencies.sql")),
     (23, "kinds", include_str!("../../migrations/sqlite/0023_kinds.sql")),
     (24, "health rows", include_str!("../../migrations/sqlite/0024_health_rows.sql")),
+    (25, "one tenant", include_str!("../../migrations/sqlite/0025_one_tenant.sql")),
 ];
 /// PostgreSQL's.
 pub(super) const POSTGRES: &[Script] = &[
@@ -63,6 +64,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (22, "dependencies", include_str!("../../migrations/postgres/0022_dependencies.sql")),
     (23, "kinds", include_str!("../../migrations/postgres/0023_kinds.sql")),
     (24, "health rows", include_str!("../../migrations/postgres/0024_health_rows.sql")),
+    (25, "one tenant", include_str!("../../migrations/postgres/0025_one_tenant.sql")),
 ];
 
 /// Applies what is missing. Hosts that start at once wait for one another.

@@ -89,7 +89,7 @@ mod people;
 mod personal;
 #[cfg(test)]
 #[path = "shared/plans.rs"]
-mod plans;
+pub(super) mod plans;
 #[path = "shared/process_methods.rs"]
 mod process_methods;
 #[path = "shared/records.rs"]

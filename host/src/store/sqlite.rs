@@ -73,6 +73,24 @@ macro_rules! last_of {
         )
     };
 }
+/// Joins the row of a table that is looked up for the row before.
+macro_rules! joined {
+    ($table:literal, $alias:literal, $found:expr) => {
+        concat!(" JOIN ", $table, " ON ", $found)
+    };
+}
+/// The same; nulls where there is none.
+macro_rules! joined_if_any {
+    ($table:literal, $alias:literal, $found:expr) => {
+        concat!(" LEFT JOIN ", $table, " ON ", $found)
+    };
+}
+/// Ends an EXISTS that is asked of each row by itself, which each is here.
+macro_rules! apart {
+    () => {
+        ""
+    };
+}
 /// Locks the rows that a SELECT finds: nothing here, because there is one writer.
 macro_rules! for_update {
     () => {
@@ -110,10 +128,6 @@ pub(super) type TextList = String;
 pub(super) fn text_list<'t>(texts: impl IntoIterator<Item = &'t str>) -> TextList {
     serde_json::Value::from_iter(texts).to_string()
 }
-
-/// What shows the plan of a statement.
-#[cfg(test)]
-pub(super) const EXPLAIN: &str = "EXPLAIN QUERY PLAN ";
 
 /// The pages (of 4 KiB) that the write-ahead log has when they are copied into the file. Each time waits for the disk twice, and
 /// pages that many changes touch are copied once for all of them: four times SQLite's own 1,000.

@@ -3,14 +3,11 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use sqlx::{AssertSqlSafe, Connection as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
 
 use super::{Conn, PostgresStore};
 use crate::crypto::{Keyring, SecretKey, random_id};
 use crate::store::migrations::{self, Script};
-
-/// The column of [`super::EXPLAIN`]'s answer that holds the plan.
-pub(in super::super) const PLAN: &str = "QUERY PLAN";
 
 /// Each table with each of its columns.
 pub(in super::super) const COLUMNS: &str =
@@ -44,6 +41,20 @@ impl Drop for Scratch {
         });
         assert!(dropped.join().is_ok() || std::thread::panicking(), "the test's database can't be dropped");
     }
+}
+
+/// How a statement is planned for a session, as it is for a request: without the values. Types of the parameters may be given, where the statement
+/// itself tells too little of them.
+pub(in super::super) async fn plan(conn: &mut Conn, statement: &str, types: &[&str]) -> Vec<String> {
+    let types = if types.is_empty() { String::new() } else { format!("({})", types.join(", ")) };
+    conn.execute(AssertSqlSafe(format!("PREPARE planned{types} AS {statement}"))).await.unwrap();
+    let count = "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'planned'";
+    let count: i32 = sqlx::query_scalar(count).fetch_one(&mut *conn).await.unwrap();
+    let values = vec!["NULL"; usize::try_from(count).unwrap()].join(", ");
+    let call = if count == 0 { String::new() } else { format!("({values})") };
+    let plan = conn.fetch_all(AssertSqlSafe(format!("EXPLAIN EXECUTE planned{call}"))).await.unwrap();
+    conn.execute("DEALLOCATE planned").await.unwrap();
+    plan.iter().map(|row| row.get("QUERY PLAN")).collect()
 }
 
 /// The migrations.

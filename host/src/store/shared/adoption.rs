@@ -32,12 +32,12 @@ macro_rules! staged {
         concat!(
             "SELECT r.id, r.external_id, r.user_name AS scim_name, a.account, a.state, a.user_name, a.note, e.evaluated_version, \
                     c.resource AS chosen_for, c.account AS chosen
-             FROM resources r
-             JOIN links l ON l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id
-             JOIN accounts a ON a.tenant = l.tenant AND a.account = l.account
-             JOIN evaluations e ON e.tenant = r.tenant AND e.connection = r.connection AND e.resource = r.id
-             LEFT JOIN adoptions c ON c.tenant = r.tenant AND c.connection = r.connection AND c.resource = r.id
-             WHERE r.tenant = $1 AND r.connection = $2 AND r.kind = 'user' AND ",
+             FROM resources r",
+            joined!("links l", "l", "l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id"),
+            joined!("accounts a", "a", "a.tenant = l.tenant AND a.account = l.account"),
+            joined!("evaluations e", "e", "e.tenant = r.tenant AND e.connection = r.connection AND e.resource = r.id"),
+            joined_if_any!("adoptions c", "c", "c.tenant = r.tenant AND c.connection = r.connection AND c.resource = r.id"),
+            " WHERE r.tenant = $1 AND r.connection = $2 AND r.kind = 'user' AND ",
             $condition
         )
     };
@@ -53,13 +53,14 @@ pub(super) const EMAILS: &str =
 
 /// The SELECT of imported accounts that nobody has adopted, with a condition to follow.
 macro_rules! candidates {
-    ($from:literal, $value:literal, $condition:expr) => {
+    ($from:expr, $value:literal, $condition:expr) => {
         concat!(
             "SELECT ",
             $value,
             " AS value, i.account, i.name_key, i.external_id, i.is_protected, a.user_name FROM ",
             $from,
-            " JOIN accounts a ON a.tenant = i.tenant AND a.account = i.account WHERE i.tenant = $1 AND i.adopted IS NULL AND ",
+            joined!("accounts a", "a", "a.tenant = i.tenant AND a.account = i.account"),
+            " WHERE i.tenant = $1 AND i.adopted IS NULL AND ",
             $condition
         )
     };
@@ -70,7 +71,7 @@ pub(super) const BY_NAME: &str = candidates!("imports i", "i.name_key", any_of!(
 pub(super) const BY_EXTERNAL_ID: &str = candidates!("imports i", "i.external_id", any_of!("i.external_id", "$2"));
 /// Imported accounts by address.
 pub(super) const BY_EMAIL: &str = candidates!(
-    "import_emails m JOIN imports i ON i.tenant = m.tenant AND i.account = m.account",
+    concat!("import_emails m", joined!("imports i", "i", "i.tenant = m.tenant AND i.account = m.account")),
     "m.value",
     concat!("m.tenant = $1 AND ", any_of!("m.value", "$2"))
 );
@@ -86,8 +87,9 @@ macro_rules! there {
             " AS value, a.account, COALESCE(a.name_key, a.wanted_key) AS name_key, r.external_id, a.user_name, r.active, r.id AS there FROM ",
             $from,
             " WHERE a.tenant = $1 AND l.connection = $3 AND r.kind = 'user' AND NOT EXISTS (
-                 SELECT 1 FROM moves m WHERE m.tenant = $1 AND m.old_connection = $3 AND m.old_resource = r.id
-             ) AND ",
+                 SELECT 1 FROM moves m WHERE m.tenant = $1 AND m.old_connection = $3 AND m.old_resource = r.id",
+            apart!(),
+            ") AND ",
             $condition
         )
     };
@@ -95,15 +97,26 @@ macro_rules! there {
 /// How one comes from an account to its user.
 macro_rules! of_account {
     () => {
-        "accounts a JOIN links l ON l.tenant = a.tenant AND l.account = a.account
-         JOIN resources r ON r.tenant = l.tenant AND r.connection = l.connection AND r.id = l.resource"
+        concat!(
+            "accounts a",
+            joined!("links l", "l", "l.tenant = a.tenant AND l.account = a.account"),
+            joined!("resources r", "r", "r.tenant = l.tenant AND r.connection = l.connection AND r.id = l.resource")
+        )
     };
 }
-/// How one comes from a user to their account.
+/// How one comes from a user `r` to their account.
+macro_rules! to_account {
+    () => {
+        concat!(
+            joined!("links l", "l", "l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id"),
+            joined!("accounts a", "a", "a.tenant = l.tenant AND a.account = l.account")
+        )
+    };
+}
+/// The same, from all users.
 macro_rules! of_user {
     () => {
-        "resources r JOIN links l ON l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id
-         JOIN accounts a ON a.tenant = l.tenant AND a.account = l.account"
+        concat!("resources r", to_account!())
     };
 }
 /// Accounts there by the login name that they have.
@@ -116,7 +129,11 @@ pub(super) const THERE_BY_ID: &str =
 /// Accounts there by address.
 pub(super) const THERE_BY_EMAIL: &str = there!(
     "e.value",
-    concat!(of_user!(), " JOIN emails e ON e.tenant = r.tenant AND e.connection = r.connection AND e.resource = r.id"),
+    concat!(
+        "emails e",
+        joined!("resources r", "r", "r.tenant = e.tenant AND r.connection = e.connection AND r.id = e.resource"),
+        to_account!()
+    ),
     concat!("e.tenant = $1 AND e.connection = $3 AND ", any_of!("e.value", "$2"))
 );
 /// Accounts there, by their users, behind one.
@@ -126,8 +143,9 @@ pub(super) const THERE_BY_ACCOUNT: &str = there!("a.account", of_account!(), "a.
 
 /// Who of a connection waits for names.
 pub(super) const WANTED: &str = concat!(
-    "SELECT a.wanted_key, l.resource, a.account FROM accounts a JOIN links l ON l.tenant = a.tenant AND l.account = a.account
-     WHERE a.tenant = $1 AND l.connection = $2 AND ",
+    "SELECT a.wanted_key, l.resource, a.account FROM accounts a",
+    joined!("links l", "l", "l.tenant = a.tenant AND l.account = a.account"),
+    " WHERE a.tenant = $1 AND l.connection = $2 AND ",
     any_of!("a.wanted_key", "$3")
 );
 /// Who of a connection has external ids.
@@ -140,8 +158,9 @@ pub(super) const WITH_NAME: &str =
     concat!("SELECT user_name, id FROM resources WHERE tenant = $1 AND connection = $2 AND kind = 'user' AND ", any_of!("user_name", "$3"));
 /// Who of a connection has, or had, login names here.
 pub(super) const MAPPED: &str = concat!(
-    "SELECT a.user_name_folded, l.resource FROM accounts a JOIN links l ON l.tenant = a.tenant AND l.account = a.account
-     WHERE a.tenant = $1 AND l.connection = $2 AND ",
+    "SELECT a.user_name_folded, l.resource FROM accounts a",
+    joined!("links l", "l", "l.tenant = a.tenant AND l.account = a.account"),
+    " WHERE a.tenant = $1 AND l.connection = $2 AND ",
     any_of!("a.user_name_folded", "$3")
 );
 /// Who of a connection has addresses.

@@ -180,7 +180,7 @@ macro_rules! is_nested {
 /// The living groups `g` of the memberships `m`.
 macro_rules! living_groups {
     () => {
-        " FROM members m JOIN resources g ON g.tenant = m.tenant AND g.connection = m.connection AND g.id = m.group_id AND g.kind = 'group'"
+        concat!(" FROM members m", joined!("resources g", "g", "g.tenant = m.tenant AND g.connection = m.connection AND g.id = m.group_id"))
     };
 }
 
@@ -189,7 +189,7 @@ pub(super) const DIRECT_GROUPS: &str = concat!(
     "SELECT m.member_id, g.id, g.label, ",
     is_nested!(),
     living_groups!(),
-    " WHERE m.tenant = $1 AND m.connection = $2 AND ",
+    " WHERE g.kind = 'group' AND m.tenant = $1 AND m.connection = $2 AND ",
     any_of!("m.member_id", "$3"),
     " ORDER BY g.id"
 );
@@ -228,7 +228,7 @@ pub(super) const USERS: &str = concat!(
     ", (SELECT ",
     json_rows!("g.id", "g.label", is_nested!()),
     living_groups!(),
-    " WHERE m.tenant = r.tenant AND m.connection = r.connection AND m.member_id = r.id) AS in_groups
+    " WHERE g.kind = 'group' AND m.tenant = r.tenant AND m.connection = r.connection AND m.member_id = r.id) AS in_groups
      FROM resources r WHERE r.tenant = $1 AND r.connection = $2 AND r.kind = 'user' AND ",
     any_of!("r.id", "$3")
 );

@@ -43,15 +43,15 @@ pub(super) async fn holds(
     after: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Hold>> {
-    let mut sql = select_holds("", tenant, state, after, limit);
+    let mut sql = select_holds(tenant, state, after, limit);
     let rows = sql.build().fetch_all(conn).await?;
     rows.iter().map(hold).collect()
 }
 
 /// The SELECT of [`holds`], behind a prefix.
-pub(super) fn select_holds(prefix: &str, tenant: &TenantId, state: Option<HoldState>, after: Option<&str>, limit: i64) -> QueryBuilder<Db> {
-    let mut sql = QueryBuilder::<Db>::new(prefix);
-    sql.push(concat!("SELECT ", hold_columns!(), " FROM holds h WHERE h.tenant = ")).push_bind(tenant.0.clone());
+pub(super) fn select_holds(tenant: &TenantId, state: Option<HoldState>, after: Option<&str>, limit: i64) -> QueryBuilder<Db> {
+    let mut sql = QueryBuilder::<Db>::new(concat!("SELECT ", hold_columns!(), " FROM holds h WHERE h.tenant = "));
+    sql.push_bind(tenant.0.clone());
     if let Some(state) = state {
         sql.push(" AND h.state = ").push_bind(state.word());
     }
@@ -90,10 +90,11 @@ pub(super) async fn close_if_empty(conn: &mut Conn, scope: &Scope, hold: &str, w
     history::append(conn, Batch::new(), scope, stamp, &[event], None).await
 }
 
-/// Open holds in which nobody waits. Those that are open are few: of each one row is asked.
-pub(super) const EMPTY: &str = "SELECT h.tenant, h.hold FROM holds h WHERE h.state = 'open'
-     AND NOT EXISTS (SELECT 1 FROM rulings r WHERE r.tenant = h.tenant AND r.hold = h.hold AND r.state = 'open')
-     ORDER BY h.tenant, h.hold LIMIT +$1";
+/// Open holds in which nobody waits. Those that are open are few, and found before they are sorted: of each one row is asked.
+pub(super) const EMPTY: &str = "WITH opened AS MATERIALIZED (SELECT h.tenant, h.hold FROM holds h WHERE h.state = 'open')
+     SELECT o.tenant, o.hold FROM opened o
+     WHERE NOT EXISTS (SELECT 1 FROM rulings r WHERE r.tenant = o.tenant AND r.hold = o.hold AND r.state = 'open')
+     ORDER BY o.tenant, o.hold LIMIT +$1";
 
 /// [`EMPTY`].
 pub(super) async fn empty(conn: &mut Conn, limit: i64) -> Result<Vec<(TenantId, String)>> {

@@ -32,19 +32,27 @@ pub(super) const SHARES_HANDLE: &str = "SELECT EXISTS (
          AND (p.connection = $2 AND p.predecessor = $3 OR p.connection = $3 AND p.predecessor = $2)
      ) AND NOT EXISTS (SELECT 1 FROM handles h WHERE h.tenant = $1 AND h.handle = $4 AND h.connection = $2)";
 /// Who has moved to a connection, behind one.
-pub(super) const MOVED: &str = "SELECT m.resource, m.old_connection, m.old_resource, m.account, m.placeholder, n.account AS has,
+pub(super) const MOVED: &str = concat!(
+    "SELECT m.resource, m.old_connection, m.old_resource, m.account, m.placeholder, n.account AS has,
             o.account AS has_there, a.state, a.user_name, COALESCE(r.active, TRUE) AS active_there
-     FROM moves m
-     JOIN accounts a ON a.tenant = m.tenant AND a.account = m.account
-     LEFT JOIN links n ON n.tenant = m.tenant AND n.connection = m.connection AND n.resource = m.resource
-     LEFT JOIN links o ON o.tenant = m.tenant AND o.connection = m.old_connection AND o.resource = m.old_resource
-     LEFT JOIN resources r ON r.tenant = m.tenant AND r.connection = m.old_connection AND r.id = m.old_resource
-     WHERE m.tenant = $1 AND m.connection = $2 AND m.resource > $3 ORDER BY m.resource LIMIT +$4";
+     FROM moves m",
+    joined!("accounts a", "a", "a.tenant = m.tenant AND a.account = m.account"),
+    joined_if_any!("links n", "n", "n.tenant = m.tenant AND n.connection = m.connection AND n.resource = m.resource"),
+    joined_if_any!("links o", "o", "o.tenant = m.tenant AND o.connection = m.old_connection AND o.resource = m.old_resource"),
+    joined_if_any!("resources r", "r", "r.tenant = m.tenant AND r.connection = m.old_connection AND r.id = m.old_resource"),
+    " WHERE m.tenant = $1 AND m.connection = $2 AND m.resource > $3 ORDER BY m.resource LIMIT +$4"
+);
 /// How many have moved away from a connection, by the one that they moved to.
-pub(super) const MOVED_AWAY: &str = "SELECT m.connection, count(n.account) AS there, count(e.resource) AS here FROM moves m
-     LEFT JOIN links n ON n.tenant = m.tenant AND n.connection = m.connection AND n.resource = m.resource AND n.account = m.account
-     LEFT JOIN evaluations e ON e.tenant = m.tenant AND e.connection = m.old_connection AND e.resource = m.old_resource
-     WHERE m.tenant = $1 AND m.old_connection = $2 GROUP BY m.connection ORDER BY m.connection";
+pub(super) const MOVED_AWAY: &str = concat!(
+    "SELECT m.connection, count(n.account) AS there, count(e.resource) AS here FROM moves m",
+    joined_if_any!(
+        "links n",
+        "n",
+        "n.tenant = m.tenant AND n.connection = m.connection AND n.resource = m.resource AND n.account = m.account"
+    ),
+    joined_if_any!("evaluations e", "e", "e.tenant = m.tenant AND e.connection = m.old_connection AND e.resource = m.old_resource"),
+    " WHERE m.tenant = $1 AND m.old_connection = $2 GROUP BY m.connection ORDER BY m.connection"
+);
 
 /// From which connection one takes over.
 pub(super) async fn predecessor(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId) -> Result<Option<ConnectionId>> {

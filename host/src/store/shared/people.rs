@@ -126,11 +126,11 @@ macro_rules! view {
             ", ",
             evaluation_columns!(),
             ", i.is_protected FROM accounts a
-             JOIN tenants t ON t.tenant = a.tenant
-             LEFT JOIN imports i ON i.tenant = a.tenant AND i.account = a.account AND i.adopted IS NULL
-             LEFT JOIN links l ON l.tenant = a.tenant AND l.account = a.account
-             LEFT JOIN evaluations e ON e.tenant = l.tenant AND e.connection = l.connection AND e.resource = l.resource
-             WHERE a.tenant = $1 AND ",
+             JOIN tenants t ON t.tenant = a.tenant",
+            joined_if_any!("imports i", "i", "i.tenant = a.tenant AND i.account = a.account AND i.adopted IS NULL"),
+            joined_if_any!("links l", "l", "l.tenant = a.tenant AND l.account = a.account"),
+            joined_if_any!("evaluations e", "e", "e.tenant = l.tenant AND e.connection = l.connection AND e.resource = l.resource"),
+            " WHERE a.tenant = $1 AND ",
             $condition
         )
     };

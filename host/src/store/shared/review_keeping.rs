@@ -100,8 +100,8 @@ pub(super) async fn forgettable(conn: &mut Conn, tenant: &TenantId, closed_befor
 }
 
 /// The next lines of a review that go.
-pub(super) const FORGET_LINES: &str = "DELETE FROM review_lines WHERE tenant = $1 AND review = $2 AND line IN (
-         SELECT line FROM review_lines WHERE tenant = $1 AND review = $2 ORDER BY line LIMIT +$3)";
+pub(super) const FORGET_LINES: &str = "DELETE FROM review_lines WHERE tenant = $1 AND review = $2 AND line <= (
+         SELECT max(line) FROM (SELECT line FROM review_lines WHERE tenant = $1 AND review = $2 ORDER BY line LIMIT +$3) AS first)";
 
 /// See [`crate::store::Reviews::forget_review`].
 pub(super) async fn forget(conn: &mut Conn, scope: &Scope, id: &str, limit: i64, actor: &Actor, at: Instant) -> Result<bool> {

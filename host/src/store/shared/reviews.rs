@@ -484,15 +484,14 @@ async fn put_outcome(conn: &mut Conn, tenant: &TenantId, review: &str, outcome: 
 
 /// Lines, by number.
 pub(super) async fn lines(conn: &mut Conn, tenant: &TenantId, review: &str, query: &LineQuery) -> Result<Vec<LineView>> {
-    let mut sql = select_lines("", tenant, review, query);
+    let mut sql = select_lines(tenant, review, query);
     let rows = sql.build().fetch_all(conn).await?;
     rows.iter().map(line_view).collect()
 }
 
 /// The SELECT of lines, behind a prefix.
-pub(super) fn select_lines<'q>(prefix: &str, tenant: &'q TenantId, review: &'q str, query: &'q LineQuery) -> QueryBuilder<Db> {
-    let mut sql = QueryBuilder::<Db>::new(prefix);
-    sql.push(
+pub(super) fn select_lines<'q>(tenant: &'q TenantId, review: &'q str, query: &'q LineQuery) -> QueryBuilder<Db> {
+    let mut sql = QueryBuilder::<Db>::new(
         "SELECT v.line, v.account, v.role, v.reviewer, v.decision, v.decided, v.decided_by, v.reason, v.instead, v.evidence, v.outcome,
                 v.exception, a.user_name, a.profile
          FROM review_lines v LEFT JOIN accounts a ON a.tenant = v.tenant AND a.account = v.account WHERE v.tenant = ",

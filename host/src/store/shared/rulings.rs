@@ -137,15 +137,15 @@ pub(super) async fn find(conn: &mut Conn, tenant: &TenantId, id: &str) -> Result
 
 /// Rulings behind one, by id.
 pub(super) async fn list(conn: &mut Conn, tenant: &TenantId, query: &RulingQuery) -> Result<Vec<Ruling>> {
-    let mut sql = select("", tenant, query);
+    let mut sql = select(tenant, query);
     let rows = sql.build().fetch_all(conn).await?;
     rows.iter().map(ruling).collect()
 }
 
 /// The SELECT of [`list`], behind a prefix.
-pub(super) fn select<'q>(prefix: &str, tenant: &'q TenantId, query: &'q RulingQuery) -> QueryBuilder<Db> {
-    let mut sql = QueryBuilder::<Db>::new(prefix);
-    sql.push(concat!("SELECT ", ruling_columns!(), " FROM rulings WHERE tenant = ")).push_bind(tenant.0.clone());
+pub(super) fn select<'q>(tenant: &'q TenantId, query: &'q RulingQuery) -> QueryBuilder<Db> {
+    let mut sql = QueryBuilder::<Db>::new(concat!("SELECT ", ruling_columns!(), " FROM rulings WHERE tenant = "));
+    sql.push_bind(tenant.0.clone());
     // Said also where a state is: the indexes are of what counts still.
     if query.state != Some(RulingState::Ended) {
         sql.push(" AND state <> 'ended'");

@@ -401,9 +401,9 @@ async fn with_steps(conn: &mut Conn, tenant: &TenantId, rows: &[Row]) -> Result<
 }
 
 /// The SELECT of processes, behind a prefix.
-pub(super) fn select(prefix: &str, tenant: &TenantId, query: &ProcessQuery) -> QueryBuilder<Db> {
-    let mut sql = QueryBuilder::<Db>::new(prefix);
-    sql.push(concat!("SELECT ", process_columns!(), " FROM processes WHERE tenant = ")).push_bind(tenant.0.clone());
+pub(super) fn select(tenant: &TenantId, query: &ProcessQuery) -> QueryBuilder<Db> {
+    let mut sql = QueryBuilder::<Db>::new(concat!("SELECT ", process_columns!(), " FROM processes WHERE tenant = "));
+    sql.push_bind(tenant.0.clone());
     match query.state {
         // As a literal: the index is of those that are open.
         None | Some(ProcessState::Open) => sql.push(" AND state = 'open'"),
@@ -430,7 +430,7 @@ pub(super) fn select(prefix: &str, tenant: &TenantId, query: &ProcessQuery) -> Q
 
 /// Processes, by id.
 pub(super) async fn list(conn: &mut Conn, tenant: &TenantId, query: &ProcessQuery) -> Result<Vec<Process>> {
-    let rows = select("", tenant, query).build().fetch_all(&mut *conn).await?;
+    let rows = select(tenant, query).build().fetch_all(&mut *conn).await?;
     with_steps(conn, tenant, &rows).await
 }
 

@@ -3,14 +3,11 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use sqlx::Connection as _;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
 
 use super::{Conn, SqliteStore};
 use crate::crypto::{Keyring, SecretKey};
 use crate::store::migrations::{self, Script};
-
-/// The column of [`super::EXPLAIN`]'s answer that holds the plan.
-pub(in super::super) const PLAN: &str = "detail";
 
 /// Each table with each of its columns.
 pub(in super::super) const COLUMNS: &str =
@@ -40,6 +37,12 @@ pub(in super::super) fn is_scan(line: &str) -> bool {
         "b",
     ];
     line.strip_prefix("SCAN ").is_some_and(|rest| walks_over.contains(&rest.split(' ').next().unwrap_or_default()))
+}
+
+/// How a statement is planned, which its values have no part in.
+pub(in super::super) async fn plan(conn: &mut Conn, statement: &str, _types: &[&str]) -> Vec<String> {
+    let plan = conn.fetch_all(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"))).await.unwrap();
+    plan.iter().map(|row| row.get("detail")).collect()
 }
 
 /// The migrations.

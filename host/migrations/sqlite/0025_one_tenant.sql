@@ -1,0 +1,1 @@
+-- SQLite plans without values, and what it knows of the indexes says the rest: see the end of 0001. Twin: ../postgres/0025_one_tenant.sql.
