@@ -10,11 +10,18 @@ BEGIN
         SELECT c.oid::regclass AS of_table, a.attname AS of_column
         FROM pg_attribute a
         JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace
-        WHERE NOT a.attisdropped AND a.attname IN ('tenant', 'connection', 'old_connection')
-            -- Not where there is one row for each.
-            AND NOT EXISTS (
-                SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND a.attnum = i.indkey[i.indnkeyatts - 1]
+        WHERE NOT a.attisdropped AND (
+            -- Where each index of all rows begins with the tenant: another would be read whole in the belief that all are the tenant's.
+            a.attname = 'tenant' AND NOT EXISTS (
+                SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indpred IS NULL AND i.indkey[0] <> a.attnum
             )
+            -- And not where there is one row for each.
+            AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indnkeyatts = 1)
+            -- Where the rows of a connection are looked up by the connection; not in logs, where one among many is looked for.
+            OR a.attname IN ('connection', 'old_connection') AND c.relname IN (
+                'resources', 'deleted_resources', 'emails', 'members', 'links', 'evaluations', 'moves', 'adoptions', 'trial_differences'
+            )
+        )
         ORDER BY 1, 2
     LOOP
         EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET (n_distinct = 1)', place.of_table, place.of_column);

@@ -30,6 +30,18 @@ macro_rules! any_of {
         concat!($column, " IN (SELECT value FROM json_each(", $parameter, "))")
     };
 }
+/// `among!("position", "SELECT position FROM …")`: the value is among those of a subquery.
+macro_rules! among {
+    ($column:literal, $($subquery:expr),+ $(,)?) => {
+        concat!($column, " IN (", $($subquery,)+ ")")
+    };
+}
+/// `these!("connection, slot", " FROM … LIMIT +$3")`: the rows of the same table that a subquery finds, by the columns of their key.
+macro_rules! these {
+    ($key:literal, $from:expr) => {
+        concat!("(", $key, ") IN (SELECT ", $key, $from, ")")
+    };
+}
 /// The texts of a [`TextList`] as a table with one column, `item`.
 macro_rules! items_of {
     ($parameter:literal) => {

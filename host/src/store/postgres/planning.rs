@@ -3,7 +3,7 @@
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
 
-use super::shared::plans::{As, CASES, SEED, Value};
+use super::shared::plans::{As, CASES, OF_ALL, SEED, Value};
 use super::{Conn, PLANNING, make_roles, scratch};
 use crate::store::migrations;
 
@@ -18,8 +18,8 @@ const MOST_OF_NOBODY: f64 = 8.0 * WIDE as f64;
 /// Who the statements are about.
 const TENANT: &str = "t3";
 
-/// A database with rows for five tenants. Nothing is known of its tables: no store is open, which would gather that.
-async fn filled(tenants: [&str; 5]) -> (Conn, Box<dyn std::any::Any + Send>) {
+/// A database with rows for tenants, of so many people each. Nothing is known of its tables: no store is open, which would gather that.
+async fn filled(tenants: &[&str], people: u32) -> (Conn, Box<dyn std::any::Any + Send>) {
     let (url, scratch) = scratch::blank().await;
     let mut conn = Conn::connect(&url).await.unwrap();
     make_roles(&mut conn).await.unwrap();
@@ -38,28 +38,28 @@ async fn filled(tenants: [&str; 5]) -> (Conn, Box<dyn std::any::Any + Send>) {
         }
     }
     for statement in SEED {
-        conn.execute(*statement).await.unwrap();
+        conn.execute(AssertSqlSafe(statement.replace("i < 2000", &format!("i < {people}")))).await.unwrap();
     }
     (conn, scratch)
 }
 
-/// The list that stands for one of [`CASES`], with as many of its kind as batches have. Few connections, groups and guards are asked about at a time.
-fn widened(texts: &[&str]) -> Vec<String> {
+/// The list that stands for one of [`CASES`], with so many of its kind. Few connections, groups and guards are asked about at a time.
+fn widened(texts: &[&str], wide: usize) -> Vec<String> {
     let first = texts[0];
     let Some(digits) = first.find(|letter: char| letter.is_ascii_digit()) else { return vec![first.to_owned()] };
     let (kind, rest) = (&first[..digits], first[digits..].trim_start_matches(|letter: char| letter.is_ascii_digit()));
-    let count = if ["t", "g", "h", "losses/role/r"].contains(&kind) { 5 } else { WIDE };
+    let count = if ["t", "g", "h", "losses/role/r"].contains(&kind) { wide.min(5) } else { wide };
     let mut wide: Vec<String> = (1..=count).map(|number| format!("{kind}{number}{rest}")).collect();
     wide.sort_unstable();
     wide
 }
 
-fn literal(value: &Value, tenant: &str) -> String {
+fn literal(value: &Value, tenant: &str, wide: usize) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace(TENANT, tenant));
     match value {
         Value::Text(text) => quoted(text),
         Value::List(texts) => {
-            let items: Vec<String> = widened(texts).iter().map(|text| quoted(text)).collect();
+            let items: Vec<String> = widened(texts, wide).iter().map(|text| quoted(text)).collect();
             format!("ARRAY[{}]::text[]", items.join(", "))
         }
         Value::Number(number) => number.to_string(),
@@ -87,8 +87,8 @@ fn met(plan: &[String]) -> f64 {
     met
 }
 
-/// What each statement of a tenant meets, as a session of the host carries it out: the statement, how many rows, and the plan.
-async fn carried_out(conn: &mut Conn, tenant: &str) -> Vec<(&'static str, f64, String)> {
+/// What each statement of a tenant meets with lists of so many, as a session of the host carries it out: the statement, how many rows, and the plan.
+async fn carried_out(conn: &mut Conn, tenant: &str, wide: usize) -> Vec<(&'static str, f64, String)> {
     let mut all = Vec::new();
     for (statement, role, values, _) in CASES {
         // Those over all tenants are about many rows by nature.
@@ -102,7 +102,7 @@ async fn carried_out(conn: &mut Conn, tenant: &str) -> Vec<(&'static str, f64, S
             tx.execute(AssertSqlSafe(format!("SET LOCAL {name} = {value}"))).await.unwrap();
         }
         let types: Vec<&str> = values.iter().map(Value::sql_type).collect();
-        let values: Vec<String> = values.iter().map(|value| literal(value, tenant)).collect();
+        let values: Vec<String> = values.iter().map(|value| literal(value, tenant, wide)).collect();
         tx.execute(AssertSqlSafe(format!("PREPARE planned ({}) AS {statement}", types.join(", ")))).await.unwrap();
         let explain = format!("EXPLAIN (ANALYZE, TIMING OFF) EXECUTE planned ({})", values.join(", "));
         let plan = tx.fetch_all(AssertSqlSafe(explain)).await.unwrap();
@@ -123,8 +123,8 @@ fn check(all: &[(&str, f64, String)], most: f64) {
 
 #[tokio::test]
 async fn a_new_database_is_looked_up_by_its_keys() {
-    let (mut conn, _scratch) = filled(["t1", "t2", TENANT, "t4", "t5"]).await;
-    check(&carried_out(&mut conn, TENANT).await, MOST);
+    let (mut conn, _scratch) = filled(&["t1", "t2", TENANT, "t4", "t5"], 2_000).await;
+    check(&carried_out(&mut conn, TENANT, WIDE).await, MOST);
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn a_tenant_that_has_just_come_is_looked_up_by_its_keys() {
             EXECUTE format('UPDATE %I SET %I = replace(%I, ''t9'', ''t3'') WHERE %I IN (''t9'', ''t9c'')',
                            place.table_name, place.column_name, place.column_name, place.column_name);
         END LOOP; END $$";
-    let (mut conn, _scratch) = filled(["t1", "t2", "t9", "t4", "t5"]).await;
+    let (mut conn, _scratch) = filled(&["t1", "t2", "t9", "t4", "t5"], 2_000).await;
     conn.execute("ANALYZE").await.unwrap();
     // Rows refer to one another by these names.
     conn.execute(AssertSqlSafe(format!("SET session_replication_role = replica; {RENAME}; SET session_replication_role = DEFAULT")))
@@ -144,13 +144,32 @@ async fn a_tenant_that_has_just_come_is_looked_up_by_its_keys() {
         .unwrap();
     let people: i64 = sqlx::query_scalar("SELECT count(*) FROM links WHERE tenant = $1").bind(TENANT).fetch_one(&mut conn).await.unwrap();
     assert_eq!(people, 2_000);
-    check(&carried_out(&mut conn, TENANT).await, MOST);
+    check(&carried_out(&mut conn, TENANT, WIDE).await, MOST);
 }
 
 #[tokio::test]
 async fn a_small_tenant_meets_nothing_of_the_large() {
-    let (mut conn, _scratch) = filled(["t1", "t2", TENANT, "t4", "t5"]).await;
+    let (mut conn, _scratch) = filled(&["t1", "t2", TENANT, "t4", "t5"], 2_000).await;
+    // Few rows each, of many tenants: what has indexes that don't begin with the tenant must not be read by them.
+    let connections = "INSERT INTO connections (tenant, connection, name, state, created, wrong_credentials)
+         SELECT 't5', 'c' || i, 'c' || i, 'active', 0, 0 FROM generate_series(1, 10000) AS i";
+    conn.execute(connections).await.unwrap();
     conn.execute("ANALYZE").await.unwrap();
-    check(&carried_out(&mut conn, TENANT).await, MOST);
-    check(&carried_out(&mut conn, "t8").await, MOST_OF_NOBODY);
+    check(&carried_out(&mut conn, TENANT, WIDE).await, MOST);
+    check(&carried_out(&mut conn, "t8", WIDE).await, MOST_OF_NOBODY);
+}
+
+#[tokio::test]
+async fn nothing_grows_with_the_population() {
+    let mut met = Vec::new();
+    for people in [2_000, 10_000] {
+        let (mut conn, _scratch) = filled(&[TENANT], people).await;
+        conn.execute("ANALYZE").await.unwrap();
+        met.push(carried_out(&mut conn, TENANT, 2).await);
+    }
+    let grows = |((statement, few, _), (_, many, plan)): (&(&'static str, f64, String), &(&'static str, f64, String))| {
+        (!OF_ALL.contains(statement) && *many > 2.0 * few + 200.0).then(|| format!("{few} and {many} rows: {statement}\n{plan}"))
+    };
+    let growing: Vec<String> = met[0].iter().zip(&met[1]).filter_map(grows).collect();
+    assert!(growing.is_empty(), "{}", growing.join("\n\n"));
 }

@@ -116,26 +116,25 @@ fn created_by(write: Option<&ResourceWrite>) -> Option<&ResourceId> {
     }
 }
 
-/// Locks users in the order of their ids. Returns their `input_version` and account.
+/// Users with their `input_version` and account, locked in the order of their ids.
+pub(super) const LOCK_EVALUATIONS: &str = concat!(
+    "SELECT e.resource, e.input_version, l.account FROM evaluations e",
+    joined!("links l", "l", "l.tenant = e.tenant AND l.connection = e.connection AND l.resource = e.resource"),
+    " WHERE e.tenant = $1 AND e.connection = $2 AND ",
+    any_of!("e.resource", "$3"),
+    " ORDER BY e.resource",
+    for_update_of!("e")
+);
+
+/// [`LOCK_EVALUATIONS`].
 pub(super) async fn lock_evaluations<'u>(
     conn: &mut Conn,
     tenant: &TenantId,
     connection: &ConnectionId,
     users: impl IntoIterator<Item = &'u str>,
 ) -> Result<BTreeMap<ResourceId, (i64, AccountId)>> {
-    let locked: Vec<(String, i64, String)> = sqlx::query_as(concat!(
-        "SELECT e.resource, e.input_version, l.account FROM evaluations e
-         JOIN links l ON l.tenant = e.tenant AND l.connection = e.connection AND l.resource = e.resource
-         WHERE e.tenant = $1 AND e.connection = $2 AND ",
-        any_of!("e.resource", "$3"),
-        " ORDER BY e.resource",
-        for_update_of!("e")
-    ))
-    .bind(tenant.as_str())
-    .bind(connection.as_str())
-    .bind(text_list(users))
-    .fetch_all(conn)
-    .await?;
+    let locked: Vec<(String, i64, String)> =
+        sqlx::query_as(LOCK_EVALUATIONS).bind(tenant.as_str()).bind(connection.as_str()).bind(text_list(users)).fetch_all(conn).await?;
     Ok(locked.into_iter().map(|(user, version, account)| (ResourceId(user), (version, AccountId(account)))).collect())
 }
 

@@ -26,12 +26,16 @@ pub(super) const DELIVERIES: &str = concat!(
 );
 
 /// Removed accounts that may be erased.
-pub(super) const ERASABLE: &str = "SELECT a.account FROM accounts a WHERE a.tenant = $1 AND a.state = 'removed' AND a.erased IS NULL
+pub(super) const ERASABLE: &str = concat!(
+    "SELECT a.account FROM accounts a WHERE a.tenant = $1 AND a.state = 'removed' AND a.erased IS NULL
      AND a.modified <= $2
-     AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.tenant = a.tenant AND g.account = a.account AND g.state <> 'dormant')
-     AND NOT EXISTS (SELECT 1 FROM rulings r WHERE r.tenant = a.tenant AND r.account = a.account AND r.kind = 'restored'
-                     AND r.state <> 'ended' AND r.state <> 'no')
-     ORDER BY a.modified, a.account LIMIT +$3";
+     AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.tenant = a.tenant AND g.account = a.account AND g.state <> 'dormant'",
+    apart!(),
+    ") AND NOT EXISTS (SELECT 1 FROM rulings r WHERE r.tenant = a.tenant AND r.account = a.account AND r.kind = 'restored'
+                       AND r.state <> 'ended' AND r.state <> 'no'",
+    apart!(),
+    ") ORDER BY a.modified, a.account LIMIT +$3"
+);
 
 /// See [`crate::store::Processes::departures`].
 pub(super) async fn of(conn: &mut Conn, tenant: &TenantId, account: &AccountId) -> Result<Departures> {
@@ -78,27 +82,33 @@ pub(super) async fn erasable(conn: &mut Conn, tenant: &TenantId, removed_before:
     Ok(accounts.into_iter().map(AccountId).collect())
 }
 
+/// What becomes of accounts that are erased: of those that are removed, and of whom nothing is left that counts.
+pub(super) const ERASE: &str = concat!(
+    "UPDATE accounts SET erased = $3, user_name = NULL, user_name_folded = NULL, name_key = NULL, wanted_key = NULL, profile = 'null',
+                         provenance = 'null', note = NULL
+     WHERE tenant = $1 AND state = 'removed' AND erased IS NULL AND ",
+    any_of!("account", "$2"),
+    " AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.tenant = $1 AND g.account = accounts.account AND g.state <> 'dormant'",
+    apart!(),
+    ") AND NOT EXISTS (SELECT 1 FROM links l WHERE l.tenant = $1 AND l.account = accounts.account",
+    apart!(),
+    ") AND NOT EXISTS (SELECT 1 FROM rulings r WHERE r.tenant = $1 AND r.account = accounts.account AND r.kind = 'restored'
+                       AND r.state <> 'ended' AND r.state <> 'no'",
+    apart!(),
+    ") RETURNING account"
+);
+
 /// See [`crate::store::Processes::erase`].
 pub(super) async fn erase(conn: &mut Conn, scope: &Scope, accounts: &[AccountId], erasure: &Erasure) -> Result<i64> {
     lock_revision(conn, &scope.tenant, false).await?;
     let tenant = &scope.tenant;
     // Whoever is revived at this moment is either removed no more, or comes back to an account that has nothing.
-    let erased: Vec<String> = sqlx::query_scalar(concat!(
-        "UPDATE accounts SET erased = $3, user_name = NULL, user_name_folded = NULL, name_key = NULL, wanted_key = NULL, profile = 'null',
-                             provenance = 'null', note = NULL
-         WHERE tenant = $1 AND state = 'removed' AND erased IS NULL AND ",
-        any_of!("account", "$2"),
-        " AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.tenant = $1 AND g.account = accounts.account AND g.state <> 'dormant')
-         AND NOT EXISTS (SELECT 1 FROM links l WHERE l.tenant = $1 AND l.account = accounts.account)
-         AND NOT EXISTS (SELECT 1 FROM rulings r WHERE r.tenant = $1 AND r.account = accounts.account AND r.kind = 'restored'
-                         AND r.state <> 'ended' AND r.state <> 'no')
-         RETURNING account"
-    ))
-    .bind(tenant.as_str())
-    .bind(text_list(accounts.iter().map(AccountId::as_str)))
-    .bind(erasure.at.0)
-    .fetch_all(&mut *conn)
-    .await?;
+    let erased: Vec<String> = sqlx::query_scalar(ERASE)
+        .bind(tenant.as_str())
+        .bind(text_list(accounts.iter().map(AccountId::as_str)))
+        .bind(erasure.at.0)
+        .fetch_all(&mut *conn)
+        .await?;
     if erased.is_empty() {
         return Ok(0);
     }

@@ -29,10 +29,14 @@ pub(super) async fn keep(conn: &mut Conn, scope: &Scope, new: &[NewFailure], bou
     }
     let plugins: BTreeSet<&str> = new.iter().map(|failure| failure.asked.digest.as_str()).collect();
     for digest in plugins {
-        sqlx::query(
-            "DELETE FROM plugin_failures WHERE tenant = $1 AND position IN (SELECT position FROM plugin_failures
-                 WHERE tenant = $1 AND digest = $2 ORDER BY last_at DESC, position DESC LIMIT +$3 OFFSET $4)",
-        )
+        sqlx::query(concat!(
+            "DELETE FROM plugin_failures WHERE tenant = $1 AND ",
+            among!(
+                "position",
+                "SELECT position FROM plugin_failures
+                 WHERE tenant = $1 AND digest = $2 ORDER BY last_at DESC, position DESC LIMIT +$3 OFFSET $4"
+            )
+        ))
         .bind(scope.tenant.as_str())
         .bind(digest)
         .bind(PRUNED_LIMIT)
@@ -40,10 +44,14 @@ pub(super) async fn keep(conn: &mut Conn, scope: &Scope, new: &[NewFailure], bou
         .execute(&mut *conn)
         .await?;
     }
-    sqlx::query(
-        "DELETE FROM plugin_failures WHERE tenant = $1 AND position IN (SELECT position FROM plugin_failures
-             WHERE tenant = $1 ORDER BY last_at DESC, position DESC LIMIT +$2 OFFSET $3)",
-    )
+    sqlx::query(concat!(
+        "DELETE FROM plugin_failures WHERE tenant = $1 AND ",
+        among!(
+            "position",
+            "SELECT position FROM plugin_failures
+             WHERE tenant = $1 ORDER BY last_at DESC, position DESC LIMIT +$2 OFFSET $3"
+        )
+    ))
     .bind(scope.tenant.as_str())
     .bind(PRUNED_LIMIT)
     .bind(bounds.of_tenant)
@@ -155,10 +163,10 @@ fn opened(scope: &Scope, key: &SecretKey, row: &Row, part: &str) -> Result<Strin
 
 /// Removes those whose time is up.
 pub(super) async fn forget(conn: &mut Conn, tenant: &TenantId, now: Instant, limit: i64) -> Result<u64> {
-    let gone = sqlx::query(
-        "DELETE FROM plugin_failures WHERE tenant = $1 AND position IN
-             (SELECT position FROM plugin_failures WHERE tenant = $1 AND until_at <= $2 ORDER BY until_at LIMIT +$3)",
-    )
+    let gone = sqlx::query(concat!(
+        "DELETE FROM plugin_failures WHERE tenant = $1 AND ",
+        among!("position", "SELECT position FROM plugin_failures WHERE tenant = $1 AND until_at <= $2 ORDER BY until_at LIMIT +$3")
+    ))
     .bind(tenant.as_str())
     .bind(now.0)
     .bind(limit)

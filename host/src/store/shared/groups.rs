@@ -14,9 +14,19 @@ use crate::store::trips::UserAndGroups;
 use crate::store::{GROUP_DEPTH_LIMIT, HandleBinding, INLINE_PEOPLE_LIMIT, Result, StoreError, StoredMember, StoredResource, UserGroup};
 
 /// Members of a group in the order of their ids, behind one of them.
-pub(super) const MEMBERS: &str = "SELECT m.member_id, m.member_kind, r.label FROM members m
-     JOIN resources r ON r.tenant = m.tenant AND r.connection = m.connection AND r.id = m.member_id
-     WHERE m.tenant = $1 AND m.connection = $2 AND m.group_id = $3 AND m.member_id > $4 ORDER BY m.member_id LIMIT +$5";
+pub(super) const MEMBERS: &str = concat!(
+    "SELECT m.member_id, m.member_kind, r.label FROM members m",
+    joined!("resources r", "r", "r.tenant = m.tenant AND r.connection = m.connection AND r.id = m.member_id"),
+    " WHERE m.tenant = $1 AND m.connection = $2 AND m.group_id = $3 AND m.member_id > $4 ORDER BY m.member_id LIMIT +$5"
+);
+/// Which of some ($4) are members of a group.
+pub(super) const WHICH_MEMBERS: &str = concat!(
+    "SELECT m.member_id, m.member_kind, r.label FROM members m",
+    joined!("resources r", "r", "r.tenant = m.tenant AND r.connection = m.connection AND r.id = m.member_id"),
+    " WHERE m.tenant = $1 AND m.connection = $2 AND m.group_id = $3 AND ",
+    any_of!("m.member_id", "$4"),
+    " ORDER BY m.member_id"
+);
 
 /// The members of groups, at most `limit` a group.
 pub(super) async fn members(
@@ -65,19 +75,13 @@ pub(super) async fn which_members(
     group: &ResourceId,
     candidates: &[ResourceId],
 ) -> Result<Vec<StoredMember>> {
-    let rows = sqlx::query_as(concat!(
-        "SELECT m.member_id, m.member_kind, r.label FROM members m
-         JOIN resources r ON r.tenant = m.tenant AND r.connection = m.connection AND r.id = m.member_id
-         WHERE m.tenant = $1 AND m.connection = $2 AND m.group_id = $3 AND ",
-        any_of!("m.member_id", "$4"),
-        " ORDER BY m.member_id"
-    ))
-    .bind(tenant.as_str())
-    .bind(connection.as_str())
-    .bind(group.as_str())
-    .bind(text_list(candidates.iter().map(ResourceId::as_str)))
-    .fetch_all(conn)
-    .await?;
+    let rows = sqlx::query_as(WHICH_MEMBERS)
+        .bind(tenant.as_str())
+        .bind(connection.as_str())
+        .bind(group.as_str())
+        .bind(text_list(candidates.iter().map(ResourceId::as_str)))
+        .fetch_all(conn)
+        .await?;
     rows.into_iter().map(member).collect()
 }
 
@@ -464,12 +468,14 @@ pub(super) async fn leave_all(
         return Ok(());
     }
     sqlx::query(concat!(
-        "UPDATE resources SET version = version + 1, modified = $4 WHERE tenant = $1 AND connection = $2 AND id IN (
-             SELECT id FROM resources WHERE tenant = $1 AND connection = $2 AND ",
-        any_of!("id", "$3"),
-        " ORDER BY id",
-        for_update!(),
-        ")"
+        "UPDATE resources SET version = version + 1, modified = $4 WHERE tenant = $1 AND connection = $2 AND ",
+        among!(
+            "id",
+            "SELECT id FROM resources WHERE tenant = $1 AND connection = $2 AND ",
+            any_of!("id", "$3"),
+            " ORDER BY id",
+            for_update!()
+        )
     ))
     .bind(tenant.as_str())
     .bind(connection.as_str())
@@ -547,8 +553,9 @@ macro_rules! unbound {
              WHERE c.tenant = $1 AND r.id > $2",
             $condition,
             " AND NOT EXISTS (
-                 SELECT 1 FROM handles h WHERE h.tenant = r.tenant AND h.connection = r.connection AND h.group_id = r.id
-             ) ORDER BY r.id LIMIT +$3"
+                 SELECT 1 FROM handles h WHERE h.tenant = r.tenant AND h.connection = r.connection AND h.group_id = r.id",
+            apart!(),
+            ") ORDER BY r.id LIMIT +$3"
         )
     };
 }

@@ -72,7 +72,9 @@ pub(super) const COUNTED: &str = concat!(
 pub(super) const COUNTED_ALREADY: &str = concat!(
     "SELECT p.guard, count(*) FROM ",
     pairs_of!("$2"),
-    " AS asked JOIN guard_people p ON p.tenant = $1 AND p.guard = asked.one AND p.account = asked.two AND p.at + 0 > $3 GROUP BY p.guard"
+    " AS asked",
+    joined!("guard_people p", "p", "p.tenant = $1 AND p.guard = asked.one AND p.account = asked.two"),
+    " WHERE p.at + 0 > $3 GROUP BY p.guard"
 );
 /// The holds that are open, locked: whoever joins one keeps it open.
 pub(super) const OPEN: &str = concat!(
@@ -81,9 +83,9 @@ pub(super) const OPEN: &str = concat!(
     " ORDER BY guard",
     for_update!()
 );
-/// As many people of a connection as matter.
+/// As many people of a connection as matter. In the order of its key, so that another index, which leaves the connection out, is none the better.
 pub(super) const PEOPLE_OF_CONNECTION: &str =
-    "SELECT count(*) FROM (SELECT 1 FROM links WHERE tenant = $1 AND connection = $2 LIMIT +$3) AS people";
+    "SELECT count(*) FROM (SELECT 1 FROM links WHERE tenant = $1 AND connection = $2 ORDER BY resource LIMIT +$3) AS people";
 /// As many people with a role as matter.
 pub(super) const PEOPLE_WITH_ROLE: &str = "SELECT count(*) FROM (SELECT 1 FROM grants WHERE tenant = $1 AND role = $2 LIMIT +$3) AS people";
 /// As many people of a tenant as matter.
@@ -91,7 +93,7 @@ pub(super) const PEOPLE_OF_TENANT: &str = "SELECT count(*) FROM (SELECT 1 FROM l
 
 /// As many people of each of some connections as matter.
 pub(super) const PEOPLE_OF_CONNECTIONS: &str = concat!(
-    "SELECT item, (SELECT count(*) FROM (SELECT 1 FROM links WHERE tenant = $1 AND connection = item LIMIT +$3) AS people) FROM ",
+    "SELECT item, (SELECT count(*) FROM (SELECT 1 FROM links WHERE tenant = $1 AND connection = item ORDER BY resource LIMIT +$3) AS people) FROM ",
     items_of!("$2"),
     " AS asked"
 );

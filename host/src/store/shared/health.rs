@@ -63,7 +63,7 @@ pub(super) const CASES: &str = "
         GROUP BY connection
     UNION ALL
         SELECT 'faulty', connection, code, NULL, NULL, NULL, NULL, NULL, count(*),
-               (SELECT count(*) FROM (SELECT 1 FROM links l WHERE l.tenant = $1 AND l.connection = faulty.connection LIMIT +$5) AS people),
+               (SELECT count(*) FROM (SELECT 1 FROM links l WHERE l.tenant = $1 AND l.connection = faulty.connection ORDER BY l.resource LIMIT +$5) AS people),
                NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM (SELECT l.connection, substr(a.note, 10, 12) AS code FROM accounts a JOIN links l ON l.tenant = a.tenant AND l.account = a.account
               WHERE a.tenant = $1 AND substr(a.note, 10, 12) IN ('plugin_fault', 'policy_error') LIMIT +$5) AS faulty
@@ -344,10 +344,10 @@ pub(super) async fn traffic(
 
 /// Removes what is too old.
 pub(super) async fn forget(conn: &mut Conn, tenant: &TenantId, before: Instant, limit: i64) -> Result<u64> {
-    let gone = sqlx::query(
-        "DELETE FROM connection_traffic WHERE tenant = $1 AND (connection, slot) IN
-             (SELECT connection, slot FROM connection_traffic WHERE tenant = $1 AND slot < $2 ORDER BY slot LIMIT +$3)",
-    )
+    let gone = sqlx::query(concat!(
+        "DELETE FROM connection_traffic WHERE tenant = $1 AND ",
+        these!("connection, slot", " FROM connection_traffic WHERE tenant = $1 AND slot < $2 ORDER BY slot LIMIT +$3")
+    ))
     .bind(tenant.as_str())
     .bind(before.0)
     .bind(limit)

@@ -126,10 +126,13 @@ async fn prune(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, ke
     .fetch_optional(&mut *conn)
     .await?;
     let Some(newest_to_go) = newest_to_go else { return Ok(()) };
-    sqlx::query(
-        "DELETE FROM provisioning_log WHERE tenant = $1 AND position IN
-             (SELECT position FROM provisioning_log WHERE tenant = $1 AND connection = $2 AND position <= $3 ORDER BY position LIMIT +$4)",
-    )
+    sqlx::query(concat!(
+        "DELETE FROM provisioning_log WHERE tenant = $1 AND ",
+        among!(
+            "position",
+            "SELECT position FROM provisioning_log WHERE tenant = $1 AND connection = $2 AND position <= $3 ORDER BY position LIMIT +$4"
+        )
+    ))
     .bind(tenant.as_str())
     .bind(connection.as_str())
     .bind(newest_to_go)
@@ -154,10 +157,10 @@ pub(super) async fn dialects(conn: &mut Conn, tenant: &TenantId, connection: &Co
 
 /// Removes what is too old.
 pub(super) async fn forget(conn: &mut Conn, tenant: &TenantId, before: Instant, limit: i64) -> Result<u64> {
-    let gone = sqlx::query(
-        "DELETE FROM provisioning_log WHERE tenant = $1 AND position IN
-             (SELECT position FROM provisioning_log WHERE tenant = $1 AND at < $2 ORDER BY at LIMIT +$3)",
-    )
+    let gone = sqlx::query(concat!(
+        "DELETE FROM provisioning_log WHERE tenant = $1 AND ",
+        among!("position", "SELECT position FROM provisioning_log WHERE tenant = $1 AND at < $2 ORDER BY at LIMIT +$3")
+    ))
     .bind(tenant.as_str())
     .bind(before.0)
     .bind(limit)

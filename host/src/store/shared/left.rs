@@ -65,8 +65,11 @@ pub(super) async fn tenants(conn: &mut Conn, limit: i64) -> Result<Vec<TenantId>
 }
 
 /// Such people of a tenant.
-pub(super) const LEFT: &str = "SELECT l.account, l.departed, l.roles, l.document, a.profile FROM left_with_connection l
-     JOIN accounts a ON a.tenant = l.tenant AND a.account = l.account WHERE l.tenant = $1 ORDER BY l.account LIMIT +$2";
+pub(super) const LEFT: &str = concat!(
+    "SELECT l.account, l.departed, l.roles, l.document, a.profile FROM left_with_connection l",
+    joined!("accounts a", "a", "a.tenant = l.tenant AND a.account = l.account"),
+    " WHERE l.tenant = $1 ORDER BY l.account LIMIT +$2"
+);
 
 /// See [`crate::store::Steps::left`].
 pub(super) async fn list(conn: &mut Conn, tenant: &TenantId, limit: i64) -> Result<Vec<Left>> {

@@ -67,10 +67,10 @@ async fn prune(conn: &mut Conn, tenant: &TenantId, keep: i64) -> Result<()> {
             .fetch_optional(&mut *conn)
             .await?;
     let Some(newest_to_go) = newest_to_go else { return Ok(()) };
-    sqlx::query(
-        "DELETE FROM plugin_lines WHERE tenant = $1 AND position IN
-             (SELECT position FROM plugin_lines WHERE tenant = $1 AND position <= $2 ORDER BY position LIMIT +$3)",
-    )
+    sqlx::query(concat!(
+        "DELETE FROM plugin_lines WHERE tenant = $1 AND ",
+        among!("position", "SELECT position FROM plugin_lines WHERE tenant = $1 AND position <= $2 ORDER BY position LIMIT +$3")
+    ))
     .bind(tenant.as_str())
     .bind(newest_to_go)
     .bind(PRUNED_LIMIT)
@@ -123,10 +123,10 @@ fn line(scope: &Scope, key: &SecretKey, row: &Row) -> Result<(i64, Line)> {
 
 /// Removes what is too old.
 pub(super) async fn forget(conn: &mut Conn, tenant: &TenantId, before: Instant, limit: i64) -> Result<u64> {
-    let gone = sqlx::query(
-        "DELETE FROM plugin_lines WHERE tenant = $1 AND position IN
-             (SELECT position FROM plugin_lines WHERE tenant = $1 AND at < $2 ORDER BY at LIMIT +$3)",
-    )
+    let gone = sqlx::query(concat!(
+        "DELETE FROM plugin_lines WHERE tenant = $1 AND ",
+        among!("position", "SELECT position FROM plugin_lines WHERE tenant = $1 AND at < $2 ORDER BY at LIMIT +$3")
+    ))
     .bind(tenant.as_str())
     .bind(before.0)
     .bind(limit)

@@ -10,30 +10,33 @@ use super::{Conn, groups, rulings, text_list};
 use crate::model::{AccountId, AccountState, ConnectionId, Grant, ResourceId, RoleId, TenantId};
 use crate::store::{AccountView, Coverage, Departed, ImportedAccount, Person, Result};
 
-/// People with all that evaluation reads, in the order of their ids.
+/// People with all that evaluation reads of their own rows, in the order of their ids.
+pub(super) const PEOPLE: &str = concat!(
+    "SELECT ",
+    resource_columns!(),
+    ", ",
+    account_columns!(),
+    ", ",
+    evaluation_columns!(),
+    ", EXISTS (SELECT 1 FROM rulings u WHERE u.tenant = a.tenant AND u.account = a.account AND u.state <> 'ended'",
+    apart!(),
+    ") AS is_ruled FROM resources r",
+    joined!("evaluations e", "e", "e.tenant = r.tenant AND e.connection = r.connection AND e.resource = r.id"),
+    joined!("links l", "l", "l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id"),
+    joined!("accounts a", "a", "a.tenant = l.tenant AND a.account = l.account"),
+    " JOIN tenants t ON t.tenant = r.tenant WHERE r.tenant = $1 AND r.connection = $2 AND ",
+    any_of!("r.id", "$3"),
+    " ORDER BY r.id"
+);
+
+/// [`PEOPLE`], with their grants, what was said of them and their groups.
 pub(super) async fn read(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, users: &[ResourceId]) -> Result<Vec<Person>> {
-    let found = sqlx::query(concat!(
-        "SELECT ",
-        resource_columns!(),
-        ", ",
-        account_columns!(),
-        ", ",
-        evaluation_columns!(),
-        ", EXISTS (SELECT 1 FROM rulings u WHERE u.tenant = a.tenant AND u.account = a.account AND u.state <> 'ended') AS is_ruled
-         FROM resources r
-         JOIN evaluations e ON e.tenant = r.tenant AND e.connection = r.connection AND e.resource = r.id
-         JOIN links l ON l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id
-         JOIN accounts a ON a.tenant = l.tenant AND a.account = l.account
-         JOIN tenants t ON t.tenant = r.tenant
-         WHERE r.tenant = $1 AND r.connection = $2 AND ",
-        any_of!("r.id", "$3"),
-        " ORDER BY r.id"
-    ))
-    .bind(tenant.as_str())
-    .bind(connection.as_str())
-    .bind(text_list(users.iter().map(ResourceId::as_str)))
-    .fetch_all(&mut *conn)
-    .await?;
+    let found = sqlx::query(PEOPLE)
+        .bind(tenant.as_str())
+        .bind(connection.as_str())
+        .bind(text_list(users.iter().map(ResourceId::as_str)))
+        .fetch_all(&mut *conn)
+        .await?;
     let mut people = Vec::with_capacity(found.len());
     let mut is_ruled = false;
     for row in &found {

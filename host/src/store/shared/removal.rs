@@ -79,17 +79,15 @@ pub(super) async fn delete_connection(conn: &mut Conn, scope: &Scope, connection
     tenancy::record(conn, scope, actor, at, "connection.deleted", data).await
 }
 
+/// The next accounts of a connection.
+pub(super) const LEAVERS: &str = concat!(
+    "SELECT l.resource, a.account, a.state, a.name_key, a.note FROM links l",
+    joined!("accounts a", "a", "a.tenant = l.tenant AND a.account = l.account"),
+    " WHERE l.tenant = $1 AND l.connection = $2 AND l.resource > $3 ORDER BY l.resource LIMIT +$4"
+);
+
 async fn leavers(conn: &mut Conn, scope: &Scope, connection: &ConnectionId, after: &str) -> Result<Vec<Leaver>> {
-    let found = sqlx::query(
-        "SELECT l.resource, a.account, a.state, a.name_key, a.note FROM links l JOIN accounts a ON a.tenant = l.tenant AND a.account = l.account
-         WHERE l.tenant = $1 AND l.connection = $2 AND l.resource > $3 ORDER BY l.resource LIMIT +$4",
-    )
-    .bind(scope.tenant.as_str())
-    .bind(connection.as_str())
-    .bind(after)
-    .bind(BATCH)
-    .fetch_all(conn)
-    .await?;
+    let found = sqlx::query(LEAVERS).bind(scope.tenant.as_str()).bind(connection.as_str()).bind(after).bind(BATCH).fetch_all(conn).await?;
     found.iter().map(leaver).collect()
 }
 

@@ -373,10 +373,9 @@ pub(super) async fn due_reminders(conn: &mut Conn, now: Instant, limit: i64) -> 
 
 /// Ends the reminders that are due.
 pub(super) const REMIND: &str = concat!(
-    "UPDATE rulings SET remind_at = NULL WHERE tenant = $1 AND ruling IN (
-         SELECT ruling FROM rulings WHERE tenant = $1 AND remind_at <= $2 ORDER BY remind_at LIMIT +$3",
-    for_update!(),
-    ") RETURNING ",
+    "UPDATE rulings SET remind_at = NULL WHERE tenant = $1 AND ",
+    among!("ruling", "SELECT ruling FROM rulings WHERE tenant = $1 AND remind_at <= $2 ORDER BY remind_at LIMIT +$3", for_update!()),
+    " RETURNING ",
     ruling_columns!()
 );
 

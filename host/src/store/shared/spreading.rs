@@ -17,31 +17,39 @@ use crate::store::{Page, Place, Reached, Result, Spread, Spreading, StoreError};
 pub(super) const NEXT: &str =
     "SELECT id, connection, cursor_connection, cursor_resource FROM fan_outs WHERE tenant = $1 ORDER BY touched, id LIMIT 1";
 /// People behind a place, with the profile of those who stand as their last decision left them and are waiting for nothing.
-pub(super) const PAGE: &str = "SELECT e.connection, e.resource, e.input_version, e.evaluated_revision,
+pub(super) const PAGE: &str = concat!(
+    "SELECT e.connection, e.resource, e.input_version, e.evaluated_revision,
          CASE WHEN e.cause IS NULL AND e.evaluated_version = e.input_version AND (e.next_evaluation_at IS NULL OR e.next_evaluation_at > $5)
              AND a.state = 'active' AND a.note IS NULL AND c.state = 'active'
-             AND NOT EXISTS (SELECT 1 FROM rulings u WHERE u.tenant = a.tenant AND u.account = a.account AND u.state <> 'ended')
+             AND NOT EXISTS (SELECT 1 FROM rulings u WHERE u.tenant = a.tenant AND u.account = a.account AND u.state <> 'ended'",
+    apart!(),
+    ")
              AND NOT EXISTS (
                  SELECT 1 FROM grants g WHERE g.tenant = a.tenant AND g.account = a.account
-                     AND (g.state <> 'effective' OR g.deadline IS NOT NULL OR g.waits_for IS NOT NULL)
-             )
+                     AND (g.state <> 'effective' OR g.deadline IS NOT NULL OR g.waits_for IS NOT NULL)",
+    apart!(),
+    ")
              THEN a.profile END AS profile
-     FROM evaluations e
-     JOIN connections c ON c.tenant = e.tenant AND c.connection = e.connection
-     LEFT JOIN links l ON l.tenant = e.tenant AND l.connection = e.connection AND l.resource = e.resource
-     LEFT JOIN accounts a ON a.tenant = l.tenant AND a.account = l.account
-     WHERE e.tenant = $1 AND (e.connection, e.resource) > ($2, $3) ORDER BY e.connection, e.resource LIMIT +$4";
+     FROM evaluations e",
+    joined!("connections c", "c", "c.tenant = e.tenant AND c.connection = e.connection"),
+    joined_if_any!("links l", "l", "l.tenant = e.tenant AND l.connection = e.connection AND l.resource = e.resource"),
+    joined_if_any!("accounts a", "a", "a.tenant = l.tenant AND a.account = l.account"),
+    " WHERE e.tenant = $1 AND (e.connection, e.resource) > ($2, $3) ORDER BY e.connection, e.resource LIMIT +$4"
+);
 /// Stamps those whose inputs are as they were. They are locked in the order of their ids, as everybody locks them.
 pub(super) const STAMP: &str = concat!(
-    "UPDATE evaluations SET evaluated_revision = $4, as_of = $5 WHERE tenant = $1 AND connection = $2 AND resource IN (
-         SELECT e.resource FROM ",
-    pairs_of!("$3"),
-    " AS p CROSS JOIN evaluations e
-         WHERE e.tenant = $1 AND e.connection = $2 AND e.resource = p.one AND CAST(e.input_version AS TEXT) = p.two AND e.cause IS NULL
-             AND e.evaluated_version = e.input_version AND e.evaluated_revision = $6
+    "UPDATE evaluations SET evaluated_revision = $4, as_of = $5 WHERE tenant = $1 AND connection = $2 AND ",
+    among!(
+        "resource",
+        "SELECT e.resource FROM ",
+        pairs_of!("$3"),
+        " AS p",
+        joined!("evaluations e", "e", "e.tenant = $1 AND e.connection = $2 AND e.resource = p.one"),
+        " WHERE CAST(e.input_version AS TEXT) = p.two AND e.cause IS NULL AND e.evaluated_version = e.input_version
+             AND e.evaluated_revision = $6
          ORDER BY e.resource",
-    for_update_of!("e"),
-    ")"
+        for_update_of!("e")
+    )
 );
 
 #[async_trait]

@@ -391,11 +391,10 @@ pub(super) async fn forget(conn: &mut Conn, tenant: &TenantId, before: Instant, 
     .fetch_optional(&mut *conn)
     .await?;
     let Some(old) = old else { return Ok(0) };
-    let gone = sqlx::query(
-        "DELETE FROM trial_differences WHERE tenant = $1 AND trial = $2 AND (connection, resource) IN (
-             SELECT d.connection, d.resource FROM trial_differences d WHERE d.tenant = $1 AND d.trial = $2
-             ORDER BY d.connection, d.resource LIMIT +$3)",
-    )
+    let gone = sqlx::query(concat!(
+        "DELETE FROM trial_differences WHERE tenant = $1 AND trial = $2 AND ",
+        these!("connection, resource", " FROM trial_differences WHERE tenant = $1 AND trial = $2 ORDER BY connection, resource LIMIT +$3")
+    ))
     .bind(tenant.as_str())
     .bind(&old)
     .bind(limit)

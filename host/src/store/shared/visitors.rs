@@ -28,9 +28,9 @@ const ISSUERS_OF_PLATFORM: &str = "SELECT id, tenant, settings, sealed_secret, c
 const ISSUER: &str = "SELECT id, tenant, settings, sealed_secret, created FROM web_issuers WHERE id = $1";
 /// What has ended, of each kind: sign-ins are the platform's, the others are a tenant's or the platform's.
 pub(super) const ENDED: [&str; 3] = [
-    "DELETE FROM web_sessions WHERE id IN (SELECT id FROM web_sessions WHERE expires < $1 LIMIT +$2)",
-    "DELETE FROM web_links WHERE id IN (SELECT id FROM web_links WHERE expires < $1 LIMIT +$2)",
-    "DELETE FROM web_sign_ins WHERE hash IN (SELECT hash FROM web_sign_ins WHERE expires < $1 LIMIT +$2)",
+    concat!("DELETE FROM web_sessions WHERE ", among!("id", "SELECT id FROM web_sessions WHERE expires < $1 LIMIT +$2")),
+    concat!("DELETE FROM web_links WHERE ", among!("id", "SELECT id FROM web_links WHERE expires < $1 LIMIT +$2")),
+    concat!("DELETE FROM web_sign_ins WHERE ", among!("hash", "SELECT hash FROM web_sign_ins WHERE expires < $1 LIMIT +$2")),
 ];
 
 fn session(row: &Row) -> Result<Session> {

@@ -50,6 +50,20 @@ pub(super) async fn fan_out(conn: &mut Conn, tenant: &TenantId, below: Below<'_>
     Ok(())
 }
 
+/// What [`mark`] does, to whom is locked in the order of ids, as everybody locks them.
+pub(super) const MARK: &str = concat!(
+    "UPDATE evaluations SET input_version = input_version + 1, cause = $4, due_at = $5, moved_at = $5, attempts = 0
+     WHERE tenant = $1 AND connection = $2 AND ",
+    among!(
+        "resource",
+        "SELECT resource FROM evaluations WHERE tenant = $1 AND connection = $2 AND ",
+        any_of!("resource", "$3"),
+        " ORDER BY resource",
+        for_update!()
+    ),
+    " RETURNING resource"
+);
+
 /// Marks users as pending: their inputs have changed. Returns those who exist.
 pub(super) async fn mark<'u>(
     conn: &mut Conn,
@@ -63,40 +77,32 @@ pub(super) async fn mark<'u>(
     if users.is_empty() {
         return Ok(Vec::new());
     }
-    // Locked in the order of ids, as everybody locks them.
-    let marked: Vec<String> = sqlx::query_scalar(concat!(
-        "UPDATE evaluations SET input_version = input_version + 1, cause = $4, due_at = $5, moved_at = $5, attempts = 0
-         WHERE tenant = $1 AND connection = $2 AND resource IN (
-             SELECT resource FROM evaluations WHERE tenant = $1 AND connection = $2 AND ",
-        any_of!("resource", "$3"),
-        " ORDER BY resource",
-        for_update!(),
-        ") RETURNING resource"
-    ))
-    .bind(tenant.as_str())
-    .bind(connection.as_str())
-    .bind(text_list(users))
-    .bind(cause.word())
-    .bind(at.0)
-    .fetch_all(conn)
-    .await?;
+    let marked: Vec<String> = sqlx::query_scalar(MARK)
+        .bind(tenant.as_str())
+        .bind(connection.as_str())
+        .bind(text_list(users))
+        .bind(cause.word())
+        .bind(at.0)
+        .fetch_all(conn)
+        .await?;
     Ok(marked.into_iter().map(ResourceId).collect())
 }
+
+/// Whose account waits for one of the names. Nobody waits for a name but who is held.
+pub(super) const WAITING_FOR: &str = concat!(
+    "SELECT l.connection, l.resource FROM accounts a",
+    joined!("links l", "l", "l.tenant = a.tenant AND l.account = a.account"),
+    " WHERE a.tenant = $1 AND a.state = 'held' AND ",
+    any_of!("a.wanted_key", "$2")
+);
 
 /// Marks those whose account waits for one of the names: nobody has them any more.
 pub(super) async fn mark_waiting_for(conn: &mut Conn, tenant: &TenantId, names: &[String], at: Instant) -> Result<Vec<ResourceId>> {
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let waiting: Vec<(String, String)> = sqlx::query_as(concat!(
-        "SELECT l.connection, l.resource FROM accounts a JOIN links l ON l.tenant = a.tenant AND l.account = a.account
-         WHERE a.tenant = $1 AND a.state = 'held' AND ",
-        any_of!("a.wanted_key", "$2")
-    ))
-    .bind(tenant.as_str())
-    .bind(text_list(names.iter().map(String::as_str)))
-    .fetch_all(&mut *conn)
-    .await?;
+    let names = text_list(names.iter().map(String::as_str));
+    let waiting: Vec<(String, String)> = sqlx::query_as(WAITING_FOR).bind(tenant.as_str()).bind(names).fetch_all(&mut *conn).await?;
     let mut by_connection = BTreeMap::<ConnectionId, Vec<ResourceId>>::new();
     for (connection, resource) in waiting {
         by_connection.entry(ConnectionId(connection)).or_default().push(ResourceId(resource));
@@ -267,6 +273,17 @@ async fn step_of_tenant(conn: &mut Conn, tenant: &TenantId, cause: Cause, after:
     Ok(users.last().filter(|_| is_full(users.len())).cloned())
 }
 
+/// See [`mark_undecided`].
+pub(super) const UNDECIDED: &str = concat!(
+    "UPDATE evaluations SET cause = COALESCE(cause, $4), due_at = $5 WHERE tenant = $1 AND connection = $2 AND ",
+    among!(
+        "resource",
+        "SELECT e.resource FROM evaluations e JOIN tenants t ON t.tenant = e.tenant
+         WHERE e.tenant = $1 AND e.connection = $2 AND e.evaluated_revision IS DISTINCT FROM t.active_revision AND ",
+        any_of!("e.resource", "$3")
+    )
+);
+
 /// Makes those due who were evaluated under another revision than the active one. Their inputs are what they were, and whoever was evaluated
 /// under it already is done.
 pub(super) async fn mark_undecided<'p>(
@@ -281,21 +298,14 @@ pub(super) async fn mark_undecided<'p>(
         by_connection.entry(connection).or_default().push(resource);
     }
     for (connection, resources) in by_connection {
-        sqlx::query(concat!(
-            "UPDATE evaluations SET cause = COALESCE(cause, $4), due_at = $5
-             WHERE tenant = $1 AND connection = $2 AND resource IN (
-                 SELECT e.resource FROM evaluations e JOIN tenants t ON t.tenant = e.tenant
-                 WHERE e.tenant = $1 AND e.connection = $2 AND e.evaluated_revision IS DISTINCT FROM t.active_revision AND ",
-            any_of!("e.resource", "$3"),
-            ")"
-        ))
-        .bind(tenant.as_str())
-        .bind(connection)
-        .bind(text_list(resources))
-        .bind(cause.word())
-        .bind(now.0)
-        .execute(&mut *conn)
-        .await?;
+        sqlx::query(UNDECIDED)
+            .bind(tenant.as_str())
+            .bind(connection)
+            .bind(text_list(resources))
+            .bind(cause.word())
+            .bind(now.0)
+            .execute(&mut *conn)
+            .await?;
     }
     Ok(())
 }
