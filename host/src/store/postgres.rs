@@ -76,18 +76,18 @@ macro_rules! last_of {
         concat!(" CROSS JOIN LATERAL (SELECT * FROM ", $table, " WHERE ", $found, " ORDER BY ", $by, " DESC LIMIT 1) AS ", $alias)
     };
 }
-/// Joins the row of a table that is looked up for the row before: `joined!("links l", "l", "l.tenant = a.tenant AND l.account = a.account")`. A
-/// subquery with an OFFSET stays as it is written, so that the look-up is neither turned round nor made by a part of the key with the rest
-/// compared afterwards, which seems as good to a planner that knows nothing of the table yet.
+/// Joins the one row of a table that a whole key finds for the row before: `joined!("links l", "l", "l.tenant = a.tenant AND l.account = a.account")`.
+/// A subquery with a LIMIT stays as it is written, so that the look-up is neither turned round nor made by a part of the key with the rest compared
+/// afterwards, which seems as good to a planner that knows nothing of the table yet; and one row is expected, whatever it knows.
 macro_rules! joined {
     ($table:literal, $alias:literal, $found:expr) => {
-        concat!(" CROSS JOIN LATERAL (SELECT * FROM ", $table, " WHERE ", $found, " OFFSET 0) AS ", $alias)
+        concat!(" CROSS JOIN LATERAL (SELECT * FROM ", $table, " WHERE ", $found, " LIMIT 1) AS ", $alias)
     };
 }
 /// The same; nulls where there is none.
 macro_rules! joined_if_any {
     ($table:literal, $alias:literal, $found:expr) => {
-        concat!(" LEFT JOIN LATERAL (SELECT * FROM ", $table, " WHERE ", $found, " OFFSET 0) AS ", $alias, " ON TRUE")
+        concat!(" LEFT JOIN LATERAL (SELECT * FROM ", $table, " WHERE ", $found, " LIMIT 1) AS ", $alias, " ON TRUE")
     };
 }
 /// Ends an EXISTS that is asked of each row by itself, for the same reason.

@@ -85,7 +85,7 @@ macro_rules! last_of {
         )
     };
 }
-/// Joins the row of a table that is looked up for the row before.
+/// Joins the one row of a table that a whole key finds for the row before.
 macro_rules! joined {
     ($table:literal, $alias:literal, $found:expr) => {
         concat!(" JOIN ", $table, " ON ", $found)
