@@ -48,7 +48,7 @@ pub(super) async fn holds(
     rows.iter().map(hold).collect()
 }
 
-/// The SELECT of [`holds`], behind a prefix.
+/// The SELECT of [`holds`].
 pub(super) fn select_holds(tenant: &TenantId, state: Option<HoldState>, after: Option<&str>, limit: i64) -> QueryBuilder<Db> {
     let mut sql = QueryBuilder::<Db>::new(concat!("SELECT ", hold_columns!(), " FROM holds h WHERE h.tenant = "));
     sql.push_bind(tenant.0.clone());

@@ -27,9 +27,9 @@ macro_rules! looked {
                      AND at < $13
                    ORDER BY position ",
             $order,
-            " LIMIT +$14) AS found
-             LEFT JOIN links ON links.tenant = $1 AND links.connection = found.connection AND links.resource = found.resource
-             ORDER BY found.position ",
+            " LIMIT +$14) AS found",
+            joined_if_any!("links l", "l", "l.tenant = $1 AND l.connection = found.connection AND l.resource = found.resource"),
+            " ORDER BY found.position ",
             $order
         )
     };

@@ -27,10 +27,10 @@ macro_rules! held {
         concat!(
             "SELECT g.account, g.role, g.state, g.reasons, g.since, g.deadline, g.revision, g.waits_for, a.user_name, a.profile, \
              a.modified AS account_modified, l.connection
-             FROM grants g
-             JOIN accounts a ON a.tenant = g.tenant AND a.account = g.account
-             LEFT JOIN links l ON l.tenant = g.tenant AND l.account = g.account
-             WHERE g.tenant = $1 AND g.state IN ('effective', 'retained') AND ",
+             FROM grants g",
+            joined!("accounts a", "a", "a.tenant = g.tenant AND a.account = g.account"),
+            joined_if_any!("links l", "l", "l.tenant = g.tenant AND l.account = g.account"),
+            " WHERE g.tenant = $1 AND g.state IN ('effective', 'retained') AND ",
             any_of!("g.account", "$2"),
             $more,
             " ORDER BY g.account, g.role"

@@ -489,13 +489,15 @@ pub(super) async fn lines(conn: &mut Conn, tenant: &TenantId, review: &str, quer
     rows.iter().map(line_view).collect()
 }
 
-/// The SELECT of lines, behind a prefix.
+/// The SELECT of lines.
 pub(super) fn select_lines<'q>(tenant: &'q TenantId, review: &'q str, query: &'q LineQuery) -> QueryBuilder<Db> {
-    let mut sql = QueryBuilder::<Db>::new(
+    let mut sql = QueryBuilder::<Db>::new(concat!(
         "SELECT v.line, v.account, v.role, v.reviewer, v.decision, v.decided, v.decided_by, v.reason, v.instead, v.evidence, v.outcome,
                 v.exception, a.user_name, a.profile
-         FROM review_lines v LEFT JOIN accounts a ON a.tenant = v.tenant AND a.account = v.account WHERE v.tenant = ",
-    );
+         FROM review_lines v",
+        joined_if_any!("accounts a", "a", "a.tenant = v.tenant AND a.account = v.account"),
+        " WHERE v.tenant = "
+    ));
     sql.push_bind(tenant.0.clone()).push(" AND v.review = ").push_bind(review.to_owned());
     if let Some(reviewer) = &query.reviewer {
         sql.push(" AND v.reviewer_key = ").push_bind(reviewer.clone());

@@ -142,7 +142,7 @@ pub(super) async fn list(conn: &mut Conn, tenant: &TenantId, query: &RulingQuery
     rows.iter().map(ruling).collect()
 }
 
-/// The SELECT of [`list`], behind a prefix.
+/// The SELECT of [`list`].
 pub(super) fn select<'q>(tenant: &'q TenantId, query: &'q RulingQuery) -> QueryBuilder<Db> {
     let mut sql = QueryBuilder::<Db>::new(concat!("SELECT ", ruling_columns!(), " FROM rulings WHERE tenant = "));
     sql.push_bind(tenant.0.clone());

@@ -80,8 +80,9 @@ macro_rules! held {
         concat!(
             "SELECT ",
             standing_columns!(),
-            ", a.user_name AS user_name FROM standings s LEFT JOIN accounts a ON a.tenant = s.tenant AND a.account = s.account
-             WHERE s.tenant = $1 AND ",
+            ", a.user_name AS user_name FROM standings s",
+            joined_if_any!("accounts a", "a", "a.tenant = s.tenant AND a.account = s.account"),
+            " WHERE s.tenant = $1 AND ",
             $whose,
             " AND s.seq > $3 AND s.seq <= $4 AND s.since_at < $5
                  AND (s.until_at IS NULL OR (s.until_at > $6 AND s.until_at > s.since_at))

@@ -400,7 +400,7 @@ async fn with_steps(conn: &mut Conn, tenant: &TenantId, rows: &[Row]) -> Result<
     Ok(processes)
 }
 
-/// The SELECT of processes, behind a prefix.
+/// The SELECT of processes.
 pub(super) fn select(tenant: &TenantId, query: &ProcessQuery) -> QueryBuilder<Db> {
     let mut sql = QueryBuilder::<Db>::new(concat!("SELECT ", process_columns!(), " FROM processes WHERE tenant = "));
     sql.push_bind(tenant.0.clone());
