@@ -76,18 +76,18 @@ macro_rules! last_of {
         concat!(" CROSS JOIN LATERAL (SELECT * FROM ", $table, " WHERE ", $found, " ORDER BY ", $by, " DESC LIMIT 1) AS ", $alias)
     };
 }
-/// Joins the one row of a table that a whole key finds for the row before: `joined!("links l", "l", "l.tenant = a.tenant AND l.account = a.account")`.
+/// Joins the one row of a table that a whole key finds for the row before: `joined!("links", "l", "l.tenant = a.tenant AND l.account = a.account")`.
 /// A subquery with a LIMIT stays as it is written, so that the look-up is neither turned round nor made by a part of the key with the rest compared
 /// afterwards, which seems as good to a planner that knows nothing of the table yet; and one row is expected, whatever it knows.
 macro_rules! joined {
     ($table:literal, $alias:literal, $found:expr) => {
-        concat!(" CROSS JOIN LATERAL (SELECT * FROM ", $table, " WHERE ", $found, " LIMIT 1) AS ", $alias)
+        concat!(" CROSS JOIN LATERAL (SELECT * FROM ", $table, " AS ", $alias, " WHERE ", $found, " LIMIT 1) AS ", $alias)
     };
 }
 /// The same; nulls where there is none.
 macro_rules! joined_if_any {
     ($table:literal, $alias:literal, $found:expr) => {
-        concat!(" LEFT JOIN LATERAL (SELECT * FROM ", $table, " WHERE ", $found, " LIMIT 1) AS ", $alias, " ON TRUE")
+        concat!(" LEFT JOIN LATERAL (SELECT * FROM ", $table, " AS ", $alias, " WHERE ", $found, " LIMIT 1) AS ", $alias, " ON TRUE")
     };
 }
 /// Ends an EXISTS that is asked of each row by itself, for the same reason.
@@ -385,7 +385,6 @@ async fn advisory_lock(conn: &mut Conn, kind: i32, name: &str, exclusive: bool) 
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     #[tokio::test]

@@ -88,13 +88,13 @@ macro_rules! last_of {
 /// Joins the one row of a table that a whole key finds for the row before.
 macro_rules! joined {
     ($table:literal, $alias:literal, $found:expr) => {
-        concat!(" JOIN ", $table, " ON ", $found)
+        concat!(" JOIN ", $table, " AS ", $alias, " ON ", $found)
     };
 }
 /// The same; nulls where there is none.
 macro_rules! joined_if_any {
     ($table:literal, $alias:literal, $found:expr) => {
-        concat!(" LEFT JOIN ", $table, " ON ", $found)
+        concat!(" LEFT JOIN ", $table, " AS ", $alias, " ON ", $found)
     };
 }
 /// Ends an EXISTS that is asked of each row by itself, which each is here.

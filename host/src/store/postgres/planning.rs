@@ -1,7 +1,7 @@
 //! What statements meet when they are planned by nothing, or by wrong expectations: no statement may take longer by more than the people that
 //! it is about, whatever the planner knows. Each of the statements of `plans` is carried out and undone, and what it met is counted.
 
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
 use super::shared::plans::{As, CASES, OF_ALL, SEED, Value};
 use super::{Conn, PLANNING, make_roles, scratch};
@@ -103,11 +103,7 @@ async fn carried_out(conn: &mut Conn, tenant: &str, wide: usize) -> Vec<(&'stati
         }
         let types: Vec<&str> = values.iter().map(Value::sql_type).collect();
         let values: Vec<String> = values.iter().map(|value| literal(value, tenant, wide)).collect();
-        tx.execute(AssertSqlSafe(format!("PREPARE planned ({}) AS {statement}", types.join(", ")))).await.unwrap();
-        let explain = format!("EXPLAIN (ANALYZE, TIMING OFF) EXECUTE planned ({})", values.join(", "));
-        let plan = tx.fetch_all(AssertSqlSafe(explain)).await.unwrap();
-        let plan: Vec<String> = plan.iter().map(|row| row.get("QUERY PLAN")).collect();
-        tx.execute("DEALLOCATE planned").await.unwrap();
+        let plan = scratch::explain(&mut tx, "EXPLAIN (ANALYZE, TIMING OFF)", statement, &types, Some(values)).await;
         tx.rollback().await.unwrap();
         all.push((*statement, met(&plan), plan.join("\n")));
     }

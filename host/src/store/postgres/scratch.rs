@@ -46,13 +46,18 @@ impl Drop for Scratch {
 /// How a statement is planned for a session, as it is for a request: without the values. Types of the parameters may be given, where the statement
 /// itself tells too little of them.
 pub(in super::super) async fn plan(conn: &mut Conn, statement: &str, types: &[&str]) -> Vec<String> {
-    let types = if types.is_empty() { String::new() } else { format!("({})", types.join(", ")) };
-    conn.execute(AssertSqlSafe(format!("PREPARE planned{types} AS {statement}"))).await.unwrap();
+    explain(conn, "EXPLAIN", statement, types, None).await
+}
+
+/// The plan of a statement that is prepared and called, with values (in SQL's words) where they matter.
+pub(super) async fn explain(conn: &mut Conn, how: &str, statement: &str, types: &[&str], values: Option<Vec<String>>) -> Vec<String> {
+    let listed = |items: &str| if items.is_empty() { String::new() } else { format!("({items})") };
+    let prepare = format!("PREPARE planned{} AS {statement}", listed(&types.join(", ")));
+    conn.execute(AssertSqlSafe(prepare)).await.unwrap();
     let count = "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'planned'";
     let count: i32 = sqlx::query_scalar(count).fetch_one(&mut *conn).await.unwrap();
-    let values = vec!["NULL"; usize::try_from(count).unwrap()].join(", ");
-    let call = if count == 0 { String::new() } else { format!("({values})") };
-    let plan = conn.fetch_all(AssertSqlSafe(format!("EXPLAIN EXECUTE planned{call}"))).await.unwrap();
+    let values = values.unwrap_or_else(|| vec!["NULL".into(); usize::try_from(count).unwrap()]).join(", ");
+    let plan = conn.fetch_all(AssertSqlSafe(format!("{how} EXECUTE planned{}", listed(&values)))).await.unwrap();
     conn.execute("DEALLOCATE planned").await.unwrap();
     plan.iter().map(|row| row.get("QUERY PLAN")).collect()
 }

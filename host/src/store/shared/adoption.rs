@@ -33,10 +33,9 @@ macro_rules! staged {
             "SELECT r.id, r.external_id, r.user_name AS scim_name, a.account, a.state, a.user_name, a.note, e.evaluated_version, \
                     c.resource AS chosen_for, c.account AS chosen
              FROM resources r",
-            joined!("links l", "l", "l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id"),
-            joined!("accounts a", "a", "a.tenant = l.tenant AND a.account = l.account"),
-            joined!("evaluations e", "e", "e.tenant = r.tenant AND e.connection = r.connection AND e.resource = r.id"),
-            joined_if_any!("adoptions c", "c", "c.tenant = r.tenant AND c.connection = r.connection AND c.resource = r.id"),
+            to_account!(),
+            joined!("evaluations", "e", "e.tenant = r.tenant AND e.connection = r.connection AND e.resource = r.id"),
+            joined_if_any!("adoptions", "c", "c.tenant = r.tenant AND c.connection = r.connection AND c.resource = r.id"),
             " WHERE r.tenant = $1 AND r.connection = $2 AND r.kind = 'user' AND ",
             $condition
         )
@@ -59,7 +58,7 @@ macro_rules! candidates {
             $value,
             " AS value, i.account, i.name_key, i.external_id, i.is_protected, a.user_name FROM ",
             $from,
-            joined!("accounts a", "a", "a.tenant = i.tenant AND a.account = i.account"),
+            joined!("accounts", "a", "a.tenant = i.tenant AND a.account = i.account"),
             " WHERE i.tenant = $1 AND i.adopted IS NULL AND ",
             $condition
         )
@@ -71,7 +70,7 @@ pub(super) const BY_NAME: &str = candidates!("imports i", "i.name_key", any_of!(
 pub(super) const BY_EXTERNAL_ID: &str = candidates!("imports i", "i.external_id", any_of!("i.external_id", "$2"));
 /// Imported accounts by address.
 pub(super) const BY_EMAIL: &str = candidates!(
-    concat!("import_emails m", joined!("imports i", "i", "i.tenant = m.tenant AND i.account = m.account")),
+    concat!("import_emails m", joined!("imports", "i", "i.tenant = m.tenant AND i.account = m.account")),
     "m.value",
     concat!("m.tenant = $1 AND ", any_of!("m.value", "$2"))
 );
@@ -99,21 +98,12 @@ macro_rules! of_account {
     () => {
         concat!(
             "accounts a",
-            joined!("links l", "l", "l.tenant = a.tenant AND l.account = a.account"),
-            joined!("resources r", "r", "r.tenant = l.tenant AND r.connection = l.connection AND r.id = l.resource")
+            joined!("links", "l", "l.tenant = a.tenant AND l.account = a.account"),
+            joined!("resources", "r", "r.tenant = l.tenant AND r.connection = l.connection AND r.id = l.resource")
         )
     };
 }
-/// How one comes from a user `r` to their account.
-macro_rules! to_account {
-    () => {
-        concat!(
-            joined!("links l", "l", "l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id"),
-            joined!("accounts a", "a", "a.tenant = l.tenant AND a.account = l.account")
-        )
-    };
-}
-/// The same, from all users.
+/// How one comes from a user to their account.
 macro_rules! of_user {
     () => {
         concat!("resources r", to_account!())
@@ -131,7 +121,7 @@ pub(super) const THERE_BY_EMAIL: &str = there!(
     "e.value",
     concat!(
         "emails e",
-        joined!("resources r", "r", "r.tenant = e.tenant AND r.connection = e.connection AND r.id = e.resource"),
+        joined!("resources", "r", "r.tenant = e.tenant AND r.connection = e.connection AND r.id = e.resource"),
         to_account!()
     ),
     concat!("e.tenant = $1 AND e.connection = $3 AND ", any_of!("e.value", "$2"))
@@ -144,7 +134,7 @@ pub(super) const THERE_BY_ACCOUNT: &str = there!("a.account", of_account!(), "a.
 /// Who of a connection waits for names.
 pub(super) const WANTED: &str = concat!(
     "SELECT a.wanted_key, l.resource, a.account FROM accounts a",
-    joined!("links l", "l", "l.tenant = a.tenant AND l.account = a.account"),
+    joined!("links", "l", "l.tenant = a.tenant AND l.account = a.account"),
     " WHERE a.tenant = $1 AND l.connection = $2 AND ",
     any_of!("a.wanted_key", "$3")
 );
@@ -159,7 +149,7 @@ pub(super) const WITH_NAME: &str =
 /// Who of a connection has, or had, login names here.
 pub(super) const MAPPED: &str = concat!(
     "SELECT a.user_name_folded, l.resource FROM accounts a",
-    joined!("links l", "l", "l.tenant = a.tenant AND l.account = a.account"),
+    joined!("links", "l", "l.tenant = a.tenant AND l.account = a.account"),
     " WHERE a.tenant = $1 AND l.connection = $2 AND ",
     any_of!("a.user_name_folded", "$3")
 );

@@ -119,7 +119,7 @@ fn created_by(write: Option<&ResourceWrite>) -> Option<&ResourceId> {
 /// Users with their `input_version` and account, locked in the order of their ids.
 pub(super) const LOCK_EVALUATIONS: &str = concat!(
     "SELECT e.resource, e.input_version, l.account FROM evaluations e",
-    joined!("links l", "l", "l.tenant = e.tenant AND l.connection = e.connection AND l.resource = e.resource"),
+    joined!("links", "l", "l.tenant = e.tenant AND l.connection = e.connection AND l.resource = e.resource"),
     " WHERE e.tenant = $1 AND e.connection = $2 AND ",
     any_of!("e.resource", "$3"),
     " ORDER BY e.resource",

@@ -15,10 +15,8 @@ use crate::store::{Departed, Effect, Result};
 pub(super) const SETTLE_LATER: &str = concat!(
     "UPDATE rulings SET settle_at = $3 WHERE tenant = $1 AND ",
     any_of!("account", "$2"),
-    " AND state <> 'ended' AND kind = 'restored' AND state IN ('yes', 'no')
-     AND NOT EXISTS (SELECT 1 FROM links l WHERE l.tenant = $1 AND l.account = rulings.account",
-    apart!(),
-    ")"
+    " AND state <> 'ended' AND kind = 'restored' AND state IN ('yes', 'no') AND ",
+    without_user!("rulings.account")
 );
 
 /// [`SETTLE_LATER`].
@@ -42,12 +40,11 @@ pub(super) async fn due_tenants(conn: &mut Conn, now: Instant, limit: i64) -> Re
 pub(super) const DUE: &str = concat!(
     "SELECT ",
     account_columns!(),
-    " FROM (SELECT account AS whose, min(settle_at) AS since FROM rulings WHERE tenant = $1 AND settle_at <= $2 GROUP BY account) AS due
-",
-    joined!("accounts a", "a", "a.tenant = $1 AND a.account = due.whose"),
-    " WHERE NOT EXISTS (SELECT 1 FROM links l WHERE l.tenant = $1 AND l.account = due.whose",
-    apart!(),
-    ") ORDER BY due.since, due.whose LIMIT +$3"
+    " FROM (SELECT account AS whose, min(settle_at) AS since FROM rulings WHERE tenant = $1 AND settle_at <= $2 GROUP BY account) AS due",
+    joined!("accounts", "a", "a.tenant = $1 AND a.account = due.whose"),
+    " WHERE ",
+    without_user!("due.whose"),
+    " ORDER BY due.since, due.whose LIMIT +$3"
 );
 
 /// See [`crate::store::Processes::departed`].
@@ -76,9 +73,9 @@ pub(super) async fn due(conn: &mut Conn, tenant: &TenantId, now: Instant, limit:
 pub(super) const LOCK: &str = concat!(
     "SELECT account, modified FROM accounts WHERE tenant = $1 AND ",
     any_of!("account", "$2"),
-    " AND NOT EXISTS (SELECT 1 FROM links l WHERE l.tenant = $1 AND l.account = accounts.account",
-    apart!(),
-    ") ORDER BY account",
+    " AND ",
+    without_user!("accounts.account"),
+    " ORDER BY account",
     for_update!()
 );
 /// What is said of them.

@@ -25,16 +25,27 @@ pub(super) const DELIVERIES: &str = concat!(
     " ORDER BY d.target, d.position"
 );
 
+/// Whether nothing of a removed account of the tenant `$1` counts any more: no grant but what could be given back, and no word that it comes back.
+macro_rules! nothing_counts {
+    ($account:literal) => {
+        concat!(
+            "NOT EXISTS (SELECT 1 FROM grants g WHERE g.tenant = $1 AND g.account = ",
+            $account,
+            " AND g.state <> 'dormant'",
+            apart!(),
+            ") AND NOT EXISTS (SELECT 1 FROM rulings r WHERE r.tenant = $1 AND r.account = ",
+            $account,
+            " AND r.kind = 'restored' AND r.state <> 'ended' AND r.state <> 'no'",
+            apart!(),
+            ")"
+        )
+    };
+}
 /// Removed accounts that may be erased.
 pub(super) const ERASABLE: &str = concat!(
-    "SELECT a.account FROM accounts a WHERE a.tenant = $1 AND a.state = 'removed' AND a.erased IS NULL
-     AND a.modified <= $2
-     AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.tenant = a.tenant AND g.account = a.account AND g.state <> 'dormant'",
-    apart!(),
-    ") AND NOT EXISTS (SELECT 1 FROM rulings r WHERE r.tenant = a.tenant AND r.account = a.account AND r.kind = 'restored'
-                       AND r.state <> 'ended' AND r.state <> 'no'",
-    apart!(),
-    ") ORDER BY a.modified, a.account LIMIT +$3"
+    "SELECT a.account FROM accounts a WHERE a.tenant = $1 AND a.state = 'removed' AND a.erased IS NULL AND a.modified <= $2 AND ",
+    nothing_counts!("a.account"),
+    " ORDER BY a.modified, a.account LIMIT +$3"
 );
 
 /// See [`crate::store::Processes::departures`].
@@ -88,14 +99,11 @@ pub(super) const ERASE: &str = concat!(
                          provenance = 'null', note = NULL
      WHERE tenant = $1 AND state = 'removed' AND erased IS NULL AND ",
     any_of!("account", "$2"),
-    " AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.tenant = $1 AND g.account = accounts.account AND g.state <> 'dormant'",
-    apart!(),
-    ") AND NOT EXISTS (SELECT 1 FROM links l WHERE l.tenant = $1 AND l.account = accounts.account",
-    apart!(),
-    ") AND NOT EXISTS (SELECT 1 FROM rulings r WHERE r.tenant = $1 AND r.account = accounts.account AND r.kind = 'restored'
-                       AND r.state <> 'ended' AND r.state <> 'no'",
-    apart!(),
-    ") RETURNING account"
+    " AND ",
+    without_user!("accounts.account"),
+    " AND ",
+    nothing_counts!("accounts.account"),
+    " RETURNING account"
 );
 
 /// See [`crate::store::Processes::erase`].

@@ -27,17 +27,17 @@ pub(super) const KNOWN_BY: &str = concat!(
     "SELECT account FROM (SELECT l.account FROM ",
     items_of!("$2"),
     " AS c JOIN emails e ON e.tenant = $1 AND e.connection = c.item AND e.value >= $3 AND e.value < $4",
-    joined!("links l", "l", "l.tenant = e.tenant AND l.connection = e.connection AND l.resource = e.resource"),
+    joined!("links", "l", "l.tenant = e.tenant AND l.connection = e.connection AND l.resource = e.resource"),
     " LIMIT +$6) AS by_email
      UNION SELECT account FROM (SELECT l.account FROM ",
     items_of!("$2"),
     " AS c JOIN resources r ON r.tenant = $1 AND r.connection = c.item AND r.display_name >= $3 AND r.display_name < $4",
-    joined!("links l", "l", "l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id"),
+    joined!("links", "l", "l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id"),
     " LIMIT +$6) AS by_display_name
      UNION SELECT account FROM (SELECT l.account FROM ",
     items_of!("$2"),
     " AS c JOIN resources r ON r.tenant = $1 AND r.connection = c.item AND r.external_id = $5",
-    joined!("links l", "l", "l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id"),
+    joined!("links", "l", "l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id"),
     " LIMIT +$6) AS by_external_id
      UNION SELECT account FROM (SELECT account FROM import_emails
          WHERE tenant = $1 AND value >= $3 AND value < $4 LIMIT +$6) AS by_imported_email
@@ -48,7 +48,7 @@ pub(super) const KNOWN_BY: &str = concat!(
 /// Who has a role.
 pub(super) const HOLDERS: &str = concat!(
     "SELECT g.account, a.user_name, a.state AS account_state, g.state, g.since FROM grants g",
-    joined!("accounts a", "a", "a.tenant = g.tenant AND a.account = g.account"),
+    joined!("accounts", "a", "a.tenant = g.tenant AND a.account = g.account"),
     " WHERE g.tenant = $1 AND g.role = $2 AND g.account > $3 ORDER BY g.account LIMIT +$4"
 );
 

@@ -13,20 +13,21 @@ use crate::store::nesting::Above;
 use crate::store::trips::UserAndGroups;
 use crate::store::{GROUP_DEPTH_LIMIT, HandleBinding, INLINE_PEOPLE_LIMIT, Result, StoreError, StoredMember, StoredResource, UserGroup};
 
+/// The SELECT of a group's members, with a condition to follow.
+macro_rules! members {
+    ($condition:expr) => {
+        concat!(
+            "SELECT m.member_id, m.member_kind, r.label FROM members m",
+            joined!("resources", "r", "r.tenant = m.tenant AND r.connection = m.connection AND r.id = m.member_id"),
+            " WHERE m.tenant = $1 AND m.connection = $2 AND m.group_id = $3 AND ",
+            $condition
+        )
+    };
+}
 /// Members of a group in the order of their ids, behind one of them.
-pub(super) const MEMBERS: &str = concat!(
-    "SELECT m.member_id, m.member_kind, r.label FROM members m",
-    joined!("resources r", "r", "r.tenant = m.tenant AND r.connection = m.connection AND r.id = m.member_id"),
-    " WHERE m.tenant = $1 AND m.connection = $2 AND m.group_id = $3 AND m.member_id > $4 ORDER BY m.member_id LIMIT +$5"
-);
+pub(super) const MEMBERS: &str = members!("m.member_id > $4 ORDER BY m.member_id LIMIT +$5");
 /// Which of some ($4) are members of a group.
-pub(super) const WHICH_MEMBERS: &str = concat!(
-    "SELECT m.member_id, m.member_kind, r.label FROM members m",
-    joined!("resources r", "r", "r.tenant = m.tenant AND r.connection = m.connection AND r.id = m.member_id"),
-    " WHERE m.tenant = $1 AND m.connection = $2 AND m.group_id = $3 AND ",
-    any_of!("m.member_id", "$4"),
-    " ORDER BY m.member_id"
-);
+pub(super) const WHICH_MEMBERS: &str = members!(concat!(any_of!("m.member_id", "$4"), " ORDER BY m.member_id"));
 
 /// The members of groups, at most `limit` a group.
 pub(super) async fn members(
@@ -184,7 +185,7 @@ macro_rules! is_nested {
 /// The living groups `g` of the memberships `m`.
 macro_rules! living_groups {
     () => {
-        concat!(" FROM members m", joined!("resources g", "g", "g.tenant = m.tenant AND g.connection = m.connection AND g.id = m.group_id"))
+        concat!(" FROM members m", joined!("resources", "g", "g.tenant = m.tenant AND g.connection = m.connection AND g.id = m.group_id"))
     };
 }
 

@@ -73,7 +73,7 @@ pub(super) const COUNTED_ALREADY: &str = concat!(
     "SELECT p.guard, count(*) FROM ",
     pairs_of!("$2"),
     " AS asked",
-    joined!("guard_people p", "p", "p.tenant = $1 AND p.guard = asked.one AND p.account = asked.two"),
+    joined!("guard_people", "p", "p.tenant = $1 AND p.guard = asked.one AND p.account = asked.two"),
     " WHERE p.at + 0 > $3 GROUP BY p.guard"
 );
 /// The holds that are open, locked: whoever joins one keeps it open.

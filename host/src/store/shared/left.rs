@@ -21,12 +21,12 @@ pub(super) const REMEMBER: &str = concat!(
      SELECT l.tenant, l.account, $4, (SELECT string_agg(g.role, $5) FROM grants g WHERE g.tenant = l.tenant AND g.account = l.account
                                       AND g.state IN ('effective', 'retained')), r.document
      FROM links l",
-    joined!("resources r", "r", "r.tenant = l.tenant AND r.connection = l.connection AND r.id = l.resource"),
-    joined!("accounts a", "a", "a.tenant = l.tenant AND a.account = l.account"),
+    joined!("resources", "r", "r.tenant = l.tenant AND r.connection = l.connection AND r.id = l.resource"),
+    joined!("accounts", "a", "a.tenant = l.tenant AND a.account = l.account"),
     " WHERE l.tenant = $1 AND l.connection = $2 AND ",
     any_of!("l.account", "$3"),
     " AND NOT EXISTS (SELECT 1 FROM accounts w",
-    joined!("links o", "o", "o.tenant = w.tenant AND o.account = w.account"),
+    joined!("links", "o", "o.tenant = w.tenant AND o.account = w.account"),
     " WHERE w.tenant = $1 AND w.wanted_key = a.name_key AND w.state = 'held' AND o.connection <> $2",
     apart!(),
     ") ON CONFLICT (tenant, account) DO UPDATE SET departed = excluded.departed, roles = excluded.roles, document = excluded.document"
@@ -67,7 +67,7 @@ pub(super) async fn tenants(conn: &mut Conn, limit: i64) -> Result<Vec<TenantId>
 /// Such people of a tenant.
 pub(super) const LEFT: &str = concat!(
     "SELECT l.account, l.departed, l.roles, l.document, a.profile FROM left_with_connection l",
-    joined!("accounts a", "a", "a.tenant = l.tenant AND a.account = l.account"),
+    joined!("accounts", "a", "a.tenant = l.tenant AND a.account = l.account"),
     " WHERE l.tenant = $1 ORDER BY l.account LIMIT +$2"
 );
 

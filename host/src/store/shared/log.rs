@@ -28,7 +28,7 @@ macro_rules! looked {
                    ORDER BY position ",
             $order,
             " LIMIT +$14) AS found",
-            joined_if_any!("links l", "l", "l.tenant = $1 AND l.connection = found.connection AND l.resource = found.resource"),
+            joined_if_any!("links", "l", "l.tenant = $1 AND l.connection = found.connection AND l.resource = found.resource"),
             " ORDER BY found.position ",
             $order
         )

@@ -36,21 +36,21 @@ pub(super) const MOVED: &str = concat!(
     "SELECT m.resource, m.old_connection, m.old_resource, m.account, m.placeholder, n.account AS has,
             o.account AS has_there, a.state, a.user_name, COALESCE(r.active, TRUE) AS active_there
      FROM moves m",
-    joined!("accounts a", "a", "a.tenant = m.tenant AND a.account = m.account"),
-    joined_if_any!("links n", "n", "n.tenant = m.tenant AND n.connection = m.connection AND n.resource = m.resource"),
-    joined_if_any!("links o", "o", "o.tenant = m.tenant AND o.connection = m.old_connection AND o.resource = m.old_resource"),
-    joined_if_any!("resources r", "r", "r.tenant = m.tenant AND r.connection = m.old_connection AND r.id = m.old_resource"),
+    joined!("accounts", "a", "a.tenant = m.tenant AND a.account = m.account"),
+    joined_if_any!("links", "n", "n.tenant = m.tenant AND n.connection = m.connection AND n.resource = m.resource"),
+    joined_if_any!("links", "o", "o.tenant = m.tenant AND o.connection = m.old_connection AND o.resource = m.old_resource"),
+    joined_if_any!("resources", "r", "r.tenant = m.tenant AND r.connection = m.old_connection AND r.id = m.old_resource"),
     " WHERE m.tenant = $1 AND m.connection = $2 AND m.resource > $3 ORDER BY m.resource LIMIT +$4"
 );
 /// How many have moved away from a connection, by the one that they moved to.
 pub(super) const MOVED_AWAY: &str = concat!(
     "SELECT m.connection, count(n.account) AS there, count(e.resource) AS here FROM moves m",
     joined_if_any!(
-        "links n",
+        "links",
         "n",
         "n.tenant = m.tenant AND n.connection = m.connection AND n.resource = m.resource AND n.account = m.account"
     ),
-    joined_if_any!("evaluations e", "e", "e.tenant = m.tenant AND e.connection = m.old_connection AND e.resource = m.old_resource"),
+    joined_if_any!("evaluations", "e", "e.tenant = m.tenant AND e.connection = m.old_connection AND e.resource = m.old_resource"),
     " WHERE m.tenant = $1 AND m.old_connection = $2 GROUP BY m.connection ORDER BY m.connection"
 );
 

@@ -137,7 +137,7 @@ pub(super) const HEAD: &str =
 /// What became of the newest events at each target: numbers have no gaps.
 pub(super) const RECEIPTS: &str = concat!(
     "SELECT d.target, e.seq, e.kind, d.state, d.attempts, d.problem, d.finished FROM events e JOIN targets t ON t.tenant = e.tenant",
-    joined!("deliveries d", "d", "d.tenant = e.tenant AND d.target = t.target AND d.event = e.id"),
+    joined!("deliveries", "d", "d.tenant = e.tenant AND d.target = t.target AND d.event = e.id"),
     " WHERE e.tenant = $1 AND e.seq > (SELECT COALESCE(max(l.seq), 0) FROM events l WHERE l.tenant = $1 AND l.seq IS NOT NULL) - $2
      ORDER BY d.target, e.seq DESC"
 );

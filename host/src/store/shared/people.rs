@@ -21,9 +21,8 @@ pub(super) const PEOPLE: &str = concat!(
     ", EXISTS (SELECT 1 FROM rulings u WHERE u.tenant = a.tenant AND u.account = a.account AND u.state <> 'ended'",
     apart!(),
     ") AS is_ruled FROM resources r",
-    joined!("evaluations e", "e", "e.tenant = r.tenant AND e.connection = r.connection AND e.resource = r.id"),
-    joined!("links l", "l", "l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id"),
-    joined!("accounts a", "a", "a.tenant = l.tenant AND a.account = l.account"),
+    to_account!(),
+    joined!("evaluations", "e", "e.tenant = r.tenant AND e.connection = r.connection AND e.resource = r.id"),
     " JOIN tenants t ON t.tenant = r.tenant WHERE r.tenant = $1 AND r.connection = $2 AND ",
     any_of!("r.id", "$3"),
     " ORDER BY r.id"
@@ -89,8 +88,9 @@ pub(super) const REVIVABLE: &str = concat!(
     account_columns!(),
     " FROM deleted_resources d JOIN accounts a ON a.tenant = d.tenant AND a.account = d.account
      WHERE d.tenant = $1 AND d.connection = $2 AND d.external_id = $3
-     AND NOT EXISTS (SELECT 1 FROM links l WHERE l.tenant = a.tenant AND l.account = a.account)
-     ORDER BY d.deleted DESC, d.id DESC LIMIT 1"
+     AND ",
+    without_user!("a.account"),
+    " ORDER BY d.deleted DESC, d.id DESC LIMIT 1"
 );
 
 /// [`REVIVABLE`], with what is left of it.
@@ -130,9 +130,9 @@ macro_rules! view {
             evaluation_columns!(),
             ", i.is_protected FROM accounts a
              JOIN tenants t ON t.tenant = a.tenant",
-            joined_if_any!("imports i", "i", "i.tenant = a.tenant AND i.account = a.account AND i.adopted IS NULL"),
-            joined_if_any!("links l", "l", "l.tenant = a.tenant AND l.account = a.account"),
-            joined_if_any!("evaluations e", "e", "e.tenant = l.tenant AND e.connection = l.connection AND e.resource = l.resource"),
+            joined_if_any!("imports", "i", "i.tenant = a.tenant AND i.account = a.account AND i.adopted IS NULL"),
+            joined_if_any!("links", "l", "l.tenant = a.tenant AND l.account = a.account"),
+            joined_if_any!("evaluations", "e", "e.tenant = l.tenant AND e.connection = l.connection AND e.resource = l.resource"),
             " WHERE a.tenant = $1 AND ",
             $condition
         )

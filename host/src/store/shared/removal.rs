@@ -82,7 +82,7 @@ pub(super) async fn delete_connection(conn: &mut Conn, scope: &Scope, connection
 /// The next accounts of a connection.
 pub(super) const LEAVERS: &str = concat!(
     "SELECT l.resource, a.account, a.state, a.name_key, a.note FROM links l",
-    joined!("accounts a", "a", "a.tenant = l.tenant AND a.account = l.account"),
+    joined!("accounts", "a", "a.tenant = l.tenant AND a.account = l.account"),
     " WHERE l.tenant = $1 AND l.connection = $2 AND l.resource > $3 ORDER BY l.resource LIMIT +$4"
 );
 

@@ -28,8 +28,8 @@ macro_rules! held {
             "SELECT g.account, g.role, g.state, g.reasons, g.since, g.deadline, g.revision, g.waits_for, a.user_name, a.profile, \
              a.modified AS account_modified, l.connection
              FROM grants g",
-            joined!("accounts a", "a", "a.tenant = g.tenant AND a.account = g.account"),
-            joined_if_any!("links l", "l", "l.tenant = g.tenant AND l.account = g.account"),
+            joined!("accounts", "a", "a.tenant = g.tenant AND a.account = g.account"),
+            joined_if_any!("links", "l", "l.tenant = g.tenant AND l.account = g.account"),
             " WHERE g.tenant = $1 AND g.state IN ('effective', 'retained') AND ",
             any_of!("g.account", "$2"),
             $more,

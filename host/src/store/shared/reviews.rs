@@ -495,7 +495,7 @@ pub(super) fn select_lines<'q>(tenant: &'q TenantId, review: &'q str, query: &'q
         "SELECT v.line, v.account, v.role, v.reviewer, v.decision, v.decided, v.decided_by, v.reason, v.instead, v.evidence, v.outcome,
                 v.exception, a.user_name, a.profile
          FROM review_lines v",
-        joined_if_any!("accounts a", "a", "a.tenant = v.tenant AND a.account = v.account"),
+        joined_if_any!("accounts", "a", "a.tenant = v.tenant AND a.account = v.account"),
         " WHERE v.tenant = "
     ));
     sql.push_bind(tenant.0.clone()).push(" AND v.review = ").push_bind(review.to_owned());

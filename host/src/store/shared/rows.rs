@@ -32,6 +32,22 @@ macro_rules! evaluation_columns {
     };
 }
 
+/// Joins the account `a` of the user `r`, by their link `l`.
+macro_rules! to_account {
+    () => {
+        concat!(
+            joined!("links", "l", "l.tenant = r.tenant AND l.connection = r.connection AND l.resource = r.id"),
+            joined!("accounts", "a", "a.tenant = l.tenant AND a.account = l.account")
+        )
+    };
+}
+/// Whether an account of the tenant `$1` belongs to no user.
+macro_rules! without_user {
+    ($account:literal) => {
+        concat!("NOT EXISTS (SELECT 1 FROM links l WHERE l.tenant = $1 AND l.account = ", $account, apart!(), ")")
+    };
+}
+
 /// The word that stands for a kind in the database.
 pub(super) fn kind_word(kind: ResourceKind) -> &'static str {
     match kind {

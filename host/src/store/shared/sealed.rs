@@ -81,7 +81,7 @@ macro_rules! held {
             "SELECT ",
             standing_columns!(),
             ", a.user_name AS user_name FROM standings s",
-            joined_if_any!("accounts a", "a", "a.tenant = s.tenant AND a.account = s.account"),
+            joined_if_any!("accounts", "a", "a.tenant = s.tenant AND a.account = s.account"),
             " WHERE s.tenant = $1 AND ",
             $whose,
             " AND s.seq > $3 AND s.seq <= $4 AND s.since_at < $5

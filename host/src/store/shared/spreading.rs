@@ -31,9 +31,9 @@ pub(super) const PAGE: &str = concat!(
     ")
              THEN a.profile END AS profile
      FROM evaluations e",
-    joined!("connections c", "c", "c.tenant = e.tenant AND c.connection = e.connection"),
-    joined_if_any!("links l", "l", "l.tenant = e.tenant AND l.connection = e.connection AND l.resource = e.resource"),
-    joined_if_any!("accounts a", "a", "a.tenant = l.tenant AND a.account = l.account"),
+    joined!("connections", "c", "c.tenant = e.tenant AND c.connection = e.connection"),
+    joined_if_any!("links", "l", "l.tenant = e.tenant AND l.connection = e.connection AND l.resource = e.resource"),
+    joined_if_any!("accounts", "a", "a.tenant = l.tenant AND a.account = l.account"),
     " WHERE e.tenant = $1 AND (e.connection, e.resource) > ($2, $3) ORDER BY e.connection, e.resource LIMIT +$4"
 );
 /// Stamps those whose inputs are as they were. They are locked in the order of their ids, as everybody locks them.
@@ -44,7 +44,7 @@ pub(super) const STAMP: &str = concat!(
         "SELECT e.resource FROM ",
         pairs_of!("$3"),
         " AS p",
-        joined!("evaluations e", "e", "e.tenant = $1 AND e.connection = $2 AND e.resource = p.one"),
+        joined!("evaluations", "e", "e.tenant = $1 AND e.connection = $2 AND e.resource = p.one"),
         " WHERE CAST(e.input_version AS TEXT) = p.two AND e.cause IS NULL AND e.evaluated_version = e.input_version
              AND e.evaluated_revision = $6
          ORDER BY e.resource",

@@ -91,7 +91,7 @@ pub(super) async fn mark<'u>(
 /// Whose account waits for one of the names. Nobody waits for a name but who is held.
 pub(super) const WAITING_FOR: &str = concat!(
     "SELECT l.connection, l.resource FROM accounts a",
-    joined!("links l", "l", "l.tenant = a.tenant AND l.account = a.account"),
+    joined!("links", "l", "l.tenant = a.tenant AND l.account = a.account"),
     " WHERE a.tenant = $1 AND a.state = 'held' AND ",
     any_of!("a.wanted_key", "$2")
 );
