@@ -79,6 +79,7 @@ macro_rules! last_of {
 /// Joins the one row of a table that a whole key finds for the row before: `joined!("links", "l", "l.tenant = a.tenant AND l.account = a.account")`.
 /// A subquery with a LIMIT stays as it is written, so that the look-up is neither turned round nor made by a part of the key with the rest compared
 /// afterwards, which seems as good to a planner that knows nothing of the table yet; and one row is expected, whatever it knows.
+/// Not for a table whose rows the statement locks: they would be locked as they are looked up, in no order and whatever else is asked of them.
 macro_rules! joined {
     ($table:literal, $alias:literal, $found:expr) => {
         concat!(" CROSS JOIN LATERAL (SELECT * FROM ", $table, " AS ", $alias, " WHERE ", $found, " LIMIT 1) AS ", $alias)

@@ -43,9 +43,10 @@ pub(super) const STAMP: &str = concat!(
         "resource",
         "SELECT e.resource FROM ",
         pairs_of!("$3"),
-        " AS p",
-        joined!("evaluations", "e", "e.tenant = $1 AND e.connection = $2 AND e.resource = p.one"),
-        " WHERE CAST(e.input_version AS TEXT) = p.two AND e.cause IS NULL AND e.evaluated_version = e.input_version
+        // No `joined!`: what it looks up would be locked as it comes, and before it is looked at.
+        " AS p CROSS JOIN evaluations e WHERE e.tenant = $1 AND e.connection = $2 AND e.resource = p.one AND ",
+        among!("e.resource", "SELECT listed.one FROM ", pairs_of!("$3"), " AS listed"),
+        " AND CAST(e.input_version AS TEXT) = p.two AND e.cause IS NULL AND e.evaluated_version = e.input_version
              AND e.evaluated_revision = $6
          ORDER BY e.resource",
         for_update_of!("e")
