@@ -316,7 +316,7 @@ impl<'a> Asking<'a> {
         Call {
             as_of: self.as_of,
             connection: self.connection,
-            settings: &bound.settings_json,
+            settings: &bound.settings,
             user: &self.user,
             groups: &self.handles,
             tables: &self.revision.tables,
@@ -389,7 +389,7 @@ impl<'a> Asking<'a> {
         if rules.keep == Keep::None {
             return Err("the tenant's `[plugins.failures]` keeps no inputs".into());
         }
-        let mut user = bound.plugin.sees(&self.user, &bound.settings_json);
+        let mut user = bound.plugin.sees(&self.user, &bound.settings);
         let mut masked = rules.redact_user(&mut user);
         let mut account = shape.map(|shape| serde_json::to_value(shape).unwrap_or_default());
         if let Some(account) = &mut account {

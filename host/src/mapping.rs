@@ -190,10 +190,17 @@ fn check_text(text: &str) -> Result<(), String> {
     if text.len() > TEXT_BYTES_LIMIT {
         return Err(format!("has {} bytes: at most {TEXT_BYTES_LIMIT} are allowed", text.len()));
     }
-    if text.chars().any(char::is_control) {
+    if has_control(text) {
         return Err("has a control character".into());
     }
     Ok(())
+}
+
+/// Whether a text has a control character. Its bytes are looked at first, without a branch for each: nearly no text has one that may begin such a
+/// character.
+pub(crate) fn has_control(text: &str) -> bool {
+    let may_be = text.bytes().fold(false, |found, byte| found | (byte < 0x20) | (byte == 0x7f) | (byte == 0xc2));
+    may_be && text.contains(char::is_control)
 }
 
 impl Mapping {

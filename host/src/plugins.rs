@@ -35,6 +35,7 @@ use self::engine::Machine;
 pub use self::error::{PluginError, PluginFault};
 pub use self::inspect::{Inspection, inspect};
 use self::limits::Kind;
+pub use self::projection::PluginSettings;
 use self::projection::Reads;
 use crate::crypto::sha256_hex;
 use crate::mapping::{AccountShape, Mapping};
@@ -51,8 +52,8 @@ pub struct Call<'a> {
     pub as_of: jiff::Timestamp,
     /// The connection's id.
     pub connection: &'a str,
-    /// The plugin's settings as JSON text.
-    pub settings: &'a str,
+    /// The plugin's settings.
+    pub settings: &'a PluginSettings,
     /// The SCIM User; the host projects it to what the plugin declared that it reads.
     pub user: &'a Value,
     /// The handles of the person's groups, direct and inherited.
@@ -205,7 +206,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Makes the engine and its epoch ticker.
+    /// Makes the engine.
     ///
     /// # Errors
     /// When the machine can't reserve the pool.
@@ -333,8 +334,8 @@ impl Plugin {
         let propose = has_propose.then(|| contract::propose::GuestIndices::new(&pre)).transpose().map_err(wrong_world)?;
         let instance = Ready { pre, memory_bytes: machine.limits.memory_bytes_of(kind), fuel: machine.limits.fuel_of(kind) };
         let mut seen = Seen::default();
-        call::run(machine, &instance, None, &mut seen, |_, _| Ok(())).map_err(PluginError::Start)?;
-        let described = call::run(machine, &instance, None, &mut seen, |store, instance| {
+        call::run(machine, &instance, None, &mut seen, async |_, _| Ok(())).map_err(PluginError::Start)?;
+        let described = call::run(machine, &instance, None, &mut seen, async |store, instance| {
             // All hooks are looked at once here: the types of their arguments are only compared then.
             if let Some(hook) = &transform {
                 hook.load(&mut *store, instance)?;
@@ -342,7 +343,7 @@ impl Plugin {
             if let Some(hook) = &propose {
                 hook.load(&mut *store, instance)?;
             }
-            info.load(&mut *store, instance)?.call_describe(store)
+            info.load(&mut *store, instance)?.call_describe(store).await
         });
         let said = described.map_err(PluginError::Describe)?;
         let (description, reads) = answer::description(said).map_err(PluginError::Describe)?;
@@ -399,8 +400,8 @@ impl Plugin {
     /// The fault.
     pub fn validate_settings(&self, settings: &str) -> Result<Result<(), String>, PluginFault> {
         self.within_input([settings])?;
-        let answer = call::run(&self.machine, &self.instance, None, &mut Seen::default(), |store, instance| {
-            self.info.load(&mut *store, instance)?.call_validate_settings(store, settings)
+        let answer = call::run(&self.machine, &self.instance, None, &mut Seen::default(), async |store, instance| {
+            self.info.load(&mut *store, instance)?.call_validate_settings(store, settings).await
         })?;
         answer.map_or_else(|error| answer::settings_problem(error).map(Err), |()| Ok(Ok(())))
     }
@@ -422,8 +423,8 @@ impl Plugin {
     pub fn transform_seen(&self, call: &Call<'_>, seen: &mut Seen) -> Result<Mapping, PluginFault> {
         let hook = self.transform.as_ref().ok_or(PluginFault::MissingHook { hook: "transform-user" })?;
         let (as_of, user) = self.question(call, "")?;
-        let answer = call::run(&self.machine, &self.instance, Some(call.tables), seen, |store, instance| {
-            hook.load(&mut *store, instance)?.call_transform_user(store, question(call, &as_of, &user))
+        let answer = call::run(&self.machine, &self.instance, Some(call.tables), seen, async |store, instance| {
+            hook.load(&mut *store, instance)?.call_transform_user(store, question(call, &as_of, &user)).await
         })?;
         answer::mapping(answer)
     }
@@ -436,7 +437,7 @@ impl Plugin {
     pub fn time_reused(&self, call: &Call<'_>, calls: usize) -> Result<Vec<Reused>, PluginFault> {
         let hook = self.transform.as_ref().ok_or(PluginFault::MissingHook { hook: "transform-user" })?;
         let (as_of, user) = self.question(call, "")?;
-        let times = call::run(&self.machine, &self.instance, Some(call.tables), &mut Seen::default(), |store, instance| {
+        let times = call::run(&self.machine, &self.instance, Some(call.tables), &mut Seen::default(), async |store, instance| {
             let hook = hook.load(&mut *store, instance)?;
             let mut times = Vec::with_capacity(calls);
             for _ in 0..calls {
@@ -445,7 +446,7 @@ impl Plugin {
                 // What a decision does around the call too, so that the instance is all that differs.
                 drop(self.question(call, ""));
                 let called = Instant::now();
-                let answer = hook.call_transform_user(&mut *store, question(call, &as_of, &user))?;
+                let answer = hook.call_transform_user(&mut *store, question(call, &as_of, &user)).await?;
                 let guest = called.elapsed();
                 drop(answer::mapping(answer));
                 times.push(Reused { whole: started.elapsed(), guest });
@@ -473,22 +474,22 @@ impl Plugin {
         let hook = self.propose.as_ref().ok_or(PluginFault::MissingHook { hook: "propose-roles" })?;
         let account = serde_json::to_string(account).expect("an account has texts for keys and can't fail to serialise");
         let (as_of, user) = self.question(call, &account)?;
-        let answer = call::run(&self.machine, &self.instance, Some(call.tables), seen, |store, instance| {
-            hook.load(&mut *store, instance)?.call_propose_roles(store, question(call, &as_of, &user), &account)
+        let answer = call::run(&self.machine, &self.instance, Some(call.tables), seen, async |store, instance| {
+            hook.load(&mut *store, instance)?.call_propose_roles(store, question(call, &as_of, &user), &account).await
         })?;
         answer::proposals(answer)
     }
 
     /// What the plugin is shown of a person: what it declared that it reads.
     #[must_use]
-    pub fn sees(&self, user: &Value, settings: &str) -> Value {
+    pub fn sees(&self, user: &Value, settings: &PluginSettings) -> Value {
         serde_json::from_str(&self.reads.project(user, settings)).unwrap_or_default()
     }
 
     /// The parts of a question that have to be made: the instant and the projected user.
     fn question(&self, call: &Call<'_>, account: &str) -> Result<(String, String), PluginFault> {
         let user = self.reads.project(call.user, call.settings);
-        self.within_input([user.as_str(), call.settings, account].into_iter().chain(call.groups.iter().copied()))?;
+        self.within_input([user.as_str(), call.settings.json(), account].into_iter().chain(call.groups.iter().copied()))?;
         Ok((format!("{:.0}", call.as_of), user))
     }
 
@@ -503,5 +504,5 @@ impl Plugin {
 }
 
 fn question<'a>(call: &Call<'a>, as_of: &'a str, user: &'a str) -> Question<'a> {
-    Question { as_of, connection: call.connection, settings: call.settings, user, groups: call.groups }
+    Question { as_of, connection: call.connection, settings: call.settings.json(), user, groups: call.groups }
 }

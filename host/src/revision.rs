@@ -28,7 +28,7 @@ use crate::mapping::{Calendar, Conditions};
 use crate::model::{
     ActivationSettings, ApprovalSettings, DecisionSettings, GuardSettings, Handle, ProbeSettings, ProcessSettings, RevisionHash,
 };
-use crate::plugins::{Plugin, PluginError, Sandbox, Tables};
+use crate::plugins::{Plugin, PluginError, PluginSettings, Sandbox, Tables};
 use crate::policies::admin::AdminPolicies;
 use crate::policies::{self, DeclaredTags, Policies};
 
@@ -58,8 +58,8 @@ pub type Files = BTreeMap<String, Vec<u8>>;
 pub struct Bound {
     /// The plugin.
     pub plugin: Arc<Plugin>,
-    /// Its settings as JSON text.
-    pub settings_json: String,
+    /// Its settings.
+    pub settings: PluginSettings,
 }
 
 /// A checked revision, ready to evaluate.
@@ -498,7 +498,7 @@ impl<'a> Check<'a> {
             return None;
         }
         match plugin.validate_settings(&hook.settings_json) {
-            Ok(Ok(())) => Some(Bound { plugin, settings_json: hook.settings_json.clone() }),
+            Ok(Ok(())) => Some(Bound { plugin, settings: hook.settings_json.as_str().into() }),
             Ok(Err(refusal)) => {
                 let problem = hook.settings_problem(format!("the plugin refuses its settings: {refusal}"));
                 self.problems.push(problem.with_code("settings_refused"));

@@ -57,7 +57,7 @@ fn tables() -> Arc<Tables> {
 }
 
 fn ask<R>(user: &Value, settings: &str, groups: &[&str], run: impl FnOnce(&Call<'_>) -> R) -> R {
-    run(&Call { as_of: AS_OF.parse().unwrap(), connection: "conn-1", settings, user, groups, tables: &tables() })
+    run(&Call { as_of: AS_OF.parse().unwrap(), connection: "conn-1", settings: &settings.into(), user, groups, tables: &tables() })
 }
 
 struct Native(Arc<Tables>);

@@ -248,7 +248,7 @@ mod tests {
         let plugin = sandbox.load(&module()).unwrap();
         let user = json!({"userName": "ada@acme.example", "title": title});
         let (tables, as_of) = (Arc::new(Tables::new()), Instant(0).timestamp());
-        plugin.transform_user(&Call { as_of, connection: "c", settings: "{}", user: &user, groups: &[], tables: &tables })
+        plugin.transform_user(&Call { as_of, connection: "c", settings: &"{}".into(), user: &user, groups: &[], tables: &tables })
     }
 
     #[test]

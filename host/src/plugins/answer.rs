@@ -10,7 +10,7 @@ use super::error::PluginFault;
 use super::limits::{PATH_BYTES_LIMIT, PROPOSALS_LIMIT, WORD_BYTES_LIMIT};
 use super::projection::Reads;
 use super::{Description, Proposal};
-use crate::mapping::{AccountShape, Mapping, TEXT_BYTES_LIMIT};
+use crate::mapping::{AccountShape, Mapping, TEXT_BYTES_LIMIT, has_control};
 
 /// What a plugin says of itself.
 pub fn description(said: types::Description) -> Result<(Description, Reads), PluginFault> {
@@ -23,7 +23,7 @@ pub fn description(said: types::Description) -> Result<(Description, Reads), Plu
 /// What becomes of a person.
 pub fn mapping(answer: Result<types::Answer, types::PluginError>) -> Result<Mapping, PluginFault> {
     match answer {
-        Ok(types::Answer::Account(account)) => self::account(&account),
+        Ok(types::Answer::Account(account)) => self::account(account),
         Ok(types::Answer::OutOfScope(reason)) => {
             text("/out-of-scope", &reason, TEXT_BYTES_LIMIT)?;
             Ok(Mapping::OutOfScope { reason })
@@ -84,23 +84,24 @@ fn refusal(error: types::PluginError) -> Result<Refusal, PluginFault> {
     Ok(Refusal { code, path, message })
 }
 
-fn account(said: &types::Account) -> Result<Mapping, PluginFault> {
+fn account(said: types::Account) -> Result<Mapping, PluginFault> {
     let shape: AccountShape = serde_json::from_str(&said.json).map_err(|error| misshapen(&said.json, &error))?;
     shape.check().map_err(|(path, problem)| invalid(format!("/account/json/{}", path.replace('.', "/")), problem))?;
+    let names: Vec<&str> = shape.texts().map(|(name, _)| name).collect();
     let has = |attribute: &str| match attribute.strip_prefix("tags.") {
         Some(tag) => shape.tags.contains_key(tag),
-        None => attribute == "tags" && !shape.tags.is_empty() || shape.texts().any(|(name, _)| name == attribute),
+        None => attribute == "tags" && !shape.tags.is_empty() || names.contains(&attribute),
     };
     let mut provenance = BTreeMap::new();
-    for (number, types::Provenance { attribute, source }) in said.provenance.iter().enumerate() {
+    for (number, types::Provenance { attribute, source }) in said.provenance.into_iter().enumerate() {
         let path = |member: &str| format!("/account/provenance/{number}/{member}");
-        if !has(attribute) {
+        if !has(&attribute) {
             return Err(invalid(path("attribute"), "expected an attribute that the account has, or `tags.` and one of its tags".into()));
         }
-        if let Err(problem) = check_text(source, TEXT_BYTES_LIMIT) {
+        if let Err(problem) = check_text(&source, TEXT_BYTES_LIMIT) {
             return Err(invalid(path("source"), problem));
         }
-        provenance.insert(attribute.clone(), source.clone());
+        provenance.insert(attribute, source);
     }
     Ok(Mapping::Account { shape, provenance })
 }
@@ -139,7 +140,7 @@ fn text(path: &str, text: &str, limit: usize) -> Result<(), PluginFault> {
 }
 
 fn check_text(text: &str, limit: usize) -> Result<(), String> {
-    if text.is_empty() || text.len() > limit || text.chars().any(char::is_control) {
+    if text.is_empty() || text.len() > limit || has_control(text) {
         return Err(format!("expected 1 to {limit} bytes of text without control characters, got {} bytes", text.len()));
     }
     Ok(())

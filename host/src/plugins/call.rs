@@ -9,12 +9,12 @@ use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, StoreContextMu
 
 use super::check::{short, size};
 use super::contract::{self, Level};
-use super::engine::Machine;
+use super::engine::{Machine, SLICE_FUEL, Watch};
 use super::error::PluginFault;
 use super::limits::{
     CELL_FUEL, FRAMES_LIMIT, HOST_CALL_FUEL, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, STACK_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT,
 };
-use super::{Frame, LogLine, Seen, Tables, Usage};
+use super::{Frame, Limits, LogLine, Seen, Tables, Usage};
 
 /// What a store holds for its plugin.
 pub struct Running {
@@ -26,6 +26,9 @@ pub struct Running {
     memory_limit: usize,
     /// The first growth that was denied: why the plugin stopped, if it did.
     denied: Option<PluginFault>,
+    watch: Watch,
+    /// The fuel that was left when the clock was last looked at from within.
+    looked_at: u64,
 }
 
 /// A plugin that can be instantiated, and what an instance may have.
@@ -46,22 +49,23 @@ pub fn run<R>(
     plugin: &Ready,
     tables: Option<&Arc<Tables>>,
     seen: &mut Seen,
-    call: impl FnOnce(&mut Store<Running>, &Instance) -> wasmtime::Result<R>,
+    call: impl AsyncFnOnce(&mut Store<Running>, &Instance) -> wasmtime::Result<R>,
 ) -> Result<R, PluginFault> {
-    let (limits, started) = (machine.limits, Instant::now());
-    let running = Running::new(tables.cloned(), plugin.memory_bytes);
+    let started = Instant::now();
+    let running = Running::new(tables.cloned(), plugin.memory_bytes, plugin.fuel, &machine.limits);
     let mut store = Store::new(&machine.engine, running);
     store.limiter(|running| running);
-    store.set_hostcall_fuel(limits.output_bytes);
-    machine.watch(&mut store);
-    let answer = store
-        .set_fuel(plugin.fuel)
-        .and_then(|()| plugin.pre.instantiate(&mut store))
-        .and_then(|instance| call(&mut store, &instance))
-        .map_err(|error| {
-            seen.backtrace = backtrace(&error);
-            fault(machine, plugin, &store, &error, started.elapsed())
-        });
+    store.set_hostcall_fuel(machine.limits.output_bytes);
+    let answered = machine.carry_out(async {
+        store.set_fuel(plugin.fuel)?;
+        store.fuel_async_yield_interval(Some(SLICE_FUEL))?;
+        let instance = plugin.pre.instantiate_async(&mut store).await?;
+        call(&mut store, &instance).await
+    });
+    let answer = answered.map_err(|error| {
+        seen.backtrace = backtrace(&error);
+        fault(machine, plugin, &store, &error, started.elapsed())
+    });
     let fuel = plugin.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
     let running = store.into_data();
     seen.usage = Usage { fuel, memory_bytes: running.memory_bytes, took: started.elapsed() };
@@ -171,12 +175,25 @@ fn charge(store: &mut StoreContextMut<'_, Running>, bytes: usize, cells: usize) 
     let cost = HOST_CALL_FUEL.saturating_add(size(bytes)).saturating_add(CELL_FUEL.saturating_mul(size(cells)));
     let left = store.get_fuel()?;
     store.set_fuel(left.saturating_sub(cost))?;
-    if left < cost { Err(Trap::OutOfFuel.into()) } else { Ok(()) }
+    if left < cost {
+        return Err(Trap::OutOfFuel.into());
+    }
+    // To set the fuel begins a new slice, so that a plugin that calls the host again and again never comes to the end of one.
+    let running = store.data_mut();
+    if running.looked_at.saturating_sub(left) >= SLICE_FUEL {
+        running.looked_at = left;
+        if running.watch.is_over() {
+            return Err(Trap::Interrupt.into());
+        }
+    }
+    Ok(())
 }
 
 impl Running {
-    pub fn new(tables: Option<Arc<Tables>>, memory_limit: usize) -> Self {
-        Self { tables, logs: Vec::new(), dropped_lines: 0, memory_bytes: 0, memory_limit, denied: None }
+    /// Of a call that may have this much memory and fuel.
+    pub fn new(tables: Option<Arc<Tables>>, memory_limit: usize, fuel: u64, limits: &Limits) -> Self {
+        let watch = Watch::new(limits);
+        Self { tables, logs: Vec::new(), dropped_lines: 0, memory_bytes: 0, memory_limit, denied: None, watch, looked_at: fuel }
     }
 
     /// What was logged, and a note for what was dropped.

@@ -5,6 +5,7 @@ wasmtime::component::bindgen!({
     path: "../plugin-sdk/wit/v1",
     world: "plugin",
     ownership: Borrowing { duplicate_if_necessary: true },
+    exports: { default: async },
 });
 
 pub use self::rolecall::plugin::host::Level;

@@ -1,14 +1,12 @@
 //! The engine: which WebAssembly there is, where instances live, and how long a call may take.
 
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread::JoinHandle;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::component::{Component, Linker};
-use wasmtime::{
-    Config, Engine, InstanceAllocationStrategy, OperatorCost, PoolingAllocationConfig, Store, UpdateDeadline, WasmBacktraceDetails,
-};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, OperatorCost, PoolingAllocationConfig, Trap, WasmBacktraceDetails};
 
 use super::call::{self, Running};
 use super::error::PluginError;
@@ -16,11 +14,10 @@ use super::limits::{CORE_INSTANCES_LIMIT, INSTANCE_BYTES_LIMIT, STACK_BYTES_LIMI
 use super::{Limits, SandboxConfig};
 use crate::plugins::check::short;
 
-/// How often the clock moves on: a call may run this much longer than it may.
-const TICK: Duration = Duration::from_millis(10);
-/// The clock of a call's thread is first read after this part of the time that it may run. Reading it costs a system call, and nearly
-/// every call has ended by then.
-const UNWATCHED_PART: u64 = 10;
+/// Fuel after which a call stops to look at the clock: about half a millisecond, which is how much longer than it may a call runs.
+pub const SLICE_FUEL: u64 = 500_000;
+/// Stack for the host's own work below a plugin's: reading arguments, writing answers, logging.
+const HOST_STACK_BYTES: usize = 768 * 1024;
 /// Instances beside those of live evaluations: new revisions are checked on threads of their own.
 const SPARE_SLOTS: u32 = 4;
 /// Memory that a slot keeps between calls and clears instead of giving it back: what a small plugin touches.
@@ -32,7 +29,6 @@ pub struct Machine {
     pub linker: Linker<Running>,
     pub limits: Limits,
     pub slots: u32,
-    _ticker: Ticker,
 }
 
 impl Machine {
@@ -42,8 +38,7 @@ impl Machine {
         let engine = Engine::new(&settings(slots, config)).map_err(failed)?;
         let mut linker = Linker::new(&engine);
         call::link(&mut linker).map_err(failed)?;
-        let ticker = Ticker::start(&engine).map_err(|error| PluginError::Engine { reason: error.to_string() })?;
-        Ok(Self { engine, linker, limits: config.limits, slots, _ticker: ticker })
+        Ok(Self { engine, linker, limits: config.limits, slots })
     }
 
     pub fn compile(&self, component: &[u8]) -> Result<Component, PluginError> {
@@ -57,27 +52,45 @@ impl Machine {
         Ok(compiled)
     }
 
-    /// Stops the store's call when it has run for too long: by the processor time of its thread, because on a busy machine a call waits for
-    /// the processor more than it runs; and by the wall clock, many times as late, on one that stands still.
-    pub fn watch<T: 'static>(&self, store: &mut Store<T>) {
-        let began = Instant::now();
-        let wall_clock = Duration::from_millis(self.limits.wall_clock_ms);
-        let unwatched = Duration::from_millis(self.limits.cpu_time_ms / UNWATCHED_PART);
-        let watched = Duration::from_millis(self.limits.cpu_time_ms).saturating_sub(unwatched);
-        let mut ends = None;
-        store.set_epoch_deadline(ticks(unwatched.min(wall_clock)));
-        store.epoch_deadline_callback(move |_| {
-            let ran = thread_time();
-            let ends = *ends.get_or_insert(ran + watched);
-            let left = ends.saturating_sub(ran).min(wall_clock.saturating_sub(began.elapsed()));
-            Ok(if left.is_zero() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(ticks(left)) })
-        });
+    /// Carries a call out on this thread, a slice of fuel at a time.
+    ///
+    /// # Errors
+    /// The call's own, and [`Trap::Interrupt`] when it has run for too long.
+    pub fn carry_out<R>(&self, call: impl Future<Output = wasmtime::Result<R>>) -> wasmtime::Result<R> {
+        let (mut call, mut watch) = (pin!(call), Watch::new(&self.limits));
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            match call.as_mut().poll(&mut context) {
+                Poll::Ready(answer) => return answer,
+                // A slice is used up: a plugin has nothing else to wait for.
+                Poll::Pending if watch.is_over() => return Err(Trap::Interrupt.into()),
+                Poll::Pending => {}
+            }
+        }
     }
 }
 
-/// The ticks that take at least so long: one more, because the first may be about to end.
-fn ticks(time: Duration) -> u64 {
-    u64::try_from(time.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u64::MAX).saturating_add(1)
+/// The clock behind the fuel, for what the fuel does not see: how long a call may run by the processor time of its thread, because on a busy machine
+/// it waits for the processor more than it runs; and by the wall clock, many times as long, on a thread that stands still.
+pub struct Watch {
+    began: Instant,
+    wall_clock: Duration,
+    cpu_time: Duration,
+    /// The thread's processor time at which the call ends. Reading it takes a system call, and nearly every call ends before the first look.
+    ends: Option<Duration>,
+}
+
+impl Watch {
+    pub fn new(limits: &Limits) -> Self {
+        let wall_clock = Duration::from_millis(limits.wall_clock_ms);
+        Self { began: Instant::now(), wall_clock, cpu_time: Duration::from_millis(limits.cpu_time_ms), ends: None }
+    }
+
+    /// Whether the call has run for as long as it may. Counts processor time from the first look on, which comes after a slice.
+    pub fn is_over(&mut self) -> bool {
+        let ran = thread_time();
+        ran >= *self.ends.get_or_insert(ran + self.cpu_time) || self.began.elapsed() >= self.wall_clock
+    }
 }
 
 /// The time that this thread has run.
@@ -93,6 +106,7 @@ fn settings(slots: u32, sandbox: &SandboxConfig) -> Config {
         .total_core_instances(slots.saturating_mul(CORE_INSTANCES_LIMIT))
         .total_memories(slots)
         .total_tables(slots.saturating_mul(TABLES_LIMIT))
+        .total_stacks(slots)
         .max_core_instances_per_component(CORE_INSTANCES_LIMIT)
         .max_memories_per_component(1)
         .max_tables_per_component(TABLES_LIMIT)
@@ -106,11 +120,11 @@ fn settings(slots: u32, sandbox: &SandboxConfig) -> Config {
     config
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .max_wasm_stack(STACK_BYTES_LIMIT)
-        // The verdict: counted, so that it is the same everywhere.
+        .async_stack_size(STACK_BYTES_LIMIT + HOST_STACK_BYTES)
+        // The verdict: counted, so that it is the same everywhere. The clock behind it is looked at between slices of fuel ([`Watch`]); epochs
+        // would be asked for at every turn of every loop.
         .consume_fuel(true)
         .operator_cost(costs())
-        // What stands behind it, for what the fuel does not see.
-        .epoch_interruption(true)
         // The bits of a NaN are the machine's choice otherwise.
         .cranelift_nan_canonicalization(true)
         .concurrency_support(false)
@@ -153,33 +167,4 @@ fn costs() -> OperatorCost {
     // A page that is new to the instance is mapped, and cleared again after the call.
     costs.variable.memory_grow_per_page = u8::MAX;
     costs
-}
-
-/// A thread that moves the engine's epoch on, and ends with it.
-struct Ticker {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Ticker {
-    fn start(engine: &Engine) -> std::io::Result<Self> {
-        let (stop, stopped) = mpsc::channel::<()>();
-        let engine = engine.clone();
-        let thread = std::thread::Builder::new().name("plugin-clock".into()).spawn(move || {
-            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                engine.increment_epoch();
-            }
-        })?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // It only counts, and can't panic.
-            let _ = thread.join();
-        }
-    }
 }

@@ -45,7 +45,7 @@ pub fn upload(data: &[u8]) {
     let row = BTreeMap::from([("app".to_owned(), "billing".to_owned())]);
     let tables = Arc::new(Tables::from([("teams".to_owned(), BTreeMap::from([("eng".to_owned(), row)]))]));
     let (as_of, groups) = (jiff::Timestamp::UNIX_EPOCH, ["eng", "grp-eng-prod-rw"]);
-    let call = Call { as_of, connection: "conn-1", settings: r#"{"a":1}"#, user: &user, groups: &groups, tables: &tables };
+    let call = Call { as_of, connection: "conn-1", settings: &r#"{"a":1}"#.into(), user: &user, groups: &groups, tables: &tables };
     if let Some(Ok(Err(problem))) = again(|| (plugin.validate_settings("{}"), Seen::default())) {
         is_sentence(&problem);
     }
@@ -138,7 +138,7 @@ fn description(given: &mut Given<'_>) {
                 "emails": [{"type": "work", "value": "ann@acme.example", "primary": true}, {"type": "home"}, "odd"],
                 "urn:example:a": {"b": 1, "c.d": {"e": [{"f": null}]}}, "urn:example:a:b": {"c": "é"},
             });
-            let seen = serde_json::from_str(&reads.project(&user, &settings)).expect("what a plugin is shown is JSON");
+            let seen = serde_json::from_str(&reads.project(&user, &settings.into())).expect("what a plugin is shown is JSON");
             assert!(is_part(&seen, &user), "{seen}");
         }
         Err(fault) => is_fault(&fault),
@@ -155,7 +155,7 @@ fn is_part(seen: &Value, of: &Value) -> bool {
 }
 
 fn logs(given: &mut Given<'_>) {
-    let mut running = Running::new(None, 0);
+    let mut running = Running::new(None, 0, 0, &Limits::default());
     let lines = given.rest(|given| (given.byte(), given.text()));
     let said = lines.len();
     for (level, message) in lines {

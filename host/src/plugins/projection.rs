@@ -1,8 +1,6 @@
 //! What a plugin sees of a person: what it declared that it reads, and no more, so that logs and derived values can't carry out the rest.
 //! Knows nothing of Wasm.
 
-use std::borrow::Cow;
-
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value};
 
@@ -21,9 +19,33 @@ pub struct Reads {
 
 /// A SCIM path without filters. Extensions' URNs have dots and colons of their own, so that where the URN ends only shows against a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Path {
-    Core(Vec<String>),
-    Extension(String),
+struct Path {
+    text: String,
+    /// What stands between an attribute's name and what is below it: `:` after an extension's URN.
+    below: char,
+}
+
+/// A tenant's settings of a plugin. Read once, when a revision is made, because the paths that a plugin reads may be named in them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginSettings {
+    json: String,
+    values: Map<String, Value>,
+}
+
+impl PluginSettings {
+    /// As JSON text.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+}
+
+impl<T: Into<String>> From<T> for PluginSettings {
+    /// Of JSON text. What is no object has no values; the plugin sees the text as it is.
+    fn from(json: T) -> Self {
+        let json = json.into();
+        Self { values: serde_json::from_str(&json).unwrap_or_default(), json }
+    }
 }
 
 impl Reads {
@@ -47,22 +69,12 @@ impl Reads {
         Ok(reads)
     }
 
-    /// The user as JSON text, with the attributes that were declared.
-    pub fn project(&self, user: &Value, settings: &str) -> String {
-        let paths = self.with_settings(settings);
+    /// The user as JSON text, with the attributes that were declared. A path whose setting is missing is left out.
+    pub fn project(&self, user: &Value, settings: &PluginSettings) -> String {
         let Some(user) = user.as_object() else { return "{}".into() };
-        let projected = Projected { user, paths: &paths };
+        let named = self.templates.iter().filter_map(|template| fill(template, &settings.values)).filter_map(|text| Path::new(&text).ok());
+        let projected = Projected { user, declared: &self.paths, named: named.collect() };
         serde_json::to_string(&projected).expect("a JSON value with texts for keys can't fail to serialise")
-    }
-
-    /// The declared paths, with settings' texts put in. A path whose setting is missing is left out.
-    fn with_settings(&self, settings: &str) -> Cow<'_, [Path]> {
-        if self.templates.is_empty() {
-            return Cow::Borrowed(&self.paths);
-        }
-        let settings: Map<String, Value> = serde_json::from_str(settings).unwrap_or_default();
-        let filled = self.templates.iter().filter_map(|template| fill(template, &settings)).filter_map(|text| Path::new(&text).ok());
-        Cow::Owned(self.paths.iter().cloned().chain(filled).collect())
     }
 }
 
@@ -102,95 +114,84 @@ impl Path {
         let core = text.get(..CORE_PREFIX.len()).filter(|start| start.eq_ignore_ascii_case(CORE_PREFIX));
         let text = core.map_or(text, |prefix| &text[prefix.len()..]);
         if text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("urn:")) {
-            return Ok(Self::Extension(text.to_owned()));
+            return Ok(Self { text: text.to_owned(), below: ':' });
         }
-        let segments: Vec<String> = text.split('.').map(str::to_owned).collect();
-        let is_name = |segment: &String| {
+        let is_name = |segment: &str| {
             segment.starts_with(|first: char| first.is_ascii_alphabetic() || first == '$')
                 && segment.chars().skip(1).all(|letter| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-')
         };
-        if segments.iter().all(is_name) {
-            return Ok(Self::Core(segments));
+        if text.split('.').all(is_name) {
+            return Ok(Self { text: text.to_owned(), below: '.' });
         }
         Err("expected a SCIM path such as `userName`, `name.givenName` or an extension's URN (filters are not possible)".into())
     }
 
-    /// What of an attribute is wanted: the names below it (none: all of it), or nothing of it.
-    fn below(&self, attribute: &str) -> Option<Vec<&str>> {
-        match self {
-            Self::Core(segments) => {
-                let (first, rest) = segments.split_first()?;
-                first.eq_ignore_ascii_case(attribute).then(|| rest.iter().map(String::as_str).collect())
-            }
-            Self::Extension(path) => {
-                let start = path.get(..attribute.len()).filter(|start| start.eq_ignore_ascii_case(attribute))?;
-                match &path[start.len()..] {
-                    "" => Some(Vec::new()),
-                    rest => Some(rest.strip_prefix(':')?.split('.').collect()),
-                }
-            }
-        }
+    /// What of an attribute is wanted: the path below it (empty: all of it), or nothing of it.
+    fn below(&self, attribute: &str) -> Option<&str> {
+        below(&self.text, attribute, self.below)
     }
+}
+
+/// What a path names below a name that it begins with, whatever the case.
+fn below<'a>(path: &'a str, name: &str, separator: char) -> Option<&'a str> {
+    let start = path.get(..name.len()).filter(|start| start.eq_ignore_ascii_case(name))?;
+    let rest = &path[start.len()..];
+    if rest.is_empty() { Some(rest) } else { rest.strip_prefix(separator) }
 }
 
 struct Projected<'a> {
     user: &'a Map<String, Value>,
-    paths: &'a [Path],
+    declared: &'a [Path],
+    /// By the tenant's settings.
+    named: Vec<Path>,
 }
 
 impl Serialize for Projected<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for (name, value) in self.user {
-            let wanted: Vec<Vec<&str>> = self.paths.iter().filter_map(|path| path.below(name)).collect();
-            let part = Part { value, wanted: wanted.iter().map(Vec::as_slice).collect() };
-            if part.is_there() {
-                map.serialize_entry(name, &part)?;
-            }
+            let wanted = self.declared.iter().chain(&self.named).filter_map(|path| path.below(name));
+            put(&mut map, name, value, wanted)?;
         }
         map.end()
     }
 }
 
-/// A value with the names that are wanted of it; an empty list of names wants all of it.
-struct Part<'a> {
+/// Writes what is wanted of an attribute, if something is.
+fn put<'a, M: SerializeMap>(
+    map: &mut M,
+    name: &str,
     value: &'a Value,
-    wanted: Vec<&'a [&'a str]>,
+    wanted: impl Iterator<Item = &'a str> + Clone,
+) -> Result<(), M::Error> {
+    if wanted.clone().any(str::is_empty) {
+        return map.serialize_entry(name, value);
+    }
+    let part = Part { value, wanted: wanted.collect() };
+    if part.wanted.is_empty() || !(value.is_object() || value.is_array()) {
+        return Ok(());
+    }
+    map.serialize_entry(name, &part)
 }
 
-impl<'a> Part<'a> {
-    fn is_whole(&self) -> bool {
-        self.wanted.iter().any(|names| names.is_empty())
-    }
-
-    fn is_there(&self) -> bool {
-        self.is_whole() || !self.wanted.is_empty() && (self.value.is_object() || self.value.is_array())
-    }
-
-    fn below(&self, name: &str, value: &'a Value) -> Part<'a> {
-        let below = self.wanted.iter().filter_map(|names| {
-            let (first, rest) = names.split_first()?;
-            first.eq_ignore_ascii_case(name).then_some(rest)
-        });
-        Part { value, wanted: below.collect() }
-    }
+/// A value of which these paths are wanted, and no more.
+struct Part<'a> {
+    value: &'a Value,
+    wanted: Vec<&'a str>,
 }
 
 impl Serialize for Part<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.value {
-            Value::Object(object) if !self.is_whole() => {
+            Value::Object(object) => {
                 let mut map = serializer.serialize_map(None)?;
                 for (name, value) in object {
-                    let part = self.below(name, value);
-                    if part.is_there() {
-                        map.serialize_entry(name, &part)?;
-                    }
+                    put(&mut map, name, value, self.wanted.iter().filter_map(|path| below(path, name, '.')))?;
                 }
                 map.end()
             }
             // The sub-attributes of a multi-valued attribute are those of each of its values.
-            Value::Array(values) if !self.is_whole() => {
+            Value::Array(values) => {
                 let mut list = serializer.serialize_seq(None)?;
                 for value in values.iter().filter(|value| value.is_object()) {
                     list.serialize_element(&Part { value, wanted: self.wanted.clone() })?;
@@ -217,7 +218,7 @@ mod tests {
             "urn:example:acme:2.0:User": {"unit": "U7", "salary": 1}
         });
         let declared: Vec<String> = reads.iter().map(|path| (*path).to_owned()).collect();
-        serde_json::from_str(&Reads::new(&declared).unwrap().project(&user, settings)).unwrap()
+        serde_json::from_str(&Reads::new(&declared).unwrap().project(&user, &settings.into())).unwrap()
     }
 
     #[test]

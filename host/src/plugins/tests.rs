@@ -34,7 +34,7 @@ fn with_call<R>(run: impl FnOnce(&Call<'_>) -> R) -> R {
     let user = json!({"userName": "ann@acme.example", "title": "Lead"});
     let as_of = "2026-03-01T09:30:15.25Z".parse().unwrap();
     let groups = ["eng", "grp-eng-prod-rw"];
-    run(&Call { as_of, connection: "conn-1", settings: r#"{"a":1}"#, user: &user, groups: &groups, tables: &tables() })
+    run(&Call { as_of, connection: "conn-1", settings: &r#"{"a":1}"#.into(), user: &user, groups: &groups, tables: &tables() })
 }
 
 fn transform_in(sandbox: &Sandbox, module: &[u8]) -> Result<Transformed, PluginFault> {

@@ -129,7 +129,7 @@ fn nominated(revision: &Revision, connection: &ConnectionId, handle: &Handle, no
     let call = Call {
         as_of: now.timestamp(),
         connection: connection.as_str(),
-        settings: &bound.settings_json,
+        settings: &bound.settings,
         user: &user,
         groups: &[handle.as_str()],
         tables: &revision.tables,

@@ -66,9 +66,15 @@ pub const TEXT_BYTES_LIMIT: usize = 1_024;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     // Few and short lists: looking through them costs less than keeping trees of them.
-    texts: [Option<String>; Attribute::ALL.len()],
-    tags: Vec<(String, Vec<String>)>,
-    provenance: Vec<(Cow<'static, str>, String)>,
+    texts: [Noted<Option<String>>; Attribute::ALL.len()],
+    tags: Vec<(String, Noted<Vec<String>>)>,
+}
+
+/// What an account holds, and where it came from. An account that Rolecall handed over does not say where from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Noted<T> {
+    value: T,
+    source: Option<String>,
 }
 
 impl Account {
@@ -77,16 +83,14 @@ impl Account {
     pub fn new(user_name: Value<'_>) -> Self {
         let mut account = Self::default();
         let (text, source) = user_name.into_parts();
-        account.texts[Attribute::UserName as usize] = Some(text);
-        account.provenance.push((Cow::Borrowed(Attribute::UserName.name()), source));
+        account.texts[Attribute::UserName as usize] = Noted { value: Some(text), source: Some(source) };
         account
     }
 
     /// Sets an attribute, if there is a value. Control characters become spaces, and what is longer than [`TEXT_BYTES_LIMIT`] is cut.
     pub fn set<'a>(&mut self, attribute: Attribute, value: impl Into<Option<Value<'a>>>) -> &mut Self {
         if let Some((text, source)) = value.into().and_then(fitted) {
-            self.texts[attribute as usize] = Some(text);
-            self.record(Cow::Borrowed(attribute.name()), source);
+            self.texts[attribute as usize] = Noted { value: Some(text), source: Some(source) };
         }
         self
     }
@@ -95,65 +99,87 @@ impl Account {
     pub fn tag<'a>(&mut self, name: &str, value: impl Into<Option<Value<'a>>>) -> &mut Self {
         if let Some((text, source)) = value.into().and_then(fitted) {
             match self.tags.iter_mut().find(|(tag, _)| tag == name) {
-                Some((_, texts)) if texts.contains(&text) => {}
-                Some((_, texts)) => texts.push(text),
-                None => self.tags.push((name.to_owned(), vec![text])),
+                Some((_, texts)) => {
+                    if !texts.value.contains(&text) {
+                        texts.value.push(text);
+                    }
+                    texts.source = Some(source);
+                }
+                None => self.tags.push((name.to_owned(), Noted { value: vec![text], source: Some(source) })),
             }
-            self.record(Cow::Owned(["tags.", name].concat()), source);
         }
         self
-    }
-
-    fn record(&mut self, attribute: Cow<'static, str>, source: String) {
-        match self.provenance.iter_mut().find(|(recorded, _)| *recorded == attribute) {
-            Some((_, recorded)) => *recorded = source,
-            None => self.provenance.push((attribute, source)),
-        }
     }
 
     /// An attribute.
     #[must_use]
     pub fn get(&self, attribute: Attribute) -> Option<&str> {
-        self.texts[attribute as usize].as_deref()
+        self.texts[attribute as usize].value.as_deref()
     }
 
     /// The texts of a tag.
     #[must_use]
     pub fn tagged(&self, name: &str) -> &[String] {
-        self.tags.iter().find(|(tag, _)| tag == name).map_or(&[], |(_, texts)| texts)
+        self.tags.iter().find(|(tag, _)| tag == name).map_or(&[], |(_, texts)| &texts.value)
     }
 
-    /// For each attribute and tag (`tags.name`), where its value came from. Empty for an account that Rolecall handed over.
-    pub fn provenance(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.provenance.iter().map(|(attribute, source)| (attribute.as_ref(), source.as_str()))
+    /// For each attribute and then each tag (`tags.name`), where its value came from. Empty for an account that Rolecall handed over.
+    pub fn provenance(&self) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
+        let texts = Attribute::ALL.iter().zip(&self.texts);
+        let texts = texts.filter_map(|(attribute, text)| Some((Cow::Borrowed(attribute.name()), text.source.as_deref()?)));
+        let tags = self.tags.iter().filter_map(|(tag, texts)| Some((Cow::Owned(tag_path(tag)), texts.source.as_deref()?)));
+        texts.chain(tags)
     }
 
+    /// As [`Account::provenance`]. Plain loops: in a sandbox each call costs, and iterators that are chained stay calls.
     pub(crate) fn into_provenance(self) -> Vec<(String, String)> {
-        self.provenance.into_iter().map(|(attribute, source)| (attribute.into_owned(), source)).collect()
+        let mut provenance = Vec::with_capacity(Attribute::ALL.len() + self.tags.len());
+        for (attribute, text) in Attribute::ALL.iter().zip(self.texts) {
+            if let Some(source) = text.source {
+                provenance.push((attribute.name().to_owned(), source));
+            }
+        }
+        for (tag, texts) in self.tags {
+            if let Some(source) = texts.source {
+                provenance.push((tag_path(&tag), source));
+            }
+        }
+        provenance
     }
+}
+
+fn tag_path(tag: &str) -> String {
+    ["tags.", tag].concat()
 }
 
 /// A text as an account may have it.
 fn fitted(value: Value<'_>) -> Option<(String, String)> {
     let (mut text, source) = value.into_parts();
-    if text.bytes().any(|byte| byte < 0x20 || byte == 0x7f || byte == 0xc2) {
+    if may_have_controls(&text) {
         text = text.replace(char::is_control, " ").trim().to_owned();
     }
     text.truncate(text.floor_char_boundary(TEXT_BYTES_LIMIT));
     (!text.is_empty()).then_some((text, source))
 }
 
+/// Whether a byte of the text may begin a control character. Looked at eight bytes at a time: a sandbox counts each turn of a loop.
+fn may_have_controls(text: &str) -> bool {
+    let (chunks, rest) = text.as_bytes().as_chunks::<8>();
+    let suspicious = |byte: &u8| *byte < 0x20 || *byte == 0x7f || *byte == 0xc2;
+    chunks.iter().any(|chunk| chunk.iter().fold(false, |found, byte| found | suspicious(byte))) || rest.iter().any(suspicious)
+}
+
 impl Serialize for Account {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        struct Tags<'a>(&'a [(String, Vec<String>)]);
+        struct Tags<'a>(&'a [(String, Noted<Vec<String>>)]);
         impl Serialize for Tags<'_> {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_map(self.0.iter().map(|(name, texts)| (name, texts)))
+                serializer.collect_map(self.0.iter().map(|(name, texts)| (name, &texts.value)))
             }
         }
         let mut map = serializer.serialize_map(None)?;
         for (attribute, text) in Attribute::ALL.iter().zip(&self.texts) {
-            if let Some(text) = text {
+            if let Some(text) = &text.value {
                 map.serialize_entry(attribute.name(), text)?;
             }
         }
@@ -176,9 +202,10 @@ impl<'de> Deserialize<'de> for Account {
                 let mut account = Account::default();
                 while let Some(key) = map.next_key::<String>()? {
                     if key == "tags" {
-                        account.tags = map.next_value::<BTreeMap<String, Vec<String>>>()?.into_iter().collect();
+                        let tags = map.next_value::<BTreeMap<String, Vec<String>>>()?.into_iter();
+                        account.tags = tags.map(|(tag, value)| (tag, Noted { value, source: None })).collect();
                     } else if let Some(attribute) = Attribute::ALL.iter().find(|attribute| attribute.name() == key) {
-                        account.texts[*attribute as usize] = Some(map.next_value()?);
+                        account.texts[*attribute as usize].value = Some(map.next_value()?);
                     } else {
                         // A newer Rolecall may know more attributes than this plugin was built with.
                         map.next_value::<serde::de::IgnoredAny>()?;
@@ -209,10 +236,12 @@ mod tests {
         let json = serde_json::to_string(&account).unwrap();
         assert_eq!(json, r#"{"user_name":"jose","email":"jose@acme.example","tags":{"site":["Ghent","Lille"]}}"#);
         let read: Account = serde_json::from_str(&json).unwrap();
-        assert_eq!((&read.texts, &read.tags), (&account.texts, &account.tags));
+        assert_eq!(serde_json::to_string(&read).unwrap(), json);
         assert_eq!(read.provenance().count(), 0);
-        let provenance: Vec<_> = account.provenance().collect();
-        assert_eq!(provenance, [("user_name", "userName"), ("email", "emails.value"), ("tags.site", "rule-c")]);
+        let provenance: Vec<(String, String)> = account.provenance().map(|(name, source)| (name.into(), source.into())).collect();
+        let expected = [("user_name", "userName"), ("email", "emails.value"), ("tags.site", "rule-c")];
+        assert_eq!(provenance, expected.map(|(name, source)| (name.to_owned(), source.to_owned())));
+        assert_eq!(account.clone().into_provenance(), provenance);
         assert_eq!((account.get(Attribute::Title), account.tagged("site").len(), account.tagged("team").len()), (None, 2, 0));
     }
 

@@ -55,7 +55,10 @@ pub(crate) struct Text<'a>(pub Cow<'a, str>);
 impl Text<'_> {
     /// Clients send `""` and blanks for what they don't know: that is no value.
     pub fn present(&self) -> Option<&str> {
-        let trimmed = self.0.trim();
+        let text = self.0.as_ref();
+        // Nearly every text begins and ends with a letter or a digit, and needs no closer look.
+        let visible = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
+        let trimmed = if visible(text.as_bytes().first()) && visible(text.as_bytes().last()) { text } else { text.trim() };
         (!trimmed.is_empty()).then_some(trimmed)
     }
 }

@@ -183,7 +183,7 @@ impl<'a> User<'a> {
     pub fn email(&self, kind: &str) -> Option<Value<'_>> {
         let of_kind = |email: &&Email<'_>| email.kind().is_some_and(|found| found.eq_ignore_ascii_case(kind));
         let address = self.emails.iter().filter(of_kind).find_map(Email::address)?;
-        Some(Value::new(address, format!("emails[type eq \"{kind}\"].value")))
+        Some(Value::new(address, ["emails[type eq \"", kind, "\"].value"].concat()))
     }
 
     /// The primary address; else the one for work, else the first.

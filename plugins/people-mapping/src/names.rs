@@ -66,7 +66,7 @@ pub fn login(user_name: &str, domain: Option<&str>) -> Option<String> {
     }
     if let Some(domain) = domain.or(own_domain).filter(|domain| !domain.is_empty()) {
         login.push('@');
-        login.extend(domain.chars().flat_map(char::to_lowercase));
+        login.push_str(&domain.to_lowercase());
     }
     Some(login)
 }

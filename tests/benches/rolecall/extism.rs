@@ -63,7 +63,7 @@ pub fn measure(report: &mut Report) {
         std::fs::write(person.path(), projected(&user).to_string()).expect("a file can be written");
         let mut theirs = Extism::start(&program, &guest, person.path().to_str().expect("a path is a text"));
         let as_of = Instant(1_790_000_000_000_000).timestamp();
-        let call = Call { as_of, connection: "connection", settings: "{}", user: &user, groups: &["engineering"], tables: &tables };
+        let call = Call { as_of, connection: "connection", settings: &"{}".into(), user: &user, groups: &["engineering"], tables: &tables };
         let us = |time: std::time::Duration| time.as_secs_f64() * 1e6;
         let fresh = || {
             let started = std::time::Instant::now();

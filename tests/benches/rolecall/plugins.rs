@@ -113,7 +113,8 @@ fn language(report: &mut Report, sandbox: &Sandbox, name: &str) {
     eprintln!("{name}: compiled in {:.0} ms", started.elapsed().as_secs_f64() * 1e3);
     let (tables, at) = (Arc::new(Tables::new()), Instant(1_790_000_000_000_000).timestamp());
     for (size, user) in [("200-byte", small()), ("4 KiB", large())] {
-        let call = Call { as_of: at, connection: "connection", settings: "{}", user: &user, groups: &["engineering"], tables: &tables };
+        let call =
+            Call { as_of: at, connection: "connection", settings: &"{}".into(), user: &user, groups: &["engineering"], tables: &tables };
         let (mut half, mut most) = (Vec::new(), Vec::new());
         let mut usage = Usage::default();
         for _ in 0..ROUNDS {
@@ -142,7 +143,14 @@ fn rust(report: &mut Report, sandbox: &Sandbox) {
     let (tables, settings) = (Arc::new(Tables::new()), "{}");
     for (size, user) in [("200-byte", small()), ("4 KiB", large()), ("4 KiB, all read,", large_and_read())] {
         let at = Instant(1_790_000_000_000_000).timestamp();
-        let call = Call { as_of: at, connection: "connection", settings, user: &user, groups: &["engineering"], tables: &tables };
+        let call = Call {
+            as_of: at,
+            connection: "connection",
+            settings: &settings.into(),
+            user: &user,
+            groups: &["engineering"],
+            tables: &tables,
+        };
         let question = Question {
             as_of: at.to_string(),
             connection: "connection".into(),

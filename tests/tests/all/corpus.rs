@@ -87,8 +87,14 @@ fn folder_with(plugin: &[u8]) -> Files {
 }
 
 fn transform(plugin: &Plugin, settings: &str, user: &Value) -> plugins::Transformed {
-    let call =
-        Call { as_of: AS_OF.parse().expect("an instant"), connection: "connection", settings, user, groups: &[], tables: &Arc::default() };
+    let call = Call {
+        as_of: AS_OF.parse().expect("an instant"),
+        connection: "connection",
+        settings: &settings.into(),
+        user,
+        groups: &[],
+        tables: &Arc::default(),
+    };
     plugin.transform_user(&call).unwrap_or_else(|fault| panic!("{}: {fault}: {user}", plugin.description().name))
 }
 
@@ -104,7 +110,7 @@ fn one_mapping_in_three_languages_passes_the_same_cases_with_the_same_provenance
         for result in results {
             assert_eq!(result.diff, None, "`{name}`: {}", result.name);
         }
-        let settings = &revision.transform.as_ref().expect("the folder names a plugin").settings_json;
+        let settings = &revision.transform.as_ref().expect("the folder names a plugin").settings.json();
         let cases = files.iter().filter(|(path, _)| path.starts_with("tests/"));
         let answers: Vec<Mapping> = cases
             .map(|(_, text)| serde_json::from_slice::<Value>(text).expect("a case is JSON"))
@@ -224,7 +230,7 @@ struct Kept {
 
 /// The answer as JSON, and the fuel.
 fn asked(plugin: &Plugin, question: &Question) -> (Value, u64) {
-    let settings = question.settings.to_string();
+    let settings = question.settings.to_string().into();
     let groups: Vec<&str> = question.groups.iter().map(String::as_str).collect();
     let tables = Arc::new(question.tables.clone());
     let as_of = AS_OF.parse().expect("an instant");

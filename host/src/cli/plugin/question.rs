@@ -123,7 +123,7 @@ impl Question {
             if let Err(refusal) = plugin.validate_settings(&settings_json)? {
                 return Err(invalid("--settings", format!("is refused by the plugin: {refusal}")).into());
             }
-            let bound = Bound { plugin: Arc::clone(&plugin), settings_json };
+            let bound = Bound { plugin: Arc::clone(&plugin), settings: settings_json.into() };
             let (transform, propose) = (plugin.transforms().then(|| bound.clone()), plugin.proposes().then_some(bound));
             (transform, propose, Arc::default(), Arc::new(Schemas::default()))
         };
@@ -231,7 +231,7 @@ impl Asked {
         Call {
             as_of: self.as_of,
             connection: &self.connection,
-            settings: &bound.settings_json,
+            settings: &bound.settings,
             user: &self.user,
             groups: handles,
             tables: &self.tables,

@@ -18,7 +18,7 @@ use crate::cli::{EXIT_FOUND, Output, tenant};
 use crate::config::ConfigError;
 use crate::diagnostic::Diagnostic;
 use crate::model::{CallInput, FailureKind, Instant};
-use crate::plugins::{Sandbox, Tables};
+use crate::plugins::{PluginSettings, Sandbox, Tables};
 use crate::revision::{self, Bound, Files, Revision};
 
 /// The largest file of a failure or a golden case, in bytes: as many as a case may have.
@@ -185,8 +185,9 @@ fn load(sandbox: &Sandbox, with: Option<PathBuf>, settings: Option<String>, file
     let bytes = std::fs::read(&file).with_context(|| format!("`{}` can't be read", file.display()))?;
     let plugin = sandbox.load(&bytes).with_context(|| file.display().to_string())?;
     let bound = |before: Option<Bound>, has: bool| {
-        let settings_json = settings.clone().or_else(|| before.map(|before| before.settings_json)).unwrap_or_else(|| "{}".into());
-        has.then(|| Bound { plugin: Arc::clone(&plugin), settings_json })
+        let given = settings.clone().map(PluginSettings::from);
+        let settings = given.or_else(|| before.map(|before| before.settings)).unwrap_or_else(|| "{}".into());
+        has.then(|| Bound { plugin: Arc::clone(&plugin), settings })
     };
     Ok(Ok((bound(transform, plugin.transforms()), bound(propose, plugin.proposes()), tables)))
 }

@@ -75,7 +75,7 @@ fn scanner(leak: &str) -> Vec<u8> {
 
 /// Calls a plugin, with memory for it to grow by.
 fn call(plugin: &Plugin, connection: &str, pages: usize) -> Result<Mapping, PluginFault> {
-    let settings = " ".repeat(pages);
+    let settings = " ".repeat(pages).into();
     with_call(|call| plugin.transform_user(&Call { connection, settings: &settings, ..*call })).map(|answer| answer.mapping)
 }
 
@@ -84,7 +84,8 @@ fn with_one_slot<R>(plugin: &Plugin, held: u32, run: &mut dyn FnMut() -> R) -> R
     if held == 0 {
         return run();
     }
-    let inner = call::run(&plugin.machine, &plugin.instance, None, &mut Seen::default(), |_, _| Ok(with_one_slot(plugin, held - 1, run)));
+    let inner =
+        call::run(&plugin.machine, &plugin.instance, None, &mut Seen::default(), async |_, _| Ok(with_one_slot(plugin, held - 1, run)));
     inner.unwrap()
 }
 

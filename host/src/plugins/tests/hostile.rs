@@ -6,6 +6,7 @@ use super::limits::{
     OUTPUT_BYTES_LIMIT, STACK_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT,
 };
 use super::*;
+use crate::plugins::engine::SLICE_FUEL;
 
 fn guest(body: &str) -> Guest {
     Guest { body: body.into(), ..Guest::transformer() }
@@ -179,6 +180,32 @@ fn a_clock_stands_behind_the_fuel_and_is_no_verdict() {
 }
 
 #[test]
+fn the_clock_is_looked_at_also_while_the_host_is_called_again_and_again() {
+    let limits = Limits { fuel: u64::MAX / 2, cpu_time_ms: 20, ..Limits::default() };
+    let sandbox = Sandbox::new(&SandboxConfig { concurrency: 1, limits, ..SandboxConfig::default() }).unwrap();
+    let mut calls = guest("(loop $more (call $log (i32.const 1) (i32.const 0) (i32.const 0)) (br $more)) unreachable");
+    calls.imports = IMPORT_LOG.into();
+    assert_eq!(transform_in(&sandbox, &calls.module()).unwrap_err(), PluginFault::Timeout { allowed_ms: 20 });
+    assert_goes_on(&sandbox);
+}
+
+#[test]
+fn a_call_costs_the_same_however_many_slices_it_takes() {
+    let fuel = |turns: u64| {
+        let mut counts = Guest::transformer();
+        let answer = counts.out_of_scope(b"counted");
+        counts.body = format!(
+            "(local $left i64) (local.set $left (i64.const {turns}))
+             (loop $more (br_if $more (i64.ne (local.tee $left (i64.sub (local.get $left) (i64.const 1))) (i64.const 0)))) {answer}"
+        );
+        transform(&counts.module()).unwrap().usage.fuel
+    };
+    let (turn, turns) = (fuel(2) - fuel(1), 2_000_000);
+    assert!(turn * turns > 10 * SLICE_FUEL, "it takes many slices");
+    assert_eq!(fuel(turns + 1) - fuel(1), turn * turns);
+}
+
+#[test]
 fn a_busy_machine_stops_nobody() {
     // Each call runs for some 20 ms and may run ten times as long; there are so many that each waits far longer than that.
     let calls = std::thread::available_parallelism().unwrap().get() * 40;
@@ -215,8 +242,10 @@ fn a_full_pool_is_no_verdict_and_has_room_again() {
     fn nest(plugin: &Plugin, depth: u32) -> Result<u32, PluginFault> {
         // Each call is made while the one around it holds its slot.
         let mut seen = Seen::default();
-        call::run(&plugin.machine, &plugin.instance, None, &mut seen, |_, _| Ok(if depth == 0 { Ok(0) } else { nest(plugin, depth - 1) }))?
-            .map(|inner| inner + 1)
+        call::run(&plugin.machine, &plugin.instance, None, &mut seen, async |_, _| {
+            Ok(if depth == 0 { Ok(0) } else { nest(plugin, depth - 1) })
+        })?
+        .map(|inner| inner + 1)
     }
     let slots = plugin.machine.slots;
     assert_eq!(nest(&plugin, slots - 1), Ok(slots));

@@ -13,8 +13,6 @@ use super::plugins_folder;
 const TOOLCHAIN: &str = include_str!("../../../../../scripts/wasm-toolchain");
 /// Runs its arguments with what the toolchain's `env` says, and its flags behind them.
 const WITH_TOOLCHAIN: &str = r#"set -euo pipefail; said=$(bash -c "$TOOLCHAIN" wasm-toolchain env); eval "$said"; read -ra flags <<<"$CARGO_WASM_FLAGS"; "$@" "${flags[@]}""#;
-/// 64 KiB of stack instead of 1 MiB: each page that a fresh instance touches costs time.
-const LINKED: &str = "-C link-arg=-zstack-size=65536";
 
 /// What of cargo's messages is read.
 #[derive(Deserialize)]
@@ -36,7 +34,6 @@ pub fn build(dir: &Path) -> anyhow::Result<PathBuf> {
         .env("TOOLCHAIN", TOOLCHAIN)
         // Whoever builds many plugins shares what they are built of.
         .env("CARGO_TARGET_DIR", std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| dir.join("target").into()))
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", LINKED)
         .current_dir(dir)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
