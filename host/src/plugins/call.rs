@@ -9,12 +9,12 @@ use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, StoreContextMu
 
 use super::check::{short, size};
 use super::contract::{self, Level};
-use super::engine::{Machine, SLICE_FUEL, Watch};
+use super::engine::{Machine, SLICE_FUEL, Watch, carry_out};
 use super::error::PluginFault;
 use super::limits::{
     CELL_FUEL, FRAMES_LIMIT, HOST_CALL_FUEL, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, STACK_BYTES_LIMIT, TABLE_ELEMENTS_LIMIT,
 };
-use super::{Frame, Limits, LogLine, Seen, Tables, Usage};
+use super::{Frame, LogLine, Seen, Tables, Usage};
 
 /// What a store holds for its plugin.
 pub struct Running {
@@ -52,11 +52,12 @@ pub fn run<R>(
     call: impl AsyncFnOnce(&mut Store<Running>, &Instance) -> wasmtime::Result<R>,
 ) -> Result<R, PluginFault> {
     let started = Instant::now();
-    let running = Running::new(tables.cloned(), plugin.memory_bytes, plugin.fuel, &machine.limits);
+    let watch = Watch::new(started, &machine.limits);
+    let running = Running::new(tables.cloned(), plugin.memory_bytes, plugin.fuel, watch);
     let mut store = Store::new(&machine.engine, running);
     store.limiter(|running| running);
     store.set_hostcall_fuel(machine.limits.output_bytes);
-    let answered = machine.carry_out(async {
+    let answered = carry_out(watch, async {
         store.set_fuel(plugin.fuel)?;
         store.fuel_async_yield_interval(Some(SLICE_FUEL))?;
         let instance = plugin.pre.instantiate_async(&mut store).await?;
@@ -191,8 +192,7 @@ fn charge(store: &mut StoreContextMut<'_, Running>, bytes: usize, cells: usize) 
 
 impl Running {
     /// Of a call that may have this much memory and fuel.
-    pub fn new(tables: Option<Arc<Tables>>, memory_limit: usize, fuel: u64, limits: &Limits) -> Self {
-        let watch = Watch::new(limits);
+    pub fn new(tables: Option<Arc<Tables>>, memory_limit: usize, fuel: u64, watch: Watch) -> Self {
         Self { tables, logs: Vec::new(), dropped_lines: 0, memory_bytes: 0, memory_limit, denied: None, watch, looked_at: fuel }
     }
 

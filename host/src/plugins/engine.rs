@@ -51,27 +51,28 @@ impl Machine {
         }
         Ok(compiled)
     }
+}
 
-    /// Carries a call out on this thread, a slice of fuel at a time.
-    ///
-    /// # Errors
-    /// The call's own, and [`Trap::Interrupt`] when it has run for too long.
-    pub fn carry_out<R>(&self, call: impl Future<Output = wasmtime::Result<R>>) -> wasmtime::Result<R> {
-        let (mut call, mut watch) = (pin!(call), Watch::new(&self.limits));
-        let mut context = Context::from_waker(Waker::noop());
-        loop {
-            match call.as_mut().poll(&mut context) {
-                Poll::Ready(answer) => return answer,
-                // A slice is used up: a plugin has nothing else to wait for.
-                Poll::Pending if watch.is_over() => return Err(Trap::Interrupt.into()),
-                Poll::Pending => {}
-            }
+/// Carries a call out on this thread, a slice of fuel at a time.
+///
+/// # Errors
+/// The call's own, and [`Trap::Interrupt`] when it has run for too long.
+pub fn carry_out<R>(mut watch: Watch, call: impl Future<Output = wasmtime::Result<R>>) -> wasmtime::Result<R> {
+    let mut call = pin!(call);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        match call.as_mut().poll(&mut context) {
+            Poll::Ready(answer) => return answer,
+            // A slice is used up: a plugin has nothing else to wait for.
+            Poll::Pending if watch.is_over() => return Err(Trap::Interrupt.into()),
+            Poll::Pending => {}
         }
     }
 }
 
 /// The clock behind the fuel, for what the fuel does not see: how long a call may run by the processor time of its thread, because on a busy machine
 /// it waits for the processor more than it runs; and by the wall clock, many times as long, on a thread that stands still.
+#[derive(Clone, Copy)]
 pub struct Watch {
     began: Instant,
     wall_clock: Duration,
@@ -81,9 +82,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn new(limits: &Limits) -> Self {
+    pub fn new(began: Instant, limits: &Limits) -> Self {
         let wall_clock = Duration::from_millis(limits.wall_clock_ms);
-        Self { began: Instant::now(), wall_clock, cpu_time: Duration::from_millis(limits.cpu_time_ms), ends: None }
+        Self { began, wall_clock, cpu_time: Duration::from_millis(limits.cpu_time_ms), ends: None }
     }
 
     /// Whether the call has run for as long as it may. Counts processor time from the first look on, which comes after a slice.

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::call::Running;
 use super::contract::Level;
 use super::contract::rolecall::plugin::types;
+use super::engine::Watch;
 use super::limits::{LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, PATH_BYTES_LIMIT, PROPOSALS_LIMIT, READS_LIMIT, WORD_BYTES_LIMIT};
 use super::*;
 use crate::mapping::TEXT_BYTES_LIMIT;
@@ -155,7 +156,7 @@ fn is_part(seen: &Value, of: &Value) -> bool {
 }
 
 fn logs(given: &mut Given<'_>) {
-    let mut running = Running::new(None, 0, 0, &Limits::default());
+    let mut running = Running::new(None, 0, 0, Watch::new(Instant::now(), &Limits::default()));
     let lines = given.rest(|given| (given.byte(), given.text()));
     let said = lines.len();
     for (level, message) in lines {

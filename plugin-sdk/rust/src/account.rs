@@ -1,6 +1,5 @@
 //! The account that a mapping shapes, with where each value came from.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -124,11 +123,8 @@ impl Account {
     }
 
     /// For each attribute and then each tag (`tags.name`), where its value came from. Empty for an account that Rolecall handed over.
-    pub fn provenance(&self) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
-        let texts = Attribute::ALL.iter().zip(&self.texts);
-        let texts = texts.filter_map(|(attribute, text)| Some((Cow::Borrowed(attribute.name()), text.source.as_deref()?)));
-        let tags = self.tags.iter().filter_map(|(tag, texts)| Some((Cow::Owned(tag_path(tag)), texts.source.as_deref()?)));
-        texts.chain(tags)
+    pub fn provenance(&self) -> impl Iterator<Item = (String, String)> {
+        self.clone().into_provenance().into_iter()
     }
 
     /// As [`Account::provenance`]. Plain loops: in a sandbox each call costs, and iterators that are chained stay calls.
@@ -141,15 +137,11 @@ impl Account {
         }
         for (tag, texts) in self.tags {
             if let Some(source) = texts.source {
-                provenance.push((tag_path(&tag), source));
+                provenance.push((["tags.", &tag].concat(), source));
             }
         }
         provenance
     }
-}
-
-fn tag_path(tag: &str) -> String {
-    ["tags.", tag].concat()
 }
 
 /// A text as an account may have it.
@@ -238,7 +230,7 @@ mod tests {
         let read: Account = serde_json::from_str(&json).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), json);
         assert_eq!(read.provenance().count(), 0);
-        let provenance: Vec<(String, String)> = account.provenance().map(|(name, source)| (name.into(), source.into())).collect();
+        let provenance: Vec<(String, String)> = account.provenance().collect();
         let expected = [("user_name", "userName"), ("email", "emails.value"), ("tags.site", "rule-c")];
         assert_eq!(provenance, expected.map(|(name, source)| (name.to_owned(), source.to_owned())));
         assert_eq!(account.clone().into_provenance(), provenance);
