@@ -232,6 +232,11 @@ fn confirmed(yes: bool, question: &str) -> anyhow::Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
+/// The name of how the server is to write what will be kept: `--csv` says CSV wherever there is a table, and without it it is JSON.
+fn written(csv: bool) -> &'static str {
+    if csv { "csv" } else { "json" }
+}
+
 /// A file that is made and never replaces one that is there.
 fn new_file(path: &std::path::Path, mut options: std::fs::OpenOptions) -> anyhow::Result<std::fs::File> {
     let shown = path.display();
@@ -264,6 +269,19 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_table_is_csv_or_json_and_not_both() {
+        for arguments in ["drift show --tenant acme", "review export --tenant acme", "tenant trial export --tenant acme"] {
+            let parsed = |more: &[&str]| {
+                Cli::try_parse_from(["rolecall"].into_iter().chain(arguments.split(' ')).chain(["ID"]).chain(more.iter().copied()))
+                    .map(drop)
+            };
+            parsed(&["--csv"]).and(parsed(&["--json"])).unwrap_or_else(|error| panic!("{arguments}: {error}"));
+            let refused = parsed(&["--csv", "--json"]).unwrap_err();
+            assert_eq!(refused.kind(), clap::error::ErrorKind::ArgumentConflict, "{arguments}: {refused}");
+        }
     }
 
     #[test]

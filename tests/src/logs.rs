@@ -3,7 +3,11 @@
 use std::io::Write;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The most that is kept, in bytes: what is older than that is of no test that still runs.
 const KEPT_LIMIT: usize = 64 * 1024 * 1024;
@@ -39,9 +43,9 @@ impl<'a> MakeWriter<'a> for Sink {
 pub fn capture() {
     static ONCE: OnceLock<()> = OnceLock::new();
     ONCE.get_or_init(|| {
-        let filter = tracing_subscriber::EnvFilter::new("info,rolecall=debug,rolecall_scim=debug");
-        let subscriber = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(Sink).finish();
-        tracing::subscriber::set_global_default(subscriber).expect("nothing else in the tests sets a subscriber");
+        let targets = Targets::new().with_default(Level::INFO).with_targets([("rolecall", Level::DEBUG), ("rolecall_scim", Level::DEBUG)]);
+        let lines = tracing_subscriber::fmt::layer().json().with_writer(Sink);
+        tracing_subscriber::registry().with(targets).with(lines).try_init().expect("nothing else in the tests sets a subscriber");
     });
 }
 

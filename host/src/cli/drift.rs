@@ -49,7 +49,7 @@ pub enum Drift {
         /// The reconciliation
         reconciliation: String,
         /// All lines, as CSV
-        #[arg(long)]
+        #[arg(long, conflicts_with = "json")]
         csv: bool,
         /// Only lines of this kind
         #[arg(long, value_parser = ["missing", "extra", "differing", "doubt"])]

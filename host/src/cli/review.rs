@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cli::account::reasons;
 use crate::cli::connection::At;
-use crate::cli::{Output, items, render, when, word};
+use crate::cli::{Output, items, render, when, word, written};
 use crate::config::ConfigError;
 use crate::crypto::signature::VerifyingKey;
 use crate::model::Instant;
@@ -101,13 +101,13 @@ pub enum Review {
         with_silence: bool,
     },
     /// Write a review for auditors, with a last line that signs it
-    #[command(after_help = "Example:\n  rolecall review export --tenant acme 4f1c… --format csv > review.csv")]
+    #[command(after_help = "Example:\n  rolecall review export --tenant acme 4f1c… --csv > review.csv")]
     Export {
         #[command(flatten)]
         which: Which,
-        /// JSON Lines or CSV
-        #[arg(long, value_parser = ["json", "csv"], default_value = "json")]
-        format: String,
+        /// As CSV, for spreadsheets [default: JSON Lines]
+        #[arg(long, conflicts_with = "json")]
+        csv: bool,
     },
     /// Print the public key that verifies exports of this installation
     #[command(after_help = "Example:\n  rolecall review key --tenant acme > reviews.pub")]
@@ -210,10 +210,10 @@ impl Review {
             Self::Close { which, reason, with_silence } => {
                 post(which, "close", &json!({"reason": reason, "with_silence": with_silence}), output).await?;
             }
-            Self::Export { which, format } => {
+            Self::Export { which, csv } => {
                 let path = ["tenants", &which.at.tenant, "reviews", &which.review, "export"];
                 let mut out = std::io::stdout();
-                which.at.remote.connect()?.download(&path, &[("format", &format)], &mut out).await?;
+                which.at.remote.connect()?.download(&path, &[("format", written(csv))], &mut out).await?;
                 out.flush()?;
             }
             Self::Key(at) => {

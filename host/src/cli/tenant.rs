@@ -44,7 +44,7 @@ pub enum Tenant {
     Apply(Apply),
     /// Try a folder out on everybody who is stored, without effect, and show what would be different
     #[command(after_help = "Example:\n  rolecall tenant simulate examples/tenants/acme --server https://rolecall.example\n  \
-        rolecall tenant simulate examples/tenants/acme --group engineering --csv differences.csv\n\n\
+        rolecall tenant simulate examples/tenants/acme --group engineering --export differences.csv\n\n\
         Exit code 1 when somebody with an account would be turned away: by a fault, a refusal, or as out of scope.")]
     Simulate(trial::Simulate),
     /// Let a folder go along with what is decided from now on, without effect

@@ -325,7 +325,9 @@ on_both_databases! {
         let other = SigningKey::read(&SigningKey::generate()).and_then(|key| key.verifying()).expect("a key");
         std::fs::write(folder.join("reviews.pub"), &public).expect("a file");
         for format in ["json", "csv"] {
-            let (done, export, error) = run(&token, &["review", "export", "--tenant", "acme", &id, "--format", format]).await;
+            let asked = ["review", "export", "--tenant", "acme", &id, "--csv"];
+            let asked = if format == "csv" { &asked[..] } else { &asked[..5] };
+            let (done, export, error) = run(&token, asked).await;
             assert!(done && export.contains("engineers"), "{error}\n{export}");
             assert_eq!(verify(export.as_bytes(), &key), Ok(1), "{export}");
             assert_eq!(verify(export.as_bytes(), &other), Err(Invalid::AnotherKey));

@@ -447,7 +447,7 @@ permit (principal in Rolecall::Group::"engineering", action == Rolecall::Action:
             out
         };
         let csv = folder.path().with_extension("csv").display().to_string();
-        let report = run(&["tenant", "simulate", &path, "--tenant", "acme", "--csv", &csv], false).await;
+        let report = run(&["tenant", "simulate", &path, "--tenant", "acme", "--export", &csv], false).await;
         let written = std::fs::read_to_string(&csv).expect("the file is written");
         std::fs::remove_file(&csv).expect("the file is there");
         let lost = "\"out_of_scope\",\"active\",\"out_of_scope\",\"loses\",\"developer\",\"\",\"engineers\",\"engineering\"";
@@ -468,7 +468,7 @@ permit (principal in Rolecall::Group::"engineering", action == Rolecall::Action:
         let export = run(&["tenant", "trial", "export", &id], true).await;
         let lines: Vec<Value> = export.lines().map(|line| serde_json::from_str(line).expect("JSON in each line")).collect();
         assert_eq!((lines.len(), &lines[0]["trial"]["id"]), (4, &json!(id)), "{export}");
-        let export = run(&["tenant", "trial", "export", &id, "--format", "csv", "--kind", "fault"], true).await;
+        let export = run(&["tenant", "trial", "export", &id, "--csv", "--kind", "fault"], true).await;
         assert!(export.lines().count() > 1 && export.contains("trap@acme.example") && !export.contains("outside@"), "{export}");
         let report = run(&["tenant", "simulate", &path, "--tenant", "acme", "--person", "engineer@acme.example"], true).await;
         assert!(report.contains("1 people asked about, 0 different") && report.contains("a simulation of a part"), "{report}");

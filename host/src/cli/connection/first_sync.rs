@@ -18,7 +18,7 @@ pub struct Difference {
     #[command(flatten)]
     which: Which,
     /// All lines, as CSV
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     csv: bool,
     /// How many lines
     #[arg(long, value_name = "N", default_value_t = PAGE, value_parser = clap::value_parser!(u32).range(1..=500))]

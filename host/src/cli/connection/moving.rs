@@ -33,7 +33,7 @@ pub struct Moved {
     #[command(flatten)]
     which: Which,
     /// Everybody, as CSV
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     csv: bool,
     /// How many people
     #[arg(long, value_name = "N", default_value_t = PAGE, value_parser = clap::value_parser!(u32).range(1..=500))]

@@ -24,7 +24,7 @@ struct Asked {
     #[arg(long, value_name = "ZONE")]
     zone: Option<String>,
     /// Answer in CSV, for spreadsheets
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     csv: bool,
     #[command(flatten)]
     at: At,

@@ -13,7 +13,7 @@ use super::{Deployed, active, broken, encoded, make_tenant};
 use crate::cli::client::{Api, ApiError};
 use crate::cli::connection::At;
 use crate::cli::render::{self, Paint};
-use crate::cli::{EXIT_FOUND, Output, items, word};
+use crate::cli::{EXIT_FOUND, Output, items, word, written};
 use crate::revision;
 
 /// How often a simulation's progress is asked for.
@@ -35,9 +35,9 @@ pub struct Simulate {
     /// Only this person (account id, SCIM id or login name); may be given several times
     #[arg(long = "person", value_name = "PERSON")]
     people: Vec<String>,
-    /// Write what differs for whom into this file, as CSV
+    /// Write what differs for whom into this file: as CSV if it ends so, else as JSON Lines
     #[arg(long, value_name = "FILE")]
-    csv: Option<PathBuf>,
+    export: Option<PathBuf>,
 }
 
 /// A folder that goes along.
@@ -64,7 +64,7 @@ pub enum Trials {
     #[command(after_help = "Example:\n  rolecall tenant trial differences --tenant acme ID --kind out_of_scope")]
     Differences(Differences),
     /// Write what a trial would make different: everything as JSON Lines, or CSV with a row for each role of a person that changes
-    #[command(after_help = "Example:\n  rolecall tenant trial export --tenant acme ID --format csv > differences.csv")]
+    #[command(after_help = "Example:\n  rolecall tenant trial export --tenant acme ID --csv > differences.csv")]
     Export(Export),
     /// End a trial before its time
     Stop(One),
@@ -101,9 +101,9 @@ pub struct Differences {
 pub struct Export {
     #[command(flatten)]
     one: One,
-    /// How
-    #[arg(long, value_parser = ["json", "csv"], default_value = "json")]
-    format: String,
+    /// As CSV, for spreadsheets [default: JSON Lines]
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
     /// Only people for whom this is the gravest difference
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
@@ -115,14 +115,15 @@ pub(super) async fn simulate(simulate: Simulate, output: Output) -> anyhow::Resu
         Ok(opened) => opened,
         Err((dir, problems)) => return broken(&dir, &problems, output),
     };
-    let Simulate { connections, groups, people: named, csv, .. } = simulate;
+    let Simulate { connections, groups, people: named, export, .. } = simulate;
     let is_whole = connections.is_empty() && groups.is_empty() && named.is_empty();
     let part = if is_whole { Value::Null } else { json!({"connections": connections, "groups": groups, "people": named}) };
     let trial = run(&api, &tenant, &files, &part, output).await?;
     let id = word(&trial["id"]);
-    if let Some(path) = &csv {
+    if let Some(path) = &export {
+        let csv = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
         let mut file = std::fs::File::create(path).with_context(|| format!("`{}` can't be written", path.display()))?;
-        api.download(&["tenants", &tenant, "trials", &id, "export"], &[("format", "csv")], &mut file).await?;
+        api.download(&["tenants", &tenant, "trials", &id, "export"], &[("format", written(csv))], &mut file).await?;
     }
     let page = api.get(&["tenants", &tenant, "trials", &id, "differences"], &[("limit", SHOWN)]).await?;
     let value = json!({"trial": trial, "differences": page["differences"], "next": page["next"]});
@@ -231,8 +232,8 @@ pub(super) async fn trials(command: Trials, output: Output) -> anyhow::Result<Ex
             output.show(&trial, |paint| Ok(summary(&trial, paint)))?;
         }
         Trials::Differences(asked) => differences(asked, output).await?,
-        Trials::Export(Export { one, format, kind }) => {
-            let mut query = vec![("format", format.as_str())];
+        Trials::Export(Export { one, csv, kind }) => {
+            let mut query = vec![("format", written(csv))];
             query.extend(kind.as_deref().map(|kind| ("kind", kind)));
             let path = ["tenants", &one.at.tenant, "trials", &one.trial, "export"];
             let mut out = std::io::stdout();
