@@ -402,6 +402,8 @@ pub trait Store:
         group: &ResourceId,
         candidates: &[ResourceId],
     ) -> Result<Vec<StoredMember>>;
+    /// What resources are as members of a group, whether or not they are in one. Who does not exist is left out.
+    async fn as_members(&self, tenant: &TenantId, connection: &ConnectionId, ids: &[ResourceId]) -> Result<Vec<StoredMember>>;
     /// The groups of users, for rendering. One trip, unless groups are themselves in groups.
     async fn groups_of(
         &self,

@@ -1,7 +1,7 @@
 //! Writes of Groups. Members are rows: a change is the difference, and the people whom it concerns are decided
 //! with the write itself up to [`INLINE_PEOPLE_LIMIT`]; beyond that the store marks them and the worker follows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rolecall_scim::filter::Filter;
@@ -15,7 +15,9 @@ use super::people::{self, Case, Terms};
 use super::{Applied, Caller, Failure, Report, check_version, new_resource_id, resource_event};
 use crate::app::App;
 use crate::model::{Cause, GroupMembership, Instant, Led, NewEvent, ResourceId};
-use crate::store::{Change, Committed, HandleBinding, INLINE_PEOPLE_LIMIT, Person, ResourceWrite, Stale, StoreError, StoredResource};
+use crate::store::{
+    Change, Committed, HandleBinding, INLINE_PEOPLE_LIMIT, Person, ResourceWrite, Stale, StoreError, StoredMember, StoredResource,
+};
 use crate::tenancy::{self, Active, handles};
 
 /// The most members that a request may add or name: one body of the largest size holds fewer.
@@ -26,6 +28,9 @@ const PROBE_MEMBERS_LIMIT: usize = 20;
 const MEMBERS: &str = "members";
 /// The most members of a group that a PUT or a filtered removal compares with.
 const MEMBERS_COMPARED_LIMIT: i64 = 200_000;
+
+/// The most members that the operations of one request look at together: each that has a filter looks at all.
+const LOOKS_LIMIT: usize = 1_000_000;
 
 /// What a request asks of an existing group.
 struct Asked {
@@ -263,19 +268,28 @@ fn check_count(members: usize) -> Result<(), ScimError> {
 /// Folds the request's member changes, in their order, into one difference.
 async fn difference(app: &App, caller: &Caller, schemas: &Schemas, id: &ResourceId, asked: &Asked) -> Result<Difference, Failure> {
     let mut difference = Difference::default();
-    let mut stored: Option<Vec<Value>> = None;
+    let mut directory: Option<Directory> = None;
+    let mut looks = 0;
     for (change, (operation, _)) in asked.members.iter().zip(&asked.member_operations) {
         match change {
             MemberChange::Add(ids) => difference.step(Vec::new(), ids.clone()),
             MemberChange::Remove(ids) => difference.step(ids.clone(), Vec::new()),
             MemberChange::Replace(_) | MemberChange::RemoveMatching(_) | MemberChange::ReplaceMatching(..) => {
-                if stored.is_none() {
-                    stored = Some(stored_members(app, caller, id).await?);
-                }
+                let directory = match &mut directory {
+                    Some(directory) => directory,
+                    none => none.insert(Directory::read(app, caller, id, &asked.members).await?),
+                };
                 difference.compared = true;
-                let present = difference.present(stored.as_deref().unwrap_or_default());
+                let present = difference.present(directory);
+                looks += present.len();
+                if looks > LOOKS_LIMIT {
+                    let detail = format!(
+                        "its operations look at more than {LOOKS_LIMIT} members together: send them in several requests, or name members by id"
+                    );
+                    return Err(ScimError::status(413, detail).into());
+                }
                 let matching = |filter: &Filter| -> Vec<String> {
-                    present.iter().filter(|member| member_matches(schemas, filter, member)).filter_map(member_id).collect()
+                    present.iter().filter(|(_, member)| member_matches(schemas, filter, member)).map(|(id, _)| id.to_string()).collect()
                 };
                 match change {
                     MemberChange::RemoveMatching(filter) => difference.step(matching(filter), Vec::new()),
@@ -284,7 +298,7 @@ async fn difference(app: &App, caller: &Caller, schemas: &Schemas, id: &Resource
                         matching => difference.step(matching, vec![id.clone()]),
                     },
                     MemberChange::Replace(wanted) => {
-                        let all: Vec<String> = present.iter().filter_map(member_id).collect();
+                        let all: Vec<String> = present.into_iter().map(|(id, _)| id.clone()).collect();
                         difference.step(all, wanted.clone());
                     }
                     MemberChange::Add(_) | MemberChange::Remove(_) => {}
@@ -361,28 +375,49 @@ impl Difference {
         }
     }
 
-    /// The stored members with the changes so far.
-    fn present(&self, stored: &[Value]) -> Vec<Value> {
-        let kept = stored.iter().filter(|member| member_id(member).is_none_or(|id| !self.remove.contains(&id)));
-        let added = self.add.iter().map(|id| json!({"value": id}));
-        kept.cloned().chain(added).collect()
+    /// The members with the changes so far, as filters see them.
+    fn present<'d>(&self, directory: &'d Directory) -> Vec<(&'d String, &'d Value)> {
+        let kept = directory.stored.iter().filter(|(id, _)| !self.remove.contains(*id));
+        let added = directory.named.iter().filter(|(id, _)| self.add.contains(*id) && !directory.stored.contains_key(*id));
+        kept.chain(added).collect()
     }
 }
 
-fn member_id(member: &Value) -> Option<String> {
-    member.get("value").and_then(Value::as_str).map(str::to_owned)
+/// Members as filters see them, by id.
+struct Directory {
+    /// Who is in the group.
+    stored: BTreeMap<String, Value>,
+    /// Whom the request puts in: an operation sees what those before it made (RFC 7644 §3.5.2).
+    named: BTreeMap<String, Value>,
 }
 
-async fn stored_members(app: &App, caller: &Caller, id: &ResourceId) -> Result<Vec<Value>, Failure> {
-    let groups = std::slice::from_ref(id);
-    let mut members = app.store.members(&caller.tenant, &caller.connection, groups, MEMBERS_COMPARED_LIMIT + 1).await?;
-    let members = members.remove(id).unwrap_or_default();
-    if i64::try_from(members.len()).unwrap_or(i64::MAX) > MEMBERS_COMPARED_LIMIT {
-        let detail = format!("the group has more than {MEMBERS_COMPARED_LIMIT} members: change them with PATCH add and remove");
-        return Err(ScimError::status(413, detail).into());
+impl Directory {
+    async fn read(app: &App, caller: &Caller, group: &ResourceId, changes: &[MemberChange]) -> Result<Self, Failure> {
+        let (tenant, connection) = (&caller.tenant, &caller.connection);
+        let mut stored = app.store.members(tenant, connection, std::slice::from_ref(group), MEMBERS_COMPARED_LIMIT + 1).await?;
+        let stored = stored.remove(group).unwrap_or_default();
+        if i64::try_from(stored.len()).unwrap_or(i64::MAX) > MEMBERS_COMPARED_LIMIT {
+            let detail = format!("the group has more than {MEMBERS_COMPARED_LIMIT} members: change them with PATCH add and remove");
+            return Err(ScimError::status(413, detail).into());
+        }
+        let mut named = BTreeSet::new();
+        for change in changes {
+            match change {
+                MemberChange::Add(ids) | MemberChange::Replace(ids) => named.extend(ids),
+                MemberChange::ReplaceMatching(_, id) => _ = named.insert(id),
+                MemberChange::Remove(_) | MemberChange::RemoveMatching(_) => {}
+            }
+        }
+        check_count(named.len())?;
+        let named: Vec<ResourceId> = named.into_iter().cloned().map(ResourceId).collect();
+        let named = if changes.len() == 1 { Vec::new() } else { app.store.as_members(tenant, connection, &named).await? };
+        Ok(Self { stored: by_id(stored), named: by_id(named) })
     }
-    let as_json = |member: crate::store::StoredMember| json!({"value": member.id, "type": member.kind.name(), "display": member.display});
-    Ok(members.into_iter().map(as_json).collect())
+}
+
+fn by_id(members: Vec<StoredMember>) -> BTreeMap<String, Value> {
+    let as_json = |member: &StoredMember| json!({"value": member.id, "type": member.kind.name(), "display": member.display});
+    members.into_iter().map(|member| (member.id.0.clone(), as_json(&member))).collect()
 }
 
 /// The people among the ids, unless they are too many to be decided here: then the store marks them.

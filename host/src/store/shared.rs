@@ -473,6 +473,10 @@ impl Store for Backend {
         read_once!(self.read_one(tenant), conn => groups::which_members(conn, tenant, connection, group, &askable(candidates)))
     }
 
+    async fn as_members(&self, tenant: &TenantId, connection: &ConnectionId, ids: &[ResourceId]) -> Result<Vec<StoredMember>> {
+        read_once!(self.read_one(tenant), conn => groups::as_members(conn, tenant, connection, &askable(ids)))
+    }
+
     async fn groups_of(
         &self,
         tenant: &TenantId,

@@ -259,6 +259,7 @@ async fn tenants_are_apart(fixture: Fixture) {
     assert_eq!(store.resource(other, connection, ResourceKind::User, &ana).await.unwrap(), None);
     assert_eq!(store.user(other, connection, &ana).await.unwrap(), None);
     assert!(store.members(other, connection, std::slice::from_ref(&group), 10).await.unwrap()[&group].is_empty());
+    assert!(store.as_members(other, connection, std::slice::from_ref(&ana)).await.unwrap().is_empty());
     assert!(store.which_members(other, connection, &group, std::slice::from_ref(&ana)).await.unwrap().is_empty());
     assert!(store.groups_of(other, connection, std::slice::from_ref(&ana)).await.unwrap()[&ana].is_empty());
     assert_eq!(store.users_below(other, connection, std::slice::from_ref(&group), 10).await.unwrap(), Some(Vec::new()));

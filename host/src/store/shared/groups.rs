@@ -86,6 +86,22 @@ pub(super) async fn which_members(
     rows.into_iter().map(member).collect()
 }
 
+/// What some resources ($3) are as members.
+pub(super) const AS_MEMBERS: &str =
+    concat!("SELECT id, kind, label FROM resources WHERE tenant = $1 AND connection = $2 AND ", any_of!("id", "$3"));
+
+/// What resources are as members: who exists of them.
+pub(super) async fn as_members(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connection: &ConnectionId,
+    ids: &[ResourceId],
+) -> Result<Vec<StoredMember>> {
+    let ids = text_list(ids.iter().map(ResourceId::as_str));
+    let rows = sqlx::query_as(AS_MEMBERS).bind(tenant.as_str()).bind(connection.as_str()).bind(ids).fetch_all(conn).await?;
+    rows.into_iter().map(member).collect()
+}
+
 /// Which groups some resources are directly in.
 pub(super) const GROUPS_OF: &str =
     concat!("SELECT member_id, group_id FROM members WHERE tenant = $1 AND connection = $2 AND ", any_of!("member_id", "$3"));

@@ -243,6 +243,7 @@ pub(in super::super) const CASES: &[Case] = &[
     (visitors::ENDED[2], As::Platform, &[Number(10), Number(10)], &["web_sign_ins_expires"]),
     (groups::MEMBERS, As::Tenant, &[Text("t3"), Text("t3c"), Text("g500"), Text(""), Number(10)], &[]),
     (groups::WHICH_MEMBERS, As::Tenant, &[Text("t3"), Text("t3c"), Text("g500"), List(&["u7", "u8"])], &[]),
+    (groups::AS_MEMBERS, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7", "u8"])], &[]),
     (groups::GROUPS_OF, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7", "u8"])], &["members_member"]),
     (groups::DIRECT_GROUPS, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7", "u8"])], &["members_member"]),
     (groups::USERS, As::Tenant, &[Text("t3"), Text("t3c"), List(&["u7", "u8"])], &["members_member"]),
