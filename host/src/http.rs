@@ -8,6 +8,7 @@
 pub mod api;
 pub mod body;
 mod compression;
+pub mod connections;
 pub mod error;
 pub mod frame;
 #[cfg(any(test, feature = "fuzzing"))]

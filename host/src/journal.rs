@@ -177,7 +177,7 @@ impl Journal {
     pub fn log(&self, tenant: &TenantId, connection: &ConnectionId, entry: LogEntry) {
         let LogEntry { applied, no_op, refused, .. } = entry;
         // What is our fault is no refusal.
-        let (refused, failed) = if entry.status >= 500 { (0, refused) } else { (refused, 0) };
+        let (refused, failed) = if OutcomeCode::is_failure(entry.status) { (0, refused) } else { (refused, 0) };
         let mut waiting = self.waiting();
         waiting.observe(tenant, connection, entry.at, Traffic { applied, no_op, refused, failed, ..Traffic::default() });
         waiting.list(self.is_kept(), tenant, connection, entry);

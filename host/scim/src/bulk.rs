@@ -23,7 +23,7 @@ pub const BULK_RESPONSE_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:Bu
 /// The longest `bulkId` in bytes: clients send counters and UUIDs, and an answer repeats it.
 pub const BULK_ID_BYTES_LIMIT: usize = 256;
 /// A resource's nesting, and that of the message around it: the array of operations, an operation, its data.
-const BULK_DEPTH_LIMIT: usize = DEPTH_LIMIT + 3;
+pub const BULK_DEPTH_LIMIT: usize = DEPTH_LIMIT + 3;
 
 /// A bulk request. Operations that make no sense are there with their errors: the others are to be carried out.
 #[derive(Clone, Debug, PartialEq)]
@@ -264,7 +264,9 @@ impl Action {
 
 /// The endpoint and the resource in an operation's path, which is relative to the base URL (RFC 7644 §3.7).
 fn endpoint(path: &str) -> Result<(ResourceKind, Option<Target>), ScimError> {
-    let mut segments = path.strip_prefix('/').unwrap_or(path).split('/');
+    let path = path.strip_prefix('/').unwrap_or(path);
+    // A slash at the end makes no difference, as in URLs.
+    let mut segments = path.strip_suffix('/').unwrap_or(path).split('/');
     let name = segments.next().unwrap_or_default();
     let kind = ResourceKind::ALL.into_iter().find(|kind| kind.endpoint() == name);
     let (Some(kind), target, None) = (kind, segments.next(), segments.next()) else {
@@ -272,7 +274,6 @@ fn endpoint(path: &str) -> Result<(ResourceKind, Option<Target>), ScimError> {
     };
     let target = match target {
         None => None,
-        Some("") => return Err(ScimError::not_found("such endpoint: `path` ends with a slash")),
         Some(id) => Some(match reference::named(id) {
             Some(bulk_id) => Target::Created(bulk_id.to_owned()),
             None => Target::Id(id.to_owned()),

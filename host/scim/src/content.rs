@@ -44,7 +44,8 @@ struct Range<'t> {
 impl<'t> Range<'t> {
     fn parse(element: &'t str) -> Option<Self> {
         let mut parts = elements(element, ';');
-        let (kind, subtype) = parts.next()?.split_once('/')?;
+        // A star alone is what Java's means by everything.
+        let (kind, subtype) = parts.next().map(|range| if range == "*" { "*/*" } else { range })?.split_once('/')?;
         let mut quality = 1_000;
         for part in parts {
             let (name, value) = part.split_once('=')?;
@@ -76,7 +77,8 @@ fn thousandths(text: &str) -> Option<u16> {
     }
     let decimals: u16 = format!("{decimals:0<3}").parse().ok()?;
     match whole {
-        "0" => Some(decimals),
+        // Java's `HttpURLConnection` of before its version 19 writes `q=.2` (JDK-8163921).
+        "" | "0" if !text.is_empty() && text != "." => Some(decimals),
         "1" if decimals == 0 => Some(1_000),
         _ => None,
     }

@@ -4,7 +4,10 @@ mod meaning;
 pub(crate) mod parse;
 mod print;
 
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
 use serde_json::{Map, Value};
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::path::AttrPath;
 use crate::schema::{Attribute, Resolved, Schemas, Type};
@@ -146,21 +149,136 @@ fn default_part(attribute: &Attribute) -> Option<&Attribute> {
     if attribute.kind == Type::Complex { attribute.sub("value") } else { None }
 }
 
-/// A text as it is compared where case does not matter: default case folding. What databases index.
+/// A text as it is compared where case does not matter, and as databases index it: what looks the same is the same, as RFC 7644 §5 wants
+/// it of user names (RFC 8265 §3.3: full and half width mapped, case folded, normalisation form C).
 #[must_use]
 pub fn fold(text: &str) -> String {
-    caseless::default_case_fold_str(text)
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        // The wide and half-wide forms of other characters.
+        if matches!(c, '\u{3000}' | '\u{ff01}'..='\u{ffee}') {
+            plain.extend(std::iter::once(c).nfkc());
+        } else {
+            plain.push(c);
+        }
+    }
+    let composed: String = plain.nfc().collect();
+    caseless::default_case_fold_str(&composed).nfc().collect()
 }
 
-/// The instant that an `xsd:dateTime` names (RFC 7643 §2.3.5); without an offset it is read as UTC.
+/// The time from 1970 in UTC to the instant that an `xsd:dateTime` names (RFC 7643 §2.3.5), to the nanosecond; without an offset it is read
+/// as UTC. Years have four digits.
 #[must_use]
-pub fn instant(text: &str) -> Option<jiff::Timestamp> {
-    // Dates without a time and bracketed zone names are valid for the parser, not for `xsd:dateTime`.
-    if !text.contains(['T', 't']) || text.contains('[') {
+pub fn instant(text: &str) -> Option<SignedDuration> {
+    const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+    const DAY: SignedDuration = SignedDuration::from_hours(24);
+    let (date, time) = text.split_once('T')?;
+    let (time, zone) = time.split_at(time.find(['Z', '+', '-']).unwrap_or(time.len()));
+    let (time, fraction) =
+        time.split_once('.').map_or(Some((time, "0")), |(time, digits)| (!digits.is_empty()).then_some((time, digits)))?;
+    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+    let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    text.parse().ok().or_else(|| {
-        let local: jiff::civil::DateTime = text.parse().ok()?;
-        jiff::tz::Offset::UTC.to_timestamp(local).ok()
-    })
+    let nanos: i32 = format!("{fraction:0<9.9}").parse().ok()?;
+    // 24:00:00 is the end of the day.
+    let ends = (hour, minute, second, nanos) == (24, 0, 0, 0);
+    let small = |number: i16| i8::try_from(number).ok();
+    let hour = if ends { 0 } else { small(hour)? };
+    let local = DateTime::new(year, small(month)?, small(day)?, hour, small(minute)?, small(second)?, nanos).ok()?;
+    let since = local.duration_since(EPOCH);
+    Some(if ends { since + DAY } else { since } - offset(zone)?)
+}
+
+/// How far a zone is ahead of UTC: at most 14 hours either way.
+fn offset(zone: &str) -> Option<SignedDuration> {
+    let ahead = match zone.split_at_checked(1) {
+        None | Some(("Z", "")) => return Some(SignedDuration::ZERO),
+        Some(("+", ahead)) => ahead,
+        Some(("-", behind)) => return offset(&format!("+{behind}")).map(|ahead| -ahead),
+        Some(_) => return None,
+    };
+    let [hours, minutes] = numbers(ahead, ':', [2, 2])?;
+    let minutes = (minutes < 60).then_some(hours * 60 + minutes)?;
+    (minutes <= 14 * 60).then(|| SignedDuration::from_mins(minutes.into()))
+}
+
+/// Numbers of so many digits each.
+fn numbers<const N: usize>(text: &str, between: char, digits: [usize; N]) -> Option<[i16; N]> {
+    let mut parts = text.split(between);
+    let mut numbers = [0; N];
+    for (number, digits) in numbers.iter_mut().zip(digits) {
+        let part = parts.next().filter(|part| part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit()))?;
+        *number = part.parse().ok()?;
+    }
+    parts.next().is_none().then_some(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_is_an_xsd_date_time() {
+        let nanos = |text: &str| instant(text).map(|since| since.as_nanos());
+        for (text, same) in [
+            ("2024-01-03T10:00:00Z", "2024-01-03T10:00:00"),
+            ("2024-01-03T24:00:00Z", "2024-01-04T00:00:00Z"),
+            ("2024-01-03T10:00:00+14:00", "2024-01-02T20:00:00.000Z"),
+            ("2024-01-03T10:00:00-02:30", "2024-01-03T12:30:00Z"),
+            ("2024-01-03T10:00:00.12345678901Z", "2024-01-03T10:00:00.123456789Z"),
+        ] {
+            assert!(nanos(text).is_some() && nanos(text) == nanos(same), "{text}");
+        }
+        assert_eq!(nanos("1970-01-01T00:00:00.5+00:00"), Some(500_000_000));
+        assert!(nanos("9999-12-31T24:00:00-14:00") > nanos("9999-12-31T23:59:59Z"));
+        assert!(nanos("0000-01-01T00:00:00+14:00") < nanos("0001-01-01T00:00:00Z"));
+        for text in [
+            "2024-01-03",
+            "20240103T100000Z",
+            "2024-01-03T10Z",
+            "2024-01-03T10:00Z",
+            "2024-01-03T10:00:00+0200",
+            "2024-01-03T10:00:00+02",
+            "2024-01-03T10:00:00+14:01",
+            "2024-01-03T10:00:00+02:60",
+            "2024-01-03T10:00:00,5Z",
+            "2024-01-03T10:00:00.Z",
+            "2024-01-03T10:00:60Z",
+            "2024-01-03T24:00:01Z",
+            "+002024-01-03T10:00:00Z",
+            "2024-02-30T10:00:00Z",
+            "2024-01-03t10:00:00z",
+            "2024-01-03T10:00:00Z[UTC]",
+            "2024-01-03 10:00:00Z",
+            "2024-01-03T10:00:00ZZ",
+            "2024-01-03T10:00:0\u{661}Z",
+            "T",
+            "",
+        ] {
+            assert_eq!(nanos(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_looks_the_same_is_the_same() {
+        for (one, other) in [
+            ("ABC", "abc"),
+            ("\u{e9}a", "E\u{301}A"),
+            ("\u{ff41}bc", "ABC"),
+            ("STRASSE", "stra\u{df}e"),
+            ("\u{3c2}", "\u{3a3}"),
+            ("\u{ff76}\u{ff9e}", "\u{30ac}"),
+        ] {
+            assert_eq!(fold(one), fold(other));
+        }
+        // Only widths are mapped, and case: another character is another one.
+        for (one, other) in [("x\u{b2}", "x2"), ("\u{430}", "a"), ("e", "\u{e9}")] {
+            assert_ne!(fold(one), fold(other));
+        }
+    }
 }

@@ -56,6 +56,20 @@ enum Step {
     Members(MemberChange),
 }
 
+impl Step {
+    /// Whether it brings nothing that could change something.
+    fn is_void(&self) -> bool {
+        match self {
+            Self::Attribute(target) => match &target.change {
+                Change::Merge(parts) => parts.is_empty(),
+                Change::Values(values) => values.is_empty(),
+                Change::Unassign | Change::Set(_) => false,
+            },
+            Self::RemoveExtension(_) | Self::Schemas(_) | Self::Members(_) => false,
+        }
+    }
+}
+
 /// An attribute by the schemas' names, and what it becomes.
 #[derive(Clone, Debug)]
 struct Target {

@@ -242,7 +242,7 @@ impl Schemas {
     /// (which nothing would enforce), or parts stand where there can be none.
     pub fn with_extensions(extensions: Vec<Schema>) -> Result<Self, String> {
         let mut schemas = Self::default();
-        for extension in extensions {
+        for mut extension in extensions {
             let id = &extension.id;
             if !id.to_ascii_lowercase().starts_with("urn:") || id.ends_with(':') || !id.chars().all(is_urn_char) {
                 return Err(format!("schema id `{id}` must be a URN"));
@@ -264,6 +264,7 @@ impl Schemas {
                     return Err(format!("schema `{id}`: `{}` needs parts exactly if it is complex, and parts have none", attribute.name));
                 }
             }
+            exact_by_type(&mut extension.attributes);
             schemas.extensions.push(Arc::new(extension));
         }
         Ok(schemas)
@@ -359,6 +360,14 @@ fn is_urn_char(c: char) -> bool {
     c.is_ascii_graphic() && !"()[]\"\\".contains(c)
 }
 
+/// RFC 7643 §2.3.6, §2.3.7: bytes and references are case exact, whatever a schema says.
+fn exact_by_type(attributes: &mut [Attribute]) {
+    for attribute in attributes {
+        attribute.case_exact |= matches!(attribute.kind, Binary | Reference);
+        exact_by_type(&mut attribute.sub_attributes);
+    }
+}
+
 fn check_names(schema: &str, attributes: &[Attribute]) -> Result<(), String> {
     for (i, attribute) in attributes.iter().enumerate() {
         if !crate::path::is_name(&attribute.name) {
@@ -440,7 +449,10 @@ fn user() -> Schema {
             Attribute::new("value", Text, "The group's id.").exact().read_only(),
             Attribute::new("$ref", Reference, "The group's URI.").exact().read_only().refers(&["User", "Group"]),
             Attribute::new("display", Text, "The group's name.").read_only(),
-            Attribute::new("type", Text, "direct or indirect.").read_only(),
+            Attribute {
+                canonical_values: ["direct", "indirect"].map(Into::into).into(),
+                ..Attribute::new("type", Text, "direct or indirect.").read_only()
+            },
         ]);
     let text = |name: &str, description: &str| Attribute::new(name, Text, description);
     let value = |description: &str| Attribute::new("value", Text, description);

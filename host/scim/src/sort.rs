@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 
+use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
 use crate::filter::{fold, instant};
@@ -39,7 +40,7 @@ enum SortValue {
     Bool(bool),
     /// The number, and exactly if it is a whole one: 64 bits don't fit into a float.
     Number(f64, i128),
-    Instant(jiff::Timestamp),
+    Instant(SignedDuration),
     /// Folded unless the attribute is case exact, at most [`SORT_TEXT_CHARS_LIMIT`] characters.
     Text(String),
 }
@@ -48,8 +49,8 @@ impl Sort {
     /// From `sortBy` and `sortOrder`; `None` without a `sortBy`, whatever the order. A path is good if one of `kinds` has it.
     ///
     /// # Errors
-    /// 400 `invalidPath` for an attribute that no kind has, `invalidValue` for one that has no order or another `sortOrder`
-    /// than `ascending` and `descending` (in any case).
+    /// 400 `invalidValue` (`invalidPath` is for PATCH alone: RFC 7644 §3.12) for an attribute that no kind has or that has no order, and for
+    /// another `sortOrder` than `ascending` and `descending` (in any case).
     pub fn parse(schemas: &Schemas, kinds: &[ResourceKind], by: Option<&str>, order: Option<&str>) -> Result<Option<Self>, ScimError> {
         let descending = match order {
             None => false,
@@ -58,10 +59,11 @@ impl Sort {
             Some(_) => return Err(ScimError::invalid_value("`sortOrder` must be ascending or descending")),
         };
         let Some(by) = by else { return Ok(None) };
-        let path = AttrPath::parse(schemas, by)?;
+        let unknown = || ScimError::invalid_value(format!("there is no attribute `{}` to sort by", shown(by)));
+        let path = AttrPath::parse(schemas, by).map_err(|_| unknown())?;
         let found = schemas.resolve_any(kinds, &path).filter(|found| found.leaf().returned != Returned::Never);
         let found = found.filter(|found| found.attribute.returned != Returned::Never);
-        let found = found.ok_or_else(|| ScimError::invalid_path(format!("there is no attribute `{}` to sort by", shown(by))))?;
+        let found = found.ok_or_else(unknown)?;
         check_sortable(&found, by)?;
         Ok(Some(Self { path, descending }))
     }
@@ -138,7 +140,7 @@ impl SortKey {
             Some(SortValue::Bool(value)) => format!("b{value}"),
             // `{:?}` of a float is the shortest text that reads as the same float.
             Some(SortValue::Number(float, whole)) => format!("n{float:?} {whole}"),
-            Some(SortValue::Instant(instant)) => format!("i{}", instant.as_nanosecond()),
+            Some(SortValue::Instant(instant)) => format!("i{}", instant.as_nanos()),
             Some(SortValue::Text(text)) => format!("t{text}"),
         }
     }
@@ -154,7 +156,7 @@ impl SortKey {
                 let float: f64 = float.parse().ok().filter(|float: &f64| float.is_finite())?;
                 Some(SortValue::Number(float + 0.0, whole.parse().ok()?))
             }
-            ("i", nanoseconds) => Some(SortValue::Instant(jiff::Timestamp::from_nanosecond(nanoseconds.parse().ok()?).ok()?)),
+            ("i", nanoseconds) => Some(SortValue::Instant(SignedDuration::try_from_nanos_i128(nanoseconds.parse().ok()?)?)),
             ("t", text) => Some(SortValue::Text(head(text))),
             _ => return None,
         };

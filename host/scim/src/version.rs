@@ -13,7 +13,7 @@ pub fn etag(version: i64) -> String {
 /// The versions that tags name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tags {
-    /// One of them is `*`: every version.
+    /// It is `*`: every version.
     pub any: bool,
     /// These versions, in order; tags of another server name none of ours.
     pub versions: Vec<i64>,
@@ -24,10 +24,12 @@ impl Tags {
     #[must_use]
     pub fn of<'t>(texts: impl IntoIterator<Item = &'t str>) -> Self {
         let mut tags = Self::default();
-        for tag in texts.into_iter().flat_map(|text| text.split(',')).map(str::trim).take(TAGS_LIMIT) {
-            tags.any |= tag == "*";
-            tags.versions.extend(version_of(tag));
+        for text in texts {
+            // A star stands alone (RFC 9110 §13.1.1), and a tag may hold commas and stars.
+            tags.any |= text.trim() == "*";
+            tags.versions.extend(listed(text).take(TAGS_LIMIT).filter_map(version_of));
         }
+        tags.versions.truncate(TAGS_LIMIT);
         tags
     }
 
@@ -72,6 +74,16 @@ impl IfMatch {
     }
 }
 
+/// The tags of a header's text: commas within the quotes of one are its own, and nothing in it is an escape (RFC 9110 §8.8.3).
+fn listed(text: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    let ends = move |c: char| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    };
+    text.split(ends).map(str::trim)
+}
+
 fn version_of(tag: &str) -> Option<i64> {
     let quoted = tag.strip_prefix("W/").unwrap_or(tag);
     let opaque = quoted.strip_prefix('"')?.strip_suffix('"')?;
@@ -94,6 +106,9 @@ mod tests {
             ("3", IfMatch::OneOf(vec![])),
             ("\"03\", \"+3\", W/\"-0\"", IfMatch::OneOf(vec![])),
             ("", IfMatch::OneOf(vec![])),
+            ("\"a,*,b\", \",\"", IfMatch::OneOf(vec![])),
+            ("\"a,\\\", W/\"3\"", IfMatch::One(3)),
+            ("*, \"3\"", IfMatch::One(3)),
         ] {
             assert_eq!(IfMatch::of([value]), expected, "{value}");
         }

@@ -21,6 +21,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::compute::Compute;
 use crate::config::{Config, ConfigError, Layer, MASTER_KEY_VARIABLE, MasterKey};
 use crate::crypto::Keyring;
+use crate::http::connections::{self, Bounds};
 use crate::journal::Journal;
 use crate::plugins::{Artefacts, Sandbox, SandboxConfig};
 use crate::store::{self, ApiScope};
@@ -55,9 +56,18 @@ pub struct Running {
     grace: Duration,
     stop_serving: watch::Sender<bool>,
     stop_jobs: watch::Sender<bool>,
-    server: JoinHandle<std::io::Result<()>>,
+    server: JoinHandle<()>,
     worker: JoinHandle<()>,
     _held: Option<std::fs::File>,
+}
+
+/// What had finished when a server stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Every connection's requests.
+    pub requests: bool,
+    /// Every job.
+    pub jobs: bool,
 }
 
 impl Running {
@@ -67,34 +77,40 @@ impl Running {
         self.app.public_url.clone().unwrap_or_else(|| format!("http://{}", self.addr))
     }
 
-    /// Stops accepting, lets requests and then jobs finish, and gives up on what is left when the grace is over.
-    pub async fn stop(mut self) {
+    /// Stops accepting, lets requests and then jobs finish, and gives up on what is left when the grace is over. Jobs are told to finish after
+    /// half of it at the latest: a client that never ends its request holds up nobody else.
+    pub async fn stop(mut self) -> Stopped {
+        let ends = tokio::time::Instant::now() + self.grace;
         self.stop_serving.send_replace(true);
-        let drained = tokio::time::timeout(self.grace, async {
-            let served = (&mut self.server).await;
-            self.stop_jobs.send_replace(true);
-            self.app.wake.notify_waiters();
-            (served, (&mut self.worker).await)
-        })
-        .await;
-        match drained {
-            Ok((Ok(Ok(())), Ok(()))) => tracing::info!("stopped: every request and job has finished"),
-            Ok((served, worked)) => tracing::error!(server = ?served, worker = ?worked, "a part of the server failed while it stopped"),
-            Err(_) => {
-                tracing::warn!(grace_seconds = self.grace.as_secs(), "stopped before everything had finished; what is left is durable");
+        let early = tokio::time::timeout(self.grace / 2, &mut self.server).await.ok();
+        self.stop_jobs.send_replace(true);
+        self.app.wake.notify_waiters();
+        let worked = tokio::time::timeout_at(ends, &mut self.worker).await.ok();
+        let served = match early {
+            Some(served) => Some(served),
+            None => tokio::time::timeout_at(ends, &mut self.server).await.ok(),
+        };
+        let stopped = Stopped { requests: served.is_some(), jobs: worked.is_some() };
+        match (&served, &worked) {
+            (Some(Ok(())), Some(Ok(()))) => tracing::info!("stopped: every request and job has finished"),
+            (Some(Err(_)), _) | (_, Some(Err(_))) => {
+                tracing::error!(server = ?served, worker = ?worked, "a part of the server failed while it stopped");
+            }
+            _ => {
+                let Stopped { requests, jobs } = stopped;
+                let grace_seconds = self.grace.as_secs();
+                tracing::warn!(grace_seconds, requests, jobs, "stopped before everything had finished; what is left is durable");
                 self.server.abort();
                 self.worker.abort();
             }
         }
+        stopped
     }
 
     /// Resolves when a part that should run for ever has ended by itself: never, unless there is a defect.
     async fn failed(&mut self) -> anyhow::Error {
         tokio::select! {
-            ended = &mut self.server => match ended {
-                Ok(Err(error)) => anyhow::Error::new(error).context("the server can't go on"),
-                ended => anyhow::anyhow!("the server has ended: {ended:?}"),
-            },
+            ended = &mut self.server => anyhow::anyhow!("the server has ended: {ended:?}"),
             ended = &mut self.worker => anyhow::anyhow!("the worker has ended: {ended:?}"),
         }
     }
@@ -132,7 +148,7 @@ async fn assemble(config: &Config, clock: Arc<dyn Clock>, work: bool) -> anyhow:
     })?;
     let addr = listener.local_addr().context("the listener has no address")?;
     let (app, held) = build(config, clock).await?;
-    let (stop_serving, mut serving_stopped) = watch::channel(false);
+    let (stop_serving, serving_stopped) = watch::channel(false);
     let (stop_jobs, mut jobs_stopped) = watch::channel(false);
     let folders = match &config.tenants {
         Some(dir) => {
@@ -142,13 +158,7 @@ async fn assemble(config: &Config, clock: Arc<dyn Clock>, work: bool) -> anyhow:
         None => None,
     };
     let router = http::router(Arc::clone(&app));
-    let server = tokio::spawn(async move {
-        let told = async move {
-            // An error means that the sender is gone, which is a stop too.
-            let _ = serving_stopped.wait_for(|stopped| *stopped).await;
-        };
-        axum::serve(listener, router).with_graceful_shutdown(told).await
-    });
+    let server = tokio::spawn(connections::serve(listener, router, Bounds::of_process(), serving_stopped));
     let working = Arc::clone(&app);
     let worker = tokio::spawn(async move {
         if work {
@@ -159,7 +169,7 @@ async fn assemble(config: &Config, clock: Arc<dyn Clock>, work: bool) -> anyhow:
                 tracing::error!(%error, "the job that watches tenants' folders ended abruptly");
             }
         } else {
-            // As above: an error means that the sender is gone.
+            // An error means that the sender is gone, which is a stop too.
             let _ = jobs_stopped.wait_for(|stopped| *stopped).await;
         }
     });

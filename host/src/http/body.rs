@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
@@ -10,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use flate2::bufread::GzDecoder;
 use http_body_util::BodyExt;
 use rolecall_scim::ScimError;
+use rolecall_scim::bulk::BULK_DEPTH_LIMIT;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -22,8 +24,11 @@ use crate::app::App;
 pub const BODY_BYTES_LIMIT: usize = 1024 * 1024;
 /// The largest body of a revision: 48 MiB of files, as base64. JavaScript and Python plugins have 12 to 18 MB.
 pub const REVISION_BODY_BYTES_LIMIT: usize = 64 * 1024 * 1024;
-/// How deep arrays and objects may be nested: SCIM needs 4, a JSON Patch of extensions a few more; recursion costs stack.
+/// How deep arrays and objects of an API request may be nested; recursion costs stack.
 pub const BODY_DEPTH_LIMIT: usize = 32;
+
+/// How long a client may take to send its body: less than a request may, so that who is slow is told so, and nobody else is blamed.
+pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// How much of a body that is too large is still taken in and thrown away: a client that is cut off in the middle of sending
 /// sees a broken connection and not the answer that says why.
@@ -48,7 +53,8 @@ impl FromRequest<Arc<App>> for ScimBody {
 
     async fn from_request(request: Request, _: &Arc<App>) -> Result<Self> {
         let bytes = read_json(request, BODY_BYTES_LIMIT, SCIM_JSON).await?;
-        let text = checked(&bytes).map_err(ScimError::invalid_syntax)?;
+        // What is no Bulk request may be nested less deeply, which is seen where it is read.
+        let text = checked(&bytes, BULK_DEPTH_LIMIT).map_err(ScimError::invalid_syntax)?;
         let body: Value = serde_json::from_str(text).map_err(|e| ScimError::invalid_syntax(why(&e)))?;
         if !body.is_object() {
             return Err(ScimError::invalid_syntax("the body must be a JSON object").into());
@@ -71,7 +77,7 @@ impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Arc<App>> for ApiBody<
         }
         let bytes = read_json(request, LIMIT, JSON).await?;
         let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
-        let text = checked(&bytes).map_err(|e| Error::bad_request(e, "the body is no JSON"))?;
+        let text = checked(&bytes, BODY_DEPTH_LIMIT).map_err(|e| Error::bad_request(e, "the body is no JSON"))?;
         let body = serde_json::from_str(text).map_err(|e| Error::bad_request(why(&e), "the body does not fit"))?;
         Ok(Self(body))
     }
@@ -128,6 +134,14 @@ async fn read_json(request: Request, limit: usize, expected: &str) -> Result<Byt
 }
 
 async fn read_any(request: Request, limit: usize) -> Result<Bytes> {
+    read_within(request, limit, BODY_TIMEOUT).await
+}
+
+async fn read_within(request: Request, limit: usize, timeout: Duration) -> Result<Bytes> {
+    tokio::time::timeout(timeout, read_whole(request, limit)).await.unwrap_or_else(|_| Err(Error::body_late(timeout)))
+}
+
+async fn read_whole(request: Request, limit: usize) -> Result<Bytes> {
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let mut too_large = announced.is_some_and(|bytes| bytes > limit as u64);
     if announced.is_some_and(|bytes| bytes > DISCARDED_BYTES_LIMIT as u64) {
@@ -191,13 +205,13 @@ fn is_json(headers: &HeaderMap) -> bool {
     [JSON, SCIM_JSON].iter().any(|known| essence.eq_ignore_ascii_case(known))
 }
 
-fn checked(bytes: &[u8]) -> Result<&str, String> {
+fn checked(bytes: &[u8], depth_limit: usize) -> Result<&str, String> {
     if bytes.is_empty() {
         return Err("the body is empty: send a JSON object".into());
     }
     let text = std::str::from_utf8(bytes).map_err(|e| format!("the body is not UTF-8 from byte {}", e.valid_up_to()))?;
-    if deeper_than(text, BODY_DEPTH_LIMIT) {
-        return Err(format!("the body is nested deeper than {BODY_DEPTH_LIMIT} levels"));
+    if deeper_than(text, depth_limit) {
+        return Err(format!("the body is nested deeper than {depth_limit} levels"));
     }
     Ok(text)
 }
@@ -240,7 +254,7 @@ mod tests {
         assert!(!deeper_than(r#"{"a":["[[[[\"[[["]}"#, 2));
         assert!(deeper_than("[[[", 2));
         assert!(!deeper_than("[][][]", 1));
-        assert!(checked("[".repeat(100_000).as_bytes()).is_err());
+        assert!(checked("[".repeat(100_000).as_bytes(), BULK_DEPTH_LIMIT).is_err());
     }
 
     #[test]
@@ -282,6 +296,14 @@ mod tests {
         for broken in [&b""[..], b"no gzip", cut, &longer] {
             assert_eq!(expand(broken, BODY_BYTES_LIMIT).unwrap_err().status(), 400);
         }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_the_client_s_own_delay() {
+        let body = axum::body::Body::from_stream(futures_util::stream::pending::<std::io::Result<Bytes>>());
+        let late = read_within(Request::new(body), 100, Duration::from_millis(1)).await.unwrap_err();
+        assert_eq!(late.status(), 408);
+        assert!(!crate::model::OutcomeCode::is_failure(408) && crate::model::OutcomeCode::is_failure(503));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -16,6 +17,7 @@ use serde::Serialize;
 use crate::auth::Denied;
 use crate::compute::Overloaded;
 use crate::diagnostic::Diagnostic;
+use crate::model::OutcomeCode;
 use crate::provisioning::Failure;
 use crate::rate::TooMany;
 use crate::store::StoreError;
@@ -262,6 +264,13 @@ impl Error {
             .caused_by(source)
     }
 
+    /// 408: the client did not send its body in time.
+    #[must_use]
+    pub fn body_late(limit: Duration) -> Self {
+        let detail = format!("the body did not arrive within {} s: nothing was done, send it again", limit.as_secs());
+        Self::new(StatusCode::REQUEST_TIMEOUT, detail)
+    }
+
     /// 503: the request took too long.
     #[must_use]
     pub fn timed_out() -> Self {
@@ -394,7 +403,7 @@ impl Error {
         let status = parts.status.as_u16();
         let said = parts.logged.unwrap_or(&parts.detail);
         let error = parts.source.as_deref().map(|source| chain(source));
-        if parts.status.is_server_error() {
+        if OutcomeCode::is_failure(status) {
             tracing::error!(status, detail = said, error, "the request failed");
         } else {
             let (scim_type, operation) = (parts.scim_type.map(ScimType::word), parts.operation);

@@ -98,10 +98,11 @@ pub async fn read<E: Endpoint>(
     if !version::if_match(&headers).allows(stored.version) {
         return Err(Error::precondition_failed());
     }
+    let view = View { app: &app, who: &who, schemas: &schemas, projection: &projection };
     if version::not_modified(&headers, stored.version) {
-        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, version::etag(stored.version))]).into_response());
+        return Ok((StatusCode::NOT_MODIFIED, view.validators(&stored)).into_response());
     }
-    View { app: &app, who: &who, schemas: &schemas, projection: &projection }.answer(StatusCode::OK, &stored, groups).await
+    view.answer(StatusCode::OK, &stored, groups).await
 }
 
 /// PUT (RFC 7644 §3.5.1).

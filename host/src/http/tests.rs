@@ -8,11 +8,12 @@ use axum::body::Body;
 use axum::http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
+use rolecall_scim::bulk::BULK_DEPTH_LIMIT;
 use serde_json::Value;
 use tower::ServiceExt;
 
 use super::api::accounts::AccountQuery;
-use super::body::{ApiBody, BODY_BYTES_LIMIT, BODY_DEPTH_LIMIT, ScimBody};
+use super::body::{ApiBody, BODY_BYTES_LIMIT, ScimBody};
 use super::error::Format;
 use super::guards::{Access, Anyone};
 use super::query::{ApiQuery, At};
@@ -230,7 +231,7 @@ async fn bodies_that_are_no_scim_are_refused_with_what_to_do() {
         assert_eq!(serde_json::from_str::<Value>(&answer.text).unwrap()["scimType"], "invalidSyntax", "{text}");
     }
     assert!(body(&router, path, json, vec![b'{', b'"', 0xff, b'"']).await.expect_error(path, 400).contains("UTF-8"));
-    let deep = format!("{{\"a\":{}{}}}", "[".repeat(BODY_DEPTH_LIMIT), "]".repeat(BODY_DEPTH_LIMIT));
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(BULK_DEPTH_LIMIT), "]".repeat(BULK_DEPTH_LIMIT));
     assert!(body(&router, path, json, deep).await.expect_error(path, 400).contains("deeper"));
     for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"] {
         body(&router, path, Some(content_type), "{}").await.expect_error(path, 415);

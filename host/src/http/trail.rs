@@ -51,7 +51,7 @@ impl Whose {
             || (asked.method == Method::POST && !endpoint.ends_with(".search"));
         let lists = !writes && (endpoint.ends_with(".search") || kind_of(endpoint).is_some());
         let mut traffic = trail.traffic(lists, writes);
-        if !writes && status >= 500 {
+        if !writes && OutcomeCode::is_failure(status) {
             traffic.failed = 1;
         }
         app.journal.observe(tenant, connection, now, traffic);

@@ -146,6 +146,12 @@ impl OutcomeCode {
         }
     }
 
+    /// Whether an answer of that status says that the server failed. 501 does not: it says what there never is, which is a refusal.
+    #[must_use]
+    pub fn is_failure(status: u16) -> bool {
+        Self::of(status, None, false).class() == OutcomeClass::Failed
+    }
+
     /// What it means, and what to do about it: in plain English, for whoever runs the identity provider.
     #[must_use]
     #[expect(clippy::too_many_lines, reason = "a list, two sentences an outcome")]

@@ -325,7 +325,7 @@ fn compile_instant(column: InstantColumn, test: &Test) -> Compiled {
     };
     let Some(at) = instant(text) else { return Compiled::unknown() };
     let floor = |nanos: i128| i64::try_from(nanos.div_euclid(1_000 * i128::from(SHOWN))).unwrap_or(i64::MAX).saturating_mul(SHOWN);
-    let nanos = at.as_nanosecond();
+    let nanos = at.as_nanos();
     let down = floor(nanos);
     let is_shown = i128::from(down) * 1_000 == nanos;
     let after = down.saturating_add(SHOWN);

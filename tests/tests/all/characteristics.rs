@@ -221,6 +221,52 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// RFC 7644 §3.5.2: an operation is carried out on what those before it made, of which a filter knows everything.
+    async fn a_filter_knows_members_that_were_just_added(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        let (ada, bob) = (entra.create_with("ada@acme.example", json!({"displayName": "Ada"})).await, entra.create("bob@acme.example").await);
+        let inner = entra.group("Inner", &[]).await;
+        let add = |who: &str| json!({"op": "add", "path": "members", "value": [{"value": who}]});
+        let only = |who: &str| json!({"op": "replace", "path": "members", "value": [{"value": who}]});
+        let remove = |filter: &str| json!({"op": "remove", "path": format!("members[{filter}]")});
+        for (before, operations, after) in [
+            (&[&ada][..], json!([add(&ada), remove("type ne \"User\"")]), &[&ada][..]),
+            (&[&bob], json!([only(&ada), remove("not (type eq \"User\")")]), &[&ada]),
+            (&[&bob], json!([add(&inner), remove("type eq \"Group\"")]), &[&bob]),
+            (&[&bob], json!([add(&ada), remove("display eq \"Ada\"")]), &[&bob]),
+            (&[&bob], json!([add(&inner), {"op": "replace", "path": "members[type eq \"Group\"]", "value": {"value": ada}}]), &[&bob, &ada]),
+            (&[&bob, &ada], json!([remove("display eq \"Ada\""), add(&ada), remove("value eq \"nobody\" or type eq \"Group\"")]), &[&bob, &ada]),
+        ] {
+            let group = entra.group("Engineering", before).await;
+            entra.scim.patch(&format!("/Groups/{group}"), patch(operations.clone())).await.expect_one_of(&[200, 204]);
+            let shown = entra.scim.get(&format!("/Groups/{group}")).await.expect(200);
+            let ids = shown["members"].as_array().into_iter().flatten().filter_map(|member| member["value"].as_str());
+            let wanted = after.iter().map(|id| id.as_str()).collect::<std::collections::BTreeSet<_>>();
+            assert_eq!(ids.collect::<std::collections::BTreeSet<_>>(), wanted, "{operations}");
+        }
+        for wrong in [json!({"value": ada, "type": 5}), json!({"value": ada, "$ref": {}}), json!({"value": 5})] {
+            let body = patch(json!([{"op": "add", "path": "members", "value": [wrong]}]));
+            entra.scim.patch(&format!("/Groups/{inner}"), body).await.expect_scim_error(400, Some("invalidValue"));
+        }
+        server.stop().await;
+    }
+
+    /// RFC 7644 §5: names that look the same are the same, however they are written.
+    async fn user_names_are_compared_as_people_read_them(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        for (first, same) in [("\u{e9}a@acme.example", "E\u{301}a@acme.example"), ("\u{ff41}bc@acme.example", "ABC@acme.example")] {
+            let id = entra.create(first).await;
+            entra.scim.post("/Users", user(same, json!({}))).await.expect_scim_error(409, Some("uniqueness"));
+            let found = entra.scim.get(&format!("/Users?filter={}", escaped(&format!("userName eq \"{same}\"")))).await.expect(200);
+            assert_eq!((&found["totalResults"], &found["Resources"][0]["id"], &found["Resources"][0]["userName"]), (&json!(1), &json!(id), &json!(first)));
+        }
+        server.stop().await;
+    }
+
     /// Each operation of a PATCH is known as applied or a no-op, and the history names the attributes that changed.
     async fn the_history_says_what_each_operation_did(database: Database) {
         let server = Server::start(&database).await;

@@ -164,6 +164,7 @@ on_both_databases! {
             assert_eq!(answer.status.as_u16(), status, "{method} {headers:?}: {}", answer.text);
             if status == 304 {
                 assert_eq!((answer.header("etag"), answer.text.as_str()), ("W/\"1\"", ""));
+                assert!(answer.header("content-location").ends_with(&one), "RFC 9110 §15.4.5: what the 200 would say of where it is");
             }
         }
         let read = entra.scim.get(&one).await;

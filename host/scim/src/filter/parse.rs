@@ -169,21 +169,24 @@ impl<'a> Parser<'a> {
             Scope::Values(attribute) => Some(attribute),
             Scope::Resources(_) | Scope::Unknown => attribute,
         };
-        match (id_beside(whose, &path), scope) {
+        let kinds = if let Scope::Resources(kinds) = scope { kinds } else { &[] };
+        match (id_beside(whose, &path, kinds), scope) {
             // The id is a part of the resource, and of none of its values.
-            (Some(id), Scope::Values(_)) if id.name == "id" => {
+            (Some((id, _)), Scope::Values(_)) if id.name == "id" => {
                 self.at = start;
                 Err(self.expected("another part: `location` can be asked for as `meta.location`"))
             }
-            (Some(path), _) => Ok(Filter::Test(path, self.by_id(test, before)?)),
+            (Some((path, kinds)), _) => Ok(Filter::Test(path, self.by_id(test, kinds, before)?)),
             (None, _) => Ok(Filter::Test(path, test)),
         }
     }
 
     /// The test of an id that a test of the URI comes to. An id is compared, and not looked into.
-    fn by_id(&mut self, test: Test, start: usize) -> Result<Test, ScimError> {
+    fn by_id(&mut self, test: Test, kinds: &[ResourceKind], start: usize) -> Result<Test, ScimError> {
         match test {
-            Test::Compare(op @ (Op::Eq | Op::Ne), Literal::Text(uri)) => Ok(Test::Compare(op, Literal::Text(id_of(&uri).to_owned()))),
+            Test::Compare(op @ (Op::Eq | Op::Ne), Literal::Text(uri)) => {
+                Ok(Test::Compare(op, Literal::Text(id_of(&uri, kinds).to_owned())))
+            }
             Test::Present | Test::Compare(Op::Eq | Op::Ne, _) => Ok(test),
             Test::Compare(..) => {
                 self.at = start;
@@ -238,8 +241,8 @@ impl<'a> Parser<'a> {
         let part = self.resolve(Scope::Values(attribute), &sub, start)?.0;
         let before = self.at;
         let test = self.test(part)?;
-        let (sub, test) = match id_beside(Some(attribute), &sub) {
-            Some(sub) => (sub, self.by_id(test, before)?),
+        let (sub, test) = match id_beside(Some(attribute), &sub, &[]) {
+            Some((sub, kinds)) => (sub, self.by_id(test, kinds, before)?),
             None => (sub, test),
         };
         Ok(Filter::Values { attribute: path, filter, then: Some((sub.name, test)) })
@@ -302,30 +305,32 @@ pub(super) fn part_of<'a>(attribute: &'a Attribute, path: &AttrPath) -> Option<&
 }
 
 /// Where the id stands that a path's URI ends with; `None` where the path names another value. The URIs of resources are made for each
-/// answer, by the address that the server is asked at, and not stored: `meta.location`, and `$ref` of members and of a user's groups.
-fn id_beside(attribute: Option<&Attribute>, path: &AttrPath) -> Option<AttrPath> {
+/// answer, by the address that the server is asked at, and not stored: `meta.location`, and `$ref` of members and of a user's groups. Beside
+/// it, of which kinds the resource may be; `kinds` are those that are asked for.
+fn id_beside<'k>(attribute: Option<&Attribute>, path: &AttrPath, kinds: &'k [ResourceKind]) -> Option<(AttrPath, &'k [ResourceKind])> {
     let attribute = attribute?;
     let last = path.sub.as_deref().unwrap_or(&path.name);
     let is_of_resource = attribute.name == "meta" && last.eq_ignore_ascii_case("location");
     if is_of_resource {
-        return Some(AttrPath { urn: None, name: "id".into(), sub: None });
+        return Some((AttrPath { urn: None, name: "id".into(), sub: None }, kinds));
     }
     let made = attribute.sub(last).is_some_and(|part| part.kind == Type::Reference && part.mutability != Mutability::ReadWrite);
     if !made || !last.eq_ignore_ascii_case("$ref") || !["members", "groups"].contains(&attribute.name.as_str()) {
         return None;
     }
     let value = || "value".to_owned();
-    Some(match path.sub {
+    let id = match path.sub {
         Some(_) => AttrPath { sub: Some(value()), ..path.clone() },
         None => AttrPath { name: value(), ..path.clone() },
-    })
+    };
+    Some((id, if attribute.name == "groups" { &[ResourceKind::Group] } else { &ResourceKind::ALL }))
 }
 
-/// The id in a resource's URI; an empty text, which is nobody's, where it is none.
-fn id_of(uri: &str) -> &str {
+/// The id in the URI of a resource of these kinds; an empty text, which is nobody's, where it is none.
+fn id_of<'u>(uri: &'u str, kinds: &[ResourceKind]) -> &'u str {
     let (before, id) = uri.rsplit_once('/').unwrap_or_default();
     let endpoint = before.rsplit('/').next().unwrap_or_default();
-    if ResourceKind::ALL.iter().any(|kind| kind.endpoint() == endpoint) { id } else { "" }
+    if kinds.iter().any(|kind| kind.endpoint() == endpoint) { id } else { "" }
 }
 
 /// A literal in the type of the attribute that it is compared with, or what was expected instead.

@@ -19,7 +19,7 @@ pub(super) fn apply(patch: &Patch, schemas: &Schemas, document: &Document) -> Re
         members: Vec::new(),
         member_operations: Vec::new(),
         changed: Vec::new(),
-        reader: Reader { ignored: patch.ignored.clone(), quirks: patch.quirks.clone(), patch: true },
+        reader: Reader { ignored: patch.ignored.clone(), quirks: patch.quirks.clone(), patch: true, ..Reader::default() },
     };
     let mut operations = Vec::with_capacity(patch.operations.len());
     for (index, operation) in patch.operations.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! The body of a PATCH, to steps on attributes of the schemas. Knows nothing of the resource that they will change.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde_json::Value;
 
@@ -8,7 +9,7 @@ use super::{Change, MemberChange, OPERATIONS_LIMIT, Operation, PATCH_SCHEMA, Pat
 use crate::filter::{Filter, Literal, Op, Test};
 use crate::path::{AttrPath, Path, shown};
 use crate::resource::body::{check_depth, ignore_unknown, is_members, json_in, member, member_ids, urns, without_filter};
-use crate::resource::value::Reader;
+use crate::resource::value::{Reader, twice};
 use crate::schema::{Attribute, Mutability, Resolved, Schemas, Type};
 use crate::{Quirk, ResourceKind, ScimError};
 
@@ -58,11 +59,25 @@ impl<'a> Reading<'a> {
             (Some(Value::String(text)), _) => {
                 let (path, quirks) = Path::parse_for(self.schemas, &[self.kind], text)?;
                 quirks.into_iter().for_each(|quirk| self.reader.quirk(quirk));
-                self.at_path(verb, &path, value)?
+                let steps = self.at_path(verb, &path, value)?;
+                self.says_something(&steps)?;
+                steps
             }
             _ => return Err(ScimError::invalid_path("`path` must be a text")),
         };
         Ok(Operation { verb, steps })
+    }
+
+    /// Refuses steps that change nothing because all that they were to change is unknown: they would answer "done" for doing nothing.
+    fn says_something(&mut self, steps: &[Step]) -> Result<(), ScimError> {
+        match self.reader.strange.take() {
+            Some(strange) if steps.iter().all(Step::is_void) => Err(self.no_attribute(&strange)),
+            _ => Ok(()),
+        }
+    }
+
+    fn no_attribute(&self, path: &str) -> ScimError {
+        ScimError::invalid_path(format!("a {} has no attribute `{}`", self.kind.name(), shown(path)))
     }
 
     fn at_path(&mut self, verb: Verb, path: &Path, value: Option<&Value>) -> Result<Vec<Step>, ScimError> {
@@ -85,9 +100,7 @@ impl<'a> Reading<'a> {
     }
 
     fn resolve(&self, path: &AttrPath) -> Result<Resolved<'a>, ScimError> {
-        self.schemas
-            .resolve(self.kind, path)
-            .ok_or_else(|| ScimError::invalid_path(format!("a {} has no attribute `{}`", self.kind.name(), shown(&path.to_string()))))
+        self.schemas.resolve(self.kind, path).ok_or_else(|| self.no_attribute(&path.to_string()))
     }
 
     /// A path that is a schema's URN.
@@ -113,7 +126,10 @@ impl<'a> Reading<'a> {
                             steps.extend(self.echoed(verb, Resolved { extension: Some(id), attribute, sub: None }, value)?)
                         }
                         None if value.is_null() => {}
-                        None => self.reader.ignore(&place),
+                        None => {
+                            self.reader.ignore(&place);
+                            self.reader.strange.get_or_insert(place);
+                        }
                     }
                 }
                 Ok(steps)
@@ -130,7 +146,12 @@ impl<'a> Reading<'a> {
         let mut steps = Vec::new();
         let mut strange = None;
         let mut known = false;
+        let mut seen = HashSet::new();
         for (key, value) in body {
+            if !seen.insert(key.to_ascii_lowercase()) {
+                return Err(twice(&shown(key)));
+            }
+            let first = steps.len();
             if key.eq_ignore_ascii_case("schemas") {
                 let listed = urns(&mut self.reader, self.schemas, self.kind, None, Some(value))?;
                 steps.push(Step::Schemas(listed));
@@ -154,18 +175,19 @@ impl<'a> Reading<'a> {
             } else {
                 ignore_unknown(&mut self.reader, key, value);
                 if !key.contains(':') {
-                    strange.get_or_insert(key);
+                    strange.get_or_insert_with(|| without_filter(key).to_owned());
                     continue;
                 }
             }
-            known = true;
+            match self.reader.strange.take() {
+                Some(part) if steps[first..].iter().all(Step::is_void) => _ = strange.get_or_insert(part),
+                _ => known = true,
+            }
         }
         match strange {
             // Unknown attributes beside known ones are reported as ignored. An operation that holds nothing
             // else would answer "done" for doing nothing.
-            Some(key) if !known => {
-                Err(ScimError::invalid_path(format!("a {} has no attribute `{}`", self.kind.name(), shown(without_filter(key)))))
-            }
+            Some(key) if !known => Err(self.no_attribute(&key)),
             _ => Ok(steps),
         }
     }
@@ -262,7 +284,7 @@ impl<'a> Reading<'a> {
         if target.extension.is_none() && target.attribute.name == "schemas" {
             return match verb {
                 Verb::Remove => Err(ScimError::mutability("`schemas` is required")),
-                _ => urns(&mut self.reader, self.schemas, self.kind, None, value).map(Step::Schemas).map(Some),
+                _ => self.named_schemas(value).map(Some),
             };
         }
         let complex = target.leaf().kind == Type::Complex;
@@ -288,6 +310,15 @@ impl<'a> Reading<'a> {
             makes_value: verb == Verb::Add || self.entra,
             change,
         }))))
+    }
+
+    /// A change of `schemas` by its path: what is used is named by itself, and a name alone brings nothing in.
+    fn named_schemas(&mut self, value: Option<&Value>) -> Result<Step, ScimError> {
+        let known = urns(&mut self.reader, self.schemas, self.kind, None, value)?;
+        if known.is_empty() && value.and_then(Value::as_array).is_some_and(|listed| !listed.is_empty()) {
+            return Err(ScimError::invalid_value(format!("`schemas` names no schema of a {}", self.kind.name())));
+        }
+        Ok(Step::Schemas(known))
     }
 
     /// A removal without a filter. A `value` beside it says which of many values go (Entra ID); without one, all do.

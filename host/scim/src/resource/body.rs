@@ -5,11 +5,14 @@ use serde_json::{Map, Value};
 
 use super::value::{Reader, one_of_each, twice};
 use super::{Document, Read};
-use crate::schema::{Attribute, Mutability, Schemas};
+use crate::schema::{Attribute, Mutability, Returned, Schemas};
 use crate::{Quirk, ResourceKind, ScimError};
 
 /// The deepest nesting of a body. SCIM needs six levels; what is deeper is a mistake or an attack.
 pub const DEPTH_LIMIT: usize = 32;
+
+/// The parts of a group's member (RFC 7643 §4.2).
+const MEMBER_PARTS: [&str; 4] = ["value", "type", "$ref", "display"];
 
 /// SCIM 1 schemas, which OneLogin names in `schemas`.
 const SCIM_1: &str = "urn:scim:schemas:";
@@ -211,7 +214,7 @@ pub(crate) fn member_ids(reader: &mut Reader, value: &Value) -> Result<Vec<Strin
     let mut ids = Vec::with_capacity(members.len());
     for member in members {
         let id = match member {
-            Value::Object(parts) => parts.iter().find(|(key, _)| key.eq_ignore_ascii_case("value")).and_then(|(_, id)| id.as_str()),
+            Value::Object(parts) => member_id(parts)?,
             // No id begins like that: it is JSON that is broken.
             Value::String(id) if reader.patch && !id.trim_start().starts_with(['{', '[']) => {
                 reader.quirk(Quirk::ScalarForComplex);
@@ -228,6 +231,22 @@ pub(crate) fn member_ids(reader: &mut Reader, value: &Value) -> Result<Vec<Strin
         }
     }
     Ok(ids)
+}
+
+/// The id of one member. What else is said of it is ours to say, and has to be of the right type all the same.
+fn member_id(parts: &Map<String, Value>) -> Result<Option<&str>, ScimError> {
+    let mut id = None;
+    for (key, value) in parts {
+        let Some(name) = MEMBER_PARTS.into_iter().find(|name| name.eq_ignore_ascii_case(key)) else { continue };
+        if name == "value" {
+            if id.replace(value.as_str()).is_some() {
+                return Err(twice("members.value"));
+            }
+        } else if !value.is_string() && !value.is_null() {
+            return Err(ScimError::invalid_value(format!("`members.{name}` must be a text")));
+        }
+    }
+    Ok(id.flatten())
 }
 
 fn read_extension(reader: &mut Reader, urn: &str, attributes: &[Attribute], value: &Value) -> Result<Option<Value>, ScimError> {
@@ -300,21 +319,51 @@ fn keep(
     next: &mut Map<String, Value>,
 ) -> Result<(), ScimError> {
     // RFC 7644 §3.5.1 lets the server decide what an attribute that is not asserted becomes. Somebody who was
-    // deactivated comes back when the client says so, not when it says nothing.
-    let says_active = body.keys().any(|key| key.eq_ignore_ascii_case("active"));
-    if kind == ResourceKind::User && !says_active && previous.get("active") == Some(&Value::Bool(false)) {
+    // deactivated comes back when the client says so, not when it says nothing, which a null is as well (RFC 7643 §2.5).
+    if kind == ResourceKind::User && !next.contains_key("active") && previous.get("active") == Some(&Value::Bool(false)) {
         next.insert("active".into(), Value::Bool(false));
     }
-    keep_immutable(&schemas.core(kind).attributes, "", previous, next)?;
+    let core = &schemas.core(kind).attributes;
+    keep_unseen(core, body, previous, next);
+    keep_immutable(core, "", previous, next)?;
     for extension in schemas.extensions(kind) {
         let Some(before) = previous.get(&extension.id).and_then(Value::as_object) else { continue };
         let mut after = next.get(&extension.id).and_then(Value::as_object).cloned().unwrap_or_default();
+        match member(body, &extension.id) {
+            None => keep_unseen(&extension.attributes, &Map::new(), before, &mut after),
+            Some(Value::Object(said)) => keep_unseen(&extension.attributes, said, before, &mut after),
+            Some(_) => {}
+        }
         keep_immutable(&extension.attributes, &format!("{}:", extension.id), before, &mut after)?;
         if !after.is_empty() {
             next.insert(extension.id.clone(), Value::Object(after));
         }
     }
     Ok(())
+}
+
+/// Keeps what a client is not shown unless it asks, where the body says nothing of it: somebody who puts back what they were given
+/// wants none of it gone. A null unassigns it.
+fn keep_unseen(attributes: &[Attribute], said: &Map<String, Value>, previous: &Map<String, Value>, next: &mut Map<String, Value>) {
+    for attribute in attributes {
+        let Some(before) = previous.get(&attribute.name) else { continue };
+        match (member(said, &attribute.name), before, next.get_mut(&attribute.name)) {
+            (None, _, None) if is_unseen(attribute, before) => {
+                next.insert(attribute.name.clone(), before.clone());
+            }
+            (Some(Value::Object(said)), Value::Object(before), Some(Value::Object(after))) => {
+                keep_unseen(&attribute.sub_attributes, said, before, after);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether a client that asks for nothing in particular is shown nothing of a value.
+fn is_unseen(attribute: &Attribute, value: &Value) -> bool {
+    let unseen = |attribute: &Attribute| matches!(attribute.returned, Returned::Request | Returned::Never);
+    let parts = value.as_object().filter(|parts| !parts.is_empty());
+    unseen(attribute) || parts.is_some_and(|parts| parts.keys().all(|name| attribute.sub(name).is_some_and(unseen)))
 }
 
 /// RFC 7644 §3.5.1: where an immutable attribute has a value, the new one must match; left out, it stays.

@@ -21,6 +21,10 @@ fn the_media_type_is_what_the_client_likes_best() {
         (Some("application/scim+json;q=0, */*"), Some(JSON)),
         (Some("*/*;q=0.1, application/scim+json;q=0"), Some(JSON)),
         (Some("text/html, application/xhtml+xml, application/xml;q=0.9, */*;q=0.8"), Some(SCIM_JSON)),
+        // Java's, of before its version 19.
+        (Some("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"), Some(SCIM_JSON)),
+        (Some("text/html, *"), Some(SCIM_JSON)),
+        (Some("text/html, */*;q=."), None),
         (Some("text/html"), None),
         (Some("text/*, image/png"), None),
         (Some("*/*;q=0"), None),

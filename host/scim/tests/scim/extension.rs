@@ -340,3 +340,31 @@ fn tenants_with_extensions_share_the_standard_schemas() {
     }
     assert!(std::ptr::eq(one.core(ResourceKind::User), Schemas::standard().core(ResourceKind::User)));
 }
+
+#[test]
+fn what_a_client_is_not_shown_stays_when_it_puts_back_what_it_was_given() {
+    let number = json!({"number": "n", "score": 7, "secret": {"word": "w"}, "locker": {"place": "here", "hint": "h", "log": "l"}});
+    let before = document(&number);
+    let put = |badge: Value| {
+        let read = read(&schemas(), ResourceKind::User, &body(&badge), Some(&before)).unwrap();
+        read.document.get(BADGE).cloned().unwrap_or_default()
+    };
+    assert_eq!(
+        put(json!({"number": "n", "locker": {"place": "there"}})),
+        json!({"number": "n", "locker": {"place": "there", "hint": "h", "log": "l"}, "score": 7, "secret": {"word": "w"}})
+    );
+    assert_eq!(put(json!({"number": "n", "score": null, "secret": null, "locker": null})), json!({"number": "n"}), "a null says it");
+    assert_eq!(put(json!({"number": "n"})), json!({"number": "n", "score": 7, "secret": {"word": "w"}}), "a part goes with what is shown");
+    let hidden = document(&json!({"number": "n", "locker": {"hint": "h"}}));
+    let kept = read(&schemas(), ResourceKind::User, &body(&json!({"number": "n"})), Some(&hidden)).unwrap().document;
+    assert_eq!(kept, hidden);
+}
+
+#[test]
+fn bytes_are_compared_as_they_are() {
+    let seen = document(&json!({"number": "n", "photo": "AAEC"}));
+    let matches = |filter: &str| {
+        Filter::parse(&schemas(), ResourceKind::User, filter).unwrap().matches(&schemas(), ResourceKind::User, seen.attributes())
+    };
+    assert!(matches(&format!("{BADGE}:photo eq \"AAEC\"")) && !matches(&format!("{BADGE}:photo eq \"aaec\"")));
+}

@@ -87,8 +87,8 @@ fn values_are_bounded_when_read_and_when_patched() {
 
 #[test]
 fn json_in_a_text_is_bounded_like_a_body() {
-    // An object around arrays, of which nothing is kept.
-    let nested = |depth: usize| format!("{{\"nope\":{}{},\"title\":\"T\"}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+    // An object around arrays, of which nothing is kept, beside what is: a part of one of the two places.
+    let nested = |depth: usize| format!("{{\"nope\":{}{},\"title\":\"T\",\"value\":\"V\"}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
     let parse = |path: Option<&str>, text: String| {
         let body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [{"op": "add", "path": path, "value": text}]});
         Patch::parse(&Schemas::default(), ResourceKind::User, &body).map(|_| ()).map_err(|error| error.scim_type)

@@ -84,7 +84,7 @@ fn what_is_asked_is_read_for_the_kinds_that_are_asked_for() {
     let request = SearchRequest::from_query(pairs("filter=externalId eq x&sortBy=members.value&attributes=members,userName")).unwrap();
     let (filter, quirks) = request.filter(&schemas, &ResourceKind::ALL).unwrap();
     assert_eq!((filter.unwrap().to_string().as_str(), quirks), ("externalId eq \"x\"", vec![Quirk::UnquotedText]));
-    assert_eq!(request.sort(&schemas, &[ResourceKind::User]).unwrap_err().scim_type, Some(ScimType::InvalidPath));
+    assert_eq!(request.sort(&schemas, &[ResourceKind::User]).unwrap_err().scim_type, Some(ScimType::InvalidValue));
     assert_eq!(request.sort(&schemas, &ResourceKind::ALL).unwrap_err().scim_type, Some(ScimType::InvalidValue));
     assert!(request.projection(&schemas, ResourceKind::Group).unwrap().wants("members"));
     assert!(!request.projection(&schemas, ResourceKind::User).unwrap().wants("groups"));

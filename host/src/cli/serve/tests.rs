@@ -126,6 +126,14 @@ async fn a_request_that_never_ends_holds_the_server_no_longer_than_the_grace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_never_ended_holds_up_no_job() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { shutdown_grace_seconds: 1, ..Config::local(dir.path()) };
+    let (running, _stream, _) = request_in_flight(&config).await;
+    assert_eq!(running.stop().await, Stopped { requests: false, jobs: true });
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_is_taken_and_a_key_that_is_none_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();

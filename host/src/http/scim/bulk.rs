@@ -145,8 +145,9 @@ impl Run {
                 let error = error.into_scim();
                 let detail =
                     format!("it was created without its references to what came later, which could not be added: {}", error.detail);
-                let status = if error.status == 400 { 409 } else { error.status };
-                operation.failed(&ScimError { detail, status, ..error }, created.location)
+                // 409 has one keyword, `uniqueness` (RFC 7644 §3.12), and what was asked for is no matter of that.
+                let error = if error.status == 400 { ScimError::status(409, detail) } else { ScimError { detail, ..error } };
+                operation.failed(&error, created.location)
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_LOCATION, ETAG};
+use axum::http::header::{CONTENT_LOCATION, ETAG, HeaderName};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt as _, stream};
 use rolecall_scim::projection::Projection;
@@ -55,9 +55,13 @@ impl View<'_> {
             Some(groups) => json_text(&self.render(stored, Some(self.group_rows(&groups))))?.into(),
             None => self.body(stored).await?,
         };
-        // RFC 7643 §3.1: what `meta.location` says, this header says as well.
-        let headers = [(ETAG, version::etag(stored.version)), (CONTENT_LOCATION, self.location(stored))];
-        Ok((headers, super::of_scim(status, body)).into_response())
+        Ok((self.validators(stored), super::of_scim(status, body)).into_response())
+    }
+
+    /// The headers of an answer about one resource, whether or not it is shown (RFC 9110 §15.4.5): its entity tag and, as `meta.location`
+    /// does (RFC 7643 §3.1), where it is.
+    pub fn validators(&self, stored: &StoredResource) -> [(HeaderName, String); 2] {
+        [(ETAG, version::etag(stored.version)), (CONTENT_LOCATION, self.location(stored))]
     }
 
     async fn body(&self, stored: &StoredResource) -> Result<Body> {
