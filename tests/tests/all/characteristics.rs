@@ -228,22 +228,23 @@ on_both_databases! {
         let entra = acme.connection(&server, "Entra ID").await;
         let (ada, bob) = (entra.create_with("ada@acme.example", json!({"displayName": "Ada"})).await, entra.create("bob@acme.example").await);
         let inner = entra.group("Inner", &[]).await;
+        let (ada, bob, inner) = (ada.as_str(), bob.as_str(), inner.as_str());
         let add = |who: &str| json!({"op": "add", "path": "members", "value": [{"value": who}]});
         let only = |who: &str| json!({"op": "replace", "path": "members", "value": [{"value": who}]});
         let remove = |filter: &str| json!({"op": "remove", "path": format!("members[{filter}]")});
         for (before, operations, after) in [
-            (&[&ada][..], json!([add(&ada), remove("type ne \"User\"")]), &[&ada][..]),
-            (&[&bob], json!([only(&ada), remove("not (type eq \"User\")")]), &[&ada]),
-            (&[&bob], json!([add(&inner), remove("type eq \"Group\"")]), &[&bob]),
-            (&[&bob], json!([add(&ada), remove("display eq \"Ada\"")]), &[&bob]),
-            (&[&bob], json!([add(&inner), {"op": "replace", "path": "members[type eq \"Group\"]", "value": {"value": ada}}]), &[&bob, &ada]),
-            (&[&bob, &ada], json!([remove("display eq \"Ada\""), add(&ada), remove("value eq \"nobody\" or type eq \"Group\"")]), &[&bob, &ada]),
+            (&[ada][..], json!([add(ada), remove("type ne \"User\"")]), &[ada][..]),
+            (&[bob], json!([only(ada), remove("not (type eq \"User\")")]), &[ada]),
+            (&[bob], json!([add(inner), remove("type eq \"Group\"")]), &[bob]),
+            (&[bob], json!([add(ada), remove("display eq \"Ada\"")]), &[bob]),
+            (&[bob], json!([add(inner), {"op": "replace", "path": "members[type eq \"Group\"]", "value": {"value": ada}}]), &[bob, ada]),
+            (&[bob, ada], json!([remove("display eq \"Ada\""), add(ada), remove("value eq \"nobody\" or type eq \"Group\"")]), &[bob, ada]),
         ] {
             let group = entra.group("Engineering", before).await;
             entra.scim.patch(&format!("/Groups/{group}"), patch(operations.clone())).await.expect_one_of(&[200, 204]);
             let shown = entra.scim.get(&format!("/Groups/{group}")).await.expect(200);
             let ids = shown["members"].as_array().into_iter().flatten().filter_map(|member| member["value"].as_str());
-            let wanted = after.iter().map(|id| id.as_str()).collect::<std::collections::BTreeSet<_>>();
+            let wanted = after.iter().copied().collect::<std::collections::BTreeSet<_>>();
             assert_eq!(ids.collect::<std::collections::BTreeSet<_>>(), wanted, "{operations}");
         }
         for wrong in [json!({"value": ada, "type": 5}), json!({"value": ada, "$ref": {}}), json!({"value": 5})] {

@@ -128,15 +128,15 @@ on_both_databases! {
         }
         assert_eq!(names(&entra.scim.get("/Users?sortOrder=descending").await.expect(200)).len(), 4, "an order of nothing");
         for (query, scim_type) in [
-            ("sortBy=nothing", "invalidPath"),
-            ("sortBy=password", "invalidPath"),
+            ("sortBy=nothing", "invalidValue"),
+            ("sortBy=password", "invalidValue"),
             ("sortBy=name", "invalidValue"),
             ("sortBy=groups", "invalidValue"),
             ("sortBy=userName&sortOrder=sideways", "invalidValue"),
         ] {
             entra.scim.get(&format!("/Users?{query}")).await.expect_scim_error(400, Some(scim_type));
         }
-        entra.scim.get("/Groups?sortBy=userName").await.expect_scim_error(400, Some("invalidPath"));
+        entra.scim.get("/Groups?sortBy=userName").await.expect_scim_error(400, Some("invalidValue"));
         server.stop().await;
     }
 
