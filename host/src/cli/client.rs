@@ -14,7 +14,7 @@ use crate::cli::word;
 use crate::config::ConfigError;
 use crate::diagnostic::{self, Diagnostic};
 
-/// The longest that a command waits for a server: checking a revision compiles its plugins, and no other call comes near that.
+/// The longest that a command waits for a server, which is longer than a server takes to answer ([`crate::http::frame::API_TIMEOUT`]).
 const TIMEOUT: Duration = Duration::from_secs(180);
 /// A token is one short line: a larger file is another file.
 const TOKEN_FILE_BYTES: u64 = 4 * 1024;

@@ -29,6 +29,8 @@ pub const BODY_DEPTH_LIMIT: usize = 32;
 
 /// How long a client may take to send its body: less than a request may, so that who is slow is told so, and nobody else is blamed.
 pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(50);
+/// The same for a body that may be larger than [`BODY_BYTES_LIMIT`].
+pub(super) const UPLOAD_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How much of a body that is too large is still taken in and thrown away: a client that is cut off in the middle of sending
 /// sees a broken connection and not the answer that says why.
@@ -134,7 +136,7 @@ async fn read_json(request: Request, limit: usize, expected: &str) -> Result<Byt
 }
 
 async fn read_any(request: Request, limit: usize) -> Result<Bytes> {
-    read_within(request, limit, BODY_TIMEOUT).await
+    read_within(request, limit, if limit > BODY_BYTES_LIMIT { UPLOAD_TIMEOUT } else { BODY_TIMEOUT }).await
 }
 
 async fn read_within(request: Request, limit: usize, timeout: Duration) -> Result<Bytes> {

@@ -17,8 +17,10 @@ use super::error::{Error, Format};
 use super::trail::{Asked, Whose};
 use crate::app::App;
 
-/// How long a request may take: what Okta waits for an answer.
+/// How long a request of SCIM may take: what Okta waits for an answer.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a request of the API and of the workspace may take: one that brings a plugin waits until it is compiled.
+pub const API_TIMEOUT: Duration = Duration::from_secs(170);
 /// The longest `x-request-id` that is taken over from the client, in characters.
 pub const REQUEST_ID_CHARS_LIMIT: usize = 64;
 /// The route in logs and metrics of what no route matches.
@@ -55,7 +57,11 @@ pub async fn surround(State(app): State<Arc<App>>, mut request: Request, next: N
     request.extensions_mut().insert(id.clone());
     let answered = async {
         let started = Instant::now();
-        let response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        let limit = match format {
+            Format::Scim | Format::OAuth => REQUEST_TIMEOUT,
+            Format::Page | Format::Problem => API_TIMEOUT,
+        };
+        let response = match tokio::time::timeout(limit, next.run(request)).await {
             Ok(response) => response,
             Err(_) => Error::timed_out().into_response(),
         };

@@ -194,7 +194,9 @@ async fn populate(here: &Through<'_>) {
     for number in 0..10_usize {
         let members: Vec<&ResourceId> = users.iter().skip(number * 3).step_by(number + 1).take(5).collect();
         let mut change = here.group_creation(&format!("p{number}"), &members);
-        let body = json!({"displayName": pick(number), "externalId": pick(number / 2)});
+        // Names that differ by their case alone would be one group twice.
+        let external = format!("{}{}", pick(number / 2), number % 2);
+        let body = json!({"displayName": pick(number), "externalId": external});
         if let Some(ResourceWrite::CreateGroup { document: stored, .. }) = &mut change.write {
             *stored = document(body);
         }

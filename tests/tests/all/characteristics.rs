@@ -254,6 +254,25 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// A client that has not heard of its group's creation, or has forgotten it, looks the group up instead of leaving the older one's members
+    /// where they are (authentik's provider does after a 409).
+    async fn a_group_is_not_created_twice(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let (entra, okta) = (acme.connection(&server, "Entra ID").await, acme.connection(&server, "Okta").await);
+        let group = |name: &str, external: Option<&str>| json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": name, "externalId": external});
+        let made = entra.scim.post("/Groups", group("Engineering", Some("g1"))).await.expect(201);
+        let refused = entra.scim.post("/Groups", group("ENGINEERING", Some("g1"))).await.expect_scim_error(409, Some("uniqueness"));
+        assert!(refused.contains("`externalId`"), "{refused}");
+        for other in [group("Engineering", Some("G1")), group("Engineering", None), group("Sales", Some("g1"))] {
+            entra.scim.post("/Groups", other).await.expect(201);
+        }
+        okta.scim.post("/Groups", group("Engineering", Some("g1"))).await.expect(201);
+        entra.scim.delete(&format!("/Groups/{}", text(&made["id"]))).await.expect(204);
+        entra.scim.post("/Groups", group("Engineering", Some("g1"))).await.expect(201);
+        server.stop().await;
+    }
+
     /// RFC 7644 §5: names that look the same are the same, however they are written.
     async fn user_names_are_compared_as_people_read_them(database: Database) {
         let server = Server::start(&database).await;

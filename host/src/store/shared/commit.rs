@@ -363,6 +363,7 @@ impl<'a> Committing<'a> {
         document: &rolecall_scim::resource::Document,
         members: Vec<(ResourceId, ResourceKind)>,
     ) -> Result<()> {
+        resources::refuse_same_group(self.conn, self.tenant, &self.connection, document).await?;
         let row = (ResourceKind::Group, id, document);
         resources::insert(self.conn, &mut self.batch, self.tenant, &self.connection, row, self.change.at).await?;
         // Members and handles refer to it.

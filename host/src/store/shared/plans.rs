@@ -9,8 +9,8 @@ use super::super::scratch::{self, SETTLE, is_scan, open};
 use super::listing::{Place, select};
 use super::{
     Conn, accounts, adoption, api_tokens, commit, credentials, departed, departures, directory, drift, groups, guard, health, history,
-    holds, imports, invitations, left, log, moving, outbox, people, removal, restores, review_keeping, review_opening, reviews, revisions,
-    rulings, sealed, spreading, steps, tenancy, text_list, trial_people, trials, visitors, work,
+    holds, imports, invitations, left, log, moving, outbox, people, removal, resources, restores, review_keeping, review_opening, reviews,
+    revisions, rulings, sealed, spreading, steps, tenancy, text_list, trial_people, trials, visitors, work,
 };
 use crate::model::{HoldState, Instant, ReviewDecision, RulingKind, RulingState, TenantId};
 use crate::store::condition::{Condition, InstantColumn, TextColumn};
@@ -225,6 +225,7 @@ pub(in super::super) const CASES: &[Case] = &[
         ],
         &["accounts_faulty", "evaluations_due", "provisioning_log_refused", "holds_", "reconciliations_newest"],
     ),
+    (resources::SAME_GROUP, As::Tenant, &[Text("t3"), Text("t3c"), Text("x7"), Text("name 7")], &["resources_display_name"]),
     (drift::DUE, As::Platform, &[Number(100)], &["reconciliations_due"]),
     (drift::NEWEST, As::Tenant, &[Text("t3"), Text(""), Number(100)], &["reconciliations_newest"]),
     (drift::NEWEST_OF, As::Tenant, &[Text("t3"), Text("t3c"), Number(100)], &["reconciliations_connection"]),

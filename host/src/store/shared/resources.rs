@@ -181,6 +181,26 @@ async fn replace_emails(
     insert_emails(conn, batch, tenant, connection, id, emails).await
 }
 
+/// Whether there is a group of an external id ($3) and folded name ($4).
+pub(super) const SAME_GROUP: &str =
+    "SELECT 1 FROM resources WHERE tenant = $1 AND connection = $2 AND external_id = $3 AND kind = 'group' AND display_name = $4 LIMIT 1";
+
+/// Refuses a group that a client creates again, because it has not heard of the first time or has forgotten it: the older one would keep its
+/// members, and they their roles. Its own id of the group and the name say so together; each alone may be in use twice.
+pub(super) async fn refuse_same_group(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, document: &Document) -> Result<()> {
+    let Columns { external_id: Some(external_id), display_name: Some(display_name), .. } = columns(ResourceKind::Group, document)? else {
+        return Ok(());
+    };
+    let same = sqlx::query(SAME_GROUP)
+        .bind(tenant.as_str())
+        .bind(connection.as_str())
+        .bind(external_id)
+        .bind(display_name)
+        .fetch_optional(conn)
+        .await?;
+    if same.is_some() { Err(StoreError::Taken { attribute: "externalId" }) } else { Ok(()) }
+}
+
 /// Locks a group and returns its version.
 pub(super) async fn lock_group(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, id: &ResourceId) -> Result<i64> {
     let version: Option<i64> = sqlx::query_scalar(concat!(
