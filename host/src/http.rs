@@ -29,13 +29,16 @@ pub mod workspace;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::{Method, Uri};
+use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
 use error::{Error, Format};
 use guards::Access;
+
+/// Below it are the routes that take no parameter that they do not know. What probes and monitoring add to theirs is passed over.
+const API: &str = "/api/";
 
 /// A route, for tests that walk every one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +81,10 @@ fn assemble(app: Arc<App>, table: Vec<routes::Route>) -> Router {
     for route in table {
         match Format::of(route.path) {
             Format::Scim => scim = spellings(route.path).iter().fold(scim, |scim, path| scim.route(path, route.handler.clone())),
+            Format::Problem if route.path.starts_with(API) && route.query.is_none() => {
+                let refused = guards::NoQuery { has_body: route.body.is_some() };
+                others = others.route(route.path, route.handler.layer(Extension(refused)));
+            }
             Format::Problem | Format::OAuth | Format::Page => others = others.route(route.path, route.handler),
         }
     }

@@ -87,6 +87,18 @@ pub struct Issuer {
     pub claims: BTreeMap<String, String>,
 }
 
+/// How much of a name that a client sent is repeated to it, in characters.
+const QUOTED_NAME_CHARS_LIMIT: usize = 128;
+
+/// A name that a client sent, as far as an error repeats it.
+#[must_use]
+pub fn quoted(name: &str) -> String {
+    let mut rest = name.chars().filter(|c| !c.is_control());
+    let mut shown: String = rest.by_ref().take(QUOTED_NAME_CHARS_LIMIT).collect();
+    shown.extend(rest.next().map(|_| '…'));
+    shown
+}
+
 /// An instant in microseconds since 1970-01-01T00:00:00Z: what both databases store and sort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(pub i64);

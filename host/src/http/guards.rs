@@ -18,11 +18,19 @@ use super::urls::Urls;
 use crate::app::App;
 use crate::auth::{self, ApiPrincipal};
 use crate::journal::Trail;
-use crate::model::{Actor, AdminAction, TenantId};
+use crate::model::{Actor, AdminAction, TenantId, quoted};
 use crate::provisioning::Caller;
 use crate::store::Tenant;
 use crate::tenancy::admin::{self, Asked};
 use zeroize::Zeroizing;
+
+/// On the requests to a route of the API that takes no query parameters: the guards refuse any, so that no handler forgets to. A misspelt
+/// or misplaced one must never be passed over.
+#[derive(Clone, Copy)]
+pub(super) struct NoQuery {
+    /// Whether the route takes a body with fields.
+    pub(super) has_body: bool,
+}
 
 /// What a route asks of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +106,8 @@ impl Guard for Anyone {
 impl FromRequestParts<Arc<App>> for Anyone {
     type Rejection = Error;
 
-    async fn from_request_parts(_: &mut Parts, _: &Arc<App>) -> Result<Self, Error> {
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Error> {
+        no_unknown_parameters(parts)?;
         Ok(Self)
     }
 }
@@ -173,7 +182,7 @@ impl FromRequestParts<Arc<App>> for ApiCaller {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        Ok(Self(auth::api(app, bearer(parts)).await?))
+        Ok(Self(principal_of(parts, app).await?))
     }
 }
 
@@ -296,7 +305,7 @@ impl FromRequestParts<Arc<App>> for PlatformWriter {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        let principal = auth::api(app, bearer(parts)).await?;
+        let principal = principal_of(parts, app).await?;
         if !principal.is_operator() {
             return Err(Error::forbidden("this needs a token of the platform with `write`"));
         }
@@ -345,9 +354,25 @@ impl OptionalFromRequestParts<Arc<App>> for PlatformReader {
     }
 }
 
+/// The bearer of an API token, on a route that knows every parameter of the request's.
+async fn principal_of(parts: &Parts, app: &App) -> Result<ApiPrincipal, Error> {
+    let principal = auth::api(app, bearer(parts)).await?;
+    no_unknown_parameters(parts)?;
+    Ok(principal)
+}
+
+/// Refuses the first query parameter where the route takes none. Where it takes some, [`super::query::ApiQuery`] knows which.
+fn no_unknown_parameters(parts: &Parts) -> Result<(), Error> {
+    let Some(NoQuery { has_body }) = parts.extensions.get::<NoQuery>() else { return Ok(()) };
+    let Some((name, _)) = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).next() else { return Ok(()) };
+    let instead = if *has_body { ": send them in the body" } else { "" };
+    let detail = format!("the query string: unknown field `{}`: this route takes no query parameters{instead}", quoted(&name));
+    Err(Error::bad_request(detail, "an unknown query parameter"))
+}
+
 /// The tenant in the path, if the caller may know of it: else exactly what a tenant that does not exist gives.
 async fn tenant_of(parts: &Parts, app: &Arc<App>) -> Result<(ApiPrincipal, Tenant), Error> {
-    let principal = auth::api(app, bearer(parts)).await?;
+    let principal = principal_of(parts, app).await?;
     let missing = || Error::not_found("such tenant");
     let id = segment(parts, "tenant").map(TenantId::from).ok_or_else(missing)?;
     if principal.scope.tenant.as_ref().is_some_and(|own| *own != id) {

@@ -119,6 +119,39 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// Whatever a route of the API does not know is refused by name, before it is looked up what the request is about.
+    async fn no_route_of_the_api_passes_over_what_it_does_not_know(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        let ada = entra.create("ada@acme.example").await;
+        let operator = server.operator.at(server.url());
+        let routes: Vec<RouteInfo> = route_list().into_iter().filter(|route| route.path.starts_with("/api/")).collect();
+        assert!(routes.len() > 100, "only {} routes: the walk would show nothing", routes.len());
+        for route in &routes {
+            let (name, path) = (name(route), path(route, &entra, &ada));
+            let refused = |answer: Answer| {
+                assert!(answer.status == 400 && answer.text.contains("unknown field `frob`"), "{name}: {answer:?}");
+            };
+            refused(call(&operator, route, &format!("{path}?frob=1")).await);
+            if matches!(route.method.as_str(), "POST" | "PUT" | "PATCH") {
+                refused(operator.send(route.method.as_str(), &path, &[], Some(br#"{"frob":1}"#.to_vec())).await);
+            }
+        }
+        // What says who may ask comes first: a stranger learns nothing of what a route takes.
+        let anybody = Client::new(server.url(), None);
+        anybody.get("/api/v1/tenants/acme/accounts?frob=1").await.expect(401);
+        // Probes and monitoring add what they like.
+        anybody.get("/healthz?frob=1").await.expect(200);
+        // Misplaced: it would run what is active, and for good.
+        let run = "/accounts/ada@acme.example/run";
+        let misplaced = acme.api.send("POST", &format!("{run}?revision=nope"), &[], None).await.expect(400);
+        assert!(misplaced["detail"].as_str().unwrap_or_default().contains("`revision`"), "{misplaced}");
+        acme.api.post(run, serde_json::json!({"revision": "nope", "dry_run": true})).await.expect(400);
+        acme.api.send("POST", run, &[], None).await.expect(200);
+        server.stop().await;
+    }
+
     /// A tenant that exists and one that does not look the same to somebody else's token, as do connections.
     async fn what_is_not_ones_own_does_not_exist(database: Database) {
         let server = Server::start(&database).await;

@@ -8,7 +8,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::tenants::NoQuery;
 use crate::app::App;
 use crate::http::error::{Error, Result};
 use crate::http::guards::TenantReader;
@@ -132,12 +131,7 @@ pub async fn list(who: TenantReader, State(app): State<Arc<App>>, ApiQuery(query
 ///
 /// # Errors
 /// 404.
-pub async fn read(
-    who: TenantReader,
-    State(app): State<Arc<App>>,
-    At((_, account)): At<(String, String)>,
-    _: ApiQuery<NoQuery>,
-) -> Result<Json<AccountAnswer>> {
+pub async fn read(who: TenantReader, State(app): State<Arc<App>>, At((_, account)): At<(String, String)>) -> Result<Json<AccountAnswer>> {
     let view = app.store.account(&who.tenant.id, &account).await?.ok_or_else(|| Error::not_found("such account"))?;
     Ok(Json(seen(&who.tenant.id, view, who.tenant.active_revision.as_ref())))
 }

@@ -8,14 +8,13 @@ use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::tenants::NoQuery;
 use super::{Nothing, TokenAnswer, checked_lifetime, checked_name};
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
 use crate::http::frame;
 use crate::http::guards::{ManageConnections, ManageCredentials, TenantReader, TenantWriter};
-use crate::http::query::{ApiQuery, At};
+use crate::http::query::At;
 use crate::http::urls::Urls;
 use crate::model::{ConnectionId, ConnectionState};
 use crate::store::{Connection, CredentialKind};
@@ -94,7 +93,7 @@ fn seen(connection: Connection, urls: &Urls) -> ConnectionAnswer {
 ///
 /// # Errors
 /// The store's.
-pub async fn list(who: TenantReader, State(app): State<Arc<App>>, urls: Urls, _: ApiQuery<NoQuery>) -> Result<Json<ConnectionList>> {
+pub async fn list(who: TenantReader, State(app): State<Arc<App>>, urls: Urls) -> Result<Json<ConnectionList>> {
     let connections = app.store.connections(&who.tenant.id).await?;
     Ok(Json(ConnectionList { connections: connections.into_iter().map(|connection| seen(connection, &urls)).collect() }))
 }
@@ -193,7 +192,6 @@ pub async fn delete(
     who: TenantWriter<ManageConnections>,
     State(app): State<Arc<App>>,
     At((_, connection)): At<(String, ConnectionId)>,
-    _: ApiQuery<NoQuery>,
 ) -> Result<StatusCode> {
     // A large connection takes its time; half of it would have to be done again.
     frame::to_the_end(async move { tenancy::delete_connection(&app, &who.tenant.id, &connection, &who.actor).await }).await??;

@@ -13,13 +13,12 @@ use serde_json::Value;
 
 use super::connections::{Rotation, checked_rotation};
 use super::targets::fit_url;
-use super::tenants::NoQuery;
 use crate::app::App;
 use crate::crypto::jwt::{Algorithm, KeySet};
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
 use crate::http::guards::{ManageCredentials, TenantReader, TenantWriter};
-use crate::http::query::{ApiQuery, At};
+use crate::http::query::At;
 use crate::http::urls::Urls;
 use crate::model::{ConnectionId, Instant, Issuer};
 use crate::store::CredentialKind;
@@ -104,7 +103,6 @@ pub async fn remove_client(
     who: TenantWriter<ManageCredentials>,
     State(app): State<Arc<App>>,
     At((_, connection)): At<(String, ConnectionId)>,
-    _: ApiQuery<NoQuery>,
 ) -> Result<StatusCode> {
     app.store.remove_client(&who.tenant.id, &connection, &who.actor, app.clock.now()).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -118,7 +116,6 @@ pub async fn issuer(
     who: TenantReader,
     State(app): State<Arc<App>>,
     At((_, connection)): At<(String, ConnectionId)>,
-    _: ApiQuery<NoQuery>,
 ) -> Result<Json<Issuer>> {
     let issuer = app.store.issuer(&who.tenant.id, &connection).await?;
     issuer.map(Json).ok_or_else(|| Error::not_found("issuer of such a connection"))
@@ -147,7 +144,6 @@ pub async fn remove_issuer(
     who: TenantWriter<ManageCredentials>,
     State(app): State<Arc<App>>,
     At((_, connection)): At<(String, ConnectionId)>,
-    _: ApiQuery<NoQuery>,
 ) -> Result<StatusCode> {
     app.store.remove_issuer(&who.tenant.id, &connection, &who.actor, app.clock.now()).await?;
     Ok(StatusCode::NO_CONTENT)

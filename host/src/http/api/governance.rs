@@ -8,7 +8,6 @@ use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::tenants::NoQuery;
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
@@ -162,12 +161,7 @@ pub async fn holds(who: TenantReader, State(app): State<Arc<App>>, ApiQuery(quer
 ///
 /// # Errors
 /// 404.
-pub async fn hold(
-    who: TenantReader,
-    State(app): State<Arc<App>>,
-    At((_, hold)): At<(String, String)>,
-    _: ApiQuery<NoQuery>,
-) -> Result<Json<Hold>> {
+pub async fn hold(who: TenantReader, State(app): State<Arc<App>>, At((_, hold)): At<(String, String)>) -> Result<Json<Hold>> {
     app.store.hold(&who.tenant.id, &hold).await?.map(Json).ok_or_else(|| Error::not_found("such hold"))
 }
 
@@ -321,7 +315,6 @@ pub async fn end_exception(
     who: TenantDecider,
     State(app): State<Arc<App>>,
     At((_, exception)): At<(String, String)>,
-    _: ApiQuery<NoQuery>,
 ) -> Result<StatusCode> {
     governance::end_exception(&app, &who.tenant.id, &who.principal, &exception).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -8,12 +8,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Nothing;
-use super::tenants::NoQuery;
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::Result;
 use crate::http::guards::{ConfirmHandles, TenantReader, TenantWriter};
-use crate::http::query::{ApiQuery, At};
+use crate::http::query::At;
 use crate::model::Handle;
 use crate::store::HandleBinding;
 use crate::tenancy;
@@ -29,7 +28,7 @@ pub struct HandleList {
 ///
 /// # Errors
 /// The store's.
-pub async fn list(who: TenantReader, State(app): State<Arc<App>>, _: ApiQuery<NoQuery>) -> Result<Json<HandleList>> {
+pub async fn list(who: TenantReader, State(app): State<Arc<App>>) -> Result<Json<HandleList>> {
     Ok(Json(HandleList { handles: app.store.handles(&who.tenant.id).await? }))
 }
 

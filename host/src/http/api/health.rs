@@ -8,12 +8,11 @@ use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::tenants::NoQuery;
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
 use crate::http::guards::{TenantReader, TenantWriter};
-use crate::http::query::{ApiQuery, At};
+use crate::http::query::At;
 use crate::model::{ConnectionId, Health, HealthSettings, Instant, Traffic};
 use crate::tenancy::health::{self, HealthView};
 
@@ -54,7 +53,6 @@ pub async fn read(
     who: TenantReader,
     State(app): State<Arc<App>>,
     At((_, connection)): At<(String, ConnectionId)>,
-    _: ApiQuery<NoQuery>,
 ) -> Result<Json<HealthAnswer>> {
     Ok(Json(health::view(&app, &who.tenant.id, &connection).await?.into()))
 }
@@ -80,12 +78,7 @@ pub async fn set(
 ///
 /// # Errors
 /// 404.
-pub async fn reset(
-    who: TenantWriter,
-    State(app): State<Arc<App>>,
-    At((_, connection)): At<(String, ConnectionId)>,
-    _: ApiQuery<NoQuery>,
-) -> Result<StatusCode> {
+pub async fn reset(who: TenantWriter, State(app): State<Arc<App>>, At((_, connection)): At<(String, ConnectionId)>) -> Result<StatusCode> {
     app.store.put_health_settings(&who.tenant.id, &connection, None, &who.actor, app.clock.now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,7 +7,6 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::tenants::NoQuery;
 use crate::app::App;
 use crate::crypto::hex;
 use crate::history::chain::Anchor;
@@ -169,7 +168,7 @@ pub async fn batches(who: TenantReader, State(app): State<Arc<App>>, ApiQuery(qu
 ///
 /// # Errors
 /// The store's.
-pub async fn head(who: TenantReader, State(app): State<Arc<App>>, _: ApiQuery<NoQuery>) -> Result<Json<HeadAnswer>> {
+pub async fn head(who: TenantReader, State(app): State<Arc<App>>) -> Result<Json<HeadAnswer>> {
     let head = history::head(&*app.store, &app.keyring, &who.tenant.id, app.clock.now()).await?;
     let key = app.keyring.history().and_then(|key| key.verifying()).map_err(HistoryError::Key)?;
     Ok(Json(HeadAnswer { head, public_key: key.to_base64() }))

@@ -8,7 +8,6 @@ use rolecall_scim::Quirk;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::tenants::NoQuery;
 use crate::app::App;
 use crate::http::error::{Error, Result};
 use crate::http::guards::{ApiCaller, TenantReader};
@@ -202,7 +201,6 @@ pub async fn dialects(
     who: TenantReader,
     State(app): State<Arc<App>>,
     At((_, connection)): At<(String, ConnectionId)>,
-    _: ApiQuery<NoQuery>,
 ) -> Result<Json<DialectList>> {
     up_to_date(&app, &who.tenant.id, &connection).await?;
     let counted = app.store.dialects(&who.tenant.id, &connection).await?;
@@ -248,7 +246,7 @@ pub async fn log_of_tenant(
 ///
 /// # Errors
 /// None.
-pub async fn outcomes(_: ApiCaller, _: ApiQuery<NoQuery>) -> Result<Json<OutcomeList>> {
+pub async fn outcomes(_: ApiCaller) -> Result<Json<OutcomeList>> {
     Ok(Json(OutcomeList { outcomes: catalogue() }))
 }
 
@@ -260,7 +258,6 @@ pub async fn refused_credentials(
     who: TenantReader,
     State(app): State<Arc<App>>,
     At((_, connection)): At<(String, ConnectionId)>,
-    _: ApiQuery<NoQuery>,
 ) -> Result<Json<RefusedCredentials>> {
     Ok(Json(RefusedCredentials { refused: tenancy::log::refused_credentials(&app, &who.tenant.id, &connection).await? }))
 }

@@ -12,7 +12,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::tenants::NoQuery;
 use crate::app::App;
 use crate::http::body::{ApiBody, REVISION_BODY_BYTES_LIMIT};
 use crate::http::error::{Error, Result};
@@ -206,12 +205,7 @@ pub async fn failures(
 ///
 /// # Errors
 /// 404.
-pub async fn failure(
-    who: TenantReader,
-    State(app): State<Arc<App>>,
-    At((_, id)): At<(String, String)>,
-    _: ApiQuery<NoQuery>,
-) -> Result<Json<FailureWithInput>> {
+pub async fn failure(who: TenantReader, State(app): State<Arc<App>>, At((_, id)): At<(String, String)>) -> Result<Json<FailureWithInput>> {
     up_to_date(&app).await?;
     let (failure, input) = app.store.failure(&who.tenant.id, &id).await?.ok_or_else(|| Error::not_found("such failure"))?;
     let (input, input_missing) = match input {
@@ -345,7 +339,7 @@ pub struct NewPluginKey {
 ///
 /// # Errors
 /// The store's.
-pub async fn keys(who: TenantReader, State(app): State<Arc<App>>, _: ApiQuery<NoQuery>) -> Result<Json<Signing>> {
+pub async fn keys(who: TenantReader, State(app): State<Arc<App>>) -> Result<Json<Signing>> {
     let rules = app.store.signing_rules(&who.tenant.id).await?;
     Ok(Json(Signing { required: rules.required, keys: rules.keys }))
 }

@@ -9,7 +9,6 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::governance::{ListQuery, RulingList, listed};
-use super::tenants::NoQuery;
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::Result;
@@ -65,7 +64,6 @@ pub async fn end_leave(
     who: TenantWriter<ManageLeaves>,
     State(app): State<Arc<App>>,
     At((_, leave)): At<(String, String)>,
-    _: ApiQuery<NoQuery>,
 ) -> Result<StatusCode> {
     processes::end_leave(&app, &who.tenant.id, &who.principal, &leave).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -83,12 +81,7 @@ pub struct ErasureReason {
 ///
 /// # Errors
 /// 404, also for somebody who has never left.
-pub async fn receipt(
-    who: TenantReader,
-    State(app): State<Arc<App>>,
-    At((_, account)): At<(String, String)>,
-    _: ApiQuery<NoQuery>,
-) -> Result<Json<Receipt>> {
+pub async fn receipt(who: TenantReader, State(app): State<Arc<App>>, At((_, account)): At<(String, String)>) -> Result<Json<Receipt>> {
     Ok(Json(processes::receipt(&app, &who.tenant.id, &account).await?))
 }
 

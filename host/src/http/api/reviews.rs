@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use super::attached;
 use super::pages::{Failed, Pages};
-use super::tenants::NoQuery;
 use crate::app::App;
 use crate::crypto::signature::SigningKey;
 use crate::http::body::ApiBody;
@@ -206,12 +205,7 @@ pub async fn list(who: TenantReader, State(app): State<Arc<App>>, ApiQuery(query
 ///
 /// # Errors
 /// 404.
-pub async fn read(
-    who: TenantReader,
-    State(app): State<Arc<App>>,
-    At((_, review)): At<(String, String)>,
-    _: ApiQuery<NoQuery>,
-) -> Result<Json<Review>> {
+pub async fn read(who: TenantReader, State(app): State<Arc<App>>, At((_, review)): At<(String, String)>) -> Result<Json<Review>> {
     Ok(Json(found(&app, &who.tenant.id, &review).await?))
 }
 
@@ -291,7 +285,7 @@ pub async fn close(
 ///
 /// # Errors
 /// None that a client can mend.
-pub async fn key(_: TenantReader, State(app): State<Arc<App>>, _: ApiQuery<NoQuery>) -> Result<Json<ExportKey>> {
+pub async fn key(_: TenantReader, State(app): State<Arc<App>>) -> Result<Json<ExportKey>> {
     let public = app.keyring.reviews().and_then(|key| key.verifying()).map_err(Error::internal)?;
     Ok(Json(ExportKey { id: public.id(), public_key: public.to_pem() }))
 }

@@ -7,7 +7,9 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::Nothing;
 use crate::app::App;
+use crate::http::body::ApiBody;
 use crate::http::error::Result;
 use crate::http::guards::{ManageTenant, TenantReader, TenantWriter};
 use crate::http::query::{ApiQuery, At};
@@ -46,6 +48,7 @@ pub async fn apply(
     who: TenantWriter<ManageTenant>,
     State(app): State<Arc<App>>,
     At((_, account)): At<(String, String)>,
+    _: ApiBody<Nothing>,
 ) -> Result<Json<Run>> {
     Ok(Json(running::apply(&app, &who.tenant.id, &account, &who.actor).await?))
 }

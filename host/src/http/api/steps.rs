@@ -8,7 +8,6 @@ use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::tenants::NoQuery;
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
@@ -111,12 +110,7 @@ pub async fn list(
 ///
 /// # Errors
 /// 404.
-pub async fn read(
-    who: TenantReader,
-    State(app): State<Arc<App>>,
-    At((_, process)): At<(String, String)>,
-    _: ApiQuery<NoQuery>,
-) -> Result<Json<Process>> {
+pub async fn read(who: TenantReader, State(app): State<Arc<App>>, At((_, process)): At<(String, String)>) -> Result<Json<Process>> {
     Ok(Json(app.store.process(&who.tenant.id, &process).await?.ok_or_else(|| Error::not_found("such process"))?))
 }
 
@@ -180,12 +174,7 @@ pub async fn invite(
 ///
 /// # Errors
 /// 404 where there is no open one.
-pub async fn revoke(
-    who: TenantWriter,
-    State(app): State<Arc<App>>,
-    At((_, invitation)): At<(String, String)>,
-    _: ApiQuery<NoQuery>,
-) -> Result<StatusCode> {
+pub async fn revoke(who: TenantWriter, State(app): State<Arc<App>>, At((_, invitation)): At<(String, String)>) -> Result<StatusCode> {
     steps::revoke(&app, &who.tenant.id, &who.principal, &invitation).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -8,13 +8,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::tenants::NoQuery;
 use crate::app::App;
 use crate::delivery::webhook;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
 use crate::http::guards::{ManageTargets, TenantReader, TenantWriter};
-use crate::http::query::{ApiQuery, At};
+use crate::http::query::At;
 use crate::model::TenantId;
 use crate::store::Target;
 
@@ -67,7 +66,7 @@ impl From<Target> for TargetAnswer {
 ///
 /// # Errors
 /// The store's.
-pub async fn list(who: TenantReader, State(app): State<Arc<App>>, _: ApiQuery<NoQuery>) -> Result<Json<TargetList>> {
+pub async fn list(who: TenantReader, State(app): State<Arc<App>>) -> Result<Json<TargetList>> {
     let targets = app.store.targets(&who.tenant.id).await?;
     Ok(Json(TargetList { targets: targets.into_iter().map(Into::into).collect() }))
 }

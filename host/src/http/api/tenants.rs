@@ -13,7 +13,6 @@ use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::Result;
 use crate::http::guards::{ApiCaller, PlatformWriter, TenantReader};
-use crate::http::query::ApiQuery;
 use crate::model::{ActivationState, Instant, RevisionHash, TenantId};
 use crate::store::Tenant;
 use crate::tenancy;
@@ -68,16 +67,11 @@ pub struct TenantAnswer {
     pending: i64,
 }
 
-/// No query parameters.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NoQuery {}
-
 /// GET /api/v1/tenants
 ///
 /// # Errors
 /// The store's.
-pub async fn list(ApiCaller(principal): ApiCaller, State(app): State<Arc<App>>, _: ApiQuery<NoQuery>) -> Result<Json<TenantList>> {
+pub async fn list(ApiCaller(principal): ApiCaller, State(app): State<Arc<App>>) -> Result<Json<TenantList>> {
     let tenants = match &principal.scope.tenant {
         None => app.store.tenants().await?,
         Some(own) => app.store.tenant(own).await?.into_iter().collect(),
@@ -106,7 +100,7 @@ pub async fn create(
 ///
 /// # Errors
 /// 404.
-pub async fn read(who: TenantReader, State(app): State<Arc<App>>, _: ApiQuery<NoQuery>) -> Result<Json<TenantAnswer>> {
+pub async fn read(who: TenantReader, State(app): State<Arc<App>>) -> Result<Json<TenantAnswer>> {
     let pending = app.store.count_pending(&who.tenant.id).await?;
     Ok(Json(TenantAnswer { tenant: who.tenant, pending }))
 }
@@ -152,7 +146,7 @@ impl Progress {
 ///
 /// # Errors
 /// 404.
-pub async fn progress(who: TenantReader, State(app): State<Arc<App>>, _: ApiQuery<NoQuery>) -> Result<Json<Progress>> {
+pub async fn progress(who: TenantReader, State(app): State<Arc<App>>) -> Result<Json<Progress>> {
     let tenant = &who.tenant.id;
     let covered = app.store.coverage(tenant).await?;
     let pending = app.store.count_pending(tenant).await?;

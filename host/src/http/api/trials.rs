@@ -9,9 +9,8 @@ use axum::response::{IntoResponse as _, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::attached;
 use super::pages::{Failed, Pages};
-use super::tenants::NoQuery;
+use super::{Nothing, attached};
 use crate::app::App;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
@@ -168,12 +167,7 @@ pub async fn list(who: TenantReader, State(app): State<Arc<App>>, ApiQuery(query
 ///
 /// # Errors
 /// 404.
-pub async fn read(
-    who: TenantReader,
-    State(app): State<Arc<App>>,
-    At((_, trial)): At<(String, String)>,
-    _: ApiQuery<NoQuery>,
-) -> Result<Json<Trial>> {
+pub async fn read(who: TenantReader, State(app): State<Arc<App>>, At((_, trial)): At<(String, String)>) -> Result<Json<Trial>> {
     app.shadows.flush(&app, Some(&who.tenant.id)).await?;
     let trial = app.store.trial(&who.tenant.id, &trial).await?;
     Ok(Json(trial.ok_or_else(|| Error::not_found("such trial"))?))
@@ -257,6 +251,7 @@ pub async fn stop(
     who: TenantWriter<TryRevisions>,
     State(app): State<Arc<App>>,
     At((_, trial)): At<(String, String)>,
+    _: ApiBody<Nothing>,
 ) -> Result<Json<Trial>> {
     match trial::stop(&app, &who.tenant.id, &trial).await {
         Err(StoreError::Missing(_)) => Err(Error::not_found("such trial")),
