@@ -254,11 +254,22 @@ pub(super) async fn active(api: &Api, tenant: &str, contents: bool) -> anyhow::R
     }
 }
 
+/// Refuses a tenant that there is not: what only compares or tries out must not make one of a name that was mistyped.
+async fn known(api: &Api, tenant: &str) -> anyhow::Result<()> {
+    match api.get(&["tenants", tenant], &[]).await {
+        Err(error @ ApiError::Refused { status: 404, .. }) => {
+            Err(anyhow::Error::new(error).context(format!("tenant `{tenant}` is not there; `rolecall tenant apply` makes a tenant")))
+        }
+        found => Ok(found.map(|_| ())?),
+    }
+}
+
 async fn diff(deployed: Deployed, output: Output) -> anyhow::Result<ExitCode> {
     let (tenant, files, api) = match deployed.open()? {
         Ok(opened) => opened,
         Err((dir, problems)) => return broken(&dir, &problems, output),
     };
+    known(&api, &tenant).await?;
     let local = revision::hash(&files);
     let active = active(&api, &tenant, true).await?;
     let before = active.as_ref().map(|active| active.hash.clone());

@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::{Deployed, active, broken, encoded, make_tenant};
-use crate::cli::client::{Api, ApiError};
+use super::{Deployed, active, broken, encoded};
+use crate::cli::client::Api;
 use crate::cli::connection::At;
 use crate::cli::render::{self, Paint};
 use crate::cli::{EXIT_FOUND, Output, items, word, written};
@@ -165,18 +165,11 @@ pub(super) async fn run(api: &Api, tenant: &str, files: &revision::Files, part: 
 
 /// Stores a folder's files as a revision that is not active.
 async fn store(api: &Api, tenant: &str, files: &revision::Files) -> anyhow::Result<String> {
-    make_tenant_if_missing(api, tenant, files).await?;
+    super::known(api, tenant).await?;
     let digests = active(api, tenant, false).await?.map(|active| active.digests).unwrap_or_default();
     let body = json!({"files": encoded(files, &digests), "activate": false, "replaces": null});
     let stored = api.post(&["tenants", tenant, "revisions"], &body).await?;
     Ok(word(&stored["hash"]))
-}
-
-async fn make_tenant_if_missing(api: &Api, tenant: &str, files: &revision::Files) -> Result<(), ApiError> {
-    match api.get(&["tenants", tenant], &[]).await {
-        Err(ApiError::Refused { status: 404, .. }) => make_tenant(api, tenant, files).await,
-        found => found.map(|_| ()),
-    }
 }
 
 /// A line that is written over, on a terminal.
