@@ -267,7 +267,7 @@ pub trait Platform: Send + Sync {
     async fn find_issuer(&self, connection: &ConnectionId) -> Result<Option<StoredIssuer>>;
     /// What an API token stands for, by its keyed hash.
     async fn find_api_token(&self, hash: &str) -> Result<Option<ApiCredential>>;
-    /// How many API tokens exist: none at first start.
+    /// How many API tokens may change the platform and have not ended: none at the first start, and none once the last one is gone.
     async fn count_api_tokens(&self) -> Result<i64>;
     /// All tenants, by id.
     async fn tenants(&self) -> Result<Vec<Tenant>>;

@@ -94,6 +94,14 @@ pub struct ApiScope {
     pub admin_roles: BTreeSet<String>,
 }
 
+impl ApiScope {
+    /// Whether it is that of somebody who operates the platform, and may decide everything in every tenant.
+    #[must_use]
+    pub fn is_operator(&self) -> bool {
+        self.tenant.is_none() && (self.write || self.admin_roles.contains(PLATFORM_OPERATOR))
+    }
+}
+
 /// What stands behind a good API token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiPrincipal {
@@ -107,7 +115,7 @@ impl ApiPrincipal {
     /// Whether it operates the platform, and may decide everything in every tenant.
     #[must_use]
     pub fn is_operator(&self) -> bool {
-        self.scope.tenant.is_none() && (self.scope.write || self.scope.admin_roles.contains(PLATFORM_OPERATOR))
+        self.scope.is_operator()
     }
 
     /// Whether it may decide anything at all: what, is asked of admin policies.

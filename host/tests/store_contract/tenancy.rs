@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rolecall::crypto::{Keyring, SecretKey, sha256_hex};
 use rolecall::model::{AccountId, ConnectionState, Handle, Instant};
 use rolecall::store::{
-    self, ApiScope, ApiTokenInfo, Change, CredentialKind, HandleBinding, NewActivation, NewPlugin, StoreError, StoredPlugin,
+    self, ApiScope, ApiTokenInfo, Change, CredentialKind, HandleBinding, NewActivation, NewPlugin, NewToken, StoreError, StoredPlugin,
     StoredRevision, Target,
 };
 use rolecall_scim::ResourceKind;
@@ -185,7 +185,21 @@ async fn api_tokens_are_found_by_their_hash(fixture: Fixture) {
     };
     store.create_api_token(&token("operator", START), &everything, None, &actor()).await.unwrap();
     store.create_api_token(&token("reader", START), &one, Some("payroll"), &actor()).await.unwrap();
+    // Those that let nobody administer the server are not counted: a tenant's, one that may only read, one that has ended.
+    let reading = ApiScope::default();
+    store.create_api_token(&token("auditor", START), &reading, None, &actor()).await.unwrap();
+    let ended = NewToken { expires: Some(START), ..token("ended", START) };
+    store.create_api_token(&ended, &everything, None, &actor()).await.unwrap();
+    assert_eq!(store.count_api_tokens().await.unwrap(), 1);
+    // Whoever has the role may do it without the right to write.
+    let by_role = ApiScope { admin_roles: BTreeSet::from(["platform-operator".to_owned()]), ..ApiScope::default() };
+    let living = NewToken { expires: Some(Instant(i64::MAX)), ..token("role", START) };
+    store.create_api_token(&living, &by_role, None, &actor()).await.unwrap();
     assert_eq!(store.count_api_tokens().await.unwrap(), 2);
+    for gone in ["auditor", "ended", "role"] {
+        store.end_api_token(None, gone, &actor(), START).await.unwrap();
+    }
+    assert_eq!(store.count_api_tokens().await.unwrap(), 1);
     assert_eq!(store.find_api_token("hash of operator").await.unwrap().unwrap().scope, everything);
     assert_eq!(store.find_api_token("hash of reader").await.unwrap().unwrap().scope, one);
     assert_eq!(store.find_api_token("hash of nobody").await.unwrap(), None);
