@@ -21,6 +21,10 @@ pub const JWT_BYTES_LIMIT: usize = 8 * 1024;
 pub const KEY_SET_BYTES_LIMIT: usize = 256 * 1024;
 /// The most keys of a set that are looked at.
 const KEYS_LIMIT: usize = 64;
+/// The members of a key that only whoever signs may know (RFC 7518 §6.2.2, §6.3.2, §6.4; RFC 8037 §2).
+const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+/// How long the modulus of an RSA key may be, in bytes: the library verifies with no other.
+const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1_024;
 /// The most keys that a signature is tried with where the token does not name one, or several have its name.
 const TRIED_LIMIT: usize = 8;
 
@@ -273,7 +277,43 @@ struct WrittenKey {
     y: Option<String>,
 }
 
+/// A key that somebody should not have set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnfitKey {
+    /// Its place in the set, from 1.
+    pub position: usize,
+    /// Its id, if it has one.
+    pub id: Option<String>,
+    /// Why.
+    pub why: Unfit,
+}
+
+/// Why a key should not have been set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It has its private part, or is a shared secret.
+    Private,
+    /// It is an RSA key of a length that no signature is verified with.
+    Length,
+}
+
 impl KeySet {
+    /// The first key of a written set that nobody should set by hand. An issuer's own set is taken as it is: keys that are of no use are
+    /// passed over there, because others stand beside them.
+    #[must_use]
+    pub fn unfit(written: &Value) -> Option<UnfitKey> {
+        let keys = written.get("keys").and_then(Value::as_array).into_iter().flatten();
+        keys.zip(1..).find_map(|(key, position)| {
+            let why = if PRIVATE_MEMBERS.iter().any(|name| key.get(name).is_some()) {
+                Unfit::Private
+            } else {
+                let read = serde_json::from_value(key.clone()).ok().and_then(Key::of)?;
+                read.material.is_of_wrong_length().then_some(Unfit::Length)?
+            };
+            Some(UnfitKey { position, id: key.get("kid").and_then(Value::as_str).map(str::to_owned), why })
+        })
+    }
+
     /// Reads a key set.
     ///
     /// # Errors
@@ -321,7 +361,11 @@ impl Material {
         }
     }
 
-    /// The library refuses RSA keys of less than 2,048 or more than 8,192 bits.
+    fn is_of_wrong_length(&self) -> bool {
+        matches!(self, Self::Rsa { n, .. } if !RSA_BYTES.contains(&n.len()))
+    }
+
+    /// The library refuses RSA keys of less than 2,048 or more than 8,192 bits ([`RSA_BYTES`]).
     fn verifies(&self, algorithm: Algorithm, message: &[u8], signed: &[u8]) -> bool {
         let rsa = match algorithm {
             Algorithm::Rs256 => &signature::RSA_PKCS1_2048_8192_SHA256,

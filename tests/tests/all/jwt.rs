@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rolecall::clock::Clock as _;
 use rolecall_tests::issuer::{Issuer, Key};
+use rolecall_tests::tenant::text;
 use rolecall_tests::{Connection, Database, Server, Tenant, on_both_databases};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -211,6 +212,14 @@ on_both_databases! {
         ] {
             acme.api.put(&path, settings(&keys, &change)).await.expect(400);
         }
+        // Named by its place and id: its value must not come back.
+        let private = json!({"jwks": {"keys": [key, {"kty": "OKP", "crv": "Ed25519", "kid": "mine", "x": "AAAA", "d": "c2VjcmV0"}]}});
+        let refused = acme.api.put(&path, settings(&private, &json!({}))).await;
+        assert!(text(&refused.expect(400)["detail"]).contains("key 2 (`mine`) has its private part"), "{refused:?}");
+        assert!(!refused.text.contains("c2VjcmV0"), "{refused:?}");
+        let short = json!({"jwks": {"keys": [{"kty": "RSA", "n": BASE64.encode([0xff; 128]), "e": "AQAB"}, key]}});
+        let refused = acme.api.put(&path, settings(&short, &json!({}))).await.expect(400);
+        assert!(text(&refused["detail"]).contains("key 1 is an RSA key of less than 2,048"), "{refused}");
         acme.api.put("/connections/unknown/issuer", settings(&uri, &json!({}))).await.expect(404);
         let made = acme.api.put(&path, settings(&uri, &json!({"algorithms": ["RS256"]}))).await.expect(200);
         assert_eq!(acme.api.get(&path).await.expect(200), made);

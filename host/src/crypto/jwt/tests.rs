@@ -108,3 +108,25 @@ fn what_is_no_key_set_is_refused() {
         assert_eq!(KeySet::read(text).err(), Some(Refused::KeySet));
     }
 }
+
+#[test]
+fn keys_that_nobody_should_set_are_found_by_their_place() {
+    let rsa: Value = serde_json::from_str(RSA).unwrap();
+    let (good, short) = (&rsa["keys"][0], &rsa["keys"][1]);
+    let unfit = |keys: Value| KeySet::unfit(&json!({"keys": keys})).map(|unfit| (unfit.position, unfit.id, unfit.why));
+    assert_eq!(unfit(json!([good, {"kty": "new"}, 7])), None);
+    assert_eq!(unfit(json!([good, short])), Some((2, Some("short".into()), Unfit::Length)));
+    let long = json!({"kty": "RSA", "n": BASE64.encode([0xff; 1_025]), "e": "AQAB"});
+    assert_eq!(unfit(json!([long])), Some((1, None, Unfit::Length)));
+    // What is passed over is not judged, unless it is a secret.
+    let mut other = short.clone();
+    other["use"] = json!("enc");
+    assert_eq!(unfit(json!([other, good])), None);
+    for name in PRIVATE_MEMBERS {
+        let mut key = good.clone();
+        key[name] = json!("AAAA");
+        assert_eq!(unfit(json!([other, key])), Some((2, Some("rsa".into()), Unfit::Private)), "{name}");
+    }
+    assert_eq!(unfit(json!([{"kty": "oct", "k": null}])), Some((1, None, Unfit::Private)));
+    assert_eq!(KeySet::unfit(&json!([short])), None, "it is no key set");
+}

@@ -14,13 +14,13 @@ use serde_json::Value;
 use super::connections::{Rotation, checked_rotation};
 use super::targets::fit_url;
 use crate::app::App;
-use crate::crypto::jwt::{Algorithm, KeySet};
+use crate::crypto::jwt::{Algorithm, KeySet, Unfit, UnfitKey};
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
 use crate::http::guards::{ManageCredentials, TenantReader, TenantWriter};
 use crate::http::query::At;
 use crate::http::urls::Urls;
-use crate::model::{ConnectionId, Instant, Issuer};
+use crate::model::{ConnectionId, Instant, Issuer, quoted};
 use crate::store::CredentialKind;
 use crate::tenancy;
 
@@ -185,9 +185,22 @@ fn in_range(wanted: IssuerWrite) -> Result<(Issuer, Option<String>)> {
         (None, Some(keys)) => Some(keys.to_string()),
         _ => return refused("give `jwks_uri` or `jwks`, and not both".into()),
     };
+    if let Some(unfit) = wanted.jwks.as_ref().and_then(KeySet::unfit) {
+        return refused(unfit_words(&unfit));
+    }
     if keys.as_deref().is_some_and(|keys| KeySet::read(keys).is_err()) {
         return refused("`jwks` must be a JSON Web Key Set with a public key for signatures (RSA, P-256, P-384 or Ed25519)".into());
     }
     let IssuerWrite { issuer, audience, jwks_uri, subject, claims, .. } = wanted;
     Ok((Issuer { issuer, audience, algorithms, jwks_uri, clock_skew_seconds, subject, claims }, keys))
+}
+
+/// Which key it is and what to do. Nothing of the key itself: a private part may be the very secret that must not go further.
+fn unfit_words(unfit: &UnfitKey) -> String {
+    let id = unfit.id.as_deref().map(|id| format!(" (`{}`)", quoted(id))).unwrap_or_default();
+    let why = match unfit.why {
+        Unfit::Private => "has its private part: send public keys alone, and replace this one, which is known to more than its owner now",
+        Unfit::Length => "is an RSA key of less than 2,048 or more than 8,192 bits, with which nothing is verified: use another",
+    };
+    format!("`jwks`: key {}{id} {why}", unfit.position)
 }
