@@ -110,6 +110,12 @@ impl Instant {
         Self(self.0.saturating_add(seconds.saturating_mul(1_000_000)))
     }
 
+    /// The instant so many seconds after 1970; `None` for one that no calendar here has.
+    #[must_use]
+    pub fn from_seconds(seconds: i64) -> Option<Self> {
+        jiff::Timestamp::from_second(seconds).ok().map(Self::from)
+    }
+
     /// Whole milliseconds from `earlier` until this instant; negative when it is later.
     #[must_use]
     pub fn millis_since(self, earlier: Self) -> i64 {

@@ -54,7 +54,7 @@ pub fn checks(token: &str, expected: &Issuer, keys: Option<&KeySet>, now: Instan
 
 fn times(read: &Token<'_>, skew: i64, now: Instant) -> [Checked; 2] {
     let seconds = now.timestamp().as_second();
-    let at = |name: &str| read.number(name).map(|seconds| Instant(seconds.saturating_mul(1_000_000)).to_string());
+    let at = |name: &str| read.number(name).map(|seconds| date(seconds).unwrap_or_else(|| out_of_range(seconds, shown(read, name))));
     let ends = read.number("exp").is_some_and(|end| seconds < end.saturating_add(skew));
     let expiry =
         Checked::said(Check::Expiry, ends, format!("after {now}, within {skew} s"), at("exp").unwrap_or_else(|| MISSING.to_owned()));
@@ -64,6 +64,19 @@ fn times(read: &Token<'_>, skew: i64, now: Instant) -> [Checked; 2] {
     let received =
         late.map_or_else(|| "it has come".to_owned(), |name| format!("{name} {}", at(name).unwrap_or_else(|| MISSING.to_owned())));
     [expiry, Checked::said(Check::Beginning, late.is_none(), format!("by {now}, within {skew} s"), received)]
+}
+
+/// A NumericDate, where it is one of our calendar.
+fn date(seconds: i64) -> Option<String> {
+    Instant::from_seconds(seconds).map(|at| at.to_string())
+}
+
+/// What stands for a NumericDate of no calendar: the claim as it came. Issuers that count milliseconds are the usual reason.
+fn out_of_range(number: i64, came: String) -> String {
+    match date(number / 1_000) {
+        Some(meant) => format!("{came}, which looks like milliseconds ({meant}): it has to be in seconds"),
+        None => came,
+    }
 }
 
 /// A claim as it came.

@@ -5,6 +5,7 @@ use ring::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyP
 use serde_json::json;
 
 use super::*;
+use crate::model::CredentialCheck;
 
 const RSA: &str = include_str!("../../../testdata/jwt/rsa.json");
 const NOW: Instant = Instant(1_800_000_000_000_000);
@@ -129,4 +130,25 @@ fn keys_that_nobody_should_set_are_found_by_their_place() {
     }
     assert_eq!(unfit(json!([{"kty": "oct", "k": null}])), Some((1, None, Unfit::Private)));
     assert_eq!(KeySet::unfit(&json!([short])), None, "it is no key set");
+}
+
+#[test]
+fn times_of_no_calendar_are_shown_as_they_came() {
+    let seen = |claims: Value| -> Vec<String> {
+        let header = BASE64.encode(r#"{"alg":"RS256"}"#);
+        let token = format!("{header}.{}.AA", BASE64.encode(claims.to_string()));
+        let times = checks(&token, &issuer(&all()), None, NOW).into_iter();
+        let times = times.filter(|one| matches!(one.check, CredentialCheck::Expiry | CredentialCheck::Beginning));
+        times.map(|one| one.received.unwrap()).collect()
+    };
+    assert_eq!(seen(json!({"exp": 1_799_999_999, "iat": 1_800_000_001})), ["2027-01-15T07:59:59.000Z", "iat 2027-01-15T08:00:01.000Z"]);
+    let millis = seen(json!({"exp": 1_800_000_600_000_i64, "nbf": 1_800_000_000_000_i64}));
+    assert_eq!(
+        millis,
+        [
+            "1800000600000, which looks like milliseconds (2027-01-15T08:10:00.000Z): it has to be in seconds",
+            "nbf 1800000000000, which looks like milliseconds (2027-01-15T08:00:00.000Z): it has to be in seconds",
+        ]
+    );
+    assert_eq!(seen(json!({"exp": -1_000_000_000_000_000_000_i64, "iat": 1e18})), ["-1000000000000000000", "iat 1e+18"]);
 }
