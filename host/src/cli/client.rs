@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use reqwest::{Method, Url};
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -26,19 +28,57 @@ const USER_AGENT: &str = concat!("rolecall/", env!("CARGO_PKG_VERSION"));
 /// Under which heading the options of a connection to a server stand in a command's help.
 pub const HEADING: &str = "Server";
 
-/// Which server, and with what right.
+/// The options as they stand in a command's help.
 // The heading stands at each option: one for the whole would go on over what a command says behind it.
 #[derive(clap::Args)]
-pub struct Remote {
+struct Written {
     /// The server's address
     #[arg(long, help_heading = HEADING, env = "ROLECALL_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8080")]
     server: String,
     /// An API token; better in the environment or a file, since others may see command lines
-    #[arg(long, help_heading = HEADING, env = "ROLECALL_TOKEN", hide_env_values = true, value_name = "TOKEN", conflicts_with = "token_file")]
+    #[arg(long, help_heading = HEADING, env = "ROLECALL_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
-    /// A file that holds an API token and nothing else
+    /// A file that holds an API token and nothing else. An option goes before the environment, and there the token before the file
     #[arg(long, help_heading = HEADING, env = "ROLECALL_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
+}
+
+/// Which server, and with what right.
+pub struct Remote {
+    server: String,
+    token: Option<String>,
+    token_file: Option<PathBuf>,
+}
+
+// By hand, because clap's conflicts count the environment: an option must win over that, and be refused beside another option alone.
+impl clap::FromArgMatches for Remote {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+        let Written { server, token, token_file } = Written::from_arg_matches(matches)?;
+        let is_option = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        match (is_option("token"), is_option("token_file")) {
+            (true, true) => Err(clap::Error::raw(
+                ErrorKind::ArgumentConflict,
+                "the argument '--token <TOKEN>' cannot be used with '--token-file <FILE>'\n",
+            )),
+            (false, true) => Ok(Self { server, token: None, token_file }),
+            (_, false) => Ok(Self { server, token, token_file }),
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl clap::Args for Remote {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        Written::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Written::augment_args_for_update(command)
+    }
 }
 
 /// The server refused, or could not be asked.
