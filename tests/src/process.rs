@@ -1,7 +1,7 @@
 //! The real binary as a process of its own, which a test may kill.
 
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -141,6 +141,17 @@ pub async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> (bool, Str
 
 /// As [`run`], with this on standard input.
 pub async fn feed(arguments: &[&str], environment: &[(&str, &str)], input: &str) -> (bool, String, String) {
+    let (status, out, error) = ended(arguments, environment, input).await;
+    (status.success(), out, error)
+}
+
+/// As [`run`], with the exit code, and both outputs together; -1 where a signal ended it.
+pub async fn exit_code(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String) {
+    let (status, out, error) = ended(arguments, environment, "").await;
+    (status.code().unwrap_or(-1), out + &error)
+}
+
+async fn ended(arguments: &[&str], environment: &[(&str, &str)], input: &str) -> (ExitStatus, String, String) {
     let mut child = Command::new(binary())
         .args(arguments)
         .envs(environment.iter().copied())
@@ -156,7 +167,7 @@ pub async fn feed(arguments: &[&str], environment: &[(&str, &str)], input: &str)
     drop(stdin);
     let output = child.wait_with_output().await.expect("the binary can be run");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    (output.status.success(), text(output.stdout), text(output.stderr))
+    (output.status, text(output.stdout), text(output.stderr))
 }
 
 /// `rolecall dev` as a process, with the first line that it printed.

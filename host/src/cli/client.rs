@@ -93,6 +93,9 @@ pub enum ApiError {
         #[source]
         source: reqwest::Error,
     },
+    /// The server's listing has no such thing.
+    #[error("{0}")]
+    NotListed(String),
     /// The server's word: an RFC 9457 problem.
     #[error("{}", refusal(*.status, .problem))]
     Refused {
@@ -154,7 +157,11 @@ impl Remote {
     /// When there is no token, or the address is none.
     pub fn connect(self) -> anyhow::Result<Api> {
         let token = match (self.token, self.token_file) {
-            (Some(token), _) => Zeroizing::new(token),
+            (Some(token), _) => {
+                let token = Zeroizing::new(token);
+                fit_token("--token", "or ROLECALL_TOKEN", &token)?;
+                token
+            }
             (None, Some(path)) => read_token(&path)?,
             (None, None) => {
                 return Err(ConfigError::Argument {
@@ -168,15 +175,28 @@ impl Remote {
     }
 }
 
-fn read_token(path: &std::path::Path) -> anyhow::Result<Zeroizing<String>> {
+fn read_token(path: &std::path::Path) -> Result<Zeroizing<String>, ConfigError> {
     let shown = path.display();
-    let bytes = std::fs::metadata(path).with_context(|| format!("the token file `{shown}` can't be read"))?.len();
-    anyhow::ensure!(
-        bytes <= TOKEN_FILE_BYTES,
-        "the token file `{shown}` has more than {TOKEN_FILE_BYTES} bytes: it must hold a token and nothing else"
-    );
-    let text = Zeroizing::new(std::fs::read_to_string(path).with_context(|| format!("the token file `{shown}` can't be read"))?);
-    Ok(Zeroizing::new(text.trim().to_owned()))
+    let refused = |problem: String| ConfigError::Argument { name: "--token-file", problem };
+    let unreadable = |error: std::io::Error| refused(format!("names `{shown}`, which can't be read: {error}"));
+    let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
+    if bytes > TOKEN_FILE_BYTES {
+        let problem = format!("names `{shown}`, which has more than {TOKEN_FILE_BYTES} bytes: it must hold a token and nothing else");
+        return Err(refused(problem));
+    }
+    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?);
+    let token = Zeroizing::new(text.trim().to_owned());
+    fit_token("--token-file", &format!("names `{shown}`, which"), &token)?;
+    Ok(token)
+}
+
+/// Refuses what no header can carry, before it looks as though the server were at fault. Never says what it is.
+fn fit_token(name: &'static str, whose: &str, token: &str) -> Result<(), ConfigError> {
+    if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    let what = if token.is_empty() { "is empty" } else { "holds more than a token" };
+    Err(ConfigError::Argument { name, problem: format!("{whose} {what}: it must be one word, on one line") })
 }
 
 impl Api {
@@ -342,6 +362,16 @@ mod tests {
         assert_eq!(*read_token(&path).unwrap(), "rc_abc");
         std::fs::write(&path, "x".repeat(5_000)).unwrap();
         assert!(read_token(&path).unwrap_err().to_string().contains("4096 bytes"));
+        for more in ["rc_abc\nrc_def", "rc_a\u{0}bc", "rc_abc # mine", "rc_äbc"] {
+            std::fs::write(&path, more).unwrap();
+            let error = read_token(&path).unwrap_err().to_string();
+            assert!(
+                error.starts_with("`--token-file` names") && error.contains("holds more than a token") && !error.contains("rc_"),
+                "{error}"
+            );
+        }
+        std::fs::write(&path, "\n").unwrap();
+        assert!(read_token(&path).unwrap_err().to_string().contains("is empty"));
         assert!(read_token(&dir.path().join("none")).is_err());
     }
 }

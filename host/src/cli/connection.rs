@@ -14,7 +14,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::cli::client::{Api, Remote};
+use crate::cli::client::{Api, ApiError, Remote};
+use crate::cli::token::LIFETIME_DAYS;
 use crate::cli::{Output, confirmed, items, render, word};
 
 /// How long the token before stays good after a rotation: a working day to put the new one into the identity provider.
@@ -50,7 +51,7 @@ pub enum Connection {
         #[arg(long, value_name = "HOURS", default_value_t = DEFAULT_OVERLAP_HOURS, value_parser = clap::value_parser!(u32).range(0..=720))]
         overlap_hours: u32,
         /// After how many days the new token ends [default: never]
-        #[arg(long, value_name = "DAYS")]
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(LIFETIME_DAYS))]
         days: Option<u32>,
     },
     /// Show what a connection in staging changes when it goes live; of one that is live, who waits for somebody
@@ -194,7 +195,8 @@ async fn id_of(api: &Api, tenant: &str, connection: &str) -> anyhow::Result<Stri
     let answer = api.get(&["tenants", tenant, "connections"], &[]).await?;
     let named = |known: &&Value| known["name"] == *connection || known["id"] == *connection;
     let found = items(&answer, "connections").iter().find(named).and_then(|known| known["id"].as_str()).map(str::to_owned);
-    found.ok_or_else(|| anyhow::anyhow!("tenant `{tenant}` has no connection `{connection}`; see `rolecall connection list`"))
+    let missing = || ApiError::NotListed(format!("tenant `{tenant}` has no connection `{connection}`; see `rolecall connection list`"));
+    Ok(found.ok_or_else(missing)?)
 }
 
 impl Connection {

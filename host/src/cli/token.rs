@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 
 use crate::cli::client::{Api, Remote};
 use crate::cli::{Output, items, render, tenant, word};
+use crate::http::api::LIFETIME_SECONDS_LIMIT;
 use crate::model::ADMIN_ROLES;
+
+/// How many days a token or a client's secret can be good for: whole ones of those that the server takes.
+pub const LIFETIME_DAYS: std::ops::RangeInclusive<i64> = 1..=LIFETIME_SECONDS_LIMIT / 86_400;
 
 /// Whom something is issued for, and what it may do.
 #[derive(clap::Args)]
@@ -45,7 +49,7 @@ pub enum Token {
         #[command(flatten)]
         bearer: Bearer,
         /// After how many days it ends [default: never]
-        #[arg(long, value_name = "DAYS")]
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(LIFETIME_DAYS))]
         days: Option<u32>,
         /// What it is for: tokens are listed by it
         #[arg(long, value_name = "NAME")]

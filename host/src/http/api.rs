@@ -40,7 +40,7 @@ use crate::tenancy::IssuedToken;
 /// The longest name for people, in characters.
 const NAME_CHARS_LIMIT: usize = 200;
 /// The longest life of a token, in seconds: ten years, so that an end can always be computed.
-const LIFETIME_SECONDS_LIMIT: i64 = 10 * 366 * 24 * 3600;
+pub const LIFETIME_SECONDS_LIMIT: i64 = 10 * 366 * 24 * 3600;
 
 /// A body without fields.
 #[derive(Deserialize, JsonSchema)]

@@ -138,6 +138,9 @@ fn too_large(path: &str, kind: Kind) -> Diagnostic {
 pub fn read_folder(dir: &Path) -> Result<Files, Vec<Diagnostic>> {
     let root =
         dir.canonicalize().map_err(|error| vec![unreadable("", &error).with_help(format!("`{}` must be a folder", dir.display()))])?;
+    if !root.is_dir() {
+        return Err(vec![Diagnostic::of_file("", "it is no folder").with_help(format!("`{}` must be a folder", dir.display()))]);
+    }
     let mut reading = Reading { root, files: Files::new(), problems: Vec::new() };
     reading.read(SETTINGS, Kind::Settings);
     let plugins = named_plugins(reading.files.get(SETTINGS));

@@ -40,7 +40,7 @@ on_both_databases! {
             (&["account", "list", "--limit", "0"][..], "1..=1000"),
             (&["exception", "make", "ada", "reader", "--reason", "x", "--owner", "y", "--ends", "tomorrow"], "2031-07-01T00:00:00Z"),
             (&["connection", "log", "--from", "yesterday"], "--from"),
-            (&["connection", "health", "entra-id", "--set", "silence_minutes=abc"], "`--set silence_minutes=abc`: invalid type"),
+            (&["connection", "health", "entra-id", "--set", "silence_minutes=abc"], "`--set` is `silence_minutes=abc`: invalid type"),
             (&["connection", "adopt", "entra-id", "nobody", "--new", "--reason", "x"], "nobody with the login name `nobody`"),
             (&["connection", "delete", "entra-id"], "`--yes` is needed"),
         ] {
@@ -60,6 +60,56 @@ on_both_databases! {
         let adopt = ["connection", "adopt", "okta", "Ada.Okonkwo", "--account", "ada", "--reason", "the same person"];
         let (done, out, error) = run(&adopt).await;
         assert!(done && out.contains("the account of Ada.Okonkwo is account ada"), "{error}{out}");
+        server.stop().await;
+    }
+
+    /// 2 is a mistake of whoever typed, 3 the server's word: scripts tell them apart.
+    async fn exit_codes_say_whose_mistake_it_was(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        acme.connection(&server, "entra-id").await;
+        let (url, token) = (server.url(), server.operator.token.clone().unwrap_or_default());
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("a file can be written");
+            path.display().to_string()
+        };
+        let (good, two) = (file("good", &format!("{token}\n")), file("two", "rc_one\nrc_two\n"));
+        let (large, settings) = (file("large", &"x".repeat(5_000)), file("tenant.toml", "name = \"Acme\"\n"));
+        let dir = folder.path().display().to_string();
+        let environment = [("ROLECALL_SERVER", url.as_str()), ("ROLECALL_TOKEN", token.as_str()), ("ROLECALL_TENANT", "acme")];
+        let set = ["connection", "issuer", "set", "entra-id", "--issuer", "i", "--audience", "a"];
+        let set_keys = [&set[..], &["--jwks", "/nope"]].concat();
+        for (arguments, code, told) in [
+            (&["connection", "health", "entra-id", "--set", "foo=1"][..], 2, "`--set` is `foo=1`: unknown field `foo`"),
+            (&["connection", "health", "entra-id", "--set", "silence_minutes"], 2, "a measure is `field=value`"),
+            (&["tenant", "list", "--token-file", "/nope"], 2, "`--token-file` names `/nope`, which can't be read"),
+            (&["tenant", "list", "--token-file", &large], 2, "more than 4096 bytes"),
+            (&["tenant", "list", "--token-file", &two], 2, "holds more than a token"),
+            (&["tenant", "list", "--token-file", &good, "--token", "rc_x"], 2, "cannot be used with"),
+            (&["tenant", "list", "--token", "rc_x"], 3, "refused the token"),
+            (&set_keys, 2, "`--jwks` names `/nope`, which can't be read"),
+            (&set, 2, "<--jwks-uri <URL>|--jwks <FILE>>"),
+            (&["connection", "probe", "--url", "foo", "--token", "rc_x"], 2, "`--url` is `foo`"),
+            (&["connection", "probe", "--url", "http://127.0.0.1:1/scim/x/v2", "--token", "rc_x"], 3, "no answer"),
+            (&["connection", "probe", "--url", &format!("{url}/scim/x/v2"), "--token", "rc_x"], 1, "401"),
+            (&["connection", "health", "nobody"], 3, "has no connection `nobody`"),
+            (&["token", "create", "--days", "0"], 2, "1..=3660"),
+            (&["tenant", "check", &settings], 1, "must be a folder"),
+            (&["tenant", "diff", &dir, "--tenant", "acne"], 3, "`rolecall tenant apply` makes a tenant"),
+            (&["tenant", "simulate", &dir, "--tenant", "acne"], 3, "`rolecall tenant apply` makes a tenant"),
+            (&["tenant", "shadow", &dir, "--tenant", "acne"], 3, "`rolecall tenant apply` makes a tenant"),
+        ] {
+            let (came, said) = process::exit_code(arguments, &environment).await;
+            assert!(came == code && said.contains(told) && !said.contains("rc_"), "{arguments:?}: {came}\n{said}");
+        }
+        assert_eq!(server.operator.get("/tenants").await.expect(200)["tenants"].as_array().map(Vec::len), Some(1), "none was made");
+        // An option goes before the environment, and there the token before the file.
+        let wrong = [("ROLECALL_SERVER", url.as_str()), ("ROLECALL_TOKEN", "rc_x")];
+        assert_eq!(process::exit_code(&["tenant", "list", "--token-file", &good], &wrong).await.0, 0);
+        let both = [("ROLECALL_SERVER", url.as_str()), ("ROLECALL_TOKEN", token.as_str()), ("ROLECALL_TOKEN_FILE", "/nope")];
+        assert_eq!(process::exit_code(&["tenant", "list"], &both).await.0, 0);
         server.stop().await;
     }
 
@@ -187,9 +237,19 @@ on_both_databases! {
         let process = Process::serve(&database).await;
         let api = Client::new(format!("{}/api/v1", process.url), Some(token.clone()));
         api.post("/tenants", json!({"id": "acme"})).await.expect(201);
+        // Those that are left let nobody administer the server: the next start is a way in again.
+        for left in [json!({"tenant": "acme", "write": true}), json!({})] {
+            api.post("/tokens", left).await.expect(201);
+        }
+        for known in api.get("/tokens").await.expect(200)["tokens"].as_array().into_iter().flatten().filter(|known| known["write"] == true) {
+            api.delete(&format!("/tokens/{}", text(&known["id"]))).await.expect(204);
+        }
         let log = process.terminate().await;
         assert!(log.iter().any(|line| line.contains("answered")), "{log:?}");
         assert!(log.iter().all(|line| !line.contains(&token)), "the token is in the log");
+        let again = first_token(&database).await.expect("nobody was left who could administer the server");
+        assert_ne!(again, token);
+        assert_eq!(first_token(&database).await, None);
     }
 }
 
@@ -218,13 +278,3 @@ async fn first_token(database: &Database) -> Option<String> {
     reader.await.expect("the log can be read");
     token
 }
-        // Those that are left let nobody administer the server: the next start is a way in again.
-        for left in [json!({"tenant": "acme", "write": true}), json!({})] {
-            api.post("/tokens", left).await.expect(201);
-        }
-        for known in api.get("/tokens").await.expect(200)["tokens"].as_array().into_iter().flatten().filter(|known| known["write"] == true) {
-            api.delete(&format!("/tokens/{}", text(&known["id"]))).await.expect(204);
-        }
-        let again = first_token(&database).await.expect("nobody was left who could administer the server");
-        assert_ne!(again, token);
-        assert_eq!(first_token(&database).await, None);

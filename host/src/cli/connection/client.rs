@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{DEFAULT_OVERLAP_HOURS, Which, rotation};
+use crate::cli::token::LIFETIME_DAYS;
 use crate::cli::{Output, confirmed, word};
 
 /// Manage the connection's OAuth client.
@@ -17,7 +18,7 @@ pub enum Client {
         #[arg(long, value_name = "HOURS", default_value_t = DEFAULT_OVERLAP_HOURS, value_parser = clap::value_parser!(u32).range(0..=720))]
         overlap_hours: u32,
         /// After how many days the new secret ends [default: never]
-        #[arg(long, value_name = "DAYS")]
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(LIFETIME_DAYS))]
         days: Option<u32>,
     },
     /// End the client: its secrets and access tokens are good no more

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Which;
 use crate::cli::{Output, items, render, word};
+use crate::config::ConfigError;
 use crate::model::HealthSettings;
 
 /// How a connection is, or by which measures it is judged.
@@ -25,6 +26,7 @@ pub struct Health {
 /// Carries it out.
 pub async fn run(command: Health, output: Output) -> anyhow::Result<()> {
     let Health { which, set, reset } = command;
+    let measures = set.iter().map(|pair| measure(pair)).collect::<Result<Vec<_>, _>>()?;
     let (api, tenant, id) = which.find().await?;
     let path = ["tenants", &tenant, "connections", &id, "health"];
     let settings = [path.as_slice(), &["settings"]].concat();
@@ -34,11 +36,7 @@ pub async fn run(command: Health, output: Output) -> anyhow::Result<()> {
     let mut answer = api.get(&path, &[]).await?;
     if !set.is_empty() {
         let mut wanted = answer["settings"].clone();
-        for pair in &set {
-            let (field, value) = pair.split_once('=').ok_or_else(|| anyhow::anyhow!("`--set {pair}`: a measure is `field=value`"))?;
-            // What is no JSON is text.
-            let (field, value) = (field.trim(), serde_json::from_str(value).unwrap_or_else(|_| json!(value)));
-            serde_json::from_value::<HealthSettings>(json!({field: value})).map_err(|error| anyhow::anyhow!("`--set {pair}`: {error}"))?;
+        for (field, value) in measures {
             wanted[field] = value;
         }
         api.put(&settings, &wanted).await?;
@@ -60,6 +58,16 @@ pub async fn run(command: Health, output: Output) -> anyhow::Result<()> {
         }
         Ok(text)
     })
+}
+
+/// A measure as the command line gives it, if there is such a one.
+fn measure(pair: &str) -> Result<(&str, Value), ConfigError> {
+    let refused = |why: &dyn std::fmt::Display| ConfigError::Argument { name: "--set", problem: format!("is `{pair}`: {why}") };
+    let (field, value) = pair.split_once('=').ok_or_else(|| refused(&"a measure is `field=value`"))?;
+    // What is no JSON is text.
+    let (field, value) = (field.trim(), serde_json::from_str(value).unwrap_or_else(|_| json!(value)));
+    serde_json::from_value::<HealthSettings>(json!({field: value})).map_err(|error| refused(&error))?;
+    Ok((field, value))
 }
 
 fn rhythm(answer: &Value) -> String {

@@ -1,12 +1,12 @@
 //! `rolecall connection issuer`: the tenant's own issuer, whose JWTs a connection accepts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 
 use super::Which;
 use crate::cli::{Output, confirmed, word};
+use crate::config::ConfigError;
 
 /// Manage the issuer whose JWTs the connection accepts.
 #[derive(clap::Subcommand)]
@@ -32,6 +32,7 @@ pub enum Issuer {
 
 /// What the issuer is.
 #[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("keys").required(true))]
 pub struct Set {
     #[command(flatten)]
     which: Which,
@@ -42,10 +43,10 @@ pub struct Set {
     #[arg(long, value_name = "AUDIENCE")]
     audience: String,
     /// Where the issuer publishes its keys
-    #[arg(long, value_name = "URL", required_unless_present = "jwks", conflicts_with = "jwks")]
+    #[arg(long, value_name = "URL", group = "keys")]
     jwks_uri: Option<String>,
     /// A file with the issuer's keys (a JSON Web Key Set)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "keys")]
     jwks: Option<PathBuf>,
     /// An algorithm that may sign tokens, such as RS256; may be repeated [default: every asymmetric one that is known]
     #[arg(long = "algorithm", value_name = "NAME")]
@@ -65,6 +66,13 @@ fn claim(text: &str) -> Result<(String, String), &'static str> {
     text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or("give NAME=VALUE")
 }
 
+fn read_keys(path: &Path) -> Result<Value, ConfigError> {
+    let refused =
+        |problem: String| ConfigError::Argument { name: "--jwks", problem: format!("names `{}`, which {problem}", path.display()) };
+    let text = std::fs::read_to_string(path).map_err(|error| refused(format!("can't be read: {error}")))?;
+    serde_json::from_str(&text).map_err(|error| refused(format!("holds no JSON: {error}")))
+}
+
 impl Issuer {
     /// Runs the command.
     ///
@@ -81,16 +89,13 @@ impl Issuer {
 
 impl Set {
     async fn run(self, output: Output) -> anyhow::Result<()> {
-        let keys = self.jwks.as_deref().map(|path| -> anyhow::Result<Value> {
-            let text = std::fs::read_to_string(path).with_context(|| format!("the keys in `{}` can't be read", path.display()))?;
-            serde_json::from_str(&text).with_context(|| format!("`{}` holds no JSON", path.display()))
-        });
+        let keys = self.jwks.as_deref().map(read_keys).transpose()?;
         let claims: Map<String, Value> = self.claims.into_iter().map(|(name, value)| (name, value.into())).collect();
         let body = json!({
             "issuer": self.issuer,
             "audience": self.audience,
             "jwks_uri": self.jwks_uri,
-            "jwks": keys.transpose()?,
+            "jwks": keys,
             "algorithms": (!self.algorithms.is_empty()).then_some(self.algorithms),
             "clock_skew_seconds": self.clock_skew,
             "subject": self.subject,

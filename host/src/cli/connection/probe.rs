@@ -8,7 +8,8 @@ use reqwest::{Method, Url};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::cli::{EXIT_FOUND, Output, render};
+use crate::cli::{EXIT_FOUND, EXIT_SERVER, Output, render};
+use crate::config::ConfigError;
 use crate::crypto;
 use crate::model::{PROBE_DOMAIN, PROBE_GROUP};
 
@@ -39,6 +40,7 @@ struct Step {
     path: String,
     expected: String,
     came: String,
+    answered: bool,
     passed: bool,
     took: Duration,
 }
@@ -61,10 +63,10 @@ impl Probe {
     /// Runs the command.
     ///
     /// # Errors
-    /// When the URL is none. What the connection does not answer as it should is shown, with exit code 1.
+    /// When the URL is none. What the connection does not answer as it should is shown, with exit code 1; with 3 where it answers nothing.
     pub async fn run(self, output: Output) -> anyhow::Result<ExitCode> {
         crate::cli::serve::install_tls_provider();
-        let url = Url::parse(&self.url).with_context(|| format!("`{}` is no address: give the connection's base URL", self.url))?;
+        let url = base_url(&self.url)?;
         let mut builder = reqwest::Client::builder().timeout(TIMEOUT);
         if url.host_str().is_some_and(|host| matches!(host, "127.0.0.1" | "[::1]" | "localhost")) {
             builder = builder.no_proxy();
@@ -89,8 +91,22 @@ impl Probe {
             let verdict = if passed { paint.good("The connection answers as it should.") } else { paint.bad("Something is wrong.") };
             Ok(format!("{table}\n{verdict}\n"))
         })?;
-        Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FOUND) })
+        let answered = client.steps.iter().any(|step| step.answered);
+        Ok(match (passed, answered) {
+            (true, _) => ExitCode::SUCCESS,
+            (false, true) => ExitCode::from(EXIT_FOUND),
+            (false, false) => ExitCode::from(EXIT_SERVER),
+        })
     }
+}
+
+fn base_url(text: &str) -> Result<Url, ConfigError> {
+    let refused = |why: String| ConfigError::Argument { name: "--url", problem: format!("is `{text}`: {why}") };
+    let url = Url::parse(text).map_err(|error| refused(format!("that is no address ({error}): give the connection's base URL")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(refused("it must begin with `http://` or `https://`".into()));
+    }
+    Ok(url)
 }
 
 impl Client {
@@ -145,21 +161,21 @@ impl Client {
     /// One request. What came, where it is what was expected.
     async fn step(&mut self, what: &'static str, method: Method, path: &str, body: Option<Value>, expected: Expected<'_>) -> Option<Value> {
         let began = Instant::now();
-        let (came, value, passed) = match self.send(&method, path, body).await {
+        let (came, answered, value, passed) = match self.send(&method, path, body).await {
             Ok((status, value)) => {
                 let said = expected.says.as_ref().map(|(path, _)| value.pointer(path).cloned().unwrap_or(Value::Null));
                 let right = expected.says.as_ref().zip(said.as_ref()).is_none_or(|((_, wanted), said)| wanted == said);
                 let detail = value["detail"].as_str().map(|detail| format!(": {detail}")).unwrap_or_default();
                 let said = said.map(|said| format!(", {said}")).unwrap_or_default();
                 let passed = expected.statuses.contains(&status) && right;
-                (format!("{status}{said}{detail}"), Some(value), passed)
+                (format!("{status}{said}{detail}"), true, Some(value), passed)
             }
-            Err(error) => (format!("no answer: {error:#}"), None, false),
+            Err(error) => (format!("no answer: {error:#}"), false, None, false),
         };
         let statuses: Vec<String> = expected.statuses.iter().map(u16::to_string).collect();
         let wanted = expected.says.map(|(_, wanted)| format!(", {wanted}")).unwrap_or_default();
         let expected = format!("{}{wanted}", statuses.join(" or "));
-        self.steps.push(Step { what, method, path: path.to_owned(), expected, came, passed, took: began.elapsed() });
+        self.steps.push(Step { what, method, path: path.to_owned(), expected, came, answered, passed, took: began.elapsed() });
         value.filter(|_| passed)
     }
 
