@@ -43,7 +43,7 @@ pub use person::{is_called, same_name};
 
 use crate::app::App;
 use crate::diagnostic::{self, Diagnostic};
-use crate::model::TenantId;
+use crate::model::{TenantId, quoted};
 use crate::revision::GoldenResult;
 use crate::store::{StoreError, Tenant};
 
@@ -94,8 +94,10 @@ pub async fn ensure_tenant(app: &Arc<App>, tenant: &TenantId, name: &str, manage
     let well_formed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let id = tenant.as_str();
     if id.is_empty() || id.len() > TENANT_ID_LIMIT || !id.chars().all(well_formed) || id.starts_with('-') || id.ends_with('-') {
-        let rule =
-            format!("`{}` is no tenant id: use lower-case letters, digits and inner hyphens, at most {TENANT_ID_LIMIT}", id.escape_debug());
+        let rule = format!(
+            "`{}` is no tenant id: use lower-case letters, digits and inner hyphens, at most {TENANT_ID_LIMIT}",
+            quoted(id).escape_debug()
+        );
         return Err(TenancyError::Refused(rule));
     }
     check_name(name)?;

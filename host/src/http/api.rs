@@ -70,12 +70,17 @@ pub(super) fn attached(name: &str, media_type: &'static str) -> [(HeaderName, St
 }
 
 fn checked_name(name: &str) -> Result<&str> {
-    let name = name.trim();
-    if name.is_empty() || name.chars().count() > NAME_CHARS_LIMIT || name.chars().any(char::is_control) {
-        let detail = format!("`name` must have 1 to {NAME_CHARS_LIMIT} characters and no control characters");
+    checked_text("name", name)
+}
+
+/// A text for people in a field of that name.
+fn checked_text<'t>(field: &str, text: &'t str) -> Result<&'t str> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > NAME_CHARS_LIMIT || text.chars().any(char::is_control) {
+        let detail = format!("`{field}` must have 1 to {NAME_CHARS_LIMIT} characters and no control characters");
         return Err(Error::bad_request(detail, "a name is too long, empty or not printable"));
     }
-    Ok(name)
+    Ok(text)
 }
 
 /// A scope that a token or a session may have: of a tenant that there is, and of somebody who can be named.
@@ -87,7 +92,7 @@ async fn checked_scope(app: &App, scope: ApiScope) -> Result<ApiScope> {
         }
     }
     if let Some(person) = &scope.person {
-        checked_name(person)?;
+        checked_text("person", person)?;
     }
     Ok(scope)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::TenancyError;
 use crate::app::App;
 use crate::model::{
-    ADMIN_ROLES_LIMIT, AdminAction, GuardDirection, GuardScope, Hold, PLATFORM_OPERATOR, RevisionHash, TenantId, is_admin_role,
+    ADMIN_ROLES_LIMIT, AdminAction, GuardDirection, GuardScope, Hold, PLATFORM_OPERATOR, RevisionHash, TenantId, is_admin_role, quoted,
 };
 use crate::policies::Role;
 use crate::policies::admin::{Admin, Matter};
@@ -69,7 +69,7 @@ pub(super) fn check_roles(scope: &ApiScope) -> Result<(), TenancyError> {
         return refused(format!("a token carries at most {ADMIN_ROLES_LIMIT} admin roles"));
     }
     if let Some(wrong) = scope.admin_roles.iter().find(|role| !is_admin_role(role)) {
-        return refused(format!("`{}` is no admin role: use lower-case letters, digits and inner hyphens", wrong.escape_debug()));
+        return refused(format!("`{}` is no admin role: use lower-case letters, digits and inner hyphens", quoted(wrong).escape_debug()));
     }
     if scope.tenant.is_some() && scope.admin_roles.contains(PLATFORM_OPERATOR) {
         return refused(format!("`{PLATFORM_OPERATOR}` is for tokens of the whole platform: leave the tenant out"));

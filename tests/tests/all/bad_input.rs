@@ -271,6 +271,14 @@ on_both_databases! {
         acme.api.get("/accounts?frob=1").await.expect(400);
         acme.api.get("/accounts?state=frob").await.expect(400);
         server.operator.post("/tenants", json!({"id": "Not A Tenant"})).await.expect(422);
+        // What is repeated is cut, however much was sent.
+        for (path, body) in [("/tenants", json!({"id": "A".repeat(900_000)})), ("/tokens", json!({"admin_roles": ["A".repeat(900_000)]}))] {
+            let answer = server.operator.post(path, body).await;
+            answer.expect(422);
+            assert!(answer.text.contains("AAAA") && answer.text.len() < 1_000, "{path}: {} bytes", answer.text.len());
+        }
+        let problem = server.operator.post("/tokens", json!({"person": ""})).await.expect(400);
+        assert!(problem["detail"].as_str().unwrap_or_default().starts_with("`person` must have"), "{problem}");
         Client::new(server.url(), None).get("/nowhere").await.expect(404);
         server.stop().await;
     }
