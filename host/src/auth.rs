@@ -88,8 +88,13 @@ pub fn basic(header: &str) -> Option<(String, Zeroizing<String>)> {
     }
     let decoded = Zeroizing::new(base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?);
     let (id, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-    let plain = |text: &str| form_urlencoded::parse(text.as_bytes()).next().map(|(text, _)| text.into_owned()).unwrap_or_default();
-    Some((plain(id), Zeroizing::new(plain(secret))))
+    Some((form_decoded(id).to_string(), form_decoded(secret)))
+}
+
+/// A text that is form-encoded by itself: what separates the fields of a form stands for itself in it.
+fn form_decoded(text: &str) -> Zeroizing<String> {
+    let whole = Zeroizing::new(text.replace('&', "%26").replace('=', "%3D"));
+    Zeroizing::new(form_urlencoded::parse(whole.as_bytes()).map(|(text, _)| text.into_owned()).collect())
 }
 
 /// Whom a good credential of a connection stands for.
@@ -279,6 +284,11 @@ mod tests {
         assert_eq!(read("id:rs_x-_"), Some(("id".into(), "rs_x-_".into())));
         assert_eq!(read("a%3Ab:c+d"), Some(("a:b".into(), "c d".into())));
         assert_eq!(read(":"), Some((String::new(), String::new())));
+        assert_eq!(
+            read("id&a=b:rs_x&junk=1%26"),
+            Some(("id&a=b".into(), "rs_x&junk=1&".into())),
+            "each is one text, and no form of fields"
+        );
         assert_eq!(read("no colon"), None);
         assert_eq!(basic("Bearer rc_x"), None);
         assert_eq!(basic("Basic ***"), None);

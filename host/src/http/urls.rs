@@ -1,5 +1,6 @@
 //! Absolute URLs as clients see them: from the configured public URL, else from the `Host` header.
 
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -72,7 +73,21 @@ impl FromRequestParts<Arc<App>> for Urls {
 /// What ends up in answers must be a name and a port, not whatever a client sent.
 fn is_host(host: &str) -> bool {
     let safe = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
-    (1..=HOST_BYTES_LIMIT).contains(&host.len()) && host.bytes().all(safe) && host.parse::<Authority>().is_ok()
+    if host.len() > HOST_BYTES_LIMIT || !host.bytes().all(safe) {
+        return false;
+    }
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let name = authority.host();
+    let port = host.strip_prefix(name).unwrap_or_default();
+    is_name(name) && (port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok()))
+}
+
+/// An IPv6 address in brackets, or labels between dots: an IPv4 address is as well. A DNS name may end with a dot.
+fn is_name(name: &str) -> bool {
+    match name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => name.strip_suffix('.').unwrap_or(name).split('.').all(|label| !label.is_empty() && !label.contains([':', '[', ']'])),
+    }
 }
 
 #[cfg(test)]
@@ -81,10 +96,11 @@ mod tests {
 
     #[test]
     fn only_hosts_are_hosts() {
-        for host in ["localhost", "127.0.0.1:8080", "[::1]:8080", "rolecall.example"] {
+        for host in ["localhost", "127.0.0.1:8080", "[::1]:8080", "[2001:db8::7]", "rolecall.example", "rolecall.example.:65535"] {
             assert!(is_host(host), "{host}");
         }
-        for host in ["", "a b", "user@rolecall.example", "a/b", "<script>", "a:b:c", &"x".repeat(300)] {
+        let none = [":80", "[]", "[]:80", "[::g]", "..", ".", ".a", "a..b", "a:99999", "a:", "a:b", "[::1]x", "::1"];
+        for host in none.into_iter().chain(["", "a b", "user@rolecall.example", "a/b", "<script>", "a:b:c", &"x".repeat(300)]) {
             assert!(!is_host(host), "{host}");
         }
     }
