@@ -7,7 +7,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::checked_scope;
@@ -99,13 +101,24 @@ impl JsonSchema for Secret {
 }
 
 /// A provider to be set.
-#[derive(Deserialize, JsonSchema)]
+#[derive(JsonSchema)]
 pub struct NewProvider {
     /// Its settings.
-    #[serde(flatten)]
+    #[schemars(flatten)]
     settings: ProviderSettings,
     /// The secret of Rolecall as a client there; the one that is known stays unless given.
     client_secret: Option<Secret>,
+}
+
+// By hand, because derived code passes over fields that it does not know where others are flattened.
+impl<'de> Deserialize<'de> for NewProvider {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Map::deserialize(deserializer)?;
+        let secret = fields.remove("client_secret").unwrap_or_default();
+        let client_secret = serde_json::from_value(secret).map_err(D::Error::custom)?;
+        let settings = serde_json::from_value(Value::Object(fields)).map_err(D::Error::custom)?;
+        Ok(Self { settings, client_secret })
+    }
 }
 
 /// A provider.
