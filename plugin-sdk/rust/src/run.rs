@@ -36,8 +36,53 @@ pub enum Reply {
 /// # Errors
 /// What is wrong with the settings.
 pub fn validate_settings<P: Plugin>(settings: &str) -> Result<(), Refusal> {
-    let settings = serde_json::from_str(settings).map_err(|error| Refusal::new("settings_invalid", error.to_string()))?;
+    let settings = serde_json::from_str(settings).map_err(|error| unreadable(settings, &error))?;
     P::check(&settings)
+}
+
+/// The longest path that the contract takes, in bytes.
+const PATH_BYTES_LIMIT: usize = 256;
+
+/// A refusal of settings with the name of what is wrong: its author has not seen the text that serde counts lines and columns of.
+#[cold]
+fn unreadable(settings: &str, error: &serde_json::Error) -> Refusal {
+    let message = error.to_string();
+    if !error.is_data() {
+        return Refusal::new("settings_invalid", message);
+    }
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let refusal = Refusal::new("settings_invalid", message.strip_suffix(&place).unwrap_or(&message));
+    let start: usize = settings.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    let name = setting_at(settings, start + error.column());
+    if name.is_empty() || name.len() > PATH_BYTES_LIMIT { refusal } else { refusal.at(name) }
+}
+
+/// The setting that is read after so many bytes of a JSON object.
+fn setting_at(settings: &str, end: usize) -> &str {
+    let (mut name, mut depth, mut is_value, mut escaped) = ("", 0, false, false);
+    // Where the text began that is read.
+    let mut text = None;
+    for (at, byte) in settings.bytes().enumerate().take(end) {
+        match (text, byte) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), b'\\') => escaped = true,
+            (Some(start), b'"') => {
+                if depth == 1 && !is_value {
+                    name = &settings[start..at];
+                }
+                text = None;
+            }
+            (Some(_), _) => {}
+            (None, b'"') => text = Some(at + 1),
+            (None, b'{' | b'[') => depth += 1,
+            (None, b'}' | b']') => depth -= 1,
+            (None, b':') if depth == 1 => is_value = true,
+            (None, b',') if depth == 1 => is_value = false,
+            _ => {}
+        }
+    }
+    // What is wrong with the whole is seen at its end.
+    if depth == 0 { "" } else { name }
 }
 
 /// `transform-user`.

@@ -108,10 +108,20 @@ fn settings_that_would_go_wrong_are_refused() {
         (json!({"contractor_email_suffixes": [".example"]}), "contractor_email_suffixes"),
         (json!({"login_domain": "@acme.example"}), "login_domain"),
         (json!({"test_account_prefixes": [" "]}), "test_account_prefixes"),
+        (json!({"department_attribute": "a,\"b", "login_domain": 5}), "login_domain"),
+        (json!({"contractor_email_suffixes": ["@a", "@b", {}], "login_domain": null}), "contractor_email_suffixes"),
+        (json!({"extension": {"a": []}}), "extension"),
+        (json!({"extention": "x"}), "extention"),
     ] {
         let refusal = validate_settings::<PeopleMapping>(&settings.to_string()).unwrap_err();
         assert_eq!(refusal.path.as_deref(), Some(path), "{settings}");
     }
     assert!(validate_settings::<PeopleMapping>(r#"{"extention": "x"}"#).unwrap_err().message.contains("`extention`"));
-    assert!(validate_settings::<PeopleMapping>("[").is_err());
+    let refusal = validate_settings::<PeopleMapping>("{\n  \"login_domain\": 5\n}").unwrap_err();
+    let expected = ("invalid type: integer `5`, expected a string".to_owned(), Some("login_domain".to_owned()));
+    assert_eq!((refusal.message, refusal.path), expected);
+    for (text, said) in [("[", "EOF"), ("5", "expected struct Settings")] {
+        let refusal = validate_settings::<PeopleMapping>(text).unwrap_err();
+        assert!(refusal.path.is_none() && refusal.message.contains(said), "{refusal:?}");
+    }
 }
