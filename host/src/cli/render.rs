@@ -4,10 +4,33 @@
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table};
 
 /// Wide enough for a sentence beside three names, and still readable on a laptop.
 const TABLE_WIDTH: u16 = 160;
+
+/// The columns that hold ids and digests: half of one is of no use to whoever copies it, so they are as wide as they have to be.
+const WHOLE: [&str; 19] = [
+    "account",
+    "batch",
+    "digest",
+    "exception",
+    "hash",
+    "hold",
+    "id",
+    "invitation",
+    "key",
+    "leave",
+    "line",
+    "process",
+    "reconciliation",
+    "request",
+    "review",
+    "revision",
+    "revisions",
+    "step",
+    "trial",
+];
 
 /// Whether to colour; by default not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,12 +78,23 @@ impl Paint {
     }
 }
 
-/// A table with a header, to be filled.
+/// A table with a header, to be filled. On a terminal long cells go over several lines; elsewhere a row is a line, for what reads it by lines.
 #[must_use]
 pub fn table<T: Into<String>>(header: impl IntoIterator<Item = T>) -> Table {
+    arranged(header.into_iter().map(Into::into).collect(), std::io::stdout().is_terminal())
+}
+
+fn arranged(header: Vec<String>, folds: bool) -> Table {
     let mut table = Table::new();
-    table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_width(TABLE_WIDTH);
-    table.set_header(header.into_iter().map(Into::into).collect::<Vec<String>>());
+    let arrangement = if folds { ContentArrangement::Dynamic } else { ContentArrangement::Disabled };
+    table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED).set_content_arrangement(arrangement).set_width(TABLE_WIDTH);
+    let whole: Vec<usize> = (0..header.len()).filter(|at| WHOLE.contains(&header[*at].as_str())).collect();
+    table.set_header(header);
+    for at in whole {
+        if let Some(column) = table.column_mut(at) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
     table
 }
 
@@ -87,6 +121,18 @@ fn line(text: &mut String, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_whole_in_a_table_and_a_row_is_a_line_where_no_terminal_is() {
+        let (id, sentence) = ("0123456789abcdef".repeat(4), "the plugin stopped over this person ".repeat(8));
+        for folds in [true, false] {
+            let mut table = arranged(["digest", "what", "message", "id"].map(str::to_owned).into(), folds);
+            table.add_row([&id, &sentence, &sentence, &id]);
+            let text = table.to_string();
+            assert_eq!(text.matches(&id).count(), 2, "{text}");
+            assert_eq!(text.lines().count() > 5, folds, "{text}");
+        }
+    }
 
     #[test]
     fn a_diff_is_coloured_by_its_signs() {
