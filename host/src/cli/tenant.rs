@@ -24,6 +24,8 @@ use crate::revision::{self, Files, GoldenResult, Revision};
 
 /// How much of a revision's hash is shown in a table: enough to tell two apart.
 const HASH_CHARS_SHOWN: usize = 12;
+/// How long it is.
+const HASH_CHARS: usize = 64;
 
 /// Work on a tenant's folder: plugin, policies, roles, tables, golden cases.
 #[derive(clap::Subcommand)]
@@ -343,7 +345,10 @@ async fn activate(wanted: Activate, output: Output) -> anyhow::Result<ExitCode> 
     let api = at.remote.connect()?;
     let before = api.get(&["tenants", &at.tenant], &[]).await?["active_revision"].clone();
     let rests_on = json!({"simulation": simulation, "despite_changes": despite_changes});
-    switch(&api, &at.tenant, &before, &revision, rests_on, output).await
+    let done = switch(&api, &at.tenant, &before, &revision, rests_on, output).await;
+    // Tables show the beginning of a hash where there is little room.
+    let abbreviated = revision.len() < HASH_CHARS && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if abbreviated { done.context("a revision is named by its whole hash: `rolecall tenant revisions` lists them") } else { done }
 }
 
 async fn switch(api: &Api, tenant: &str, before: &Value, revision: &str, mut rests_on: Value, output: Output) -> anyhow::Result<ExitCode> {
