@@ -65,18 +65,26 @@ fn folders(dir: &Path) -> std::io::Result<BTreeSet<PathBuf>> {
     Ok(found)
 }
 
-/// Loads each folder in `dir` as the tenant of that name. A broken folder is reported and stops no other. Gives back those that
-/// are left to [`watch_folders`]: they have people already, and are simulated first.
+/// What [`load_folders`] leaves to [`watch_folders`].
+#[derive(Debug, Default)]
+pub struct Left {
+    /// Folders of tenants that have people already: they are simulated first.
+    pub later: Vec<PathBuf>,
+    /// Folders that were reported: that they are in order again is worth a line.
+    pub broken: Vec<PathBuf>,
+}
+
+/// Loads each folder in `dir` as the tenant of that name. A broken folder is reported and stops no other.
 ///
 /// # Errors
 /// When `dir` can't be read, or the database is away.
-pub async fn load_folders(app: &Arc<App>, dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub async fn load_folders(app: &Arc<App>, dir: &Path) -> anyhow::Result<Left> {
     use anyhow::Context as _;
     let found = folders(dir).with_context(|| format!("the tenants' directory `{}` can't be read", dir.display()))?;
     if found.is_empty() {
         tracing::warn!(dir = %dir.display(), "no folder here holds a `tenant.toml`: no tenant was loaded");
     }
-    let mut later = Vec::new();
+    let mut left = Left::default();
     for folder in found {
         let with_people = match tenant_of(&folder) {
             Ok(tenant) => has_people(app, &tenant).await,
@@ -84,7 +92,7 @@ pub async fn load_folders(app: &Arc<App>, dir: &Path) -> anyhow::Result<Vec<Path
         };
         match with_people {
             Ok(true) => {
-                later.push(folder);
+                left.later.push(folder);
                 continue;
             }
             Ok(false) => {}
@@ -96,10 +104,13 @@ pub async fn load_folders(app: &Arc<App>, dir: &Path) -> anyhow::Result<Vec<Path
             Err(FolderError::Refused(TenancyError::Store(error @ StoreError::Unavailable(_)))) => {
                 return Err(anyhow::Error::new(error).context("the tenants' folders can't be loaded"));
             }
-            Err(error) => report(&folder, &error),
+            Err(error) => {
+                report(&folder, &error);
+                left.broken.push(folder);
+            }
         }
     }
-    Ok(later)
+    Ok(left)
 }
 
 async fn has_people(app: &App, tenant: &TenantId) -> Result<bool, StoreError> {
@@ -152,12 +163,9 @@ fn report(folder: &Path, error: &FolderError) {
         FolderError::Broken(problems) | FolderError::Refused(TenancyError::Broken(problems)) => {
             for problem in problems {
                 let Diagnostic { file, line, column, help, .. } = problem;
-                // The line with the caret below it, but for files that hold people.
-                let told = if file.starts_with("tests/") || file.starts_with("tables/") {
-                    problem.message.clone()
-                } else {
-                    diagnostic::render(std::slice::from_ref(problem), false)
-                };
+                // The line with the caret below it, but for files that hold people. How many there are is said once, above.
+                let told =
+                    if file.starts_with("tests/") || file.starts_with("tables/") { problem.message.clone() } else { problem.to_string() };
                 tracing::error!(folder = %shown, file, line, column, help, "{}", told.trim_end());
             }
         }
@@ -173,16 +181,12 @@ fn report(folder: &Path, error: &FolderError) {
 /// What a folder looks like from outside: its files with size and time.
 type Look = BTreeMap<PathBuf, (u64, Option<SystemTime>)>;
 
-/// Loads folders again when something in them changes, until told to stop: first those of `later`, then whatever the system tells of.
+/// Loads folders again when something in them changes, until told to stop: first those that were left for later, then whatever the system
+/// tells of.
 ///
 /// # Errors
 /// When the directory can't be watched.
-pub fn watch_folders(
-    app: Arc<App>,
-    dir: &Path,
-    later: Vec<PathBuf>,
-    stop: watch::Receiver<bool>,
-) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+pub fn watch_folders(app: Arc<App>, dir: &Path, left: Left, stop: watch::Receiver<bool>) -> anyhow::Result<tokio::task::JoinHandle<()>> {
     use anyhow::Context as _;
     let dir = dir.canonicalize().with_context(|| format!("the tenants' directory `{}` can't be read", dir.display()))?;
     let (changed, changes) = mpsc::channel(CHANGES_LIMIT);
@@ -200,7 +204,10 @@ pub fn watch_folders(
     })
     .context("folders can't be watched on this machine")?;
     watcher.watch(&dir, RecursiveMode::Recursive).with_context(|| format!("`{}` can't be watched", dir.display()))?;
-    let watching = Watching { app, dir, dirty: BTreeMap::new(), looks: BTreeMap::new(), changes, _watcher: watcher };
+    // Under the names that the system gives them.
+    let named = |folders: Vec<PathBuf>| folders.into_iter().map(|folder| dir.join(folder.file_name().unwrap_or_default())).collect();
+    let (later, broken): (Vec<PathBuf>, BTreeSet<PathBuf>) = (named(left.later), named(left.broken).into_iter().collect());
+    let watching = Watching { app, dir, dirty: BTreeMap::new(), looks: BTreeMap::new(), broken, changes, _watcher: watcher };
     Ok(tokio::spawn(watching.run(later, stop)))
 }
 
@@ -211,6 +218,8 @@ struct Watching {
     dirty: BTreeMap<PathBuf, Instant>,
     /// What each folder looked like when it was last loaded.
     looks: BTreeMap<PathBuf, Look>,
+    /// Folders whose last line in the log said that something is wrong.
+    broken: BTreeSet<PathBuf>,
     changes: mpsc::Receiver<PathBuf>,
     _watcher: notify::RecommendedWatcher,
 }
@@ -221,7 +230,7 @@ impl Watching {
             self.looks.insert(folder.clone(), look(&folder));
         }
         for folder in later {
-            self.touched(&self.dir.join(folder.file_name().unwrap_or_default()));
+            self.touched(&folder);
         }
         let mut look_over = Instant::now() + LOOK_OVER;
         while !*stop.borrow() {
@@ -263,13 +272,20 @@ impl Watching {
             self.dirty.remove(&folder);
             if !folder.join(SETTINGS).is_file() {
                 if self.looks.remove(&folder).is_some() {
-                    tracing::warn!(folder = %folder.display(), "the tenant folder is gone; the tenant stays as it is");
+                    let what = if folder.is_dir() { "has no `tenant.toml` any more" } else { "is gone" };
+                    tracing::warn!(folder = %folder.display(), "the tenant folder {what}; the tenant stays as it is");
+                    self.broken.insert(folder);
                 }
                 continue;
             }
             let seen = look(&folder);
-            match load_folder(&self.app, &folder).await {
+            let loaded = load_folder(&self.app, &folder).await;
+            let was_broken = if loaded.is_ok() { self.broken.remove(&folder) } else { !self.broken.insert(folder.clone()) };
+            match loaded {
                 Ok((tenant, true)) => tracing::info!(%tenant, "the tenant folder has changed and is loaded"),
+                Ok((tenant, false)) if was_broken => {
+                    tracing::info!(%tenant, folder = %folder.display(), "the tenant folder is in order again: it says what is active");
+                }
                 Ok((tenant, false)) => tracing::debug!(%tenant, "the tenant folder says the same as before"),
                 Err(error) if error.passes() => {
                     tracing::warn!(folder = %folder.display(), %error, "the tenant folder could not be loaded, trying again");

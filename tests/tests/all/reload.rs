@@ -65,7 +65,25 @@ on_both_databases! {
         let third = hash(&folder);
         receiver.wait_until(|came| tells(came, "revision.activated", &third)).await;
         let revisions: Vec<String> = activations(&acme).await.iter().map(|one| text(&one["revision"])).collect();
-        assert_eq!(revisions, [third, second, first]);
+        assert_eq!(revisions, [third.clone(), second, first]);
+
+        // What is wrong is logged, problem by problem, and that it is right again too, though nothing is activated for it.
+        let shown = serde_json::to_string(&folder.display().to_string()).expect("a path is text");
+        let about = |words: &str| rolecall_tests::logs::lines_with(&shown).iter().any(|line| line.contains(words));
+        let logged = async |words: &str| {
+            while !about(words) {
+                tokio::task::yield_now().await;
+            }
+        };
+        write(&folder, "name = 5\ncolour = 1\n");
+        logged("unknown field `colour`").await;
+        assert!(about("the folder has 2 problems") || about("the revision has 2 problems"), "they are counted once");
+        assert!(!about("1 problem\\n"), "and not each as the only one");
+        write(&folder, &format!("{SETTINGS}\n# a third\n"));
+        logged("in order again").await;
+        std::fs::rename(folder.join("tenant.toml"), folder.join("aside.toml")).expect("a file can be moved");
+        logged("has no `tenant.toml` any more").await;
+        assert_eq!(acme.api.get("").await.expect(200)["active_revision"], json!(third));
 
         // A new folder is a new tenant.
         write(&tenants.join("globex"), SETTINGS);
