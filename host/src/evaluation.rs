@@ -111,6 +111,8 @@ pub struct HookCall {
     pub plugin: Arc<str>,
     /// What it used, or the code of the fault that it ended with.
     pub result: Result<Usage, &'static str>,
+    /// The fuel that it used, also until a fault; none where it could not begin.
+    pub fuel: u64,
     /// What its author may want to see; `None` for a call that answered without a word.
     pub told: Option<Box<Told>>,
 }
@@ -411,10 +413,10 @@ enum Why<'a> {
 }
 
 fn told(hook: &'static str, bound: &Bound, fault: Option<&PluginFault>, seen: Seen, failing: Option<Failing>) -> HookCall {
-    let result = fault.map_or(Ok(seen.usage), |fault| Err(fault.code()));
+    let (fuel, result) = (seen.usage.fuel, fault.map_or(Ok(seen.usage), |fault| Err(fault.code())));
     let silent = seen.logs.is_empty() && failing.is_none();
     let told = (!silent).then(|| Box::new(Told { digest: bound.plugin.digest().to_owned(), logs: seen.logs, failing }));
-    HookCall { hook, plugin: bound.plugin.label(), result, told }
+    HookCall { hook, plugin: bound.plugin.label(), result, fuel, told }
 }
 
 fn fault_of(fault: &PluginFault) -> Fault {

@@ -170,10 +170,9 @@ pub fn compare(candidate: &Revision, case: &Case, before: &Picture, terms: Terms
 
 fn evaluate(candidate: &Revision, case: &Case, at: Instant, summary: &mut Summary) -> Evaluation {
     let evaluation = evaluation::evaluate_standing(candidate, &case.subject, &case.grants, at);
-    for HookCall { result, .. } in &evaluation.calls {
-        if let Ok(usage) = result {
-            summary.call(usage.fuel);
-        }
+    // Also those that ended in a fault, which the dearest often do; what found no slot was no call.
+    for HookCall { fuel, .. } in evaluation.calls.iter().filter(|call| call.result.is_ok() || call.fuel > 0) {
+        summary.call(*fuel);
     }
     match &evaluation.outcome {
         Outcome::Fault(fault) => summary.error(fault.code),

@@ -257,7 +257,7 @@ mod tests {
         let failing = Failing { kind: FailureKind::Fault, code: code.into(), detail, input: Err("none".into()) };
         let logs = vec![LogLine { level: "info".into(), message: "hello".into() }; lines];
         let told = Told { digest: "d".into(), logs, failing: (!code.is_empty()).then_some(failing) };
-        let call = HookCall { hook: "transform-user", plugin: "p".into(), result: Err("trap"), told: Some(Box::new(told)) };
+        let call = HookCall { hook: "transform-user", plugin: "p".into(), result: Err("trap"), fuel: 1, told: Some(Box::new(told)) };
         Evaluation { calls: vec![call], ..Evaluation::outcome(Outcome::OutOfScope("x".into())) }
     }
 

@@ -10,7 +10,7 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table};
 const TABLE_WIDTH: u16 = 160;
 
 /// The columns that hold ids and digests: half of one is of no use to whoever copies it, so they are as wide as they have to be.
-const WHOLE: [&str; 19] = [
+const WHOLE: [&str; 18] = [
     "account",
     "batch",
     "digest",
@@ -27,7 +27,6 @@ const WHOLE: [&str; 19] = [
     "request",
     "review",
     "revision",
-    "revisions",
     "step",
     "trial",
 ];

@@ -179,7 +179,7 @@ pub struct Summary {
     pub errors: BTreeMap<String, u64>,
     /// Accounts whose new name another account has or gets; told when a simulation has finished.
     pub collisions: u64,
-    /// Calls of the candidate's plugins.
+    /// Calls of the candidate's plugins, those that ended in a fault among them.
     pub calls: u64,
     /// Fuel that they used in all.
     pub fuel: u64,

@@ -113,7 +113,7 @@ on_both_databases! {
         assert_eq!(summary["kinds"], json!({"fault": 1, "out_of_scope": 1, "refused": 1}));
         assert_eq!(summary["errors"], json!({"trap": 1, "title_refused": 1}));
         assert_eq!(summary["loses"], json!({"developer": 1}), "only who is out of scope loses at once");
-        assert!(summary["fuel_max"].as_u64().expect("fuel") > 0 && summary["calls"] == 3, "{summary}");
+        assert!(summary["fuel_max"].as_u64().expect("fuel") > 0 && summary["calls"] == 4, "that of the fault too: {summary}");
 
         let found = differences(&acme, &trial, "").await;
         assert_eq!(found.len(), 3);
@@ -234,6 +234,9 @@ permit (principal in Rolecall::Group::"engineering", action == Rolecall::Action:
         entra.create("gone@acme.example").await;
         let trial = simulate_part(&server, &acme, &hash, &part).await;
         assert_eq!((&trial["summary"]["people"], &trial["summary"]["kinds"]), (&json!(1), &json!({"fault": 1})), "{trial}");
+        entra.create_with("loop@acme.example", json!({"title": "loop"})).await;
+        let trial = simulate_part(&server, &acme, &hash, &json!({"people": ["loop@acme.example"]})).await;
+        assert_eq!((&trial["summary"]["calls"], &trial["summary"]["fuel_max"]), (&json!(1), &json!(20_000_000)), "{trial}");
         for (part, word) in [
             (json!({"people": ["nobody"]}), "nobody has the id or login name `nobody`"),
             (json!({"groups": ["nothing"]}), "no group is bound"),
@@ -475,6 +478,8 @@ permit (principal in Rolecall::Group::"engineering", action == Rolecall::Action:
         let arguments = ["tenant", "activate", &candidate, "--simulation", &id, "--despite-changes", "it was looked at"];
         run(&arguments, true).await;
         assert_eq!(active_revision(&acme).await, json!(candidate));
+        let (done, _, error) = process::run(&["tenant", "activate", &first[..12]], &environment).await;
+        assert!(!done && error.contains("by its whole hash: `rolecall tenant revisions` lists them"), "{error}");
         run(&["tenant", "rollback"], true).await;
         assert_eq!(active_revision(&acme).await, json!(first));
         let report = run(&["tenant", "history"], true).await;
