@@ -32,7 +32,7 @@ pub use self::artefacts::Artefacts;
 use self::call::Ready;
 use self::contract::rolecall::plugin::types::Question;
 use self::engine::Machine;
-pub use self::error::{PluginError, PluginFault};
+pub use self::error::{PluginError, PluginFault, SettingsProblem};
 pub use self::inspect::{Inspection, inspect};
 use self::limits::Kind;
 pub use self::projection::PluginSettings;
@@ -399,8 +399,23 @@ impl Plugin {
     /// # Errors
     /// The fault.
     pub fn validate_settings(&self, settings: &str) -> Result<Result<(), String>, PluginFault> {
+        self.validate_seen(settings, &mut Seen::default())
+    }
+
+    /// Whether the plugin takes these settings.
+    ///
+    /// # Errors
+    /// What it says against them, or that it failed over them, with the last that it logged.
+    pub fn check_settings(&self, settings: &str) -> Result<(), SettingsProblem> {
+        let mut seen = Seen::default();
+        let said = self.validate_seen(settings, &mut seen);
+        said.map_err(|fault| SettingsProblem::Fault { fault, last_words: LogLine::last_words(&seen.logs) })?
+            .map_err(SettingsProblem::Refused)
+    }
+
+    fn validate_seen(&self, settings: &str, seen: &mut Seen) -> Result<Result<(), String>, PluginFault> {
         self.within_input([settings])?;
-        let answer = call::run(&self.machine, &self.instance, None, &mut Seen::default(), async |store, instance| {
+        let answer = call::run(&self.machine, &self.instance, None, seen, async |store, instance| {
             self.info.load(&mut *store, instance)?.call_validate_settings(store, settings).await
         })?;
         answer.map_or_else(|error| answer::settings_problem(error).map(Err), |()| Ok(Ok(())))

@@ -480,7 +480,7 @@ impl<'a> Check<'a> {
         let hook = hook?;
         // Only what is a plugin by its path: signatures are asked for by path.
         let Some(bytes) = self.files.get(&hook.file).filter(|_| is_plugin(&hook.file)) else {
-            let help = "build it and copy it there; the path is relative to the tenant folder";
+            let help = "build it (`rolecall plugin build`, where the folder is its project) or copy it there; the path is relative to the tenant folder";
             self.problems.push(hook.problem(format!("there is no file `{}`", hook.file)).with_help(help).with_code("missing_file"));
             return None;
         };
@@ -497,19 +497,11 @@ impl<'a> Check<'a> {
             self.problems.push(problem.with_help("name a plugin that has this hook, or leave the hook out").with_code("missing_hook"));
             return None;
         }
-        match plugin.validate_settings(&hook.settings_json) {
-            Ok(Ok(())) => Some(Bound { plugin, settings: hook.settings_json.as_str().into() }),
-            Ok(Err(refusal)) => {
-                let problem = hook.settings_problem(format!("the plugin refuses its settings: {refusal}"));
-                self.problems.push(problem.with_code("settings_refused"));
-                None
-            }
-            Err(fault) => {
-                let problem = hook.settings_problem(format!("the plugin failed while it checked its settings: {fault}"));
-                self.problems.push(problem.with_code("settings_fault"));
-                None
-            }
+        if let Err(problem) = plugin.check_settings(&hook.settings_json) {
+            self.problems.push(hook.settings_problem(problem.to_string()).with_code(problem.code()));
+            return None;
         }
+        Some(Bound { plugin, settings: hook.settings_json.as_str().into() })
     }
 
     /// Golden cases; without a catalogue all is checked but the roles that they name.

@@ -30,6 +30,25 @@ pub struct LogLine {
 /// The levels of log lines, from the least to the most urgent: a line's rank is its place here.
 pub const LEVELS: [&str; 4] = ["debug", "info", "warn", "error"];
 
+/// How many of a call's lines are shown beside its fault: a panic is one, and an exception's place another.
+const LAST_WORDS: usize = 3;
+/// How much of each is shown there, in bytes.
+const LAST_WORDS_BYTES: usize = 300;
+
+impl LogLine {
+    /// The last warnings and errors of a call, each cut, `error: …`: where it ended in a fault, what the panic or exception says.
+    #[must_use]
+    pub fn last_words(logs: &[Self]) -> Vec<String> {
+        let urgent: Vec<&Self> = logs.iter().filter(|line| matches!(line.level.as_str(), "warn" | "error")).collect();
+        let last = &urgent[urgent.len().saturating_sub(LAST_WORDS)..];
+        let shown = |line: &&Self| {
+            let cut = line.message.floor_char_boundary(LAST_WORDS_BYTES);
+            format!("{}: {}{}", line.level, &line.message[..cut], if cut < line.message.len() { "…" } else { "" })
+        };
+        last.iter().map(shown).collect()
+    }
+}
+
 /// A function that was running when a call ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Frame {
@@ -120,4 +139,20 @@ pub struct Failing {
     pub detail: FailureDetail,
     /// What was asked, or why that is not kept.
     pub input: Result<CallInput, String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_are_the_last_urgent_lines_and_short() {
+        let line = |level: &str, message: &str| LogLine { level: level.into(), message: message.into() };
+        assert!(LogLine::last_words(&[line("info", "a"), line("debug", "b")]).is_empty());
+        let long = "ü".repeat(400);
+        let logs = [line("error", "0"), line("warn", "1"), line("error", "2"), line("info", "between"), line("error", &long)];
+        let words = LogLine::last_words(&logs);
+        assert_eq!((&*words[0], &*words[1], words.len()), ("warn: 1", "error: 2", 3));
+        assert_eq!(words[2], format!("error: {}…", "ü".repeat(150)));
+    }
 }

@@ -103,6 +103,21 @@ fn place(name: Option<&str>) -> String {
 }
 
 impl PluginFault {
+    /// The words of those that are kept for their author, as [`PluginFault::code`] gives them.
+    pub const CODES: [&str; 11] = [
+        "fuel",
+        "input_too_large",
+        "invalid_answer",
+        "memory",
+        "missing_hook",
+        "no_verdict",
+        "output_too_large",
+        "stack",
+        "table",
+        "timeout",
+        "trap",
+    ];
+
     /// A stable word: `timeout`, `fuel`, `memory`, `trap`, `output_too_large`, `invalid_answer` …
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -152,6 +167,37 @@ impl PluginFault {
     #[must_use]
     pub fn is_infrastructure(&self) -> bool {
         matches!(self, Self::Timeout { .. } | Self::NoSlot { .. })
+    }
+}
+
+/// Why a plugin does not take its settings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsProblem {
+    /// It says what is wrong with them.
+    #[error("the plugin refuses its settings: {0}")]
+    Refused(String),
+    /// It gave no answer.
+    #[error("the plugin failed while it checked its settings: {fault}{}", logged(.last_words))]
+    Fault {
+        /// Why.
+        fault: PluginFault,
+        /// The last that it logged: a panic's own words.
+        last_words: Vec<String>,
+    },
+}
+
+fn logged(last_words: &[String]) -> String {
+    if last_words.is_empty() { String::new() } else { format!("; it logged `{}`", last_words.join("`, `")) }
+}
+
+impl SettingsProblem {
+    /// A stable word.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "settings_refused",
+            Self::Fault { .. } => "settings_fault",
+        }
     }
 }
 

@@ -151,8 +151,20 @@ fn settings_are_validated_by_the_plugin() {
     guest.validate = guest.refusal("settings_invalid", Some("extension"), "expected a URN");
     let refused = sandbox().load(&guest.module()).unwrap().validate_settings("{}").unwrap();
     assert_eq!(refused, Err("`extension`: expected a URN".into()));
+    let problem = sandbox().load(&guest.module()).unwrap().check_settings("{}").unwrap_err();
+    assert_eq!(
+        (problem.code(), &*problem.to_string()),
+        ("settings_refused", "the plugin refuses its settings: `extension`: expected a URN")
+    );
     guest.validate = "unreachable".into();
     assert_eq!(sandbox().load(&guest.module()).unwrap().validate_settings("{}").unwrap_err().code(), "trap");
+    // A panic is logged before it is a trap, and the trap says nothing of it.
+    let [words, length] = guest.text(b"panicked at src/lib.rs:27:24");
+    guest.imports = guest::IMPORT_LOG.into();
+    guest.validate = format!("(call $log (i32.const 3) (i32.const {words}) (i32.const {length})) unreachable");
+    let problem = sandbox().load(&guest.module()).unwrap().check_settings("{}").unwrap_err();
+    assert!(problem.to_string().ends_with("; it logged `error: panicked at src/lib.rs:27:24`"), "{problem}");
+    assert_eq!(problem.code(), "settings_fault");
 }
 
 #[test]

@@ -13,9 +13,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Revision, json_problem};
 use crate::diagnostic::Diagnostic;
-use crate::evaluation::{self, Evaluation, Outcome, Subject};
+use crate::evaluation::{self, Evaluation, HookCall, Outcome, Subject};
 use crate::mapping::AccountShape;
-use crate::model::{ConnectionId, GroupMembership, Instant, ResourceId};
+use crate::model::{ConnectionId, GroupMembership, Instant, LogLine, ResourceId};
 
 /// The instant of a case that names none, so that a case never turns with the calendar: 2026-01-01T00:00:00Z.
 pub(super) const DEFAULT_AS_OF: Instant = Instant(1_767_225_600_000_000);
@@ -236,7 +236,7 @@ impl Expected {
             Outcome::Refused(_) if matches!(self, Self::Refused(None)) => json!("refused"),
             Outcome::Refused(note) if matches!(self, Self::Refused(_)) => json!({"refused": note.code}),
             Outcome::Refused(note) => json!({"refused": note.code, "path": note.path, "message": note.message}),
-            Outcome::Fault(fault) => json!({"fault": fault.note.message}),
+            Outcome::Fault(fault) => fault_of(&fault.note.message, evaluation.calls.last()),
             Outcome::Account(shape) | Outcome::Collision(shape, _) => {
                 let whole = match serde_json::to_value(shape) {
                     Ok(Value::Object(whole)) => whole,
@@ -263,6 +263,16 @@ impl Expected {
             }
         }
     }
+}
+
+/// A fault, with the last that its call logged: a trap's message says nothing of the panic or exception that it was.
+fn fault_of(message: &str, call: Option<&HookCall>) -> Value {
+    let logs = call.and_then(|call| call.told.as_ref()).map(|told| LogLine::last_words(&told.logs)).unwrap_or_default();
+    let mut shown = json!({"fault": message});
+    if !logs.is_empty() {
+        shown["logs"] = json!(logs);
+    }
+    shown
 }
 
 /// Attributes in the order of their names, and each tag's values sorted, so that only differences in meaning are shown.

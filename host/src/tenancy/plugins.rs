@@ -7,7 +7,7 @@ use crate::crypto::sha256_hex;
 use crate::crypto::signature::{Signature, SignatureError, VerifyingKey};
 use crate::diagnostic::Diagnostic;
 use crate::model::{Actor, TenantId, Urgency};
-use crate::plugins::{Inspection, Plugin, PluginFault, inspect};
+use crate::plugins::{Inspection, Plugin, inspect};
 use crate::revision::{Files, SIGNATURE_ENDING, is_plugin};
 use crate::store::StoreError;
 use crate::store::records::{PluginKey, SigningRules};
@@ -146,17 +146,8 @@ pub async fn examine(app: &Arc<App>, tenant: &TenantId, candidate: Candidate) ->
     let (plugin, file) = loaded.map_err(|error| broken(Diagnostic::of_file(UPLOADED, error.to_string()).with_code(error.code())))?;
     if let Some(settings) = settings {
         let asked = Arc::clone(&plugin);
-        let said = app.compute.run(tenant, Urgency::Live, move || asked.validate_settings(&settings)).await?;
-        settings_problem(said).map_or(Ok(()), |problem| Err(broken(problem)))?;
+        let said = app.compute.run(tenant, Urgency::Live, move || asked.check_settings(&settings)).await?;
+        said.map_err(|problem| broken(Diagnostic::of_file(UPLOADED, problem.to_string()).with_code(problem.code())))?;
     }
     Ok(Examined { plugin, file, signed_by })
-}
-
-fn settings_problem(said: Result<Result<(), String>, PluginFault>) -> Option<Diagnostic> {
-    let (code, message) = match said {
-        Ok(Ok(())) => return None,
-        Ok(Err(refusal)) => ("settings_refused", format!("the plugin refuses its settings: {refusal}")),
-        Err(fault) => ("settings_fault", format!("the plugin failed while it checked its settings: {fault}")),
-    };
-    Some(Diagnostic::of_file(UPLOADED, message).with_code(code))
 }
