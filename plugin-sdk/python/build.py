@@ -9,6 +9,7 @@ itself needs stands in DIR/requirements.txt: packages of pure Python.
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -115,7 +116,13 @@ def hooks_of(paths: list[Path]) -> tuple[str, ...]:
         print("hooks:", *(hook for hook in ("transform", "propose") if callable(getattr(found, hook, None))))
     """
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "PYTHONDONTWRITEBYTECODE": "1"}
-    said = run([sys.executable, "-c", look], "the plugin can't be loaded", env)
+    try:
+        said = run([sys.executable, "-c", look], "the plugin can't be loaded", env)
+    except Problem as problem:
+        missing = re.search(r"No module named '([\w.]+)'", str(problem))
+        if missing is None:
+            raise
+        raise Problem(f"{problem}: put the package that has `{missing[1]}` into requirements.txt, beside tenant.toml") from None
     hooks = tuple(said.strip().splitlines()[-1].split()[1:])
     if not hooks:
         raise Problem("the plugin has no hook: it needs `transform`, `propose` or both")
