@@ -10,13 +10,17 @@ mod replay;
 mod sign;
 mod watch;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use serde_json::json;
 
 use self::project::Language;
 use self::question::Question;
+use crate::cli::client::ApiError;
 use crate::cli::connection::At;
-use crate::cli::{Output, items, render, tenant, word};
+use crate::cli::{Output, chain, items, render, tenant, word};
+use crate::plugins::PluginError;
 
 /// Write, build, test and measure plugins; see what they do in production, and play it again
 #[derive(clap::Subcommand)]
@@ -39,7 +43,8 @@ pub enum Plugin {
     Test(Test),
     /// Ask a plugin about one person: a SCIM User as JSON on standard input
     #[command(after_help = "Example:\n  echo '{\"userName\":\"ann@acme.example\"}' | rolecall plugin run my-mapping\n\n\
-        A folder gives settings and tables from its tenant.toml; a file takes them from --settings.")]
+        A folder is built first, where it is a project, and gives settings and tables from its tenant.toml;\n\
+        a file takes its settings from --settings.")]
     Run(Question),
     /// Measure a plugin's calls: time, fuel, memory, and how near they are to each limit
     #[command(after_help = "Example:\n  rolecall plugin bench my-mapping < person.json\n\n\
@@ -47,7 +52,8 @@ pub enum Plugin {
     Bench(bench::Bench),
     /// Say what is in a plugin's file: contract, imports, exports, sizes, and what a server would refuse
     #[command(
-        after_help = "Example:\n  rolecall plugin inspect my-mapping/plugins/my_mapping.wasm\n\nExit code 1 when a server would refuse it."
+        after_help = "Examples:\n  rolecall plugin inspect my-mapping\n  rolecall plugin inspect my-mapping/plugins/my_mapping.wasm\n\n\
+        Exit code 1 when a server would refuse it."
     )]
     Inspect(inspect::Inspect),
     /// Say what a server would make of a plugin's file, without storing it
@@ -74,7 +80,8 @@ pub enum Plugin {
         after_help = "Examples:\n  rolecall plugin replay --tenant acme ID\n  rolecall plugin replay --tenant acme ID --with my-mapping\n  \
         rolecall plugin replay failure.json --with my-mapping\n  rolecall plugin replay my-mapping/tests/ghent.json\n\n\
         With an id, the failure and its revision come from the server. A file is a failure as `rolecall plugin failures ID --json`\n\
-        gives it, or a golden case, and needs no server. Exit code 1 when the call fails again."
+        gives it, or a golden case, and needs no server. A folder that is a project is built first.\n\
+        Exit code 1 when the call fails again."
     )]
     Replay(Box<replay::Replay>),
     /// Make a key to sign plugins with: a private key's file, and the public key on standard output
@@ -125,19 +132,25 @@ impl Plugin {
     /// # Errors
     /// What could not be read, written or built.
     pub async fn run(self, output: Output) -> anyhow::Result<ExitCode> {
+        let done = self.carry_out(output).await;
+        if let Err(error) = &done {
+            told_to_machines(error, output)?;
+        }
+        done
+    }
+
+    async fn carry_out(self, output: Output) -> anyhow::Result<ExitCode> {
         match self {
             Self::New(new) => {
                 let dir = new.dir.unwrap_or_else(|| PathBuf::from(&new.name));
                 project::create(&new.name, new.lang, &dir, output)
             }
             Self::Build(folder) => {
-                project::build(&folder.dir, output, true)?;
+                project::build(&folder.dir, output)?;
                 Ok(ExitCode::SUCCESS)
             }
             Self::Test(test) => {
-                if !test.no_build && is_project(&test.folder.dir) {
-                    project::build(&test.folder.dir, output, false)?;
-                }
+                project::refresh(&test.folder.dir, test.no_build)?;
                 tenant::test(&test.folder.dir, output)
             }
             Self::Run(question) => question.run(output),
@@ -155,6 +168,22 @@ impl Plugin {
     }
 }
 
+/// Says on standard output what failed, where answers are JSON: people read it on standard error. A server's refusal stands there already.
+fn told_to_machines(error: &anyhow::Error, output: Output) -> anyhow::Result<()> {
+    let causes = || error.chain();
+    let told = causes().any(|cause| matches!(cause.downcast_ref(), Some(ApiError::Refused { .. })));
+    if !output.json || told {
+        return Ok(());
+    }
+    let code = causes().find_map(|cause| cause.downcast_ref::<PluginError>()).map(PluginError::code);
+    let mut value = json!({"ok": false, "problem": chain(error)});
+    if let Some(code) = code {
+        value["code"] = code.into();
+    }
+    // On one line: `logs` answers with an object a line.
+    output.print(&format!("{value}\n"))
+}
+
 async fn versions(at: At, output: Output) -> anyhow::Result<ExitCode> {
     let answer = at.remote.connect()?.get(&["tenants", &at.tenant, "plugins"], &[]).await?;
     output.show(&answer, |paint| {
@@ -169,9 +198,4 @@ async fn versions(at: At, output: Output) -> anyhow::Result<ExitCode> {
         if table.is_empty() { Ok(paint.faint("no plugin") + "\n") } else { Ok(format!("{table}\n")) }
     })?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Whether there is something to build in the folder: a tenant folder with a module in it is tested as it is.
-fn is_project(dir: &Path) -> bool {
-    Language::of(dir).is_some()
 }

@@ -166,6 +166,24 @@ on_both_databases! {
         assert!(!done && again["again"] == true && again["ok"] == false, "{again}");
         assert_eq!((&again["fault"]["code"], &again["calls"][0]["fuel"]), (&json!("trap"), &shown["spent"]["fuel"]), "the same fuel as there: {again}");
         assert_eq!(again["calls"][0]["logs"], shown["logs"]);
+        // Where it stopped, as people read it.
+        let (url, token) = (server.url(), server.operator.token.clone().unwrap_or_default());
+        let read = async |arguments: &[&str]| {
+            let environment = [("ROLECALL_SERVER", url.as_str()), ("ROLECALL_TOKEN", &token), ("ROLECALL_TENANT", "acme")];
+            process::run(&[&["plugin", "failures"], arguments].concat(), &environment).await
+        };
+        let (done, out, _) = read(&[&id]).await;
+        let offset = shown["backtrace"][0]["offset"].as_u64().expect("where it was");
+        assert!(done && out.contains(&format!(" at byte {offset}\n")), "{out}");
+        // A page says that there is more, and a word that nothing has is not passed over.
+        let (_, out, _) = read(&["--limit", "1"]).await;
+        let before = out.rsplit_once("more: --before ").expect("there are two").1.trim().to_owned();
+        let (_, out, _) = read(&["--limit", "1", "--before", &before]).await;
+        assert!(out.contains("loop") || out.contains(&id), "{out}");
+        let (done, out, _) = read(&["--code", "nosuch"]).await;
+        assert!(done && out.contains("`nosuch` is none of them"), "{out}");
+        let (done, _, error) = read(&["--hook", "foo"]).await;
+        assert!(!done && error.contains("transform-user"), "{error}");
         let looping = text(&failures(&acme, "?code=fuel").await[0]["id"]);
         let (done, again) = run(&server, &["plugin", "replay", "--tenant", "acme", &looping]).await;
         assert!(!done && again["again"] == true, "{again}");
@@ -188,8 +206,18 @@ on_both_databases! {
         };
         let (done, again, error) = offline(&[&path("failure.json"), "--with", &path("probe.wasm")]).await;
         assert!(!done && again["again"] == true, "{again}{error}");
-        let (done, _, error) = offline(&[&path("failure.json")]).await;
-        assert!(!done && error.contains("--with") || error.contains("with"), "{error}");
+        let (failing, probe) = (path("failure.json"), path("probe.wasm"));
+        for (arguments, words) in [
+            (&[failing.as_str()][..], "`--with` is missing"),
+            (&["tests/nope.json"], "there is no file `tests/nope.json`"),
+            (&[&failing, "--settings", "{}"], "`--settings` is for a `--with` that is a file"),
+            (&[&failing, "--with", &path(""), "--settings", "{}"], "`--settings` is for a `--with` that is a file"),
+            (&[&failing, "--with", &probe, "--settings", "{"], "`--settings` is no JSON object"),
+        ] {
+            let (done, said, error) = offline(arguments).await;
+            assert!(!done && error.contains(words), "{arguments:?}: {error}");
+            assert!(said["problem"].as_str().is_some_and(|problem| problem.contains(words)), "for machines too: {said}");
+        }
         // A golden case in its folder.
         for (name, contents) in server.tenant("acme").with_probe().files() {
             let at = folder.path().join("tenant").join(&name);
@@ -201,6 +229,12 @@ on_both_databases! {
         write("tenant/tests/case.json", case.to_string().as_bytes());
         let (done, said, error) = offline(&[&path("tenant/tests/case.json")]).await;
         assert!(done && said["answer"]["account"]["user_name"] == "ann@acme.example", "{said}{error}");
+        // A case that ends in a fault shows what the call said last.
+        let failing = json!({"name": "f", "user": {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "ann@acme.example", "title": "last words"}, "expect": {"roles": []}});
+        write("tenant/tests/failing.json", failing.to_string().as_bytes());
+        let (done, tested) = run(&server, &["plugin", "test", &path("tenant")]).await;
+        assert!(!done && tested.to_string().contains("warn: careful with this one"), "{tested}");
+        std::fs::remove_file(path("tenant/tests/failing.json")).expect("it is there");
         let (done, again, error) = offline(&[&path("failure.json"), "--with", &path("tenant")]).await;
         assert!(!done && again["again"] == true, "{again}{error}");
         server.stop().await;

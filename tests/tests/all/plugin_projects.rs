@@ -25,7 +25,7 @@ async fn spoken(arguments: &[&str], input: &str) -> (bool, String, String) {
 
 /// From nothing to a plugin that passes its cases, in a language with an interpreter; then each of an author's mistakes, which has to be
 /// told in the language's own words.
-async fn scripted(language: &str, source: &str, [wrong_syntax, wrong_at_run_time]: [(&str, &str, &str); 2]) {
+async fn scripted(language: &str, source: &str, wrong_at_build: &[(&str, &str, &str)], wrong_at_run_time: (&str, &str, &str)) {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let dir = folder.path().join("project").display().to_string();
     let (done, made) = plugin(&["new", "my-mapping", "--lang", language, "--dir", &dir], "").await;
@@ -52,12 +52,13 @@ async fn scripted(language: &str, source: &str, [wrong_syntax, wrong_at_run_time
 
     let source = format!("{dir}/{source}");
     let right = std::fs::read_to_string(&source).expect("the source is there");
-    let (from, to, words) = wrong_syntax;
-    assert!(right.contains(from));
-    std::fs::write(&source, right.replace(from, to)).expect("the source can be written");
-    let (done, _, error) = spoken(&["build", &dir], "").await;
-    assert!(!done && error.contains(words), "{error}");
-    assert_eq!(built(), first, "what can't be built replaces nothing");
+    for (from, to, words) in wrong_at_build {
+        assert!(right.contains(from));
+        std::fs::write(&source, right.replace(from, to)).expect("the source can be written");
+        let (done, _, error) = spoken(&["build", &dir], "").await;
+        assert!(!done && error.contains(words), "{error}");
+        assert_eq!(built(), first, "what can't be built replaces nothing");
+    }
 
     let (from, to, words) = wrong_at_run_time;
     assert!(right.contains(from));
@@ -73,14 +74,15 @@ async fn scripted(language: &str, source: &str, [wrong_syntax, wrong_at_run_time
 async fn from_nothing_to_a_tested_plugin_in_javascript() {
     let misspelled = ("user.title", "user.titel", "Property 'titel' does not exist on type 'User'");
     let failing = ("const login = user.userName;", "const login = user.userName; JSON.parse('{');", "SyntaxError");
-    scripted("js", "src/plugin.js", [misspelled, failing]).await;
+    scripted("js", "src/plugin.js", &[misspelled], failing).await;
 }
 
 #[tokio::test]
 async fn from_nothing_to_a_tested_plugin_in_python() {
     let broken = ("return account", "return account)", "SyntaxError: unmatched ')'");
+    let missing = ("plugin = Mapping()", "import nowhere\nplugin = Mapping()", "put the package that has `nowhere` into requirements.txt");
     let failing = ("user.title", "user.titel", "AttributeError: 'User' object has no attribute 'titel'");
-    scripted("python", "src/plugin.py", [broken, failing]).await;
+    scripted("python", "src/plugin.py", &[broken, missing], failing).await;
 }
 
 /// What an author reads whose machine lacks what plugins are built with: what is missing, which version is needed and how to get it.
@@ -114,14 +116,20 @@ async fn what_a_build_needs_and_does_not_find_is_taught() {
         let unknown = format!("there is no `{interpreter}` on the PATH");
         for (on_path, problem) in [(&nothing, unknown.as_str()), (&too_old, old), (&broken, "no such version")] {
             for command in ["build", "test"] {
-                let (done, out, error) = process::run(&["plugin", command, &dir], &[("PATH", on_path)]).await;
-                assert!(!done && out.is_empty(), "{command} on {on_path}: {out}");
+                let (done, out, error) = process::run(&["plugin", command, &dir, "--json"], &[("PATH", on_path)]).await;
+                let out: Value = serde_json::from_str(&out).expect("JSON for machines");
+                assert!(!done && out["ok"] == false && out["problem"].to_string().contains(needs), "{command} on {on_path}: {out}");
                 for words in [problem, needs, installed, page] {
                     assert!(error.contains(words), "{command} on {on_path}, {words}: {error}");
                 }
             }
         }
     }
+    let dir = path("rust");
+    let (done, _, error) = process::run(&["plugin", "new", "my-mapping", "--dir", &dir], &[("PATH", &nothing)]).await;
+    assert!(done, "{error}");
+    let (done, _, error) = process::run(&["plugin", "build", &dir], &[("PATH", &nothing)]).await;
+    assert!(!done && error.contains("`cargo` can't be run") && error.contains("https://rustup.rs"), "{error}");
     // An interpreter that is new enough is what the builder runs with, and the builder is the one that looks for npm.
     let all = std::env::var_os("PATH").expect("tests have a PATH");
     let node =
@@ -157,6 +165,9 @@ async fn from_nothing_to_a_tested_plugin() {
     let arguments = ["plugin", "run", &module, "--settings", r#"{"colour": 1}"#];
     let (done, _, error) = process::feed(&arguments, &[], &ann).await;
     assert!(!done && error.contains("colour"), "{error}");
+    let (_, said) = plugin(&["run", &module, "--settings", r#"{"ignored_suffixes": ["a", 1]}"#], &ann).await;
+    let problem = said["problem"].as_str().unwrap_or_default();
+    assert!(problem.contains("`ignored_suffixes`: invalid type: integer `1`") && !problem.contains("column"), "{said}");
 
     let (done, measured) = plugin(&["bench", dir, "--calls", "50"], &ann).await;
     assert!(done && measured["p99_us"].as_f64() >= measured["p50_us"].as_f64(), "{measured}");
@@ -174,6 +185,19 @@ async fn from_nothing_to_a_tested_plugin() {
     std::fs::write(format!("{dir}/tests/wrong.json"), case).expect("a case can be written");
     let (done, tested) = plugin(&["test", dir, "--no-build"], "").await;
     assert!(!done && tested.to_string().contains("+    \\\"user_name\\\": \\\"x\\\""), "{tested}");
+
+    // What is asked is the source as it is, unless it is not to be built.
+    let source = format!("{dir}/src/lib.rs");
+    let text = std::fs::read_to_string(&source).expect("the source is there");
+    let to_lower = "str::to_lowercase";
+    assert!(text.contains(to_lower));
+    std::fs::write(&source, text.replace(to_lower, "str::to_uppercase")).expect("the source can be written");
+    let (_, said) = plugin(&["run", dir, "--no-build"], &ann).await;
+    assert_eq!(said["answer"]["account"]["user_name"], "ann@acme.example");
+    let (_, said) = plugin(&["replay", &format!("{dir}/tests/wrong.json")], "").await;
+    assert_eq!(said["answer"]["account"]["user_name"], "X", "{said}");
+    let (_, said) = plugin(&["run", dir], &ann).await;
+    assert_eq!(said["answer"]["account"]["user_name"], "ANN@ACME.EXAMPLE");
 }
 
 #[tokio::test]
@@ -187,7 +211,19 @@ async fn what_a_server_would_refuse_is_said_with_what_is_in_it() {
     assert_eq!(found["file"]["imports"], json!(["wasi_snapshot_preview1.fd_write"]));
     assert_eq!((&found["file"]["functions"], &found["file"]["memory_bytes"]), (&json!(1), &json!(3 * 65_536)));
     assert!(found["problem"].as_str().is_some_and(|problem| problem.contains("wasi_snapshot_preview1.fd_write")), "{found}");
-    for (name, problem) in [("My Mapping", "lower-case"), ("", "lower-case"), ("a--b", "single hyphens")] {
+    assert_eq!(found["code"], "unknown_import");
+    // A folder is taken as its module, where it has one.
+    std::fs::create_dir(folder.path().join("plugins")).expect("a folder can be made");
+    let (dir, in_folder) = (folder.path().display().to_string(), folder.path().join("plugins/files.wasm"));
+    let (done, said) = plugin(&["inspect", &dir], "").await;
+    assert!(!done && said["problem"].to_string().contains("a folder without a plugin"), "{said}");
+    std::fs::copy(&file, &in_folder).expect("it can be copied");
+    assert_eq!(plugin(&["inspect", &dir], "").await, (false, found));
+    let (done, said) = plugin(&["new", "other", "--dir", file.to_str().expect("the path is text")], "").await;
+    assert!(!done && said["problem"].to_string().contains("is a file: name a folder"), "{said}");
+    for (name, problem) in
+        [("My Mapping", "lower-case"), ("", "lower-case"), ("a--b", "single hyphens"), ("rolecall-plugin", "give the plugin another name")]
+    {
         let dir = folder.path().join("never");
         let arguments = ["plugin", "new", name, "--dir", dir.to_str().expect("the path is text")];
         let (done, _, error) = process::run(&arguments, &[]).await;

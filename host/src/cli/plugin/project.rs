@@ -9,6 +9,7 @@ mod script;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use anyhow::{Context as _, bail};
 use serde_json::json;
@@ -18,6 +19,8 @@ use crate::config::ConfigError;
 
 /// The longest name of a plugin, in characters: it is a file's name, too.
 const NAME_CHARS_LIMIT: usize = 64;
+/// What the kit's own package is called in each language.
+const KIT: &str = "rolecall-plugin";
 /// From so many bytes on, compiling takes seconds, and a line says so.
 const SLOW_BYTES: usize = 4 << 20;
 
@@ -64,6 +67,13 @@ pub(super) fn create(name: &str, language: Language, dir: &Path, output: Output)
         let problem = format!("must be 1 to {NAME_CHARS_LIMIT} lower-case letters, digits and single hyphens, and begin with a letter");
         return Err(ConfigError::Argument { name: "NAME", problem }.into());
     }
+    if name == KIT {
+        let problem = format!("is `{KIT}`, which is what the kit in the folder is called: give the plugin another name");
+        return Err(ConfigError::Argument { name: "NAME", problem }.into());
+    }
+    if dir.is_file() {
+        bail!("`{}` is a file: name a folder with `--dir`", dir.display());
+    }
     if dir.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
         bail!("`{}` is there already and is not empty: name another folder with `--dir`", dir.display());
     }
@@ -91,8 +101,40 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(path, text).with_context(failed)
 }
 
-/// Builds the project into `plugins/`. What the language's tools say goes to standard error as they say it.
-pub(super) fn build(dir: &Path, output: Output, tells: bool) -> anyhow::Result<()> {
+/// Builds the project into `plugins/`, and says what came of it.
+pub(super) fn build(dir: &Path, output: Output) -> anyhow::Result<()> {
+    let (put, bytes) = make(dir)?;
+    if bytes.len() > SLOW_BYTES {
+        eprintln!("checking it as a server does: the first time it is compiled, which takes some seconds");
+    }
+    let plugin = sandbox::make()?.load(&bytes).context("a server would refuse the module")?;
+    output.show(&json!({"ok": true, "file": put, "bytes": bytes.len(), "digest": plugin.digest(), "hooks": plugin.hooks()}), |paint| {
+        Ok(format!("{} {}, {} bytes: {}\n", paint.good("built"), put.display(), bytes.len(), plugin.hooks().join(", ")))
+    })
+}
+
+/// Builds what there is to build before a folder's plugin is asked, so that the answer is that of the source as it is. A tenant folder with a
+/// module and no source is taken as it is.
+pub(super) fn refresh(dir: &Path, no_build: bool) -> anyhow::Result<()> {
+    if no_build || Language::of(dir).is_none() {
+        return Ok(());
+    }
+    let before = newest(dir);
+    let (_, bytes) = make(dir)?;
+    if bytes.len() > SLOW_BYTES && newest(dir) != before {
+        eprintln!("asking what was built: the first time it is compiled, which takes some seconds");
+    }
+    Ok(())
+}
+
+/// When something in `plugins/` was last written: whether a build had anything to do.
+fn newest(dir: &Path) -> Option<SystemTime> {
+    let entries = dir.join("plugins").read_dir().ok()?.flatten();
+    entries.filter_map(|entry| entry.metadata().ok()?.modified().ok()).max()
+}
+
+/// Makes the module; gives where it is put, and its bytes. What the language's tools say goes to standard error as they say it.
+fn make(dir: &Path) -> anyhow::Result<(PathBuf, Vec<u8>)> {
     let dir = dir.canonicalize().with_context(|| format!("`{}` can't be found", dir.display()))?;
     let language = Language::of(&dir);
     let language = language.with_context(|| {
@@ -104,18 +146,7 @@ pub(super) fn build(dir: &Path, output: Output, tells: bool) -> anyhow::Result<(
         Language::Python => script::build(&dir, &script::PYTHON)?,
     };
     let bytes = std::fs::read(&put).with_context(|| format!("`{}` can't be read", put.display()))?;
-    if bytes.len() > SLOW_BYTES && !tells {
-        eprintln!("running its golden cases: the first time it is compiled, which takes some seconds");
-    } else if bytes.len() > SLOW_BYTES {
-        eprintln!("checking it as a server does: the first time it is compiled, which takes some seconds");
-    }
-    let plugin = sandbox::make()?.load(&bytes).context("a server would refuse the module")?;
-    if !tells {
-        return Ok(());
-    }
-    output.show(&json!({"ok": true, "file": put, "bytes": bytes.len(), "digest": plugin.digest(), "hooks": plugin.hooks()}), |paint| {
-        Ok(format!("{} {}, {} bytes: {}\n", paint.good("built"), put.display(), bytes.len(), plugin.hooks().join(", ")))
-    })
+    Ok((put, bytes))
 }
 
 /// Where a build goes.

@@ -11,12 +11,13 @@ use rolecall_scim::resource;
 use rolecall_scim::schema::Schemas;
 use serde_json::{Map, Value, json};
 
+use super::project;
 use crate::cli::{EXIT_FOUND, Output, sandbox, tenant};
 use crate::config::ConfigError;
 use crate::diagnostic::Diagnostic;
 use crate::mapping::{AccountShape, Mapping};
 use crate::plugins::limits::Kind;
-use crate::plugins::{Call, Frame, LogLine, Plugin, PluginFault, Seen, Tables, Usage};
+use crate::plugins::{Call, Frame, LogLine, Plugin, PluginFault, PluginSettings, Seen, Tables, Usage};
 use crate::revision::{self, Bound, Revision};
 
 /// The longest person that is read, in bytes: what SCIM takes in one request.
@@ -28,6 +29,9 @@ pub struct Question {
     /// The plugin's folder, or a module or component
     #[arg(value_name = "DIR|FILE", default_value = ".")]
     path: PathBuf,
+    /// Ask the module that is there: don't build a folder first
+    #[arg(long)]
+    no_build: bool,
     /// The plugin's settings as JSON, for a file [default: {}]
     #[arg(long, value_name = "JSON")]
     settings: Option<String>,
@@ -105,6 +109,7 @@ impl Question {
             if self.settings.is_some() {
                 return Err(invalid("--settings", "is for a file: a folder's settings are those of its tenant.toml".into()).into());
             }
+            project::refresh(&self.path, self.no_build)?;
             let built = revision::read_folder(&self.path).and_then(|files| Revision::build(&files, &sandbox));
             let revision = match built {
                 Ok(revision) => revision,
@@ -117,13 +122,9 @@ impl Question {
         } else {
             let bytes = std::fs::read(&self.path).with_context(|| format!("`{}` can't be read", self.path.display()))?;
             let plugin = sandbox.load(&bytes).with_context(|| self.path.display().to_string())?;
-            let settings_json = self.settings.unwrap_or_else(|| "{}".into());
-            let object = serde_json::from_str::<Map<String, Value>>(&settings_json);
-            object.map_err(|error| invalid("--settings", format!("is no JSON object: {error}")))?;
-            if let Err(refusal) = plugin.validate_settings(&settings_json)? {
-                return Err(invalid("--settings", format!("is refused by the plugin: {refusal}")).into());
-            }
-            let bound = Bound { plugin: Arc::clone(&plugin), settings: settings_json.into() };
+            let settings = object(self.settings.as_deref().unwrap_or("{}"))?;
+            plugin.check_settings(settings.json()).map_err(|problem| invalid("--settings", format!("won't do: {problem}")))?;
+            let bound = Bound { plugin: Arc::clone(&plugin), settings };
             let (transform, propose) = (plugin.transforms().then(|| bound.clone()), plugin.proposes().then_some(bound));
             (transform, propose, Arc::default(), Arc::new(Schemas::default()))
         };
@@ -133,6 +134,13 @@ impl Question {
         let Self { groups, as_of, connection, .. } = self;
         Ok(Ok(Asked { transform, propose, tables, user, groups, as_of, connection, account }))
     }
+}
+
+/// What `--settings` gives.
+pub(super) fn object(text: &str) -> Result<PluginSettings, ConfigError> {
+    let read = serde_json::from_str::<Map<String, Value>>(text);
+    read.map_err(|error| ConfigError::Argument { name: "--settings", problem: format!("is no JSON object: {error}") })?;
+    Ok(text.into())
 }
 
 /// The person on standard input, as a server would have stored them.
@@ -157,6 +165,13 @@ pub(super) fn told(hook: &str, fault: &PluginFault) -> Value {
     json!({"hook": hook, "code": fault.code(), "message": fault.to_string(), "path": fault.path(), "limit": fault.limit()})
 }
 
+/// Where a function was: its name, where in the module, and the line where that is known.
+pub(super) fn place(Frame { function, offset, source }: &Frame) -> String {
+    let offset = offset.map(|offset| format!(" at byte {offset}")).unwrap_or_default();
+    let source = source.as_ref().map(|source| format!(", {source}")).unwrap_or_default();
+    format!("{function}{offset}{source}")
+}
+
 impl Step {
     fn of(hook: &'static str, plugin: &Plugin, seen: Seen) -> Self {
         Self { hook, kind: plugin.kind(), usage: seen.usage, logs: seen.logs, backtrace: seen.backtrace }
@@ -172,10 +187,8 @@ impl Step {
     /// What it logged, where it was and what it used, a line each.
     pub(super) fn to_text(&self) -> String {
         let mut text: String = self.logs.iter().map(|line| format!("{}: {}: {}\n", self.hook, line.level, line.message)).collect();
-        for Frame { function, offset, source } in &self.backtrace {
-            let offset = offset.map(|offset| format!(" at byte {offset}")).unwrap_or_default();
-            let source = source.as_ref().map(|source| format!(", {source}")).unwrap_or_default();
-            text += &format!("{}:   in {function}{offset}{source}\n", self.hook);
+        for frame in &self.backtrace {
+            text += &format!("{}:   in {}\n", self.hook, place(frame));
         }
         text + &format!("{}: {} fuel, {} bytes of memory\n", self.hook, self.usage.fuel, self.usage.memory_bytes)
     }

@@ -11,14 +11,15 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::question::{Asked, Said, Step, told};
+use super::project;
+use super::question::{Asked, Said, Step, object, told};
 use crate::cli::client::{Api, Remote};
 use crate::cli::render::Paint;
 use crate::cli::{EXIT_FOUND, Output, tenant};
 use crate::config::ConfigError;
 use crate::diagnostic::Diagnostic;
 use crate::model::{CallInput, FailureKind, Instant};
-use crate::plugins::{PluginSettings, Sandbox, Tables};
+use crate::plugins::{Plugin, PluginSettings, Sandbox, Tables};
 use crate::revision::{self, Bound, Files, Revision};
 
 /// The largest file of a failure or a golden case, in bytes: as many as a case may have.
@@ -35,9 +36,12 @@ pub struct Replay {
     /// Ask this plugin instead: a folder, or a module or component
     #[arg(long, value_name = "DIR|FILE")]
     with: Option<PathBuf>,
-    /// The plugin's settings as JSON, where `--with` is a file and nothing else has settings [default: {}]
+    /// Other settings, as JSON, for a `--with` that is a file [default: those of the failure's revision, or {}]
     #[arg(long, value_name = "JSON")]
     settings: Option<String>,
+    /// Ask the module that is there: don't build a folder first
+    #[arg(long)]
+    no_build: bool,
     /// The tenant of the failure
     #[arg(long, env = "ROLECALL_TENANT", value_name = "TENANT")]
     tenant: Option<String>,
@@ -79,19 +83,34 @@ enum Again {
     Case(CallInput),
 }
 
+impl Again {
+    /// The only hook that is asked, where it is one.
+    fn hook(&self) -> Option<&str> {
+        match self {
+            Self::Failure(kept) => Some(&kept.hook),
+            Self::Case(_) => None,
+        }
+    }
+}
+
 /// The plugins of both hooks with their tables; or a folder and what is wrong with it.
 type Loaded = Result<(Option<Bound>, Option<Bound>, Arc<Tables>), (PathBuf, Vec<Diagnostic>)>;
 
 impl Replay {
     pub(super) async fn run(self, output: Output) -> anyhow::Result<ExitCode> {
-        let sandbox = crate::cli::sandbox::make()?;
+        let settings = self.settings.as_deref().map(object).transpose()?;
+        if settings.is_some() && self.with.as_ref().is_none_or(|with| with.is_dir()) {
+            return Err(usage("--settings", "is for a `--with` that is a file: a folder and a revision have settings of their own").into());
+        }
+        let wanted = Wanted { sandbox: crate::cli::sandbox::make()?, settings, no_build: self.no_build };
         let file = Path::new(&self.which).is_file().then(|| PathBuf::from(&self.which));
         let (again, loaded) = match file {
             Some(file) => {
                 let again = read(&file)?;
-                let loaded = load(&sandbox, self.with.or_else(|| folder_of(&file)), self.settings, None)?;
+                let loaded = wanted.load(again.hook(), self.with.or_else(|| folder_of(&file)), None)?;
                 (again, loaded)
             }
+            None if looks_like_a_path(&self.which) => anyhow::bail!("there is no file `{}`", self.which),
             None => {
                 let tenant = self.tenant.ok_or_else(|| usage("--tenant", "is missing: an id is of a tenant"))?;
                 let api = self.remote.connect()?;
@@ -99,7 +118,9 @@ impl Replay {
                 let kept: Kept = serde_json::from_value(kept).context("the server's answer can't be read")?;
                 let is_folder = self.with.as_ref().is_some_and(|with| with.is_dir());
                 let files = if is_folder { None } else { Some(files(&api, &tenant, &kept.revision).await?) };
-                (Again::Failure(Box::new(kept)), load(&sandbox, self.with, self.settings, files)?)
+                let again = Again::Failure(Box::new(kept));
+                let loaded = wanted.load(again.hook(), self.with, files)?;
+                (again, loaded)
             }
         };
         let (transform, propose, tables) = match loaded {
@@ -118,6 +139,11 @@ impl Replay {
 
 fn usage(name: &'static str, problem: &str) -> ConfigError {
     ConfigError::Argument { name, problem: problem.into() }
+}
+
+/// Whether somebody means a file: a failure's id has letters and digits alone.
+fn looks_like_a_path(which: &str) -> bool {
+    which.contains(['/', '.'])
 }
 
 /// Reads a failure, or a golden case.
@@ -158,38 +184,63 @@ async fn files(api: &Api, tenant: &str, revision: &str) -> anyhow::Result<Files>
     answer.files.into_iter().map(decoded).collect()
 }
 
-/// The plugins that are asked: those of `with`, else the revision's. A file that stands in for them has their settings and tables.
-fn load(sandbox: &Sandbox, with: Option<PathBuf>, settings: Option<String>, files: Option<Files>) -> anyhow::Result<Loaded> {
-    let built = |files: &Files, place: PathBuf| match Revision::build(files, sandbox) {
-        Ok(revision) => Ok((revision.transform, revision.propose, revision.tables)),
-        Err(problems) => Err((place, problems)),
-    };
-    if let Some(dir) = with.as_ref().filter(|with| with.is_dir()) {
-        return Ok(match revision::read_folder(dir) {
-            Ok(files) => built(&files, dir.clone()),
-            Err(problems) => Err((dir.clone(), problems)),
-        });
+/// With what the plugins are loaded that are asked.
+struct Wanted {
+    sandbox: Sandbox,
+    /// Settings in place of the revision's.
+    settings: Option<PluginSettings>,
+    /// Whether a folder is taken as it is.
+    no_build: bool,
+}
+
+impl Wanted {
+    /// The plugins that are asked: those of `with`, else the revision's. A file that stands in for them has their settings and tables.
+    fn load(&self, hook: Option<&str>, with: Option<PathBuf>, files: Option<Files>) -> anyhow::Result<Loaded> {
+        if let Some(dir) = with.as_ref().filter(|with| with.is_dir()) {
+            project::refresh(dir, self.no_build)?;
+            return Ok(match revision::read_folder(dir) {
+                Ok(files) => self.built(&files, dir.clone()),
+                Err(problems) => Err((dir.clone(), problems)),
+            });
+        }
+        let base = match &files {
+            Some(files) => match self.built(files, PathBuf::from("the failure's revision")) {
+                Ok(base) => base,
+                broken => return Ok(broken),
+            },
+            None => (None, None, Arc::default()),
+        };
+        let Some(file) = with else {
+            anyhow::ensure!(files.is_some(), usage("--with", "is missing: say which plugin is to be asked, a folder or a file"));
+            return Ok(Ok(base));
+        };
+        let (transform, propose, tables) = base;
+        let bytes = std::fs::read(&file).with_context(|| format!("`{}` can't be read", file.display()))?;
+        let plugin = self.sandbox.load(&bytes).with_context(|| file.display().to_string())?;
+        // Only for the hook that is asked: settings of another one are none of the question.
+        let asks = |name: &str| hook.is_none_or(|hook| hook == name);
+        let transform = (plugin.transforms() && asks("transform-user")).then(|| self.bound(&plugin, transform)).transpose()?;
+        let propose = (plugin.proposes() && asks("propose-roles")).then(|| self.bound(&plugin, propose)).transpose()?;
+        Ok(Ok((transform, propose, tables)))
     }
-    let base = match &files {
-        Some(files) => match built(files, PathBuf::from("the failure's revision")) {
-            Ok(base) => base,
-            broken => return Ok(broken),
-        },
-        None => (None, None, Arc::default()),
-    };
-    let Some(file) = with else {
-        anyhow::ensure!(files.is_some(), usage("--with", "is missing: say which plugin is to be asked, a folder or a file"));
-        return Ok(Ok(base));
-    };
-    let (transform, propose, tables) = base;
-    let bytes = std::fs::read(&file).with_context(|| format!("`{}` can't be read", file.display()))?;
-    let plugin = sandbox.load(&bytes).with_context(|| file.display().to_string())?;
-    let bound = |before: Option<Bound>, has: bool| {
-        let given = settings.clone().map(PluginSettings::from);
-        let settings = given.or_else(|| before.map(|before| before.settings)).unwrap_or_else(|| "{}".into());
-        has.then(|| Bound { plugin: Arc::clone(&plugin), settings })
-    };
-    Ok(Ok((bound(transform, plugin.transforms()), bound(propose, plugin.proposes()), tables)))
+
+    fn built(&self, files: &Files, place: PathBuf) -> Loaded {
+        match Revision::build(files, &self.sandbox) {
+            Ok(revision) => Ok((revision.transform, revision.propose, revision.tables)),
+            Err(problems) => Err((place, problems)),
+        }
+    }
+
+    /// The plugin in place of another one, whose settings it has to take where there are no others.
+    fn bound(&self, plugin: &Arc<Plugin>, before: Option<Bound>) -> anyhow::Result<Bound> {
+        let kept = || before.map_or_else(|| "{}".into(), |before| before.settings);
+        let settings = self.settings.clone().unwrap_or_else(kept);
+        if let Err(problem) = plugin.check_settings(settings.json()) {
+            let whose = if self.settings.is_some() { "won't do" } else { "is needed, in place of those that there are" };
+            return Err(usage("--settings", &format!("{whose}: {problem}")).into());
+        }
+        Ok(Bound { plugin: Arc::clone(plugin), settings })
+    }
 }
 
 fn asked(

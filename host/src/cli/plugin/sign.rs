@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use crate::cli::client::ApiError;
 use crate::cli::connection::At;
 use crate::cli::{Output, confirmed, items, new_file, render, word};
 use crate::config::ConfigError;
@@ -40,7 +41,8 @@ impl Check {
         })?;
         let signature = std::fs::read_to_string(signature_of(&self.file)).ok();
         let body = json!({"plugin": STANDARD.encode(bytes), "settings": settings, "signature": signature});
-        let answer = self.at.remote.connect()?.post(&["tenants", &self.at.tenant, "plugins", "check"], &body).await?;
+        let checked = self.at.remote.connect()?.post(&["tenants", &self.at.tenant, "plugins", "check"], &body).await;
+        let answer = checked.map_err(|error| of_file(error, &self.file))?;
         output.show(&answer, |paint| {
             let hooks: Vec<String> = items(&answer, "hooks").iter().map(word).collect();
             let headline = paint.good(&format!("{} {}", word(&answer["name"]), word(&answer["version"])));
@@ -48,6 +50,17 @@ impl Check {
         })?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Problems with the name of the file, or of the signature beside it: the server knows neither.
+fn of_file(mut error: ApiError, file: &Path) -> ApiError {
+    if let ApiError::Refused { problem, .. } = &mut error {
+        for one in problem.get_mut("problems").and_then(Value::as_array_mut).into_iter().flatten() {
+            let of_signature = one["file"].as_str().is_some_and(|name| name.ends_with(SIGNATURE_ENDING));
+            one["file"] = if of_signature { signature_of(file) } else { file.to_owned() }.display().to_string().into();
+        }
+    }
+    error
 }
 
 fn signature_of(file: &Path) -> PathBuf {

@@ -3,11 +3,15 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde::Deserialize as _;
 use serde_json::Value;
 
+use super::question;
 use crate::cli::connection::At;
 use crate::cli::render::{self, Paint};
 use crate::cli::{Output, items, word};
+use crate::model::Frame;
+use crate::plugins::PluginFault;
 
 /// How many are shown unless asked for otherwise: a screen.
 const PAGE: u32 = 50;
@@ -16,11 +20,14 @@ const FOLLOW_PAGE: &str = "1000";
 /// How often the server is asked for news: as often as it writes them.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 
+/// What a plugin is asked for.
+const HOOKS: [&str; 2] = ["transform-user", "propose-roles"];
+
 /// Which people and plugins.
 #[derive(clap::Args)]
 pub struct Filter {
     /// Only of this hook: transform-user or propose-roles
-    #[arg(long, value_name = "HOOK")]
+    #[arg(long, value_name = "HOOK", value_parser = HOOKS, hide_possible_values = true)]
     hook: Option<String>,
     /// Only of the plugin with this name or digest
     #[arg(long, value_name = "NAME|DIGEST")]
@@ -65,6 +72,9 @@ pub struct Failures {
     /// Only with this code: trap, fuel, memory, invalid_answer …
     #[arg(long, value_name = "CODE")]
     code: Option<String>,
+    /// Only those before this one, which the end of a list names
+    #[arg(long, value_name = "N")]
+    before: Option<i64>,
     #[command(flatten)]
     filter: Filter,
     #[command(flatten)]
@@ -80,18 +90,34 @@ impl Failures {
             return Ok(ExitCode::SUCCESS);
         }
         let mut pairs = self.filter.pairs();
-        pairs.extend(self.code.map(|code| ("code", code)));
+        pairs.extend(self.code.clone().map(|code| ("code", code)));
+        pairs.extend(self.before.map(|before| ("before", before.to_string())));
         pairs.push(("limit", self.filter.limit.to_string()));
         let answer = api.get(&["tenants", &self.at.tenant, "plugins", "failures"], &borrowed(&pairs)).await?;
-        output.show(&answer, |_| {
+        output.show(&answer, |paint| {
             let mut table = render::table(["id", "last seen", "times", "plugin", "hook", "code", "account", "message"]);
             for failure in items(&answer, "failures") {
                 let cells = ["id", "last_at", "times", "plugin", "hook", "code", "account", "message"];
                 table.add_row(cells.map(|cell| word(&failure[cell])));
             }
-            Ok(format!("{table}\n"))
+            if table.is_empty() {
+                return Ok(paint.faint(&none_with(self.code.as_deref())) + "\n");
+            }
+            let more = answer["next"].as_i64().map(|next| format!("more: --before {next}\n")).unwrap_or_default();
+            Ok(format!("{table}\n{more}"))
         })?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// That there is none. A word that no fault has may be one of the plugin's own, as refusals have, or mistaken.
+fn none_with(code: Option<&str>) -> String {
+    match code.filter(|code| !PluginFault::CODES.contains(code)) {
+        Some(code) => {
+            let known = PluginFault::CODES.join("`, `");
+            format!("no failure: faults have the codes `{known}`, and `{code}` is none of them; a refusal has one of the plugin's own")
+        }
+        None => "no failure".to_owned(),
     }
 }
 
@@ -118,8 +144,8 @@ pub(super) fn details(failure: &Value, paint: Paint) -> String {
     for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_empty() && fact != "–") {
         text += &format!("{name:<10} {fact}\n");
     }
-    for frame in items(failure, "backtrace") {
-        text += &format!("{:<10} {} {}\n", "in", word(&frame["function"]), frame["source"].as_str().unwrap_or_default());
+    for frame in items(failure, "backtrace").iter().filter_map(|frame| Frame::deserialize(frame).ok()) {
+        text += &format!("{:<10} {}\n", "in", word(&Value::from(question::place(&frame))));
     }
     for line in items(failure, "logs") {
         text += &paint.faint(&format!("{:<10} {}: {}\n", "logged", word(&line["level"]), word(&line["message"])));

@@ -14,6 +14,10 @@ const TOOLCHAIN: &str = include_str!("../../../../../scripts/wasm-toolchain");
 /// Runs its arguments with what the toolchain's `env` says, and its flags behind them.
 const WITH_TOOLCHAIN: &str = r#"set -euo pipefail; said=$(bash -c "$TOOLCHAIN" wasm-toolchain env); eval "$said"; read -ra flags <<<"$CARGO_WASM_FLAGS"; "$@" "${flags[@]}""#;
 
+/// What to do without cargo.
+const INSTALL: &str = "`cargo` can't be run, which Rust plugins are built with: install it from https://rustup.rs, with the target \
+                       wasm32-unknown-unknown, or on Debian with `apt-get install cargo rustc-web rust-web-src lld-19`";
+
 /// What of cargo's messages is read.
 #[derive(Deserialize)]
 struct Message {
@@ -26,6 +30,10 @@ struct Message {
 
 /// Builds the crate; gives where its module is put.
 pub fn build(dir: &Path) -> anyhow::Result<PathBuf> {
+    // Asked first: what looks for the target would say that this is what is missing.
+    if let Err(error) = Command::new("cargo").arg("--version").stdin(Stdio::null()).output() {
+        return Err(error).context(INSTALL);
+    }
     let manifest = dir.join("Cargo.toml");
     let built = Command::new("bash")
         .args(["-c", WITH_TOOLCHAIN, "build", "cargo", "build", "--release", "--message-format", "json-render-diagnostics"])
