@@ -272,13 +272,10 @@ fn endpoint(path: &str) -> Result<(ResourceKind, Option<Target>), ScimError> {
     let (Some(kind), target, None) = (kind, segments.next(), segments.next()) else {
         return Err(ScimError::not_found("such endpoint: `path` must be /Users, /Groups or a resource there"));
     };
-    let target = match target {
-        None => None,
-        Some(id) => Some(match reference::named(id) {
-            Some(bulk_id) => Target::Created(bulk_id.to_owned()),
-            None => Target::Id(id.to_owned()),
-        }),
-    };
+    let target = target.map(|id| match reference::named(id) {
+        Some(bulk_id) => Target::Created(bulk_id.to_owned()),
+        None => Target::Id(id.to_owned()),
+    });
     Ok((kind, target))
 }
 

@@ -16,7 +16,7 @@ use crate::cli::word;
 use crate::config::ConfigError;
 use crate::diagnostic::{self, Diagnostic};
 
-/// The longest that a command waits for a server, which is longer than a server takes to answer ([`crate::http::frame::API_TIMEOUT`]).
+/// The longest that a command waits for a server: longer than a server lets a request of the API take.
 const TIMEOUT: Duration = Duration::from_secs(180);
 /// A token is one short line: a larger file is another file.
 const TOKEN_FILE_BYTES: u64 = 4 * 1024;

@@ -29,7 +29,7 @@ pub const BODY_DEPTH_LIMIT: usize = 32;
 
 /// How long a client may take to send its body: less than a request may, so that who is slow is told so, and nobody else is blamed.
 pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(50);
-/// The same for a body that may be larger than [`BODY_BYTES_LIMIT`].
+/// How long a client may take to send the files of a revision or a plugin.
 pub(super) const UPLOAD_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How much of a body that is too large is still taken in and thrown away: a client that is cut off in the middle of sending
