@@ -268,7 +268,7 @@ pub trait Platform: Send + Sync {
     /// What an API token stands for, by its keyed hash.
     async fn find_api_token(&self, hash: &str) -> Result<Option<ApiCredential>>;
     /// How many API tokens may change the platform and have not ended: none at the first start, and none once the last one is gone.
-    async fn count_api_tokens(&self) -> Result<i64>;
+    async fn count_operator_tokens(&self, now: Instant) -> Result<i64>;
     /// All tenants, by id.
     async fn tenants(&self) -> Result<Vec<Tenant>>;
     /// Expands fan-outs (one bounded batch): marks people below changed groups as pending, and after an activation everybody

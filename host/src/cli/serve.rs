@@ -241,15 +241,18 @@ impl Serve {
     }
 }
 
-/// At the first start nobody could administer the server: one token is made and shown once, on standard output, never in the log.
+/// Where nobody could administer the server, at the first start above all, one token is made and shown once, on standard output, never in the log.
 async fn issue_first_token(running: &Running) -> anyhow::Result<()> {
-    if running.app.store.count_api_tokens().await? > 0 {
+    if running.app.store.count_operator_tokens(running.app.clock.now()).await? > 0 {
         return Ok(());
     }
     let scope = ApiScope { write: true, ..ApiScope::default() };
     let issued = tenancy::create_api_token(&running.app, scope, None).await?;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "This is the first start. The operator token below may do everything; it is shown this once and stored nowhere:\n")?;
+    writeln!(
+        out,
+        "There is no token for an operator yet, or none that is still good. The one below may do everything; it is shown this once and stored nowhere:\n"
+    )?;
     writeln!(out, "  {}\n", *issued.token)?;
     writeln!(out, "Keep it in a secret store. Try: ROLECALL_TOKEN=… rolecall tenant list --server {}\n", running.url())?;
     let link = visitors::first_link(&running.app, None).await?;

@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::auth::Denied;
 use crate::compute::Overloaded;
 use crate::diagnostic::Diagnostic;
-use crate::model::OutcomeCode;
+use crate::model::{OutcomeCode, quoted};
 use crate::provisioning::Failure;
 use crate::rate::TooMany;
 use crate::store::StoreError;
@@ -28,8 +28,6 @@ use crate::tenancy::sign_in::NotSignedIn;
 const RETRY_OUTAGE_SECONDS: u16 = 5;
 /// When a client should come back after a lost race or a full queue, in seconds: the next turn will do.
 const RETRY_SOON_SECONDS: u16 = 1;
-/// How much of an identifier that a client sent is repeated in an error, in characters.
-const QUOTED_CHARS_LIMIT: usize = 128;
 /// The media type of a problem (RFC 9457).
 pub const PROBLEM_JSON: &str = "application/problem+json";
 const JSON: &str = "application/json";
@@ -438,10 +436,6 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-fn quoted(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(QUOTED_CHARS_LIMIT).collect()
-}
-
 impl From<ScimError> for Error {
     fn from(error: ScimError) -> Self {
         let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
@@ -675,7 +669,7 @@ mod tests {
     #[test]
     fn a_member_is_named_clipped_in_the_answer_and_not_in_the_log() {
         let error = Error::from(StoreError::UnknownMembers(vec!["m".repeat(5_000)]));
-        assert!(error.0.detail.contains(&"m".repeat(QUOTED_CHARS_LIMIT)) && error.0.detail.len() < 300);
+        assert!(error.0.detail.contains(&"m".repeat(100)) && error.0.detail.len() < 300);
         assert_eq!(error.0.logged, Some("a member is unknown"));
     }
 

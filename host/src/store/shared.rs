@@ -155,7 +155,6 @@ use super::{
     ATTEMPTS, Backend, Conn, Db, advance_head, begin_last_statement, begin_statement, end_statements, give_up, is_lost, lock_log,
     lock_revision, lock_structure, number_at_once, text_list,
 };
-use crate::clock::{Clock as _, SystemClock};
 use crate::model::{
     AccountId, AccountState, Actor, ConnectionId, ConnectionState, Event, GroupMembership, Handle, Instant, ListedRevision, ResourceId,
     RevisionHash, RoleId, TenantId, Urgency,
@@ -216,10 +215,8 @@ impl Platform for Backend {
         read_once!(self.read_platform(), conn => tenancy::find_api_token(conn, hash))
     }
 
-    async fn count_api_tokens(&self) -> Result<i64> {
-        // Asked once, when a host starts: by its own clock, as whoever presents a token is judged.
-        let now = SystemClock.now();
-        read_once!(self.read_platform(), conn => tenancy::count_api_tokens(conn, now))
+    async fn count_operator_tokens(&self, now: Instant) -> Result<i64> {
+        read_once!(self.read_platform(), conn => tenancy::count_operator_tokens(conn, now))
     }
 
     async fn tenants(&self) -> Result<Vec<Tenant>> {

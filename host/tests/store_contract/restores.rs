@@ -23,7 +23,7 @@ async fn whoever_opens_a_restored_database_carries_it_through_once(fixture: Fixt
     assert!(!fixture.store.carry_restore(&fixture.tenant, &restore("first")).await.unwrap());
     let opened = store::open(&fixture.url, fixture.keyring.clone()).await.unwrap();
     assert_eq!(opened.open_restores().await.unwrap(), []);
-    assert_eq!(opened.count_api_tokens().await.unwrap(), 0);
+    assert_eq!(opened.count_operator_tokens(START).await.unwrap(), 0);
     while opened.number_events().await.unwrap() > 0 {}
     let kinds = fixture.event_kinds().await;
     assert_eq!(kinds.iter().filter(|kind| *kind == "tenant.restored").count(), 1, "{kinds:?}");

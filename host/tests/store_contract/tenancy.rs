@@ -175,7 +175,7 @@ async fn uses_are_noted_by_the_minute_and_wrong_credentials_counted(fixture: Fix
 
 async fn api_tokens_are_found_by_their_hash(fixture: Fixture) {
     let store = &fixture.store;
-    assert_eq!(store.count_api_tokens().await.unwrap(), 0);
+    assert_eq!(store.count_operator_tokens(START).await.unwrap(), 0);
     let everything = ApiScope { tenant: None, write: true, ..ApiScope::default() };
     let one = ApiScope {
         tenant: Some(fixture.tenant.clone()),
@@ -190,16 +190,16 @@ async fn api_tokens_are_found_by_their_hash(fixture: Fixture) {
     store.create_api_token(&token("auditor", START), &reading, None, &actor()).await.unwrap();
     let ended = NewToken { expires: Some(START), ..token("ended", START) };
     store.create_api_token(&ended, &everything, None, &actor()).await.unwrap();
-    assert_eq!(store.count_api_tokens().await.unwrap(), 1);
+    assert_eq!(store.count_operator_tokens(START).await.unwrap(), 1);
     // Whoever has the role may do it without the right to write.
     let by_role = ApiScope { admin_roles: BTreeSet::from(["platform-operator".to_owned()]), ..ApiScope::default() };
     let living = NewToken { expires: Some(Instant(i64::MAX)), ..token("role", START) };
     store.create_api_token(&living, &by_role, None, &actor()).await.unwrap();
-    assert_eq!(store.count_api_tokens().await.unwrap(), 2);
+    assert_eq!(store.count_operator_tokens(START).await.unwrap(), 2);
     for gone in ["auditor", "ended", "role"] {
         store.end_api_token(None, gone, &actor(), START).await.unwrap();
     }
-    assert_eq!(store.count_api_tokens().await.unwrap(), 1);
+    assert_eq!(store.count_operator_tokens(START).await.unwrap(), 1);
     assert_eq!(store.find_api_token("hash of operator").await.unwrap().unwrap().scope, everything);
     assert_eq!(store.find_api_token("hash of reader").await.unwrap().unwrap().scope, one);
     assert_eq!(store.find_api_token("hash of nobody").await.unwrap(), None);
@@ -235,7 +235,7 @@ async fn api_tokens_are_found_by_their_hash(fixture: Fixture) {
     assert_eq!(store.find_api_token("hash of reader").await.unwrap(), None);
     assert_eq!(fixture.event_kinds().await.iter().filter(|kind| *kind == "token.revoked").count(), 1);
     store.end_api_token(None, &platform[0].id, &actor(), START).await.unwrap();
-    assert_eq!(store.count_api_tokens().await.unwrap(), 0);
+    assert_eq!(store.count_operator_tokens(START).await.unwrap(), 0);
 }
 
 async fn secrets_open_for_their_tenant_only(fixture: Fixture) {

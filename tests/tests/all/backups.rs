@@ -222,7 +222,7 @@ on_both_databases! {
         assert_eq!(acme.accounts().await.len(), 2, "what came since is gone");
         assert_eq!(auditor.at(&server).get("/workspace/t/acme").await.status, 303, "nobody is signed in after a restore");
         assert_eq!(Browser::stranger(&server).post(&link, &[]).await.status, 404, "no link is good");
-        assert_eq!(server.app().store.count_api_tokens().await.expect("a number"), 1, "only the token that was just made");
+        assert_eq!(server.app().store.count_operator_tokens(server.app().clock.now()).await.expect("a number"), 1, "only the token that was just made");
         let waiting = acme.api.get("/connections").await.expect(200);
         assert_eq!(waiting["connections"][0]["state"], "restored", "{waiting}");
         while server.app().store.number_events().await.expect("events are numbered") > 0 {}

@@ -393,7 +393,7 @@ const SCOPES_OF_PLATFORM: &str =
     "SELECT tenant, may_write, person, admin_roles FROM api_tokens WHERE tenant IS NULL AND (expires IS NULL OR expires > $1)";
 
 /// How many API tokens may change the platform and have not ended. Which may is said where tokens are looked at, and there alone.
-pub(super) async fn count_api_tokens(conn: &mut Conn, now: Instant) -> Result<i64> {
+pub(super) async fn count_operator_tokens(conn: &mut Conn, now: Instant) -> Result<i64> {
     let rows = sqlx::query(SCOPES_OF_PLATFORM).bind(now.0).fetch_all(conn).await?;
     let scopes = rows.iter().map(api_tokens::scope).collect::<Result<Vec<_>>>()?;
     let operators = scopes.iter().filter(|scope| scope.is_operator()).count();

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use super::super::scratch::{MIGRATIONS, blank, bytes};
 use super::{Backend, Conn};
 use crate::crypto::{Keyring, SecretKey};
-use crate::model::{AccountState, ConnectionId, GrantState, TenantId};
+use crate::model::{AccountState, ConnectionId, GrantState, Instant, TenantId};
 use crate::store::keys::Keys;
 use crate::store::{Platform as _, Store as _, migrations};
 
@@ -36,14 +36,14 @@ async fn a_database_of_any_version_is_brought_up_to_date() {
         store.seal_secret(&tenant, b"x").await.unwrap();
         let connections = store.connections(&tenant).await.unwrap();
         assert_eq!((connections.len(), connections[0].tokens.len(), connections[0].restored.as_ref()), (1, 1, None), "from {last}");
-        assert_eq!(store.count_api_tokens().await.unwrap(), 1, "from {last}");
+        assert_eq!(store.count_operator_tokens(Instant(0)).await.unwrap(), 1, "from {last}");
         let ada = store.account(&tenant, "ada").await.unwrap().unwrap();
         assert_eq!((ada.account.state, ada.grants[0].state), (AccountState::Active, GrantState::Effective), "from {last}");
         let people = store.people(&tenant, &ConnectionId::from("c"), &["ada".into()]).await.unwrap();
         assert_eq!(people[0].groups.len(), 1, "from {last}");
         assert_eq!(store.accounts(&tenant, None, None, 10).await.unwrap().len(), 2, "from {last}");
         assert_eq!(store.events(&tenant, 0, 10).await.unwrap().len(), 1, "from {last}");
-        let due = store.next_due(crate::model::Instant(2)).await.unwrap();
+        let due = store.next_due(Instant(2)).await.unwrap();
         assert!(due.is_some(), "what waits for a target waits still, from {last}");
     }
 }
