@@ -143,8 +143,8 @@ on_both_databases! {
         entra.scim.delete(&format!("/Users/{gone}")).await.expect(204);
         assert_eq!(differences(&acme, &trial, "").await.len(), 2);
         // What used its whole limit is the dearest.
-        entra.create_with("loop@acme.example", json!({"title": "loop"})).await;
-        let trial = simulate_part(&server, &acme, &hash, &json!({"people": ["loop@acme.example"]})).await;
+        let looping = entra.create_with("loop@acme.example", json!({"title": "loop"})).await;
+        let trial = simulate_part(&server, &acme, &hash, &json!({"people": [looping]})).await;
         assert_eq!((&trial["summary"]["calls"], &trial["summary"]["fuel_max"]), (&json!(1), &json!(20_000_000)), "{trial}");
         server.stop().await;
     }
