@@ -182,11 +182,16 @@ fn no_attack_costs_more_than_its_fuel_and_25_ms() {
         costs(ClockId::ThreadCPUTime, call)
     };
     // What the limit itself is: a loop that does nothing but use its fuel up.
-    let allowed = attack(&storm("", ""), "fuel", "a loop");
+    let allowed = || attack(&storm("", ""), "fuel", "a loop");
+    let first = allowed();
     for (name, guest, code) in attacks() {
         let cost = attack(&guest, code, name);
         eprintln!("{name}: {cost:.1?}");
-        assert!(cost < allowed + OVER_LIMIT, "{name} took {cost:?} of CPU time, and a loop takes {allowed:?}");
+        // The machine's speed changes from one moment to the next: what seems too dear is held against a loop of its own moment.
+        if cost >= first + OVER_LIMIT {
+            let (loops, again) = (allowed(), attack(&guest, code, name));
+            assert!(again < loops + OVER_LIMIT, "{name} took {cost:?} and {again:?} of CPU time, and a loop takes {first:?} and {loops:?}");
+        }
     }
     assert_goes_on(sandbox());
 }
