@@ -148,8 +148,10 @@ fn costs() -> OperatorCost {
     const LEAVES_BRIEFLY: u8 = 20;
     /// Divisions and roots: 4 to 7 ns here, and 64-bit divisions 10 to 25 ns on older processors.
     const DIVIDES: u8 = 8;
-    /// Roundings and conversions, 2 to 3 ns.
-    const ROUNDS: u8 = 3;
+    /// Conversions, 2 to 3 ns; sums and products of floats, whose NaN is made canonical each time; products of vectors.
+    const CONVERTS: u8 = 3;
+    /// Roundings, minima and maxima of floats, changes of their width, products of vectors of long numbers: 4 to 10 ns.
+    const ROUNDS: u8 = 8;
     macro_rules! set {
         ($costs:ident, $cost:expr, $($operator:ident)+) => { $($costs.$operator = $cost;)+ };
     }
@@ -160,11 +162,15 @@ fn costs() -> OperatorCost {
     set!(costs, DIVIDES, F32Div F64Div F32Sqrt F64Sqrt F32x4Div F64x2Div F32x4Sqrt F64x2Sqrt);
     set!(costs, ROUNDS, F32Ceil F32Floor F32Trunc F32Nearest F64Ceil F64Floor F64Trunc F64Nearest);
     set!(costs, ROUNDS, F32x4Ceil F32x4Floor F32x4Trunc F32x4Nearest F64x2Ceil F64x2Floor F64x2Trunc F64x2Nearest);
-    set!(costs, ROUNDS, F32ConvertI64U F64ConvertI64U F32x4ConvertI32x4S F32x4ConvertI32x4U F64x2ConvertLowI32x4S F64x2ConvertLowI32x4U);
-    set!(costs, ROUNDS, I32TruncF32S I32TruncF32U I32TruncF64S I32TruncF64U I64TruncF32S I64TruncF32U I64TruncF64S I64TruncF64U);
-    set!(costs, ROUNDS, I32TruncSatF32S I32TruncSatF32U I32TruncSatF64S I32TruncSatF64U I64TruncSatF32S I64TruncSatF32U);
-    set!(costs, ROUNDS, I64TruncSatF64S I64TruncSatF64U I32x4TruncSatF32x4S I32x4TruncSatF32x4U);
-    set!(costs, ROUNDS, I32x4TruncSatF64x2SZero I32x4TruncSatF64x2UZero);
+    set!(costs, ROUNDS, F32Min F32Max F64Min F64Max F32x4Min F32x4Max F64x2Min F64x2Max);
+    set!(costs, ROUNDS, F32DemoteF64 F64PromoteF32 F32x4DemoteF64x2Zero F64x2PromoteLowF32x4 I64x2Mul);
+    set!(costs, CONVERTS, F32Add F32Sub F32Mul F64Add F64Sub F64Mul F32x4Add F32x4Sub F32x4Mul F64x2Add F64x2Sub F64x2Mul);
+    set!(costs, CONVERTS, I32x4Mul I32x4DotI16x8S I16x8Q15MulrSatS);
+    set!(costs, CONVERTS, F32ConvertI64U F64ConvertI64U F32x4ConvertI32x4S F32x4ConvertI32x4U F64x2ConvertLowI32x4S F64x2ConvertLowI32x4U);
+    set!(costs, CONVERTS, I32TruncF32S I32TruncF32U I32TruncF64S I32TruncF64U I64TruncF32S I64TruncF32U I64TruncF64S I64TruncF64U);
+    set!(costs, CONVERTS, I32TruncSatF32S I32TruncSatF32U I32TruncSatF64S I32TruncSatF64U I64TruncSatF32S I64TruncSatF32U);
+    set!(costs, CONVERTS, I64TruncSatF64S I64TruncSatF64U I32x4TruncSatF32x4S I32x4TruncSatF32x4U);
+    set!(costs, CONVERTS, I32x4TruncSatF64x2SZero I32x4TruncSatF64x2UZero);
     // A page that is new to the instance is mapped, and cleared again after the call.
     costs.variable.memory_grow_per_page = u8::MAX;
     costs

@@ -55,9 +55,9 @@ pub const LOG_LINE_BYTES_LIMIT: usize = 1_000;
 /// Functions that are named of those that were running when a call ended: the innermost ones tell.
 pub const FRAMES_LIMIT: usize = 16;
 /// Fuel for a log line or a look-up, on top of one unit a byte: the host's work is paid for too.
-pub const HOST_CALL_FUEL: u64 = 3_000;
+pub const HOST_CALL_FUEL: u64 = 5_000;
 /// Fuel for each cell of a row that was found: its two texts are copied into the plugin one by one.
-pub const CELL_FUEL: u64 = 1_500;
+pub const CELL_FUEL: u64 = 3_000;
 
 /// Roles nominated at once: more than a person can have.
 pub const PROPOSALS_LIMIT: usize = 256;
