@@ -66,17 +66,13 @@ impl FromRequest<Arc<App>> for ScimBody {
 }
 
 /// The body of an API request as a type that refuses unknown fields; none at all counts as `{}`. It may be compressed with gzip, and
-/// is bounded as it came and as it is expanded. No route that takes a
-/// body takes query parameters as well, so that those are refused here.
+/// is bounded as it came and as it is expanded.
 pub struct ApiBody<T, const LIMIT: usize = BODY_BYTES_LIMIT>(pub T);
 
 impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Arc<App>> for ApiBody<T, LIMIT> {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &Arc<App>) -> Result<Self> {
-        if request.uri().query().is_some_and(|query| !query.is_empty()) {
-            return Err(Error::bad_request("this route takes no query parameters: send them in the body", "an unknown query parameter"));
-        }
         let bytes = read_json(request, LIMIT, JSON).await?;
         let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
         let text = checked(&bytes, BODY_DEPTH_LIMIT).map_err(|e| Error::bad_request(e, "the body is no JSON"))?;

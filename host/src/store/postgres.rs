@@ -160,6 +160,7 @@ const PLANNING: [(&str, &str); 4] =
 const REVISION_LOCK: i32 = 0x0052_4331;
 const STRUCTURE_LOCK: i32 = 0x0052_4332;
 const LOG_LOCK: i32 = 0x0052_4333;
+const GROUP_LOCK: i32 = 0x0052_4334;
 
 /// The store on a PostgreSQL database.
 pub struct PostgresStore {
@@ -374,6 +375,11 @@ pub(super) async fn lock_structure(conn: &mut Conn, tenant: &TenantId, connectio
 /// Guards the order of the tenant's provisioning log until the transaction ends.
 pub(super) async fn lock_log(conn: &mut Conn, tenant: &TenantId) -> Result<()> {
     advisory_lock(conn, LOG_LOCK, tenant.as_str(), true).await
+}
+
+/// Guards until the transaction ends that a group of this external id is made once.
+pub(super) async fn lock_new_group(conn: &mut Conn, tenant: &TenantId, connection: &ConnectionId, external_id: &str) -> Result<()> {
+    advisory_lock(conn, GROUP_LOCK, &format!("{tenant}/{connection}/{external_id}"), true).await
 }
 
 /// Two names may share a lock by chance: then they wait for each other and nothing worse.

@@ -153,7 +153,7 @@ use self::commit::RevisionCheck;
 use self::groups::WhatIf;
 use super::{
     ATTEMPTS, Backend, Conn, Db, advance_head, begin_last_statement, begin_statement, end_statements, give_up, is_lost, lock_log,
-    lock_revision, lock_structure, number_at_once, text_list,
+    lock_new_group, lock_revision, lock_structure, number_at_once, text_list,
 };
 use crate::model::{
     AccountId, AccountState, Actor, ConnectionId, ConnectionState, Event, GroupMembership, Handle, Instant, ListedRevision, ResourceId,

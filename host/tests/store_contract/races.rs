@@ -16,6 +16,7 @@ store_contract_suite!(
     deletions_and_group_changes_end,
     opposite_nestings_make_no_circle,
     one_name_is_had_once,
+    one_group_is_made_once,
 );
 
 const WRITERS: usize = 16;
@@ -201,4 +202,20 @@ async fn one_name_is_had_once(fixture: Fixture) {
         assert_eq!(fixture.here().version(ResourceKind::User, &id).await.is_some(), writer == winner);
     }
     assert_eq!(fixture.store.accounts(&fixture.tenant, None, None, 100).await.unwrap().len(), 1, "{START}");
+}
+
+async fn one_group_is_made_once(fixture: Fixture) {
+    let results = race(&fixture, |store, writer| {
+        let mut change = through(&fixture, &fixture.store).group_creation("eng", &[]);
+        let Some(ResourceWrite::CreateGroup { id, .. }) = &mut change.write else { unreachable!() };
+        *id = ResourceId(format!("group-{writer}"));
+        let tenant = fixture.tenant.clone();
+        async move { store.commit(&tenant, change).await }
+    })
+    .await;
+    let (made, refused): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+    assert_eq!(made.len(), 1);
+    for refused in refused {
+        assert!(matches!(refused, Err(StoreError::Taken { attribute: "externalId" })), "{refused:?}");
+    }
 }

@@ -207,9 +207,9 @@ fn a_call_costs_the_same_however_many_slices_it_takes() {
 
 #[test]
 fn a_busy_machine_stops_nobody() {
-    // Each call runs for some 20 ms and may run ten times as long; there are so many that each waits far longer than that.
+    // Each call runs for 12 to 60 ms and may run many times as long; there are so many that each waits longer than that.
     let calls = std::thread::available_parallelism().unwrap().get() * 40;
-    let limits = Limits { fuel: 20_000_000, cpu_time_ms: 200, ..Limits::default() };
+    let limits = Limits { fuel: 60_000_000, cpu_time_ms: 300, ..Limits::default() };
     let concurrency = u32::try_from(calls).unwrap();
     let sandbox = Sandbox::new(&SandboxConfig { concurrency, limits, ..SandboxConfig::default() }).unwrap();
     let plugin = guest("(loop $forever (br $forever)) unreachable").module();
@@ -224,7 +224,7 @@ fn a_busy_machine_stops_nobody() {
         asked.into_iter().map(|asked| asked.join().unwrap()).collect()
     });
     assert!(faults.iter().all(|fault| matches!(fault, PluginFault::Fuel { .. })), "{faults:?}");
-    assert!(began.elapsed().as_millis() > 200, "they waited for each other");
+    assert!(began.elapsed().as_millis() > 300, "they waited for each other");
 }
 
 #[test]

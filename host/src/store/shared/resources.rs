@@ -7,9 +7,9 @@ use rolecall_scim::filter::fold;
 use rolecall_scim::resource::Document;
 use serde_json::Value;
 
-use super::Conn;
 use super::batch::Batch;
 use super::rows::{self, json_text, kind_word};
+use super::{Conn, lock_new_group};
 use crate::model::{ConnectionId, Instant, ResourceId, TenantId};
 use crate::store::{Result, StoreError, StoredResource};
 
@@ -191,6 +191,8 @@ pub(super) async fn refuse_same_group(conn: &mut Conn, tenant: &TenantId, connec
     let Columns { external_id: Some(external_id), display_name: Some(display_name), .. } = columns(ResourceKind::Group, document)? else {
         return Ok(());
     };
+    // A client that waited too long for its first answer asks again while the first is still at work.
+    lock_new_group(conn, tenant, connection, external_id).await?;
     let same = sqlx::query(SAME_GROUP)
         .bind(tenant.as_str())
         .bind(connection.as_str())
