@@ -43,9 +43,15 @@ pub enum Denied {
     /// No token, an unknown, ended or foreign one, or an unknown connection: the caller isn't told which.
     #[error("the bearer token is missing or not good here")]
     Unauthorized,
-    /// Too many requests of one connection, or too many wrong credentials.
+    /// No credential came.
+    #[error("the bearer token is missing")]
+    Missing,
+    /// Too many requests of one connection.
     #[error("too many requests")]
     TooMany(TooMany),
+    /// The credential is not good, and too many came that were not.
+    #[error("too many wrong credentials")]
+    TooManyWrong(TooMany),
     /// The store could not be asked.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -120,13 +126,7 @@ pub struct Known {
 /// than anybody may send; the store's.
 pub async fn connection(app: &Arc<App>, path: &str, presented: Presented<'_>) -> Result<Known, Denied> {
     let now = app.clock.now();
-    let Presented::Token(token) = presented else {
-        // No credential at all is no wrong one; whoever forgot it finds it with the refused ones.
-        if app.guesses.take(path, now).is_ok() {
-            note_refused(app, path, presented, now, false).await;
-        }
-        return Err(Denied::Unauthorized);
-    };
+    let Presented::Token(token) = presented else { return Err(none(app, path, presented).await) };
     let known = if token.starts_with(crypto::ACCESS_TOKEN_PREFIX) {
         if token.len() <= ACCESS_TOKEN_BYTES_LIMIT { client::known(app, path, token, now).await? } else { None }
     } else if Token::is_meant(token) {
@@ -163,6 +163,20 @@ fn take_turn(app: &App, tenant: &TenantId, connection: &ConnectionId, now: Insta
     })
 }
 
+/// What is answered where no credential came, or something that is none. It is no wrong one and takes nothing from what those may be; whoever
+/// forgot it finds it with the refused ones.
+pub(crate) async fn none(app: &App, path: &str, presented: Presented<'_>) -> Denied {
+    let now = app.clock.now();
+    // A name that no path has.
+    if app.guesses.take(&format!("{path}/none"), now).is_ok() {
+        note_refused(app, path, presented, now, false).await;
+    }
+    match presented {
+        Presented::Missing => Denied::Missing,
+        _ => Denied::Unauthorized,
+    }
+}
+
 /// What is answered to a wrong credential: past what strangers may try, that they have to wait, and then nothing is written.
 async fn wrong(app: &App, path: &str, presented: Presented<'_>, now: Instant) -> Denied {
     match app.guesses.take(path, now) {
@@ -170,7 +184,7 @@ async fn wrong(app: &App, path: &str, presented: Presented<'_>, now: Instant) ->
             note_refused(app, path, presented, now, true).await;
             Denied::Unauthorized
         }
-        Err(too_many) => Denied::TooMany(too_many),
+        Err(too_many) => Denied::TooManyWrong(too_many),
     }
 }
 
@@ -179,7 +193,10 @@ async fn wrong(app: &App, path: &str, presented: Presented<'_>, now: Instant) ->
 /// # Errors
 /// `Unauthorized` for every reason alike; the store's.
 pub async fn api(app: &App, token: Option<&str>) -> Result<ApiPrincipal, Denied> {
-    let token = token.filter(|token| token.len() <= TOKEN_BYTES_LIMIT).ok_or(Denied::Unauthorized)?;
+    let token = token.ok_or(Denied::Missing)?;
+    if token.len() > TOKEN_BYTES_LIMIT {
+        return Err(Denied::Unauthorized);
+    }
     let hash = app.keyring.token_hash(token);
     let credential = app.store.find_api_token(&hash).await?.ok_or(Denied::Unauthorized)?;
     let now = app.clock.now();

@@ -15,7 +15,7 @@ use crate::model::{
     ResourceId,
 };
 use crate::plugins::{Call, PluginFault, Seen, Usage};
-use crate::policies::{Loss, Principal, RoleDecision};
+use crate::policies::{DeclaredTags, Loss, Principal, RoleDecision};
 use crate::revision::{Bound, FailureRules, Keep, Revision};
 
 /// Everything that a decision reads about one person.
@@ -331,7 +331,8 @@ impl<'a> Asking<'a> {
             return Ok(declared.map_or_else(|| Mapping::default_for(&self.user), |tags| Mapping::default_with(&self.user, tags)));
         };
         let mut seen = Seen::default();
-        let answer = bound.plugin.transform_seen(&self.call(bound), &mut seen).and_then(|answer| self.declared(answer));
+        let answer =
+            bound.plugin.transform_seen(&self.call(bound), &mut seen).and_then(|answer| declared(answer, self.revision.tags.as_ref()));
         let failing = match &answer {
             Err(fault) => self.failing(bound, &seen, None, Why::Fault(fault)),
             Ok(Mapping::Refused { code, path, message }) if self.revision.failures.refusals => {
@@ -341,18 +342,6 @@ impl<'a> Asking<'a> {
         };
         calls.push(told("transform-user", bound, answer.as_ref().err(), seen, failing));
         answer
-    }
-
-    /// The plugin's answer, where it keeps to the tags that the tenant declares.
-    fn declared(&self, answer: Mapping) -> Result<Mapping, PluginFault> {
-        if let (Mapping::Account { shape, .. }, Some(declared)) = (&answer, &self.revision.tags)
-            && let Some((tag, problem)) = shape.undeclared(declared)
-        {
-            // A JSON pointer (RFC 6901 §3) into the answer.
-            let path = format!("/account/json/tags/{}", tag.replace('~', "~0").replace('/', "~1"));
-            return Err(PluginFault::InvalidAnswer { path, problem: problem.into() });
-        }
-        Ok(answer)
     }
 
     fn propose(&self, shape: &AccountShape, calls: &mut Vec<HookCall>) -> Result<Nominations, PluginFault> {
@@ -424,6 +413,21 @@ fn fault_of(fault: &PluginFault) -> Fault {
     Fault { note, code: fault.code(), infrastructure: fault.is_infrastructure() }
 }
 
+/// A plugin's answer, where it keeps to the tags that the tenant declares.
+///
+/// # Errors
+/// `InvalidAnswer`, with the tag's place in the answer.
+pub fn declared(answer: Mapping, declared: Option<&DeclaredTags>) -> Result<Mapping, PluginFault> {
+    if let (Mapping::Account { shape, .. }, Some(declared)) = (&answer, declared)
+        && let Some((tag, problem)) = shape.undeclared(declared)
+    {
+        // A JSON pointer (RFC 6901 §3) into the answer.
+        let path = format!("/account/json/tags/{}", tag.replace('~', "~0").replace('/', "~1"));
+        return Err(PluginFault::InvalidAnswer { path, problem: problem.into() });
+    }
+    Ok(answer)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -490,12 +494,10 @@ mod tests {
         };
         let dated = "[tags.\"a/b\"]\nvalues = [\"x\"]\n[processes]\ntime_zone = \"UTC\"\nend_date_tag = \"last\"\n";
         let revision = declaring(dated);
-        let user = subject(&json!({"userName": "robin"}), &["staff"]);
-        let asking = Asking::about(&revision, &user, at("2026-05-01T00:00:00Z"));
         let answer = |tag: &str, value: &str| {
             let tags = [(tag.to_owned(), [value.to_owned()].into())].into();
             let shape = AccountShape { user_name: "robin".into(), tags, ..AccountShape::default() };
-            asking.declared(Mapping::Account { shape, provenance: BTreeMap::new() })
+            declared(Mapping::Account { shape, provenance: BTreeMap::new() }, revision.tags.as_ref())
         };
         assert!(answer("a/b", "x").is_ok() && answer("last", "2031-01-01").is_ok(), "a date's tag is declared by that");
         let refused = answer("a/b", "secret").unwrap_err();
@@ -503,9 +505,11 @@ mod tests {
         assert!(!refused.to_string().contains("secret") && !refused.is_infrastructure(), "{refused}");
         assert_eq!(answer("team", "x").unwrap_err().path(), Some("/account/json/tags/team"));
         let undeclaring = declaring("");
-        let asking = Asking { revision: &undeclaring, ..asking };
         let shape = AccountShape { tags: [("team".to_owned(), ["x".to_owned()].into())].into(), ..AccountShape::default() };
-        assert!(asking.declared(Mapping::Account { shape, provenance: BTreeMap::new() }).is_ok(), "nothing is declared");
+        assert!(
+            declared(Mapping::Account { shape, provenance: BTreeMap::new() }, undeclaring.tags.as_ref()).is_ok(),
+            "nothing is declared"
+        );
         // Without a plugin the person's own words are held against it.
         let revision = declaring("[tags.roles]\nvalues = [\"clerk\"]\n");
         let of = |role: &str| {

@@ -16,6 +16,7 @@ pub mod frame;
 pub mod fuzz;
 pub mod guards;
 mod invitation;
+mod json;
 pub mod oauth;
 pub mod openapi;
 pub mod operations;

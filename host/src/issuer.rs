@@ -18,8 +18,11 @@ const BOUNDS: Bounds = Bounds { timeout: Duration::from_secs(5), bytes: KEY_SET_
 /// The least time between two attempts to fetch an issuer's keys, by all processes together: a stranger's tokens can't make us
 /// knock at it more often, and a new key is known at the latest so much later.
 pub const RETRY_SECONDS: i64 = 30;
-/// When keys are fetched anew though all that is asked for are known: so long a key that the issuer has withdrawn is good.
+/// When keys are fetched anew though all that is asked for are known, before anybody is let in by them: so long a key that the issuer has
+/// withdrawn is good.
 pub const FRESH_SECONDS: i64 = 3_600;
+/// When they are fetched anew beside a request, so that on a connection in use nobody has to wait for them.
+const AGEING_SECONDS: i64 = FRESH_SECONDS / 2;
 /// How long keys are good that can't be fetched anew, because the issuer is away.
 pub const KEPT_SECONDS: i64 = 7 * 86_400;
 
@@ -33,10 +36,20 @@ pub fn are_good(issuer: &StoredIssuer, now: Instant) -> bool {
     issuer.fetched.is_none_or(|fetched| now < fetched.plus_seconds(KEPT_SECONDS))
 }
 
-/// Whether it is time to fetch them anew.
+/// Whether they have to be fetched anew first.
 #[must_use]
 pub fn are_old(issuer: &StoredIssuer, now: Instant) -> bool {
-    issuer.settings.jwks_uri.is_some() && issuer.fetched.is_none_or(|fetched| fetched.plus_seconds(FRESH_SECONDS) <= now)
+    is_time(issuer, FRESH_SECONDS, now)
+}
+
+/// Whether it is time to fetch them anew.
+#[must_use]
+pub fn are_ageing(issuer: &StoredIssuer, now: Instant) -> bool {
+    is_time(issuer, AGEING_SECONDS, now)
+}
+
+fn is_time(issuer: &StoredIssuer, seconds: i64, now: Instant) -> bool {
+    issuer.settings.jwks_uri.is_some() && issuer.fetched.is_none_or(|fetched| fetched.plus_seconds(seconds) <= now)
 }
 
 impl Fetching {
@@ -95,6 +108,11 @@ async fn fetch(outgoing: &Client, url: &str) -> Result<String, String> {
         Failed::TooLarge(_) => "the issuer's key set is too large".into(),
     })?;
     let text = String::from_utf8(bytes.into()).map_err(|_| "the issuer's key set is no text")?;
+    let keys = KeySet::read(&text).map_err(|_| "what the issuer answered is no key set")?;
+    if keys.is_empty() {
+        // It was asked and says so: this is how an issuer withdraws its last key.
+        tracing::warn!("an issuer publishes no key that can be used: nobody is let in by its JWTs");
+    }
     // PostgreSQL's text can't hold NUL; JSON has it escaped alone.
-    KeySet::read(&text).map(|_| text).map_err(|_| "the issuer's key set has no key that can be used".into())
+    Ok(text)
 }

@@ -496,6 +496,14 @@ pub trait Store:
     async fn finish_delivery(&self, tenant: &TenantId, target: &str, event: &str, result: &DeliveryResult, at: Instant) -> Result<()>;
 }
 
+/// Whether the URL names a SQLite file that has something in it; what is in a PostgreSQL database is known only once it is opened.
+///
+/// # Errors
+/// `Unavailable` when the URL can't be read.
+pub fn is_there(url: &str) -> Result<bool> {
+    if url.starts_with("sqlite:") { sqlite::is_there(url) } else { Ok(false) }
+}
+
 /// Keeps other processes from serving a SQLite file, for as long as what this gives is held; any number may serve a PostgreSQL
 /// database. The lock is on a file beside the database, and ends with the process however that ends.
 ///

@@ -51,8 +51,6 @@ use crate::store::{StoreError, Tenant};
 const TENANT_ID_LIMIT: usize = 63;
 /// The longest name of a connection or tenant, in characters.
 const NAME_LIMIT: usize = 128;
-/// Activations that are looked at for the one that counts: what is held, and the few before it.
-const ACTIVATIONS_LOOKED_AT: i64 = 10;
 
 /// Why an administrative change was not made.
 #[derive(Debug, thiserror::Error)]

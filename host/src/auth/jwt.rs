@@ -11,7 +11,15 @@ use crate::store::{StoreError, StoredIssuer};
 /// What a JWT stands for; `None` when it is not good on this connection, for whatever reason.
 pub(super) async fn known(app: &Arc<App>, path: &str, token: &str) -> Result<Option<Known>, StoreError> {
     let Some(connection) = connection_id(path) else { return Ok(None) };
-    let Some(stored) = app.store.find_issuer(&connection).await? else { return Ok(None) };
+    let Some(mut stored) = app.store.find_issuer(&connection).await? else { return Ok(None) };
+    // Who has not been asked for long may have withdrawn a key meanwhile: nobody is let in before that was tried.
+    if issuer::are_old(&stored, app.clock.now()) {
+        refresh(app, &stored).await?;
+        match app.store.find_issuer(&connection).await? {
+            Some(now) => stored = now,
+            None => return Ok(None),
+        }
+    }
     let checked = match check(app, &stored, token) {
         // The issuer may have new keys: whoever's token this is, they are asked for at most once in a while.
         Err(Refused::UnknownKey) if stored.settings.jwks_uri.is_some() => {
@@ -28,7 +36,7 @@ pub(super) async fn known(app: &Arc<App>, path: &str, token: &str) -> Result<Opt
         return Ok(None);
     }
     let now = app.clock.now();
-    if issuer::are_old(&stored, now) {
+    if issuer::are_ageing(&stored, now) {
         let (app, stored) = (Arc::clone(app), stored.clone());
         // Beside the request: an issuer that is slow or away holds nobody up whose key is known.
         tokio::spawn(async move {

@@ -188,6 +188,14 @@ pub fn install_tls_provider() {
 async fn build(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<(Arc<App>, Option<std::fs::File>)> {
     make_private_dir(&config.data_dir).with_context(|| format!("the data directory `{}` can't be made", config.data_dir.display()))?;
     let keyring = Arc::new(match &config.master_key {
+        // A new key would open nothing that is in the database, and look as if it were the right one.
+        MasterKey::File(path) if !path.exists() && store::is_there(&config.database_url).context("the database can't be opened")? => {
+            anyhow::bail!(
+                "there is a database and no master key `{}`: put back the key that the database was made with (it is no part of a backup), \
+                 or give it in {MASTER_KEY_VARIABLE}",
+                path.display()
+            )
+        }
         MasterKey::File(path) => Keyring::from_file(path)?,
         MasterKey::Hex(key) => Keyring::from_hex(key)
             .map_err(|error| ConfigError::Invalid { key: MASTER_KEY_VARIABLE, problem: format!("can't be used: {error}") })?,

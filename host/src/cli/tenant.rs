@@ -368,6 +368,15 @@ async fn rollback(at: At, output: Output) -> anyhow::Result<ExitCode> {
     let before = api.get(&["tenants", &at.tenant], &[]).await?["active_revision"].clone();
     let answer = api.get(&["tenants", &at.tenant, "activations"], &[]).await?;
     let standing = super::items(&answer, "activations").iter().find(|activation| activation["state"] == "active");
+    if let Some(by_guard) = standing.filter(|activation| activation["actor"]["kind"] == "guard") {
+        let taken_back = word(&by_guard["replaces"]);
+        anyhow::bail!(
+            "revision {} was taken back by itself, because it turned too many people away, and the one before it is active already: there is \
+             nothing to go back from. `rolecall tenant activate --tenant {} {taken_back}` activates it all the same",
+            short(&by_guard["replaces"]),
+            at.tenant
+        );
+    }
     let last = standing.and_then(|activation| activation["replaces"].as_str()).map(str::to_owned);
     let last = last.with_context(|| format!("tenant `{}` had no other revision before this one", at.tenant))?;
     switch(&api, &at.tenant, &before, &last, json!({}), output).await

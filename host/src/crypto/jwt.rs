@@ -20,11 +20,13 @@ pub const JWT_BYTES_LIMIT: usize = 8 * 1024;
 /// The largest key set, in bytes: issuers publish two or three keys, the largest ones some dozen with certificates.
 pub const KEY_SET_BYTES_LIMIT: usize = 256 * 1024;
 /// The most keys of a set that are looked at.
-const KEYS_LIMIT: usize = 64;
+pub const KEYS_LIMIT: usize = 64;
 /// The members of a key that only whoever signs may know (RFC 7518 §6.2.2, §6.3.2, §6.4; RFC 8037 §2).
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 /// How long the modulus of an RSA key may be, in bytes: the library verifies with no other.
 const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1_024;
+/// How much of a header is looked at to see whether it is one, in characters of base64.
+const START_CHARS: usize = 16;
 /// The most keys that a signature is tried with where the token does not name one, or several have its name.
 const TRIED_LIMIT: usize = 8;
 
@@ -97,8 +99,8 @@ pub enum Refused {
     /// A claim is missing or other than expected.
     #[error("the token's claim `{0}` is missing or not what is expected")]
     Claim(&'static str),
-    /// It is no key set, or has no key that can be used.
-    #[error("the key set is malformed or has no key for signatures that is understood")]
+    /// It is no key set.
+    #[error("the key set is malformed or too large")]
     KeySet,
 }
 
@@ -117,14 +119,24 @@ struct Header {
     alg: String,
     kid: Option<String>,
     typ: Option<String>,
+    /// Also where it is null: what is there has to be a list.
+    #[serde(default, deserialize_with = "present")]
     crit: Option<Value>,
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(value).map(Some)
 }
 
 impl<'t> Token<'t> {
     /// Whether a bearer token looks like a JWT: three parts, the first of which is an object in base64.
     #[must_use]
     pub fn is_meant(token: &str) -> bool {
-        token.starts_with("eyJ") && token.bytes().filter(|byte| *byte == b'.').count() == 2
+        let Some((header, _)) = token.split_once('.') else { return false };
+        // White space may stand before the object, and its first bytes tell.
+        let start = header.as_bytes().get(..header.len().min(START_CHARS)).and_then(|start| BASE64.decode(start).ok());
+        let is_object = start.is_some_and(|start| start.trim_ascii_start().starts_with(b"{"));
+        is_object && token.bytes().filter(|byte| *byte == b'.').count() == 2
     }
 
     /// Reads a token in the compact form.
@@ -144,9 +156,7 @@ impl<'t> Token<'t> {
             return Err(Refused::Malformed);
         }
         // RFC 9068 §4: no other kind of JWT may be passed off as an access token. Many issuers say `JWT`, or nothing.
-        let kind = header.typ.map(|kind| kind.to_ascii_lowercase());
-        let kind = kind.as_deref().map(|kind| kind.strip_prefix("application/").unwrap_or(kind));
-        if !matches!(kind, None | Some("jwt" | "at+jwt")) {
+        if header.typ.is_some_and(|kind| !is_kind(&kind)) {
             return Err(Refused::Malformed);
         }
         let signature = BASE64.decode(signature).map_err(|_| Refused::Malformed)?;
@@ -194,7 +204,7 @@ impl<'t> Token<'t> {
             (Some(wanted), Some(id)) => wanted == id,
             (Some(_), None) | (None, _) => self.key_id.is_none(),
         };
-        let fitting = |key: &&Key| key.algorithm.is_none_or(|algorithm| algorithm == self.algorithm) && key.material.fits(self.algorithm);
+        let fitting = |key: &&Key| key.fits(self.algorithm);
         let mut candidates = keys.0.iter().filter(named).filter(fitting).take(TRIED_LIMIT).peekable();
         if candidates.peek().is_none() {
             return Err(Refused::UnknownKey);
@@ -231,6 +241,12 @@ impl<'t> Token<'t> {
             _ => false,
         }
     }
+}
+
+/// Whether a `typ` is that of a JWT or an access token.
+fn is_kind(kind: &str) -> bool {
+    let kind = kind.to_ascii_lowercase();
+    matches!(kind.strip_prefix("application/").unwrap_or(&kind), "jwt" | "at+jwt")
 }
 
 fn json<T: serde::de::DeserializeOwned>(part: &str) -> Result<T, Refused> {
@@ -314,22 +330,37 @@ impl KeySet {
         })
     }
 
-    /// Reads a key set.
+    /// Whether there is no key that can be used.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether one of the keys can verify with one of the algorithms, by their words.
+    #[must_use]
+    pub fn fits(&self, algorithms: &[impl AsRef<str>]) -> bool {
+        let allowed = || algorithms.iter().filter_map(|word| Algorithm::from_word(word.as_ref()));
+        self.0.iter().any(|key| allowed().any(|algorithm| key.fits(algorithm)))
+    }
+
+    /// Reads a key set, which may have no key that can be used.
     ///
     /// # Errors
-    /// `KeySet` when it is none, is too large or has no key that can be used.
+    /// `KeySet` when it is none or is too large.
     pub fn read(text: &str) -> Result<Self, Refused> {
         if text.len() > KEY_SET_BYTES_LIMIT {
             return Err(Refused::KeySet);
         }
         let written: WrittenSet = serde_json::from_str(text).map_err(|_| Refused::KeySet)?;
-        let keys: Vec<Key> =
-            written.keys.into_iter().take(KEYS_LIMIT).filter_map(|key| serde_json::from_value(key).ok()).filter_map(Key::of).collect();
-        if keys.is_empty() { Err(Refused::KeySet) } else { Ok(Self(keys)) }
+        Ok(Self(written.keys.into_iter().take(KEYS_LIMIT).filter_map(|key| serde_json::from_value(key).ok()).filter_map(Key::of).collect()))
     }
 }
 
 impl Key {
+    fn fits(&self, algorithm: Algorithm) -> bool {
+        self.algorithm.is_none_or(|own| own == algorithm) && self.material.fits(algorithm)
+    }
+
     fn of(written: WrittenKey) -> Option<Self> {
         let signs = written.purpose.as_deref().is_none_or(|purpose| purpose == "sig")
             && written.key_ops.as_ref().is_none_or(|operations| operations.iter().any(|operation| operation == "verify"));

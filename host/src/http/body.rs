@@ -1,5 +1,6 @@
 //! Request bodies, read: bounded in bytes and depth, UTF-8, JSON. Says nothing of what they mean.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
+use super::json;
 use super::scim::SCIM_JSON;
 use crate::app::App;
 
@@ -57,7 +59,7 @@ impl FromRequest<Arc<App>> for ScimBody {
         let bytes = read_json(request, BODY_BYTES_LIMIT, SCIM_JSON).await?;
         // What is no Bulk request may be nested less deeply, which is seen where it is read.
         let text = checked(&bytes, BULK_DEPTH_LIMIT).map_err(ScimError::invalid_syntax)?;
-        let body: Value = serde_json::from_str(text).map_err(|e| ScimError::invalid_syntax(why(&e)))?;
+        let body = json::unique(text).map_err(|e| ScimError::invalid_syntax(why(&e)))?;
         if !body.is_object() {
             return Err(ScimError::invalid_syntax("the body must be a JSON object").into());
         }
@@ -81,15 +83,19 @@ impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Arc<App>> for ApiBody<
     }
 }
 
-/// The body of a token request: a form. What is none counts as an empty one, because it has no credentials, which is what has to
-/// be said of it.
-pub struct FormBody(Zeroizing<Vec<(String, String)>>);
+/// The body of a token request: a form.
+pub struct FormBody {
+    fields: Zeroizing<Vec<(String, String)>>,
+    is_form: bool,
+}
 
 impl FromRequest<Arc<App>> for FormBody {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &Arc<App>) -> Result<Self> {
-        Ok(Self(read_form(request, FORM_BYTES_LIMIT).await?))
+        let is_form = is_form(request.headers());
+        let bytes = read_any(request, FORM_BYTES_LIMIT).await?;
+        Ok(Self { fields: fields(is_form, &bytes), is_form: is_form || bytes.is_empty() })
     }
 }
 
@@ -98,26 +104,36 @@ impl FromRequest<Arc<App>> for FormBody {
 /// # Errors
 /// 413; 400 for a body that ends too early.
 pub async fn read_form(request: Request, limit: usize) -> Result<Zeroizing<Vec<(String, String)>>> {
-    let is_form =
-        request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-            value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
-        });
-    let bytes = read_any(request, limit).await?;
-    let pairs = if is_form { form_urlencoded::parse(&bytes).into_owned().collect() } else { Vec::new() };
-    Ok(Zeroizing::new(pairs))
+    let is_form = is_form(request.headers());
+    Ok(fields(is_form, &read_any(request, limit).await?))
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+}
+
+fn fields(is_form: bool, bytes: &[u8]) -> Zeroizing<Vec<(String, String)>> {
+    Zeroizing::new(if is_form { form_urlencoded::parse(bytes).into_owned().collect() } else { Vec::new() })
 }
 
 impl FormBody {
+    /// Whether it is a form, or nothing at all.
+    pub fn is_form(&self) -> bool {
+        self.is_form
+    }
+
+    /// Whether some field is there twice, which none may be (RFC 6749 §3.2).
+    pub fn repeats(&self) -> bool {
+        let mut seen = BTreeSet::new();
+        !self.fields.iter().all(|(name, _)| seen.insert(name))
+    }
+
     /// A field; an empty one counts as none (RFC 6749 §3.2).
-    ///
-    /// # Errors
-    /// 400 `invalid_request` for one that is there twice.
-    pub fn get(&self, name: &str) -> Result<Option<&str>> {
-        let mut found = self.0.iter().filter(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str());
-        match (found.next(), found.next()) {
-            (_, Some(_)) => Err(Error::token_request("invalid_request", "a parameter is there twice")),
-            (one, None) => Ok(one),
-        }
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 }
 

@@ -53,9 +53,19 @@ struct Parts {
     /// Which of the request's operations is at fault, counted from 0.
     operation: Option<usize>,
     retry_after_seconds: Option<u16>,
+    challenge: Challenge,
     problems: Vec<Diagnostic>,
     golden: Vec<FailedCase>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What a 401 is for.
+#[derive(Clone, Copy, Debug)]
+enum Challenge {
+    /// No token was sent.
+    NothingSent,
+    /// The one that was sent is not good.
+    NotGood,
 }
 
 /// The body of an error outside SCIM (RFC 9457; the type is `about:blank`).
@@ -123,6 +133,7 @@ impl Error {
             detail: detail.into(),
             logged: None,
             oauth: None,
+            challenge: Challenge::NotGood,
             operation: None,
             retry_after_seconds: None,
             problems: Vec::new(),
@@ -156,6 +167,23 @@ impl Error {
     #[must_use]
     pub fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "send a good token for this URL as `Authorization: Bearer …`")
+    }
+
+    /// 401 where no token was sent.
+    #[must_use]
+    pub fn unauthenticated() -> Self {
+        let mut error = Self::unauthorized();
+        error.0.challenge = Challenge::NothingSent;
+        error
+    }
+
+    /// 429 for one more credential that is not good.
+    #[must_use]
+    pub fn too_many_wrong(seconds: u16) -> Self {
+        let detail = format!(
+            "this credential is not good here, and too many came that were not: send a good one, which is never made to wait, or try again in {seconds} s"
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(seconds)
     }
 
     /// 429.
@@ -225,10 +253,19 @@ impl Error {
         Self::new(StatusCode::NOT_IMPLEMENTED, detail)
     }
 
-    /// 412.
+    /// 412 for another version.
     #[must_use]
     pub fn precondition_failed() -> Self {
-        Self::new(StatusCode::PRECONDITION_FAILED, "the resource has another version than `If-Match` names: read it again")
+        Self::new(
+            StatusCode::PRECONDITION_FAILED,
+            "the resource has another version than the request names (`If-Match`, in a Bulk `version`): read it again",
+        )
+    }
+
+    /// 412 for a version that the request excludes.
+    #[must_use]
+    pub fn excluded_version() -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "`If-None-Match` excludes the version that the resource has: nothing was changed")
     }
 
     /// 413.
@@ -323,8 +360,12 @@ impl Error {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if parts.status == StatusCode::UNAUTHORIZED {
-            // RFC 6749 §5.2, RFC 6750 §3: the scheme that the client has to use.
-            let scheme = if format == Format::OAuth { "Basic realm=\"rolecall\"" } else { "Bearer" };
+            // RFC 6749 §5.2, RFC 6750 §3: the scheme that the client has to use, with a code where a token was sent (§3.1).
+            let scheme = match (format, parts.challenge) {
+                (Format::OAuth, _) => "Basic realm=\"rolecall\"",
+                (_, Challenge::NothingSent) => "Bearer realm=\"rolecall\"",
+                (_, Challenge::NotGood) => "Bearer realm=\"rolecall\", error=\"invalid_token\"",
+            };
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
         }
         response
@@ -614,7 +655,9 @@ impl From<Denied> for Error {
     fn from(denied: Denied) -> Self {
         match denied {
             Denied::Unauthorized => Self::unauthorized(),
+            Denied::Missing => Self::unauthenticated(),
             Denied::TooMany(TooMany { retry_after_seconds }) => Self::too_many_requests(retry_after_seconds),
+            Denied::TooManyWrong(TooMany { retry_after_seconds }) => Self::too_many_wrong(retry_after_seconds),
             Denied::Store(error) => error.into(),
         }
     }

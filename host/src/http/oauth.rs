@@ -14,7 +14,7 @@ use super::body::FormBody;
 use super::error::{Error, Result};
 use super::guards::ScimClient;
 use crate::app::App;
-use crate::auth::{self, Denied};
+use crate::auth::{self, Denied, Presented};
 
 /// What there is to ask for: all that a connection may do.
 const SCOPE: &str = "scim";
@@ -51,13 +51,27 @@ pub struct AccessToken {
 /// # Errors
 /// As RFC 6749 §5.2 has them; 429.
 pub async fn token(who: ScimClient, State(app): State<Arc<App>>, form: FormBody) -> Result<Response> {
-    let (id, secret) = credentials(&who, &form)?;
-    let granted = auth::client::grant(&app, &who.path, &id, &secret).await.map_err(|denied| match denied {
-        Denied::Unauthorized => Error::invalid_client(),
+    if !form.is_form() {
+        return Err(Error::token_request(
+            "invalid_request",
+            "send the request as a form, `Content-Type: application/x-www-form-urlencoded`",
+        ));
+    }
+    if form.repeats() {
+        return Err(Error::token_request("invalid_request", "a parameter is there twice"));
+    }
+    let refused = |denied| match denied {
+        Denied::Unauthorized | Denied::Missing => Error::invalid_client(),
         other => other.into(),
-    })?;
+    };
+    let Some((id, secret)) = credentials(&who, &form)? else {
+        // Its tenant finds it with the refused ones, as a bearer token that is missing.
+        let presented = if who.basic.is_some() { Presented::OtherScheme } else { Presented::Missing };
+        return Err(refused(auth::none(&app, &who.path, presented).await));
+    };
+    let granted = auth::client::grant(&app, &who.path, &id, &secret).await.map_err(refused)?;
     // After the client is known: a stranger learns nothing of what may be asked here.
-    match form.get("grant_type")? {
+    match form.get("grant_type") {
         Some("client_credentials") => {}
         Some(_) => return Err(Error::token_request("unsupported_grant_type", "the grant_type must be client_credentials")),
         None => return Err(Error::token_request("invalid_request", "send grant_type=client_credentials as a form")),
@@ -67,16 +81,17 @@ pub async fn token(who: ScimClient, State(app): State<Arc<App>>, form: FormBody)
     Ok(([(PRAGMA, HeaderValue::from_static("no-cache"))], Json(token)).into_response())
 }
 
-/// RFC 6749 §2.3.1: in the header or in the body, and not in both.
-fn credentials(who: &ScimClient, form: &FormBody) -> Result<(String, Zeroizing<String>)> {
-    let (id, secret) = (form.get("client_id")?, form.get("client_secret")?);
+/// RFC 6749 §2.3.1: in the header or in the body, and not in both; nothing where there is no secret. A secret without an id is one of
+/// nobody's.
+fn credentials(who: &ScimClient, form: &FormBody) -> Result<Option<(String, Zeroizing<String>)>> {
+    let (id, secret) = (form.get("client_id"), form.get("client_secret"));
     match (&who.basic, secret) {
         (Some(_), Some(_)) => Err(Error::token_request("invalid_request", "send the client's secret in one place only")),
         (Some(Ok((name, secret))), None) => match id {
             Some(id) if id != name => Err(Error::token_request("invalid_request", "the client_id is another than in the header")),
-            _ => Ok((name.clone(), secret.clone())),
+            _ => Ok(Some((name.clone(), secret.clone()))),
         },
-        (None, Some(secret)) => Ok((id.ok_or_else(Error::invalid_client)?.to_owned(), Zeroizing::new(secret.to_owned()))),
-        (Some(Err(())) | None, None) => Err(Error::invalid_client()),
+        (None, Some(secret)) => Ok(Some((id.unwrap_or_default().to_owned(), Zeroizing::new(secret.to_owned())))),
+        (Some(Err(())) | None, None) => Ok(None),
     }
 }

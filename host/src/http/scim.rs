@@ -216,7 +216,7 @@ async fn has_members(app: &App, caller: &Caller, stored: &StoredResource) -> Res
 async fn conditions(app: &App, caller: &Caller, kind: ResourceKind, id: &ResourceId, headers: &HeaderMap) -> Result<Option<i64>> {
     if version::has_none_match(headers) && version::not_modified(headers, find(app, caller, kind, id).await?.version) {
         // RFC 9110 §13.1.2: only a reader is told that nothing has changed.
-        return Err(Error::precondition_failed());
+        return Err(Error::excluded_version());
     }
     expected(app, caller, kind, id, version::if_match(headers)).await
 }

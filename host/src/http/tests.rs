@@ -129,7 +129,7 @@ async fn strangers_get_the_same_401_on_every_guarded_route() {
             assert!(answer.header("location").starts_with("/workspace/sign-in"), "{path}");
         } else {
             answer.expect_error(&path, 401);
-            let scheme = if route.access == Access::Client { "Basic realm=\"rolecall\"" } else { "Bearer" };
+            let scheme = if route.access == Access::Client { "Basic realm=\"rolecall\"" } else { "Bearer realm=\"rolecall\"" };
             assert_eq!(answer.header(WWW_AUTHENTICATE), scheme);
             let id = answer.header("x-request-id").to_owned();
             bodies.insert(answer.text.replace(&id, "ID"));
@@ -237,9 +237,10 @@ async fn bodies_that_are_no_scim_are_refused_with_what_to_do() {
         body(&router, path, Some(content_type), "{}").await.expect_error(path, 415);
     }
     for content_type in [None, json, Some("application/scim+json; charset=utf-8"), Some("APPLICATION/JSON;charset=UTF-8")] {
-        let answer = body(&router, path, content_type, r#"{"a":1,"a":2}"#).await;
-        assert_eq!((answer.status(), answer.text.as_str()), (200, r#"{"a":2}"#));
+        let answer = body(&router, path, content_type, r#"{"a":1,"A":2}"#).await;
+        assert_eq!((answer.status(), answer.text.as_str()), (200, r#"{"a":1,"A":2}"#));
     }
+    assert!(body(&router, path, json, r#"{"b":{"a":1,"a":2}}"#).await.expect_error(path, 400).contains("`a` is there twice"));
 }
 
 #[tokio::test]

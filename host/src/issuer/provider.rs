@@ -115,7 +115,7 @@ impl Provider {
     pub async fn keys(&self, outgoing: &Client) -> Result<KeySet, ProviderError> {
         let bytes = outgoing.get(&self.jwks_uri, "application/jwk-set+json, application/json", BOUNDS).await?;
         let text = std::str::from_utf8(&bytes).map_err(|_| ProviderError::Unusable("its keys are no text"))?;
-        KeySet::read(text).map_err(|_| ProviderError::Unusable("its keys can't be used"))
+        KeySet::read(text).ok().filter(|keys| !keys.is_empty()).ok_or(ProviderError::Unusable("its keys can't be used"))
     }
 
     /// The ID token that it gives for a code. `form` is the request's without who the client is.

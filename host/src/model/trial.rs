@@ -325,12 +325,14 @@ word_enum!(
     ActivationState {
         /// The revision is active.
         Active = "active",
-        /// Another was activated after it.
+        /// It was active, and another was activated after it.
         Superseded = "superseded",
         /// It turned too many people away, and the revision before it is active again.
         Returned = "returned",
         /// Its simulation turns too many people away: it waits for somebody to activate it.
         Held = "held",
+        /// It was held, and another was activated or held after it: it never was active.
+        Dropped = "dropped",
     }
 );
 

@@ -19,7 +19,7 @@ const TABLE_BYTES_LIMIT: usize = 8 << 20;
 /// The most bytes of a plugin: JavaScript and Python bring an interpreter of 12 to 18 MB along.
 const PLUGIN_BYTES_LIMIT: usize = 32 << 20;
 /// The most bytes of a revision: it crosses the API in one request and is read as a whole.
-pub const TOTAL_BYTES_LIMIT: usize = 64 << 20;
+pub const TOTAL_BYTES_LIMIT: usize = 47 << 20;
 
 /// What a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,14 +192,24 @@ impl Reading {
                 return names;
             }
         };
-        // One more than allowed is enough to know that there are too many.
-        for entry in entries.take(FILES_LIMIT + 1) {
-            match entry {
-                Ok(entry) => names.push(entry.file_name().to_string_lossy().into_owned()),
-                Err(error) => self.problems.push(unreadable(folder, &error)),
+        for entry in entries {
+            let name = match entry {
+                Ok(entry) => entry.file_name().to_string_lossy().into_owned(),
+                Err(error) => {
+                    self.problems.push(unreadable(folder, &error));
+                    break;
+                }
+            };
+            // What is passed over must not stand in the place of what is not: some systems leave a hidden file beside each.
+            if name.starts_with('.') || name.starts_with("README") {
+                continue;
+            }
+            names.push(name);
+            // One more than allowed is enough to know that there are too many.
+            if names.len() > FILES_LIMIT {
+                break;
             }
         }
-        names.retain(|name| !name.starts_with('.') && !name.starts_with("README"));
         names.sort();
         names
     }

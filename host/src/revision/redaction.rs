@@ -153,7 +153,8 @@ impl FailureRules {
         self.keep == Keep::All
             || covered(&self.show)
             || SHOWN.iter().any(|rule| covers(rule, path))
-            || path.rsplit_once('.').is_some_and(|(_, below)| SHOWN_BELOW.contains(&below))
+            // In an extension they may be anything: RFC 7643 §2.4 says what they are of the core's own.
+            || !is_extension(path) && path.rsplit_once('.').is_some_and(|(_, below)| SHOWN_BELOW.contains(&below))
     }
 }
 
@@ -211,7 +212,7 @@ mod tests {
             "emails": [{"type": "work", "primary": true, "value": "ann@localhost"}],
             "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":
                 {"department": "Sales", "employeeNumber": "701", "manager": {"displayName": "Max"}},
-            "urn:example:acme:2.0:User": {"salary": -4200, "type": "a", "grade": {"step": 2.5}},
+            "urn:example:acme:2.0:User": {"salary": -4200, "type": "a", "grade": {"step": 2.5, "type": "b"}},
         });
         let masked = rules.redact_user(&mut user);
         (user, masked)
@@ -225,10 +226,10 @@ mod tests {
             "emails": [{"type": "work", "primary": true, "value": "xxx@xxxxxxxxx"}],
             "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":
                 {"department": "Sales", "employeeNumber": "000", "manager": {"displayName": "Xxx"}},
-            "urn:example:acme:2.0:User": {"salary": -1111, "type": "x", "grade": {"step": 1.1}},
+            "urn:example:acme:2.0:User": {"salary": -1111, "type": "x", "grade": {"step": 1.1, "type": "x"}},
         });
         assert_eq!(user, expected);
-        assert_eq!(masked.len(), 8, "{masked:?}");
+        assert_eq!(masked.len(), 9, "{masked:?}");
         assert!(masked.contains(&"urn:example:acme:2.0:User:grade.step".to_owned()), "{masked:?}");
         let mut account = json!({"user_name": "ann", "title": "Head", "tags": {"team": ["Blue"]}});
         assert_eq!(FailureRules::default().redact_account(&mut account), ["account.user_name", "account.tags.team"]);

@@ -37,6 +37,7 @@ pub(super) const SQLITE: &[Script] = &[
     (23, "kinds", include_str!("../../migrations/sqlite/0023_kinds.sql")),
     (24, "health rows", include_str!("../../migrations/sqlite/0024_health_rows.sql")),
     (25, "one tenant", include_str!("../../migrations/sqlite/0025_one_tenant.sql")),
+    (26, "dropped", include_str!("../../migrations/sqlite/0026_dropped.sql")),
 ];
 /// PostgreSQL's.
 pub(super) const POSTGRES: &[Script] = &[
@@ -65,6 +66,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (23, "kinds", include_str!("../../migrations/postgres/0023_kinds.sql")),
     (24, "health rows", include_str!("../../migrations/postgres/0024_health_rows.sql")),
     (25, "one tenant", include_str!("../../migrations/postgres/0025_one_tenant.sql")),
+    (26, "dropped", include_str!("../../migrations/postgres/0026_dropped.sql")),
 ];
 
 /// Applies what is missing. Hosts that start at once wait for one another.

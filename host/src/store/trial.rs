@@ -4,8 +4,8 @@ use async_trait::async_trait;
 
 use super::Result;
 use crate::model::{
-    AccountId, Activation, Actor, ConnectionId, DifferenceKind, Forecast, GuardDirection, GuardScope, GuardSettings, Instant,
-    PersonDifference, PersonRef, ResourceId, RevisionHash, Summary, TenantId, Trial, TrialState, TurnedAway, Watch,
+    AccountId, Activation, ActivationState, Actor, ConnectionId, DifferenceKind, Forecast, GuardDirection, GuardScope, GuardSettings,
+    Instant, PersonDifference, PersonRef, ResourceId, RevisionHash, Summary, TenantId, Trial, TrialState, TurnedAway, Watch,
 };
 
 /// The most people whose differences one trial keeps: all are counted, and a list that is longer is read by nobody.
@@ -170,6 +170,9 @@ pub trait Trials: Send + Sync {
     async fn hold_activation(&self, tenant: &TenantId, activation: &NewActivation, reason: &str, actor: &Actor, at: Instant) -> Result<()>;
     /// The newest activations, newest first.
     async fn activations(&self, tenant: &TenantId, limit: i64) -> Result<Vec<Activation>>;
+    /// The newest activation of a revision, in that state where one is named.
+    async fn activation_of(&self, tenant: &TenantId, revision: &RevisionHash, state: Option<ActivationState>)
+    -> Result<Option<Activation>>;
     /// Adds people whom the active revision turned away. What there are in all; `None` when that activation isn't the active one any more.
     async fn turn_away(&self, tenant: &TenantId, activation: i64, people: TurnedAway) -> Result<Option<TurnedAway>>;
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::active::{Active, active, built};
 use super::admin::{self, Asked};
 use super::fresh::{Fresh, Verdict};
-use super::{ACTIVATIONS_LOOKED_AT, TenancyError, governance, handles, moved, person, plugins};
+use super::{TenancyError, governance, handles, moved, person, plugins};
 use crate::app::App;
 use crate::crypto::sha256_hex;
 use crate::diagnostic::Diagnostic;
@@ -46,15 +46,14 @@ pub async fn activation_settings(app: &Arc<App>, tenant: &TenantId) -> Result<Ac
 /// # Errors
 /// The store's.
 pub async fn set_aside(app: &App, tenant: &TenantId, hash: &RevisionHash) -> Result<Option<String>, StoreError> {
-    let newest = app.store.activations(tenant, ACTIVATIONS_LOOKED_AT).await?;
-    let last = newest.into_iter().find(|activation| activation.revision == *hash);
+    let last = app.store.activation_of(tenant, hash, None).await?;
     Ok(last.and_then(|activation| match activation.state {
         ActivationState::Returned => Some(format!(
             "revision {hash} was taken back: {}. Change the folder, or activate it with `rolecall tenant activate`",
             activation.reason.unwrap_or_default()
         )),
         ActivationState::Held => activation.reason,
-        ActivationState::Active | ActivationState::Superseded => None,
+        ActivationState::Active | ActivationState::Superseded | ActivationState::Dropped => None,
     }))
 }
 
@@ -245,8 +244,7 @@ async fn turn(
         return Ok(Turn::Alone);
     }
     let now = app.clock.now();
-    let newest = app.store.activations(tenant, ACTIVATIONS_LOOKED_AT).await?;
-    let first = newest.into_iter().find(|activation| activation.revision == wanted.revision && activation.state == ActivationState::Held);
+    let first = app.store.activation_of(tenant, &wanted.revision, Some(ActivationState::Held)).await?;
     let said = first.filter(|first| now <= first.at.plus_seconds(SECOND_PERSON_HOURS * 3_600));
     if let Some(first) = said
         && actor.kind == Actor::PERSON
@@ -305,8 +303,7 @@ async fn simulated(app: &App, tenant: &TenantId, wanted: &mut NewActivation, set
 }
 
 async fn was_active(app: &App, tenant: &TenantId, hash: &RevisionHash) -> Result<bool, StoreError> {
-    let newest = app.store.activations(tenant, ACTIVATIONS_LOOKED_AT).await?;
-    Ok(newest.iter().any(|activation| activation.revision == *hash && activation.state == ActivationState::Superseded))
+    Ok(app.store.activation_of(tenant, hash, Some(ActivationState::Superseded)).await?.is_some())
 }
 
 /// Activates the revision before a fresh one again.

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rolecall_scim::schema::Schemas;
 
+use super::TenancyError;
 use super::fresh::Fresh;
-use super::{ACTIVATIONS_LOOKED_AT, TenancyError};
 use crate::app::App;
 use crate::diagnostic::Diagnostic;
 use crate::model::{ActivationSettings, ActivationState, Instant, RevisionHash, TenantId};
@@ -189,10 +189,9 @@ async fn fresh_of(
     tenant: &TenantId,
     built: &Arc<Revision>,
 ) -> Result<Option<Arc<Fresh>>, StoreError> {
-    // What is held was never active: it stands in front of what is.
-    let newest = app.store.activations(tenant, ACTIVATIONS_LOOKED_AT).await?;
-    let Some(activation) = newest.into_iter().find(|activation| activation.state == ActivationState::Active) else { return Ok(None) };
-    let watch = activation.watch.filter(|watch| app.clock.now() < watch.until && activation.revision == built.hash);
+    // What is held was never active, however much of it stands in front of what is.
+    let Some(activation) = app.store.activation_of(tenant, &built.hash, Some(ActivationState::Active)).await? else { return Ok(None) };
+    let watch = activation.watch.filter(|watch| app.clock.now() < watch.until);
     let (Some(watch), Some(replaces)) = (watch, &activation.replaces) else { return Ok(None) };
     let previous = build_stored(app, last, tenant, replaces).await?;
     // What was built last is the active one again, so that whoever needs it next finds it.

@@ -146,9 +146,14 @@ impl Fixture {
     /// Stores a revision and makes it the active one.
     pub async fn activate(&self, hash: &str) {
         let active = self.store.tenant(&self.tenant).await.unwrap().unwrap().active_revision;
+        self.store_revision(hash).await;
+        self.store.activate(&self.tenant, &NewActivation::of(hash.into(), active), &actor(), START).await.unwrap();
+    }
+
+    /// Stores a revision of one file.
+    pub async fn store_revision(&self, hash: &str) {
         let revision = StoredRevision { hash: hash.into(), files: BTreeMap::from([("tenant.toml".to_owned(), hash.into())]) };
         self.store.put_revision(&self.tenant, &revision, &[], START).await.unwrap();
-        self.store.activate(&self.tenant, &NewActivation::of(hash.into(), active), &actor(), START).await.unwrap();
     }
 
     /// Expands fan-outs until none is left.

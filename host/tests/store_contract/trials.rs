@@ -255,7 +255,17 @@ async fn activations_are_numbered_and_say_what_became_of_them(fixture: Fixture) 
     assert_eq!(kinds[1..], ["revision.activated", "revision.activated", "revision.activated", "revision.returned", "revision.held"]);
     fixture.activate("r1").await;
     let listed = store.activations(tenant, 2).await.unwrap();
-    assert_eq!((listed[0].state, listed[1].state), (ActivationState::Active, ActivationState::Superseded), "what was held is done with");
+    assert_eq!((listed[0].state, listed[1].state), (ActivationState::Active, ActivationState::Dropped), "what was held is done with");
+    let of = async |revision: &str, state| store.activation_of(tenant, &revision.into(), state).await.unwrap().map(|one| one.number);
+    assert_eq!((of("r1", None).await, of("r2", None).await, of("r3", None).await), (Some(6), Some(4), None));
+    assert_eq!(of("r1", Some(ActivationState::Superseded)).await, Some(1), "what was held only was never active");
+    for revision in ["r3", "r4"] {
+        fixture.store_revision(revision).await;
+        let held = NewActivation::of(revision.into(), Some("r1".into()));
+        store.hold_activation(tenant, &held, "look at it", &actor(), START).await.unwrap();
+    }
+    assert_eq!((of("r3", Some(ActivationState::Dropped)).await, of("r4", Some(ActivationState::Held)).await), (Some(7), Some(8)));
+    assert_eq!(of("r3", Some(ActivationState::Superseded)).await, None);
 }
 
 async fn who_is_turned_away_adds_up_while_the_revision_is_active(fixture: Fixture) {

@@ -424,6 +424,12 @@ permit (principal in Rolecall::Group::"guests", action == Rolecall::Action::"hol
         // The same person by another spelling is no second one.
         let again = person(&server, &acme, "ADA@Acme.example").await;
         again.post(&path, json!({"replaces": harmless})).await.expect(409);
+        // Nor does it become one that was active by another being held in its place.
+        let graver = store(files(&plain.replace("readers", "all-admins").replace("\"reader\"", "\"admin\""))).await;
+        ada.post(&format!("/revisions/{graver}/activate"), json!({"replaces": harmless})).await.expect(409);
+        let listed = acme.api.get("/activations").await.expect(200);
+        assert_eq!((text(&listed["activations"][0]["state"]), text(&listed["activations"][1]["state"])), ("held".into(), "dropped".into()));
+        ada.post(&path, json!({"replaces": harmless})).await.expect(409);
         grace.post(&path, json!({"replaces": harmless})).await.expect(204);
         ada.post(&format!("/revisions/{harmless}/activate"), json!({"replaces": grave})).await.expect(204);
         server.stop().await;

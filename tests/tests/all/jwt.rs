@@ -133,13 +133,15 @@ on_both_databases! {
         }
         assert_eq!((requests.join_all().await, issuer.asked()), (vec![200; good], 2));
         assert_eq!(status(&entra, &token(&first)).await, 200);
-        // An hour later a withdrawn key is used once more, while the keys are fetched beside it, and then no more.
+        // An hour later a withdrawn key is good no more: the issuer is asked first.
         issuer.publish(&[&second]);
         server.clock.advance_seconds(3_601);
-        let withdrawn = token(&first);
-        let ended = async { while status(&entra, &withdrawn).await == 200 {} };
-        tokio::time::timeout(std::time::Duration::from_secs(30), ended).await.expect("a withdrawn key ends");
+        assert_eq!((status(&entra, &token(&first)).await, issuer.asked()), (401, 3));
         assert_eq!((status(&entra, &token(&second)).await, issuer.asked()), (200, 3));
+        // This is how the last one is withdrawn.
+        issuer.publish(&[]);
+        server.clock.advance_seconds(3_601);
+        assert_eq!((status(&entra, &token(&second)).await, issuer.asked()), (401, 4));
         server.stop().await;
     }
 
@@ -158,7 +160,7 @@ on_both_databases! {
         server.clock.advance_seconds(31);
         assert_eq!(status(&entra, &token(&known)).await, 200);
         // What is no key set replaces none.
-        for broken in ["", "{}", "{\"keys\": []}", "[]", "{\"keys\": [{\"kty\": \"oct\", \"k\": \"AAAA\", \"kid\": \"known\"}]}"] {
+        for broken in ["", "{}", "[]", "{\"keys\": 1}"] {
             issuer.publish_text(broken.to_owned());
             server.clock.advance_seconds(31);
             assert_eq!(status(&entra, &token(&unknown)).await, 401);
@@ -177,7 +179,7 @@ on_both_databases! {
         let again = scim.at(scim.base.replace(scim.base.split("/scim").next().unwrap_or_default(), &server.url()));
         // As late as on the first server, and a little later.
         server.clock.advance_hours(48);
-        server.clock.advance_seconds(31 * 8);
+        server.clock.advance_seconds(31 * 7);
         again.with_token(Some(&kept)).get("/Users").await.expect(200);
         server.clock.advance_hours(24 * 8);
         let late = known.sign(&claims(&server, &json!({})));

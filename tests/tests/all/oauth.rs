@@ -107,6 +107,7 @@ on_both_databases! {
             (Some(good), "grant_type=client_credentials&grant_type=client_credentials", 400, "invalid_request"),
             (Some(good), &*format!("grant_type=client_credentials&client_secret={secret}"), 400, "invalid_request"),
             (Some(good), "grant_type=client_credentials&client_id=another", 400, "invalid_request"),
+            (Some(good), "grant_type=client_credentials&scope=a&scope=b", 400, "invalid_request"),
         ] {
             refused(&endpoint.send(basic, form).await, status, error);
         }
@@ -115,7 +116,7 @@ on_both_databases! {
         let get = endpoint.anybody.get(&endpoint.path).await;
         refused(&get, 405, "invalid_request");
         let json = endpoint.anybody.send("POST", &endpoint.path, &[("content-type", "application/json")], Some(b"{}".to_vec())).await;
-        refused(&json, 401, "invalid_client");
+        refused(&json, 400, "invalid_request");
         // Neither is good for the other's purpose.
         entra.scim.with_token(Some(&secret)).get("/Users").await.expect_scim_error(401, None);
         let nowhere = Endpoint { path: "/scim/00000000000000000000000000000000/oauth/token".into(), ..Endpoint::of(&server, &entra) };

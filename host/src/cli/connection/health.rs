@@ -53,7 +53,9 @@ pub async fn run(command: Health, output: Output) -> anyhow::Result<()> {
             }
             text.push_str(&format!("{table}\n"));
         }
-        if !set.is_empty() || reset {
+        if reset && set.is_empty() {
+            text.push_str("No measure is set any more: those that come with Rolecall hold.\n");
+        } else if !set.is_empty() {
             text.push_str("The measures are set; `--json` shows them.\n");
         }
         Ok(text)

@@ -15,9 +15,11 @@ use super::project;
 use crate::cli::{EXIT_FOUND, Output, sandbox, tenant};
 use crate::config::ConfigError;
 use crate::diagnostic::Diagnostic;
+use crate::evaluation;
 use crate::mapping::{AccountShape, Mapping};
 use crate::plugins::limits::Kind;
 use crate::plugins::{Call, Frame, LogLine, Plugin, PluginFault, PluginSettings, Seen, Tables, Usage};
+use crate::policies::DeclaredTags;
 use crate::revision::{self, Bound, Revision};
 
 /// The longest person that is read, in bytes: what SCIM takes in one request.
@@ -54,6 +56,8 @@ pub(super) struct Asked {
     pub transform: Option<Bound>,
     pub propose: Option<Bound>,
     pub tables: Arc<Tables>,
+    /// The tags that the tenant declares.
+    pub tags: Option<DeclaredTags>,
     pub user: Value,
     pub groups: Vec<String>,
     pub as_of: jiff::Timestamp,
@@ -105,7 +109,7 @@ impl Question {
     pub(super) fn ask(self) -> anyhow::Result<Result<Asked, (PathBuf, Vec<Diagnostic>)>> {
         let sandbox = sandbox::make()?;
         let invalid = |name: &'static str, problem: String| ConfigError::Argument { name, problem };
-        let (transform, propose, tables, schemas) = if self.path.is_dir() {
+        let (transform, propose, tables, tags, schemas) = if self.path.is_dir() {
             if self.settings.is_some() {
                 return Err(invalid("--settings", "is for a file: a folder's settings are those of its tenant.toml".into()).into());
             }
@@ -118,7 +122,7 @@ impl Question {
             if revision.transform.is_none() && revision.propose.is_none() {
                 return Err(invalid("PATH", "names a folder whose tenant.toml names no plugin".into()).into());
             }
-            (revision.transform, revision.propose, revision.tables, revision.schemas)
+            (revision.transform, revision.propose, revision.tables, revision.tags, revision.schemas)
         } else {
             let bytes = std::fs::read(&self.path).with_context(|| format!("`{}` can't be read", self.path.display()))?;
             let plugin = sandbox.load(&bytes).with_context(|| self.path.display().to_string())?;
@@ -126,13 +130,13 @@ impl Question {
             plugin.check_settings(settings.json()).map_err(|problem| invalid("--settings", format!("won't do: {problem}")))?;
             let bound = Bound { plugin: Arc::clone(&plugin), settings };
             let (transform, propose) = (plugin.transforms().then(|| bound.clone()), plugin.proposes().then_some(bound));
-            (transform, propose, Arc::default(), Arc::new(Schemas::default()))
+            (transform, propose, Arc::default(), None, Arc::new(Schemas::default()))
         };
         let account = self.account.map(|text| serde_json::from_str(&text)).transpose();
         let account = account.map_err(|error| invalid("--account", format!("is no account: {error}")))?;
         let user = person(&schemas)?;
         let Self { groups, as_of, connection, .. } = self;
-        Ok(Ok(Asked { transform, propose, tables, user, groups, as_of, connection, account }))
+        Ok(Ok(Asked { transform, propose, tables, tags, user, groups, as_of, connection, account }))
     }
 }
 
@@ -203,6 +207,7 @@ impl Asked {
         if let Some(bound) = &self.transform {
             let mut seen = Seen::default();
             let mapping = bound.plugin.transform_seen(&self.call(bound, &handles), &mut seen);
+            let mapping = mapping.and_then(|answer| evaluation::declared(answer, self.tags.as_ref()));
             steps.push(Step::of("transform-user", &bound.plugin, seen));
             match mapping {
                 Ok(Mapping::Account { shape: made, provenance }) => {

@@ -20,6 +20,7 @@ use crate::config::ConfigError;
 use crate::diagnostic::Diagnostic;
 use crate::model::{CallInput, FailureKind, Instant};
 use crate::plugins::{Plugin, PluginSettings, Sandbox, Tables};
+use crate::policies::DeclaredTags;
 use crate::revision::{self, Bound, Files, Revision};
 
 /// The largest file of a failure or a golden case, in bytes: as many as a case may have.
@@ -94,7 +95,16 @@ impl Again {
 }
 
 /// The plugins of both hooks with their tables; or a folder and what is wrong with it.
-type Loaded = Result<(Option<Bound>, Option<Bound>, Arc<Tables>), (PathBuf, Vec<Diagnostic>)>;
+type Loaded = Result<Questioned, (PathBuf, Vec<Diagnostic>)>;
+
+/// What is asked, and what its answers are held to.
+#[derive(Default)]
+struct Questioned {
+    transform: Option<Bound>,
+    propose: Option<Bound>,
+    tables: Arc<Tables>,
+    tags: Option<DeclaredTags>,
+}
 
 impl Replay {
     pub(super) async fn run(self, output: Output) -> anyhow::Result<ExitCode> {
@@ -123,14 +133,14 @@ impl Replay {
                 (again, loaded)
             }
         };
-        let (transform, propose, tables) = match loaded {
+        let questioned = match loaded {
             Ok(loaded) => loaded,
             Err((dir, problems)) => return tenant::broken(&dir, &problems, output),
         };
         match again {
-            Again::Failure(kept) => replay(*kept, transform, propose, tables, output),
+            Again::Failure(kept) => replay(*kept, questioned, output),
             Again::Case(input) => {
-                let asked = asked(input, "connection".into(), transform, propose, tables)?;
+                let asked = asked(input, "connection".into(), questioned)?;
                 show(None, &[], &asked.answer(), output)
             }
         }
@@ -208,25 +218,25 @@ impl Wanted {
                 Ok(base) => base,
                 broken => return Ok(broken),
             },
-            None => (None, None, Arc::default()),
+            None => Questioned::default(),
         };
         let Some(file) = with else {
             anyhow::ensure!(files.is_some(), usage("--with", "is missing: say which plugin is to be asked, a folder or a file"));
             return Ok(Ok(base));
         };
-        let (transform, propose, tables) = base;
+        let Questioned { transform, propose, tables, tags } = base;
         let bytes = std::fs::read(&file).with_context(|| format!("`{}` can't be read", file.display()))?;
         let plugin = self.sandbox.load(&bytes).with_context(|| file.display().to_string())?;
         // Only for the hook that is asked: settings of another one are none of the question.
         let asks = |name: &str| hook.is_none_or(|hook| hook == name);
         let transform = (plugin.transforms() && asks("transform-user")).then(|| self.bound(&plugin, transform)).transpose()?;
         let propose = (plugin.proposes() && asks("propose-roles")).then(|| self.bound(&plugin, propose)).transpose()?;
-        Ok(Ok((transform, propose, tables)))
+        Ok(Ok(Questioned { transform, propose, tables, tags }))
     }
 
     fn built(&self, files: &Files, place: PathBuf) -> Loaded {
         match Revision::build(files, &self.sandbox) {
-            Ok(revision) => Ok((revision.transform, revision.propose, revision.tables)),
+            Ok(Revision { transform, propose, tables, tags, .. }) => Ok(Questioned { transform, propose, tables, tags }),
             Err(problems) => Err((place, problems)),
         }
     }
@@ -243,29 +253,27 @@ impl Wanted {
     }
 }
 
-fn asked(
-    input: CallInput,
-    connection: String,
-    transform: Option<Bound>,
-    propose: Option<Bound>,
-    tables: Arc<Tables>,
-) -> anyhow::Result<Asked> {
+fn asked(input: CallInput, connection: String, questioned: Questioned) -> anyhow::Result<Asked> {
+    let Questioned { transform, propose, tables, tags } = questioned;
     if transform.is_none() && propose.is_none() {
         return Err(usage("--with", "names a plugin that does not have the hook").into());
     }
     let CallInput { as_of, user, groups, account, .. } = input;
     let account = account.map(serde_json::from_value).transpose().context("the account that was kept is none")?;
-    Ok(Asked { transform, propose, tables, user, groups, as_of: as_of.timestamp(), connection, account })
+    Ok(Asked { transform, propose, tables, tags, user, groups, as_of: as_of.timestamp(), connection, account })
 }
 
 /// Asks the hook that failed, and it alone.
-fn replay(kept: Kept, transform: Option<Bound>, propose: Option<Bound>, tables: Arc<Tables>, output: Output) -> anyhow::Result<ExitCode> {
+fn replay(kept: Kept, questioned: Questioned, output: Output) -> anyhow::Result<ExitCode> {
     let Some(input) = kept.input.clone() else {
         anyhow::bail!("there is nothing to ask again: {}", kept.input_missing.as_deref().unwrap_or("the input was not kept"));
     };
     let masked = input.masked.clone();
-    let (transform, propose) = if kept.hook == "propose-roles" { (None, propose) } else { (transform, None) };
-    let asked = asked(input, kept.connection.clone(), transform, propose, tables)?;
+    let one = match &*kept.hook {
+        "propose-roles" => Questioned { transform: None, ..questioned },
+        _ => Questioned { propose: None, ..questioned },
+    };
+    let asked = asked(input, kept.connection.clone(), one)?;
     show(Some(&kept), &masked, &asked.answer(), output)
 }
 

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Header, KeySet, Refused, Token, json};
+use super::{Header, JWT_BYTES_LIMIT, KeySet, Refused, Token, is_kind, json};
 use crate::model::{Checked, CredentialCheck as Check, Instant, Issuer};
 
 /// What stands for a claim that is not there.
@@ -16,11 +16,10 @@ pub fn checks(token: &str, expected: &Issuer, keys: Option<&KeySet>, now: Instan
     let read = match Token::read(token) {
         Ok(read) => read,
         Err(Refused::Algorithm) => {
-            let written = token.split('.').next().and_then(|header| json::<Header>(header).ok());
-            let named = written.map_or_else(|| MISSING.to_owned(), |header| header.alg);
+            let named = header(token).map_or_else(|| MISSING.to_owned(), |header| header.alg);
             return vec![Checked::of(Check::Form, true), Checked::said(Check::Algorithm, false, allowed, named)];
         }
-        Err(_) => return vec![Checked::said(Check::Form, false, "a signed JWT", "something else")],
+        Err(_) => return vec![Checked::said(Check::Form, false, "a signed JWT", other_form(token))],
     };
     let mut checks = vec![
         Checked::of(Check::Form, true),
@@ -52,17 +51,34 @@ pub fn checks(token: &str, expected: &Issuer, keys: Option<&KeySet>, now: Instan
     checks
 }
 
+fn header(token: &str) -> Option<Header> {
+    token.split('.').next().and_then(|header| json(header).ok())
+}
+
+/// What a token is that is not read.
+fn other_form(token: &str) -> String {
+    if token.len() > JWT_BYTES_LIMIT {
+        return format!("one of {} bytes, of which {JWT_BYTES_LIMIT} are read: the issuer may put less into it", token.len());
+    }
+    match header(token) {
+        Some(Header { crit: Some(_), .. }) => "one whose `crit` names what is not understood here".to_owned(),
+        Some(Header { typ: Some(kind), .. }) if !is_kind(&kind) => format!("one of the type `{kind}`, which is no access token"),
+        _ => "something else".to_owned(),
+    }
+}
+
 fn times(read: &Token<'_>, skew: i64, now: Instant) -> [Checked; 2] {
     let seconds = now.timestamp().as_second();
-    let at = |name: &str| read.number(name).map(|seconds| date(seconds).unwrap_or_else(|| out_of_range(seconds, shown(read, name))));
+    let at = |name: &str| match read.number(name) {
+        Some(seconds) => date(seconds).unwrap_or_else(|| out_of_range(seconds, shown(read, name))),
+        None => read.claims.get(name).map_or_else(|| MISSING.to_owned(), |came| format!("{came}, which is no number")),
+    };
     let ends = read.number("exp").is_some_and(|end| seconds < end.saturating_add(skew));
-    let expiry =
-        Checked::said(Check::Expiry, ends, format!("after {now}, within {skew} s"), at("exp").unwrap_or_else(|| MISSING.to_owned()));
+    let expiry = Checked::said(Check::Expiry, ends, format!("after {now}, within {skew} s"), at("exp"));
     let late = ["nbf", "iat"]
         .into_iter()
         .find(|name| read.claims.contains_key(*name) && read.number(name).is_none_or(|start| start.saturating_sub(skew) > seconds));
-    let received =
-        late.map_or_else(|| "it has come".to_owned(), |name| format!("{name} {}", at(name).unwrap_or_else(|| MISSING.to_owned())));
+    let received = late.map_or_else(|| "it has come".to_owned(), |name| format!("{name} {}", at(name)));
     [expiry, Checked::said(Check::Beginning, late.is_none(), format!("by {now}, within {skew} s"), received)]
 }
 

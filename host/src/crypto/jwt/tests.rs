@@ -95,7 +95,11 @@ fn what_is_no_token_is_malformed() {
         assert_eq!(Token::read(token).err(), Some(Refused::Malformed), "{token}");
     }
     assert!(Token::is_meant(&format!("{header}.e30.AA")));
-    assert!(!Token::is_meant("rc_x") && !Token::is_meant("eyJ.x"));
+    assert!(!Token::is_meant("rc_x") && !Token::is_meant("eyJ.x") && !Token::is_meant("a.b.c"));
+    let spaced = BASE64.encode("\n { \"alg\": \"RS256\"}");
+    assert!(Token::is_meant(&format!("{spaced}.e30.AA")));
+    let critical = BASE64.encode(r#"{"alg":"RS256","crit":null}"#);
+    assert_eq!(Token::read(&format!("{critical}.e30.AA")).err(), Some(Refused::Malformed));
 }
 
 #[test]
@@ -105,8 +109,12 @@ fn what_is_no_key_set_is_refused() {
         .chain([json!({"kty": "OKP", "crv": "Ed25519", "x": BASE64.encode([1; 32])})])
         .collect();
     let large = format!("{{\"keys\": [], \"x\": \"{}\"}}", "x".repeat(KEY_SET_BYTES_LIMIT));
-    for text in ["", "[]", "{}", r#"{"keys": {}}"#, r#"{"keys": []}"#, &json!({"keys": many}).to_string(), &large] {
+    for text in ["", "[]", "{}", r#"{"keys": {}}"#, &large] {
         assert_eq!(KeySet::read(text).err(), Some(Refused::KeySet));
+    }
+    for none in [r#"{"keys": []}"#, &json!({"keys": many}).to_string()] {
+        let read = KeySet::read(none).unwrap();
+        assert!(read.is_empty() && !read.fits(&all()), "an issuer may withdraw its last key");
     }
 }
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::connections::{Rotation, checked_rotation};
 use super::targets::fit_url;
 use crate::app::App;
-use crate::crypto::jwt::{Algorithm, KeySet, Unfit, UnfitKey};
+use crate::crypto::jwt::{Algorithm, KEYS_LIMIT, KeySet, Unfit, UnfitKey};
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
 use crate::http::guards::{ManageCredentials, TenantReader, TenantWriter};
@@ -188,8 +188,16 @@ fn in_range(wanted: IssuerWrite) -> Result<(Issuer, Option<String>)> {
     if let Some(unfit) = wanted.jwks.as_ref().and_then(KeySet::unfit) {
         return refused(unfit_words(&unfit));
     }
-    if keys.as_deref().is_some_and(|keys| KeySet::read(keys).is_err()) {
-        return refused("`jwks` must be a JSON Web Key Set with a public key for signatures (RSA, P-256, P-384 or Ed25519)".into());
+    if wanted.jwks.as_ref().and_then(|keys| keys.get("keys")?.as_array()).is_some_and(|keys| keys.len() > KEYS_LIMIT) {
+        return refused(format!("`jwks` may have at most {KEYS_LIMIT} keys"));
+    }
+    if let Some(keys) = &keys {
+        let Some(read) = KeySet::read(keys).ok().filter(|keys| !keys.is_empty()) else {
+            return refused("`jwks` must be a JSON Web Key Set with a public key for signatures (RSA, P-256, P-384 or Ed25519)".into());
+        };
+        if !read.fits(&algorithms) {
+            return refused(format!("no key of `jwks` is one for {}: nothing would ever be verified", algorithms.join(", ")));
+        }
     }
     let IssuerWrite { issuer, audience, jwks_uri, subject, claims, .. } = wanted;
     Ok((Issuer { issuer, audience, algorithms, jwks_uri, clock_skew_seconds, subject, claims }, keys))

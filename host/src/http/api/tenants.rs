@@ -105,9 +105,6 @@ pub async fn read(who: TenantReader, State(app): State<Arc<App>>) -> Result<Json
     Ok(Json(TenantAnswer { tenant: who.tenant, pending }))
 }
 
-/// Activations that are looked at for the active one: what is held stands in front of it.
-const ACTIVATIONS_LOOKED_AT: i64 = 10;
-
 /// How far a tenant's people have been decided under its active revision. Any host gives the same answer, whoever works at it.
 #[derive(Serialize, JsonSchema)]
 pub struct Progress {
@@ -150,9 +147,10 @@ pub async fn progress(who: TenantReader, State(app): State<Arc<App>>) -> Result<
     let tenant = &who.tenant.id;
     let covered = app.store.coverage(tenant).await?;
     let pending = app.store.count_pending(tenant).await?;
-    let newest = app.store.activations(tenant, ACTIVATIONS_LOOKED_AT).await?;
-    let active = newest.into_iter().find(|activation| activation.state == ActivationState::Active);
-    let activated = active.filter(|active| who.tenant.active_revision.as_ref() == Some(&active.revision)).map(|active| active.at);
+    let activated = match &who.tenant.active_revision {
+        Some(revision) => app.store.activation_of(tenant, revision, Some(ActivationState::Active)).await?.map(|active| active.at),
+        None => None,
+    };
     let mut progress = Progress {
         revision: who.tenant.active_revision,
         activated,

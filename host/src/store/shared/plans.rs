@@ -366,6 +366,7 @@ pub(in super::super) const CASES: &[Case] = &[
         &[Text("t3"), Number(1_000), Text(""), Number(100)],
         &["revisions_created", "activations_revision", "trials_revision"],
     ),
+    (trials::ACTIVATION_OF, As::Tenant, &[Text("t3"), Text("r7"), Text("superseded")], &["activations_revision"]),
     (revisions::PLUGINS, As::Tenant, &[Text("t3"), Number(100)], &["plugins_created", "revision_files_digest"]),
     (trial_people::NEXT_OF_CONNECTION, As::Tenant, &[Text("t3"), Text("t3c"), Text("u7"), Number(200)], &[]),
     (trial_people::GROUPS, As::Tenant, &[Text("t3"), List(&["h7", "h8"])], &[]),

@@ -10,8 +10,8 @@ use super::{Conn, Scope, tenancy};
 use crate::model::{Actor, Cause, ConnectionId, ConnectionState, Instant, NewEvent, ResourceId, Restored, TenantId};
 use crate::store::{Restore, Result, StoreError, UNTOUCHED_PAGE, Untouched, UntouchedPage};
 
-/// The next users of a connection.
-pub(super) const NEXT_USERS: &str = "SELECT id, label, modified FROM resources
+/// The next users of a connection, by the name that they log in with: two people may be shown by one display name.
+pub(super) const NEXT_USERS: &str = "SELECT id, COALESCE(user_name, label) AS label, modified FROM resources
      WHERE tenant = $1 AND connection = $2 AND kind = 'user' AND id > $3 ORDER BY id LIMIT +$4";
 
 /// Notes a restore.

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 
 use super::{Backend, Conn, give_up, guard, has_nul, is_lost, trial_people, trials};
 use crate::model::{
-    AccountId, Activation, Actor, DifferenceKind, Forecast, GuardDirection, GuardScope, GuardSettings, Instant, PersonDifference,
-    PersonRef, Summary, TenantId, Trial, TrialState, TurnedAway,
+    AccountId, Activation, ActivationState, Actor, DifferenceKind, Forecast, GuardDirection, GuardScope, GuardSettings, Instant,
+    PersonDifference, PersonRef, RevisionHash, Summary, TenantId, Trial, TrialState, TurnedAway,
 };
 use crate::store::{Advance, NewActivation, NewDifference, Place, Progress, Result, RunningShadow, StoreError, Trials};
 
@@ -141,6 +141,15 @@ impl Trials for Backend {
 
     async fn activations(&self, tenant: &TenantId, limit: i64) -> Result<Vec<Activation>> {
         read_once!(self.read_one(tenant), conn => trials::activations(conn, tenant, limit))
+    }
+
+    async fn activation_of(
+        &self,
+        tenant: &TenantId,
+        revision: &RevisionHash,
+        state: Option<ActivationState>,
+    ) -> Result<Option<Activation>> {
+        read_once!(self.read_one(tenant), conn => trials::activation_of(conn, tenant, revision, state))
     }
 
     async fn turn_away(&self, tenant: &TenantId, activation: i64, people: TurnedAway) -> Result<Option<TurnedAway>> {

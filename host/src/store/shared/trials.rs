@@ -445,7 +445,7 @@ pub(super) async fn activate(conn: &mut Conn, scope: &Scope, wanted: &NewActivat
         .bind(returns)
         .execute(&mut *conn)
         .await?;
-    sqlx::query("UPDATE activations SET state = 'superseded' WHERE tenant = $1 AND state = 'held'")
+    sqlx::query("UPDATE activations SET state = 'dropped' WHERE tenant = $1 AND state = 'held'")
         .bind(scope.tenant.as_str())
         .execute(&mut *conn)
         .await?;
@@ -509,7 +509,7 @@ pub(super) async fn hold(conn: &mut Conn, scope: &Scope, wanted: &NewActivation,
     if held.is_some_and(|(revision, by)| revision == wanted.revision.as_str() && (by != Actor::API_TOKEN || actor.kind != Actor::PERSON)) {
         return Ok(());
     }
-    sqlx::query("UPDATE activations SET state = 'superseded' WHERE tenant = $1 AND state = 'held'")
+    sqlx::query("UPDATE activations SET state = 'dropped' WHERE tenant = $1 AND state = 'held'")
         .bind(scope.tenant.as_str())
         .execute(&mut *conn)
         .await?;
@@ -518,38 +518,63 @@ pub(super) async fn hold(conn: &mut Conn, scope: &Scope, wanted: &NewActivation,
     record(conn, scope, actor, at, "revision.held", data).await
 }
 
+macro_rules! activation_columns {
+    () => {
+        "number, revision, replaces, at, actor_kind, actor_id, simulation, state, reason, watch_until, limit_people, faults, refused,
+         out_of_scope"
+    };
+}
+
+/// The newest activation of a revision ($2), in a state ($3) where one is given. The sign keeps the planner from walking all of the tenant's in
+/// their order.
+pub(super) const ACTIVATION_OF: &str = concat!(
+    "SELECT ",
+    activation_columns!(),
+    " FROM activations WHERE tenant = $1 AND revision = $2 AND ($3 IS NULL OR state = $3) ORDER BY +number DESC LIMIT 1"
+);
+
 /// The newest activations.
 pub(super) async fn activations(conn: &mut Conn, tenant: &TenantId, limit: i64) -> Result<Vec<Activation>> {
-    let rows = sqlx::query(
-        "SELECT number, revision, replaces, at, actor_kind, actor_id, simulation, state, reason, watch_until, limit_people, faults, refused,
-                out_of_scope FROM activations WHERE tenant = $1 ORDER BY number DESC LIMIT +$2",
-    )
-    .bind(tenant.as_str())
-    .bind(limit)
-    .fetch_all(conn)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let until: Option<i64> = row.try_get("watch_until")?;
-            let limit: Option<i64> = row.try_get("limit_people")?;
-            Ok(Activation {
-                number: row.try_get("number")?,
-                revision: RevisionHash(row.try_get("revision")?),
-                replaces: row.try_get::<Option<String>, _>("replaces")?.map(RevisionHash),
-                at: Instant(row.try_get("at")?),
-                actor: Actor { kind: row.try_get("actor_kind")?, id: row.try_get("actor_id")? },
-                simulation: row.try_get("simulation")?,
-                state: word(row.try_get("state")?, ActivationState::from_word)?,
-                reason: row.try_get("reason")?,
-                watch: until.zip(limit).map(|(until, limit)| Watch { limit, until: Instant(until) }),
-                turned_away: TurnedAway {
-                    faults: row.try_get("faults")?,
-                    refused: row.try_get("refused")?,
-                    out_of_scope: row.try_get("out_of_scope")?,
-                },
-            })
-        })
-        .collect()
+    let statement = concat!("SELECT ", activation_columns!(), " FROM activations WHERE tenant = $1 ORDER BY number DESC LIMIT +$2");
+    let rows = sqlx::query(statement).bind(tenant.as_str()).bind(limit).fetch_all(conn).await?;
+    rows.iter().map(activation).collect()
+}
+
+/// The newest activation of a revision, in that state where one is named.
+pub(super) async fn activation_of(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    revision: &RevisionHash,
+    state: Option<ActivationState>,
+) -> Result<Option<Activation>> {
+    let row = sqlx::query(ACTIVATION_OF)
+        .bind(tenant.as_str())
+        .bind(revision.as_str())
+        .bind(state.map(ActivationState::word))
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(activation).transpose()
+}
+
+fn activation(row: &Row) -> Result<Activation> {
+    let until: Option<i64> = row.try_get("watch_until")?;
+    let limit: Option<i64> = row.try_get("limit_people")?;
+    Ok(Activation {
+        number: row.try_get("number")?,
+        revision: RevisionHash(row.try_get("revision")?),
+        replaces: row.try_get::<Option<String>, _>("replaces")?.map(RevisionHash),
+        at: Instant(row.try_get("at")?),
+        actor: Actor { kind: row.try_get("actor_kind")?, id: row.try_get("actor_id")? },
+        simulation: row.try_get("simulation")?,
+        state: word(row.try_get("state")?, ActivationState::from_word)?,
+        reason: row.try_get("reason")?,
+        watch: until.zip(limit).map(|(until, limit)| Watch { limit, until: Instant(until) }),
+        turned_away: TurnedAway {
+            faults: row.try_get("faults")?,
+            refused: row.try_get("refused")?,
+            out_of_scope: row.try_get("out_of_scope")?,
+        },
+    })
 }
 
 /// Adds people whom the active revision turned away.

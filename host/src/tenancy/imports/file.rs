@@ -214,14 +214,14 @@ fn row(reading: &mut Reading<'_>, raw: &Raw, catalogue: &BTreeSet<&str>) -> Opti
     };
     let many = |name: &str| raw.fields.get(name).map_or((&[][..], raw.at.clone()), |field| (&field.values[..], field.at.clone()));
     let (addresses, at) = many("emails");
-    if let Some(bad) = addresses.iter().find(|address| !address.contains('@')) {
+    for bad in addresses.iter().filter(|address| !address.contains('@')) {
         reading.problem(at.clone(), format!("`{bad}` is no e-mail address"));
     }
     if addresses.len() > EMAILS_LIMIT {
         reading.problem(at, format!("an account has at most {EMAILS_LIMIT} addresses"));
     }
     let (named, at) = many("roles");
-    if let Some(unknown) = named.iter().find(|role| !catalogue.contains(role.as_str())) {
+    for unknown in named.iter().filter(|role| !catalogue.contains(role.as_str())) {
         reading.problem(at.clone(), format!("there is no role `{unknown}` in the tenant's catalogue"));
     }
     if named.len() > ROLES_LIMIT {

@@ -45,7 +45,10 @@ struct Read {
     before: BTreeMap<String, String>,
     difference: Option<PolicyDifference>,
     trials: Vec<Trial>,
-    activations: Vec<Activation>,
+    /// Its activation that waits for somebody.
+    held: Option<Activation>,
+    /// Whether it was active before.
+    was: bool,
     connections: Vec<Connection>,
     /// What is said about whether the newest simulation still counts.
     moved: Option<String>,
@@ -72,9 +75,10 @@ async fn read(app: &Arc<App>, seat: &Seat, hash: RevisionHash) -> Result<Read> {
         }
         None => None,
     };
-    let activations = app.store.activations(tenant, SHOWN).await?;
+    let held = app.store.activation_of(tenant, &hash, Some(ActivationState::Held)).await?;
+    let was = app.store.activation_of(tenant, &hash, Some(ActivationState::Superseded)).await?.is_some();
     let connections = app.store.connections(tenant).await?;
-    Ok(Read { hash, active, digests, before, difference, trials, activations, connections, moved })
+    Ok(Read { hash, active, digests, before, difference, trials, held, was, connections, moved })
 }
 
 /// Whether an activation may name the simulation, as far as that does not depend on the instant.
@@ -118,9 +122,8 @@ pub async fn show(
 
 /// That a second person is waited for, or somebody at all.
 fn held(read: &Read, now: Instant) -> Markup {
-    let waits = read.activations.iter().find(|one| one.revision == read.hash && one.state == ActivationState::Held);
     html! {
-        @if let Some(first) = waits {
+        @if let Some(first) = &read.held {
             p.note { (words::actor(&first.actor)) " said " (When { at: first.at, now }) " that it is to be activated. "
                 (first.reason.as_deref().unwrap_or_default()) }
         }
@@ -219,7 +222,7 @@ fn part(connections: &[Connection]) -> Markup {
 
 fn activation(seat: &Seat, read: &Read, activates: bool) -> Markup {
     let good: Vec<&Trial> = read.trials.iter().filter(|trial| counts(trial, read.active.as_ref())).collect();
-    let was = read.activations.iter().any(|one| one.revision == read.hash && one.state == ActivationState::Superseded);
+    let was = read.was;
     html! {
         section.card {
             h2 { @if was { "Go back to it" } @else { "Activate it" } }
