@@ -12,25 +12,20 @@ use crate::store::{StoreError, StoredIssuer};
 pub(super) async fn known(app: &Arc<App>, path: &str, token: &str) -> Result<Option<Known>, StoreError> {
     let Some(connection) = connection_id(path) else { return Ok(None) };
     let Some(mut stored) = app.store.find_issuer(&connection).await? else { return Ok(None) };
-    // Who has not been asked for long may have withdrawn a key meanwhile: nobody is let in before that was tried.
-    if issuer::are_old(&stored, app.clock.now()) {
-        refresh(app, &stored).await?;
-        match app.store.find_issuer(&connection).await? {
-            Some(now) => stored = now,
-            None => return Ok(None),
-        }
-    }
-    let checked = match check(app, &stored, token) {
+    let mut checked = check(app, &stored, token);
+    let asks = match checked {
         // The issuer may have new keys: whoever's token this is, they are asked for at most once in a while.
-        Err(Refused::UnknownKey) if stored.settings.jwks_uri.is_some() => {
-            refresh(app, &stored).await?;
-            match app.store.find_issuer(&connection).await? {
-                Some(stored) => check(app, &stored, token),
-                None => return Ok(None),
-            }
-        }
-        other => other,
+        Err(Refused::UnknownKey) => stored.settings.jwks_uri.is_some(),
+        // Who has not been asked for long may have withdrawn the key meanwhile: nobody is let in before that was tried.
+        Ok(()) => issuer::are_old(&stored, app.clock.now()),
+        Err(_) => false,
     };
+    if asks {
+        refresh(app, &stored).await?;
+        let Some(again) = app.store.find_issuer(&connection).await? else { return Ok(None) };
+        stored = again;
+        checked = check(app, &stored, token);
+    }
     if let Err(why) = checked {
         tracing::info!(connection = %stored.connection, why = %why, "a JWT is refused");
         return Ok(None);

@@ -123,7 +123,7 @@ on_both_databases! {
         refused(&nowhere.send(Some(good), "grant_type=client_credentials").await, 401, "invalid_client");
         let listed = acme.api.get("/connections").await.expect(200);
         let entras = listed["connections"].as_array().and_then(|all| all.iter().find(|known| known["id"] == entra.id.as_str()));
-        assert_eq!(entras.map(|known| known["wrong_credentials"].clone()), Some(json!(6)), "{listed}");
+        assert_eq!(entras.map(|known| known["wrong_credentials"].clone()), Some(json!(7)), "{listed}");
         server.stop().await;
     }
 
