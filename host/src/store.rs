@@ -95,6 +95,9 @@ pub const INLINE_PEOPLE_LIMIT: usize = 500;
 pub const GROUP_DEPTH_LIMIT: usize = 8;
 /// The most candidates that a filter without an index may look at before it is refused as `tooMany`.
 pub const SCAN_LIMIT: usize = 20_000;
+/// The largest page of a listing, in bytes of what is stored of its resources: it is put together in memory. A page by cursor ends before it;
+/// one by number is refused as `tooMany`, because whoever goes on at the next number would miss what was left out.
+pub const PAGE_BYTES_LIMIT: usize = 16 << 20;
 
 /// How long a request waits for a connection or for room in the writer's queue before it is told that the database is not available.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -138,6 +141,9 @@ pub enum StoreError {
     /// A filter without an index would have to look at too many resources.
     #[error("the filter looks at more than {SCAN_LIMIT} resources")]
     TooMany,
+    /// What a page by number would hold has more bytes than a page may have.
+    #[error("the page has more than {} MiB", PAGE_BYTES_LIMIT >> 20)]
+    PageTooLarge,
     /// What is stored can't be read: a defect or a damaged database.
     #[error("stored data can't be read: {0}")]
     Corrupt(String),

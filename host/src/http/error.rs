@@ -515,6 +515,7 @@ impl From<StoreError> for Error {
             StoreError::TooMany => {
                 ScimError::too_many(format!("{error}: filter by `id`, `externalId`, `userName`, `displayName` or an e-mail address")).into()
             }
+            StoreError::PageTooLarge => ScimError::too_many(format!("{error}: ask for fewer with `count`, or page by `cursor`")).into(),
             StoreError::Corrupt(_) => Self::internal(error),
         }
     }
@@ -683,6 +684,7 @@ mod tests {
             (StoreError::Nesting("x".into()).into(), false, 400, Some(ScimType::InvalidValue), None),
             (StoreError::Missing("user").into(), false, 404, None, None),
             (StoreError::TooMany.into(), false, 400, Some(ScimType::TooMany), None),
+            (StoreError::PageTooLarge.into(), false, 400, Some(ScimType::TooMany), None),
             (StoreError::Corrupt("row 1".into()).into(), false, 500, None, None),
             (ScimError::no_target("x").into(), false, 400, Some(ScimType::NoTarget), None),
         ];

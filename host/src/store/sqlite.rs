@@ -1,6 +1,7 @@
 //! The store on SQLite: how the file is opened, how it is read, and the words in which its SQL differs from PostgreSQL's.
 //! What the two have in common is `shared.rs`, compiled once for each; how writes are grouped is `sqlite/writer.rs`.
 
+mod copying;
 mod credentials;
 mod readers;
 #[cfg(test)]
@@ -141,9 +142,6 @@ pub(super) fn text_list<'t>(texts: impl IntoIterator<Item = &'t str>) -> TextLis
     serde_json::Value::from_iter(texts).to_string()
 }
 
-/// The pages (of 4 KiB) that the write-ahead log has when they are copied into the file. Each time waits for the disk twice, and
-/// pages that many changes touch are copied once for all of them: four times SQLite's own 1,000.
-const CHECKPOINT_PAGES: &str = "4000";
 /// How long a connection waits for a lock that another process holds on the file (a backup, the command line).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -171,7 +169,7 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
-            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            .pragma("wal_autocheckpoint", copying::WRITER_PAGES.to_string())
             // What is needed to undo one change of a group: see `Extent`.
             .pragma("temp_store", "MEMORY")
             .statement_cache_capacity(STATEMENT_CACHE);

@@ -306,11 +306,26 @@ async fn was_active(app: &App, tenant: &TenantId, hash: &RevisionHash) -> Result
     Ok(app.store.activation_of(tenant, hash, Some(ActivationState::Superseded)).await?.is_some())
 }
 
-/// Activates the revision before a fresh one again.
+/// Activates the revision before a fresh one again. Where its plugins are not signed as the tenant wants it by now, it runs no more: the
+/// fresh one stays, and its watch ends.
 ///
 /// # Errors
 /// The store's; whoever turns somebody away next tries again.
 pub async fn take_back(app: &Arc<App>, tenant: &TenantId, fresh: &Arc<Fresh>) -> Result<(), StoreError> {
+    match may_run(app, tenant, &fresh.previous.hash).await {
+        Ok(true) => {}
+        Ok(false) => {
+            let previous = &fresh.previous.hash;
+            tracing::warn!(%tenant, revision = %fresh.revision, %previous, "a revision turns too many people away, and stays: the plugins of the one before are not signed as the tenant wants it");
+            app.revisions.settle(tenant, fresh);
+            app.wake.notify_one();
+            return Ok(());
+        }
+        Err(error) => {
+            fresh.failed();
+            return Err(error);
+        }
+    }
     let actor = Actor { kind: "guard".into(), id: "turned_away".into() };
     let wanted =
         NewActivation { returns: Some(fresh.reason()), ..NewActivation::of(fresh.previous.hash.clone(), Some(fresh.revision.clone())) };
@@ -337,6 +352,16 @@ pub async fn take_back(app: &Arc<App>, tenant: &TenantId, fresh: &Arc<Fresh>) ->
     handles::bind_unbound(app, tenant, None).await?;
     app.wake.notify_one();
     Ok(())
+}
+
+/// Whether the plugins of a stored revision are signed as the tenant wants it now: a key may be removed because somebody else has it.
+async fn may_run(app: &App, tenant: &TenantId, hash: &RevisionHash) -> Result<bool, StoreError> {
+    let files = app.store.revision(tenant, hash).await?.ok_or(StoreError::Missing("revision"))?.files;
+    match plugins::check_signatures(app, tenant, &files).await {
+        Ok(()) => Ok(true),
+        Err(TenancyError::Store(error)) => Err(error),
+        Err(_) => Ok(false),
+    }
 }
 
 /// Writes whom fresh revisions turned away, takes back those that are past their limit in all processes together, and ends the

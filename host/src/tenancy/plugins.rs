@@ -87,13 +87,15 @@ fn signed_by<'a>(
 /// Adds a key whose signatures count.
 ///
 /// # Errors
-/// `Refused` for what is no key or name, and past the most keys; `Store(Taken)` for a name in use.
+/// `Refused` for what is no key or name, for a key that the tenant has by another name, and past the most keys; `Store(Taken)` for a name in use.
 pub async fn add_key(app: &App, tenant: &TenantId, name: &str, public_key: &str, actor: &Actor) -> Result<PluginKey, TenancyError> {
     check_name(name)?;
     let key = VerifyingKey::read(public_key).map_err(|error: SignatureError| TenancyError::Refused(error.to_string()))?;
     let rules = app.store.signing_rules(tenant).await?;
-    if let Some(known) = rules.keys.iter().find(|known| known.id == key.id() && known.name == name) {
-        return Ok(known.clone());
+    match rules.keys.iter().find(|known| known.id == key.id()) {
+        Some(known) if known.name == name => return Ok(known.clone()),
+        Some(known) => return Err(TenancyError::Refused(format!("the tenant has this key already, as `{}`: remove it first", known.name))),
+        None => {}
     }
     if rules.keys.len() >= KEYS_LIMIT {
         return Err(TenancyError::Refused(format!("a tenant has at most {KEYS_LIMIT} keys: remove one first")));

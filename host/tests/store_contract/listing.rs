@@ -15,7 +15,7 @@ use rolecall_scim::path::AttrPath;
 use rolecall_scim::schema::Schemas;
 use rolecall_scim::sort::Sort;
 
-use rolecall::store::{Change, ListQuery, Listing, ResourceWrite, SCAN_LIMIT, StoreError, StoredResource, Window};
+use rolecall::store::{Change, ListQuery, Listing, PAGE_BYTES_LIMIT, ResourceWrite, SCAN_LIMIT, StoreError, StoredResource, Window};
 use rolecall_scim::cursor::Position;
 use rolecall_scim::resource::{Extras, view};
 use serde_json::{Map, Value, json};
@@ -31,6 +31,7 @@ store_contract_suite!(
     orders_and_walks_mean_what_memory_means,
     a_place_stays_right_while_others_come_and_go,
     too_many_candidates_are_refused,
+    a_page_has_no_more_bytes_than_may_be_in_memory,
 );
 
 fn test(path: &str, op: Op, value: Literal) -> Filter {
@@ -430,23 +431,32 @@ async fn a_place_stays_right_while_others_come_and_go(fixture: Fixture) {
     }
 }
 
+/// Users `x1` to `x{count}` with one document, `%` being the number, straight into the table: nothing is tested of them but how many or how large they are.
+async fn put_users(fixture: &Fixture, count: usize, document: &str) {
+    let rows = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+         INSERT INTO resources (tenant, connection, id, kind, user_name, created, modified, version, document)
+         SELECT 'acme', 'conn-acme', 'x' || i, 'user', 'x' || i, 0, 0, 1, replace($1, '%', CAST(i AS text)) FROM n"
+    );
+    run(fixture, rows, document).await;
+}
+
+async fn run(fixture: &Fixture, statement: String, document: &str) {
+    let statement = sqlx::AssertSqlSafe(statement);
+    if fixture.url.starts_with("sqlite:") {
+        let mut conn = sqlx::SqliteConnection::connect(&fixture.url).await.unwrap();
+        sqlx::query(statement).bind(document).execute(&mut conn).await.unwrap();
+    } else {
+        let mut conn = sqlx::PgConnection::connect(&fixture.url).await.unwrap();
+        sqlx::query(statement).bind(document).execute(&mut conn).await.unwrap();
+    }
+}
+
 async fn too_many_candidates_are_refused(fixture: Fixture) {
     let here = fixture.here();
     here.create_user("ana").await;
     let count = SCAN_LIMIT + 1;
-    // Straight into the table: nothing is tested here but the count.
-    let rows = format!(
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
-         INSERT INTO resources (tenant, connection, id, kind, user_name, created, modified, version, document)
-         SELECT 'acme', 'conn-acme', 'x' || i, 'user', 'x' || i, 0, 0, 1, '{{}}' FROM n"
-    );
-    if fixture.url.starts_with("sqlite:") {
-        let mut conn = sqlx::SqliteConnection::connect(&fixture.url).await.unwrap();
-        sqlx::query(sqlx::AssertSqlSafe(rows)).execute(&mut conn).await.unwrap();
-    } else {
-        let mut conn = sqlx::PgConnection::connect(&fixture.url).await.unwrap();
-        sqlx::query(sqlx::AssertSqlSafe(rows)).execute(&mut conn).await.unwrap();
-    }
+    put_users(&fixture, count, "{}").await;
     let schemas = Schemas::default();
     let parse = |text: &str| Filter::parse(&schemas, ResourceKind::User, text).unwrap();
     let unindexed = parse("nickName eq \"ana\"");
@@ -468,4 +478,38 @@ async fn too_many_candidates_are_refused(fixture: Fixture) {
     let narrowed = parse("userName eq \"ana@example.com\" and nickName eq null");
     assert_eq!(users(&here, &narrowed).await, ["user-ana"]);
     assert_eq!(list(&here, ResourceKind::User, Some(&parse("meta.created pr")), 0, 1).await.1, i64::try_from(count + 1).unwrap());
+}
+
+async fn a_page_has_no_more_bytes_than_may_be_in_memory(fixture: Fixture) {
+    let here = fixture.here();
+    let document = |bytes: usize| format!(r#"{{"userName":"x%","nickName":"{}"}}"#, "x".repeat(bytes));
+    put_users(&fixture, 4, &document(PAGE_BYTES_LIMIT * 2 / 5)).await;
+    let schemas = Schemas::default();
+    let filter = Filter::parse(&schemas, ResourceKind::User, "nickName pr").unwrap();
+    let window = Window::Index { offset: 0, limit: 2 };
+    let all = ListQuery { kinds: &[ResourceKind::User], schemas: &schemas, filter: None, sort: None, window };
+    // In the order of a column, looked at one by one, and in the order of keys.
+    let sort = |by| Sort::parse(&schemas, &[ResourceKind::User], Some(by), None).unwrap();
+    let (by_name, by_value) = (sort("userName"), sort("nickName"));
+    let ways = [
+        all.clone(),
+        ListQuery { sort: by_name.as_ref(), ..all.clone() },
+        ListQuery { filter: Some(&filter), ..all.clone() },
+        ListQuery { sort: by_value.as_ref(), ..all },
+    ];
+    for query in &ways {
+        let (ids, total) = ids_and_total(&here, query).await;
+        assert_eq!((ids, total), (vec!["x1".to_owned(), "x2".to_owned()], 4));
+        let query = ListQuery { window: Window::Index { offset: 1, limit: 3 }, ..query.clone() };
+        let refused = here.store.list(&here.tenant, &here.connection, &query).await;
+        assert!(matches!(refused, Err(StoreError::PageTooLarge)), "{:?}", refused.map(|page| page.items.len()));
+        let [there, back] = walk(&here, &query, 10).await;
+        assert_eq!((&there[..], &back[..]), (&[["x1", "x2"], ["x3", "x4"]].map(|page| page.map(str::to_owned).to_vec())[..], &there[..1]));
+    }
+    // Somebody who is larger than a page is one alone.
+    run(&fixture, "UPDATE resources SET document = $1 WHERE id = 'x2'".into(), &document(PAGE_BYTES_LIMIT + 1).replace('%', "2")).await;
+    for query in &ways {
+        let [there, _] = walk(&here, query, 10).await;
+        assert_eq!(there.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 2]);
+    }
 }

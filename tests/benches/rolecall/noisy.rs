@@ -1,4 +1,5 @@
-//! One tenant whose plugin spins on every request, and what the others feel of it.
+//! One tenant whose plugin spins on every request, and what the others feel of it: beside what they feel of as many ordinary requests, each of
+//! which is written to the same disk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use rolecall_tests::tenant::user;
 use rolecall_tests::{Connection, Database, Kind, Server};
 use serde_json::json;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use crate::load;
@@ -20,45 +22,65 @@ const REQUESTS: usize = 800;
 const PACE: Duration = Duration::from_millis(5);
 /// Requests of the hostile tenant under way at once.
 const ATTACKS: usize = 32;
-/// Pairs of rounds, without and with the attack.
+/// Rounds: without a neighbour, beside the attack, and beside as many ordinary requests.
 const ROUNDS: usize = 7;
 
-/// Requests that spin until they are told to end.
+/// What a fifth tenant sends.
+#[derive(Clone, Copy)]
+enum Neighbour {
+    /// Spins on each of its requests, which come as fast as they are answered.
+    Spins,
+    /// Is mapped as everybody, one request each such time.
+    Ordinary(Duration),
+}
+
+/// Requests of a fifth tenant until they are told to end.
 struct Attack {
     ends: Arc<AtomicBool>,
     requests: JoinSet<()>,
+    started: Instant,
     /// How many were answered.
     answered: Arc<AtomicUsize>,
 }
 
 impl Attack {
-    async fn start(connection: &Connection, round: &str) -> Self {
-        let (ends, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    async fn start(connection: &Connection, round: &str, neighbour: Neighbour) -> Self {
+        let (ends, answered, started) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)), Instant::now());
+        let (title, due) = match neighbour {
+            Neighbour::Spins => ("loop", None),
+            Neighbour::Ordinary(pace) => ("Lead", Some(Arc::new(Mutex::new(tokio::time::interval(pace))))),
+        };
         let mut requests = JoinSet::new();
         for worker in 0..ATTACKS {
             let (connection, round, ends, answered) = (connection.clone(), round.to_owned(), Arc::clone(&ends), Arc::clone(&answered));
+            let due = due.clone();
             requests.spawn(async move {
                 for number in 0.. {
+                    if let Some(due) = &due {
+                        due.lock().await.tick().await;
+                    }
                     if ends.load(Ordering::Relaxed) {
                         break;
                     }
                     let name = format!("{round}-{worker}-{number}@hostile.example");
-                    connection.scim.post("/Users", user(&name, json!({"title": "loop"}))).await.expect_one_of(&[201, 429, 503]);
+                    connection.scim.post("/Users", user(&name, json!({"title": title}))).await.expect_one_of(&[201, 429, 503]);
                     answered.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
-        // It is under way when the first has run out of fuel.
+        // It is under way when the first was answered.
         while answered.load(Ordering::Relaxed) == 0 {
             tokio::task::yield_now().await;
         }
-        Self { ends, requests, answered }
+        Self { ends, requests, started, answered }
     }
 
-    async fn end(mut self) -> usize {
+    /// Ends it. The mean time between its answers.
+    async fn end(mut self) -> Duration {
         self.ends.store(true, Ordering::Relaxed);
         while self.requests.join_next().await.is_some() {}
-        self.answered.load(Ordering::Relaxed)
+        let answered = self.answered.load(Ordering::Relaxed);
+        self.started.elapsed() / u32::try_from(answered.max(1)).expect("requests can be counted")
     }
 }
 
@@ -113,7 +135,7 @@ pub async fn measure(report: &mut Report) {
     server.stop().await;
 }
 
-/// Rounds without and with the attack, in turn.
+/// Rounds without a neighbour, beside the attack and beside as many ordinary requests, in turn.
 async fn side_by_side(
     report: &mut Report,
     tenants: &Arc<Vec<Connection>>,
@@ -121,21 +143,26 @@ async fn side_by_side(
     coming: Coming,
     kinds: &[(&'static str, &'static str)],
 ) {
-    let mut sides: [[Vec<f64>; 3]; 2] = Default::default();
+    let mut sides: [[Vec<f64>; 3]; 3] = Default::default();
     for number in 0..ROUNDS {
         let name = |side: &str| format!("{side}-{coming:?}-{number}");
         let quiet = round(tenants, coming, &name("quiet")).await;
-        let attack = Attack::start(hostile, &name("attack")).await;
+        let attack = Attack::start(hostile, &name("attack"), Neighbour::Spins).await;
         let noisy = round(tenants, coming, &name("noisy")).await;
-        eprintln!("{} attacks were answered", attack.end().await);
-        for (side, (p50, p99, rate)) in sides.iter_mut().zip([noisy, quiet]) {
+        let pace = attack.end().await;
+        eprintln!("attacks were answered each {pace:?}");
+        let others = Attack::start(hostile, &name("ordinary"), Neighbour::Ordinary(pace)).await;
+        let beside = round(tenants, coming, &name("beside")).await;
+        others.end().await;
+        for (side, (p50, p99, rate)) in sides.iter_mut().zip([noisy, quiet, beside]) {
             side[0].push(p50);
             side[1].push(p99);
             side[2].push(rate);
         }
     }
-    let [noisy, quiet] = sides;
-    for ((noisy, quiet), (name, unit)) in noisy.into_iter().zip(quiet).zip(kinds) {
-        report.add(*name, unit, ("beside an attack", noisy), ("alone", quiet));
+    let [noisy, quiet, ordinary] = sides;
+    for (((noisy, quiet), ordinary), (name, unit)) in noisy.into_iter().zip(quiet).zip(ordinary).zip(kinds) {
+        report.add(*name, unit, ("beside an attack", noisy.clone()), ("alone", quiet));
+        report.add(*name, unit, ("beside an attack", noisy), ("beside ordinary requests", ordinary));
     }
 }

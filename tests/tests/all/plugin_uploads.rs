@@ -202,6 +202,54 @@ on_both_databases! {
         process.kill().await;
     }
 
+    /// A revision whose plugin is signed by a key that is none of the tenant's any more is not activated by itself either.
+    async fn an_unsigned_revision_is_not_returned_to(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create_empty().await;
+        let with = |plugin: &[u8]| {
+            let mut files = server.tenant("acme").with_probe().files();
+            files.insert("plugins/plugin.wasm".into(), plugin.to_vec());
+            files
+        };
+        // The one before turns away nobody.
+        let plugin = probe::module();
+        let at = plugin.windows(9).position(|bytes| bytes == b"\"outside\"").expect("the probe looks for the title");
+        let mut lenient = plugin.clone();
+        lenient[at + 1..at + 8].copy_from_slice(b"nowhere");
+        upload(&acme, with(&lenient), true).await.expect(201);
+        let entra = acme.connection(&server, "Entra ID").await;
+        for number in 0..20 {
+            entra.create_with(&format!("p{number:02}@acme.example"), json!({"title": "outside"})).await;
+        }
+        server.settle().await;
+
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let path = |name: &str| folder.path().join(name).to_str().expect("the path is text").to_owned();
+        std::fs::write(path("plugin.wasm"), &plugin).expect("it can be written");
+        let run = async |arguments: &[&str]| {
+            let (done, out, error) = process::run(&[&["plugin"], arguments, &["--json"]].concat(), &[]).await;
+            assert!(done, "{error}");
+            serde_json::from_str::<Value>(&out).expect("the answer is JSON")
+        };
+        let made = run(&["keygen", &path("release.key")]).await;
+        run(&["sign", &path("plugin.wasm"), "--key", &path("release.key")]).await;
+        acme.api.post("/plugins/keys", json!({"name": "release", "public_key": made["public_key"]})).await.expect(201);
+        acme.api.put("/plugins/keys", json!({"required": true})).await.expect(200);
+        let mut signed = with(&plugin);
+        signed.insert("plugins/plugin.wasm.sig".into(), std::fs::read(path("plugin.wasm.sig")).expect("it is beside the file"));
+        let active = upload(&acme, signed, true).await.expect(201);
+        server.settle().await;
+        // What it did not get to do waits for a moment, as any retry.
+        server.clock.advance_seconds(10);
+        server.settle().await;
+
+        assert_eq!(acme.api.get("").await.expect(200)["active_revision"], active["hash"]);
+        let states: Vec<String> = acme.accounts().await.values().map(|account| text(&account["state"])).collect();
+        assert_eq!(states, ["out_of_scope"; 20]);
+        assert!(acme.events(&server).await.iter().all(|event| event["kind"] != "revision.returned"));
+        server.stop().await;
+    }
+
     /// Keys are the tenant's, and in no revision; with the rule on, what is not signed by one of them is refused when it is checked,
     /// stored and activated.
     async fn plugins_are_signed(database: Database) {
@@ -296,6 +344,9 @@ on_both_databases! {
         acme.api.post("/plugins/keys", json!({"name": "third", "public_key": "AAAA"})).await.expect(422);
         let key = std::fs::read_to_string(path("release.pub")).expect("it can be read");
         acme.api.post("/plugins/keys", json!({"name": "other", "public_key": key})).await.expect(409);
+        let key = std::fs::read_to_string(path("other.pub")).expect("it can be read");
+        let renamed = acme.api.post("/plugins/keys", json!({"name": "renamed", "public_key": key})).await.expect(422);
+        assert!(text(&renamed["detail"]).contains("as `other`"), "{renamed}");
         let kinds: Vec<String> = acme.events(&server).await.iter().map(|event| text(&event["kind"])).collect();
         for kind in ["plugin_key.added", "plugin_key.removed", "plugin_signing.changed"] {
             assert!(kinds.iter().any(|found| found == kind), "{kind}: {kinds:?}");

@@ -1,4 +1,5 @@
-//! The order of a bulk request's operations: the request's, but what an operation refers to is created before it.
+//! The order of a bulk request's operations: the request's, but what an operation refers to is created before it, and after what is deleted
+//! before that: somebody may be created under the name of somebody who goes.
 //!
 //! Where creations refer to each other in a circle, members of groups and managers are left out at first and added when
 //! everything is there (RFC 7644 §3.7.1). Other circles can't be cut: those operations are refused.
@@ -39,7 +40,17 @@ pub(super) fn plan(operations: &[Operation]) -> Plan {
         .filter(|(_, operation)| operation.action.as_ref().is_ok_and(|action| action.method == Method::Post))
         .filter_map(|(index, operation)| Some((operation.bulk_id.as_deref()?, index)))
         .collect();
-    let needs: Vec<Needs> = operations.iter().map(|operation| Needs::of(operation, &created)).collect();
+    let mut needs: Vec<Needs> = operations.iter().map(|operation| Needs::of(operation, &created)).collect();
+    let mut deletion = None;
+    for (index, operation) in operations.iter().enumerate() {
+        let Ok(action) = &operation.action else { continue };
+        match action.method {
+            Method::Post => needs[index].hard.extend(deletion),
+            // One behind the other. What deletes something that is yet to be created goes behind that, and is waited for by nobody.
+            Method::Delete if needs[index].all().is_empty() => needs[index].hard.extend(deletion.replace(index)),
+            _ => {}
+        }
+    }
     let mut steps = Vec::with_capacity(operations.len());
     for circle in circles(&needs.iter().map(Needs::all).collect::<Vec<_>>()) {
         add_steps(operations, &needs, circle, &mut steps);

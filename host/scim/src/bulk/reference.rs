@@ -27,12 +27,13 @@ fn reference(bulk_id: &str) -> String {
 /// A part of a text, and the `bulkId` in it.
 type Spot<'t> = (std::ops::Range<usize>, &'t str);
 
-/// Where a text refers to something: all of it, the last segment of a URI (`$ref`), or the quoted texts of a PATCH's path.
+/// Where a text refers to something: all of it, the last segment of a URI (`$ref`), or the quoted texts of a PATCH's path and of a value
+/// that some clients write as the text of its JSON.
 fn spots(text: &str, is_path: bool) -> Vec<Spot<'_>> {
     if let Some(bulk_id) = named(text) {
         return vec![(0..text.len(), bulk_id)];
     }
-    if is_path {
+    if is_path || text.trim_start().starts_with(['{', '[']) {
         return quoted(text);
     }
     match text.rsplit_once('/') {

@@ -82,14 +82,21 @@ fn references_are_replaced_wherever_they_are() {
         "members": [{"value": "bulkId:a", "$ref": "https://rolecall.example/v2/Users/bulkId:a"}, {"value": "u", "$ref": "../Users/bulkId:b c"}],
         "Operations": [{"path": "members[value eq \"bulkId:a\" or value eq \"bulkId:b c\"]", "value": "bulkId:b c"}, {"path": "members[value eq \"x\"]"}],
         "title": "about bulkId:a and \"bulkId:a\"", "nickName": "bulkId:", "n": [1, true, null],
+        "value": r#"{"value": "bulkId:a", "title": "about bulkId:a"}"#, "texts": " [\"bulkId:b c\"]",
     });
     let after = json!({
         "members": [{"value": "1", "$ref": "https://rolecall.example/v2/Users/1"}, {"value": "u", "$ref": "../Users/2"}],
         "Operations": [{"path": "members[value eq \"1\" or value eq \"2\"]", "value": "2"}, {"path": "members[value eq \"x\"]"}],
         "title": "about bulkId:a and \"bulkId:a\"", "nickName": "bulkId:", "n": [1, true, null],
+        "value": r#"{"value": "1", "title": "about bulkId:a"}"#, "texts": " [\"2\"]",
     });
     assert_eq!(resolve(&before, &ids), Ok(after));
-    for missing in [json!(["bulkId:c"]), json!({"$ref": "/Users/bulkId:c"}), json!({"path": "members[value eq \"bulkId:c\"]"})] {
+    for missing in [
+        json!(["bulkId:c"]),
+        json!(r#"["bulkId:c"]"#),
+        json!({"$ref": "/Users/bulkId:c"}),
+        json!({"path": "members[value eq \"bulkId:c\"]"}),
+    ] {
         assert_eq!(resolve(&missing, &ids).unwrap_err().status, 409, "{missing}");
     }
 }
@@ -175,6 +182,22 @@ fn answers_have_the_rfcs_form() {
     assert_eq!(answer["Operations"][2]["location"], json!(location));
     assert_eq!(answer["Operations"][2]["response"]["status"], json!("404"));
     assert!(!Outcome { status: 302, ..Outcome::default() }.is_error() && !Outcome { status: 204, ..Outcome::default() }.is_error());
+}
+
+/// A creation that comes early, because something refers to it, comes behind the deletions that were before it.
+#[test]
+fn nobody_is_created_before_who_goes_has_gone() {
+    let post = |path: &str, bulk_id: &str, data: Value| json!({"method": "POST", "path": path, "bulkId": bulk_id, "data": data});
+    let delete = |path: &str| json!({"method": "DELETE", "path": path});
+    let group = post("/Groups", "g", json!({"displayName": "G", "members": [{"value": "bulkId:b"}]}));
+    let (ada, grace) = (post("/Users", "b", json!({"userName": "ada"})), post("/Users", "c", json!({"userName": "grace"})));
+    let order = |operations: Value| -> Vec<usize> {
+        let run = |step: &Step| if let Step::Run(index) = step { *index } else { panic!("{step:?}") };
+        parse(&operations).plan().steps.iter().map(run).collect()
+    };
+    assert_eq!(order(json!([group, delete("/Users/1"), delete("/Users/2"), ada, delete("/Users/3")])), [1, 2, 3, 0, 4]);
+    assert_eq!(order(json!([delete("/Users/bulkId:b"), delete("/Users/1"), ada, delete("/Users/2"), grace])), [1, 2, 0, 3, 4]);
+    assert_eq!(order(json!([delete("/Users/1"), grace, delete("/Users/2"), ada])), [0, 1, 2, 3]);
 }
 
 /// Creations that refer to each other: as members, as a manager, or as what can't wait.

@@ -1,5 +1,5 @@
 //! Resources as clients see them: the document, `id` and `meta`, the rows that are kept beside it (a group's members, a
-//! user's groups), projected. What the projection leaves out is never loaded.
+//! user's groups), projected. Rows that the projection leaves out are never loaded.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

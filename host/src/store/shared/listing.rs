@@ -6,22 +6,30 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use futures_util::TryStreamExt as _;
 use rolecall_scim::ResourceKind;
 use rolecall_scim::cursor::Position;
 use rolecall_scim::resource::{Extras, view};
 use rolecall_scim::sort::{SORT_TEXT_CHARS_LIMIT, Sort, SortKey};
 use rolecall_scim::version::etag;
 use serde_json::{Map, Value, json};
-use sqlx::QueryBuilder;
+use sqlx::{QueryBuilder, Row as _};
 
 use super::rows::{self, kind_word};
 use super::{Conn, Db, groups, text_list};
 use crate::model::{ConnectionId, ResourceId, TenantId};
 use crate::store::condition::{Compiled, Condition, SortColumn, TextColumn, TextOp, compile, reads_rows, sort_column};
-use crate::store::{ListQuery, Listing, Result, SCAN_LIMIT, StoreError, StoredMember, StoredResource, UserGroup, Window};
+use crate::store::{ListQuery, Listing, PAGE_BYTES_LIMIT, Result, SCAN_LIMIT, StoreError, StoredMember, StoredResource, UserGroup, Window};
 
 /// Resources that a scan reads at once: bounds what is in memory.
 const SCAN_BATCH: i64 = 500;
+
+/// A resource as it was read.
+struct Found {
+    resource: StoredResource,
+    /// The bytes of its document.
+    bytes: usize,
+}
 
 /// Where a listing looks.
 #[derive(Clone, Copy)]
@@ -279,13 +287,18 @@ impl Lister<'_> {
                     let mut rows = select(COLUMNS, self.place, self.parts);
                     order.push(&mut rows);
                     rows.push(" LIMIT +").push_bind(limit).push(" OFFSET ").push_bind(offset.max(0));
-                    items = fetch(conn, rows).await?;
+                    let (found, is_cut) = fetch(conn, rows).await?;
+                    if is_cut {
+                        return Err(StoreError::PageTooLarge);
+                    }
+                    items = resources(found);
                 }
                 Ok(Listing { items, total: Some(total), ..Listing::default() })
             }
             Window::Beside { position, limit } => {
-                let mut found = self.behind(conn, order, position, limit.saturating_add(1)).await?;
-                let more = found.len() > size(limit);
+                let (found, is_cut) = self.behind(conn, order, position, limit.saturating_add(1)).await?;
+                let more = is_cut || found.len() > size(limit);
+                let mut found = resources(found);
                 found.truncate(size(limit));
                 let resume = if more { found.last().map(|last| self.beside(order.is_keyed(), last)) } else { None };
                 Ok(self.page(order.is_keyed(), position, found, Some(total), resume))
@@ -293,8 +306,8 @@ impl Lister<'_> {
         }
     }
 
-    /// The next resources behind a place, away from it.
-    async fn behind(&self, conn: &mut Conn, order: Order, position: Option<&Position>, limit: i64) -> Result<Vec<StoredResource>> {
+    /// The next resources behind a place, away from it, and whether there are more of them than a page has bytes.
+    async fn behind(&self, conn: &mut Conn, order: Order, position: Option<&Position>, limit: i64) -> Result<(Vec<Found>, bool)> {
         let mut rows = select(COLUMNS, self.place, self.parts);
         let order = Order { down: order.down != position.is_some_and(|position| position.backwards), ..order };
         if let Some(position) = position {
@@ -341,31 +354,40 @@ impl Lister<'_> {
         match self.window {
             Window::Index { offset, limit } => {
                 let mut budget = SCAN_LIMIT - self.candidates(conn).await?;
-                let (mut items, mut total) = (Vec::new(), 0_i64);
-                self.look(conn, order, None, &mut budget, |resource, matches| {
+                let (mut items, mut total, mut bytes) = (Vec::new(), 0_i64, 0_usize);
+                self.look(conn, order, None, &mut budget, |found, matches| {
                     if matches {
                         if total >= offset && total - offset.max(0) < limit {
-                            items.push(resource);
+                            bytes = bytes.saturating_add(found.bytes);
+                            if bytes > PAGE_BYTES_LIMIT {
+                                return ControlFlow::Break(());
+                            }
+                            items.push(found.resource);
                         }
                         total += 1;
                     }
                     ControlFlow::Continue(())
                 })
                 .await?;
+                if bytes > PAGE_BYTES_LIMIT {
+                    return Err(StoreError::PageTooLarge);
+                }
                 Ok(Listing { items, total: Some(total), ..Listing::default() })
             }
             Window::Beside { position, limit } => {
-                let (mut found, mut looked, mut resume) = (Vec::new(), 0_usize, None);
+                let (mut found, mut looked, mut bytes, mut resume) = (Vec::new(), 0_usize, 0_usize, None);
                 let mut budget = SCAN_LIMIT;
-                self.look(conn, order, position, &mut budget, |resource, matches| {
-                    if found.len() >= size(limit) && matches {
+                self.look(conn, order, position, &mut budget, |next, matches| {
+                    let is_full = found.len() >= size(limit) || !found.is_empty() && bytes.saturating_add(next.bytes) > PAGE_BYTES_LIMIT;
+                    if is_full && matches {
                         resume = found.last().map(|last| self.beside(order.is_keyed(), last));
                         return ControlFlow::Break(());
                     }
                     looked += 1;
-                    let place = (looked >= SCAN_LIMIT).then(|| self.beside(false, &resource));
+                    let place = (looked >= SCAN_LIMIT).then(|| self.beside(false, &next.resource));
                     if matches {
-                        found.push(resource);
+                        bytes = bytes.saturating_add(next.bytes);
+                        found.push(next.resource);
                     }
                     match place {
                         Some(place) => {
@@ -385,28 +407,33 @@ impl Lister<'_> {
     async fn by_keys(&self, conn: &mut Conn) -> Result<Listing> {
         let mut budget = SCAN_LIMIT - self.candidates(conn).await?;
         let Some(sort) = self.query.sort else { return Ok(Listing::default()) };
-        let mut keys: Vec<(SortKey, ResourceId)> = Vec::new();
+        let mut keys: Vec<(SortKey, ResourceId, usize)> = Vec::new();
         let by_id = Order { column: SortColumn::Id, down: false };
-        self.look(conn, by_id, None, &mut budget, |resource, matches| {
+        self.look(conn, by_id, None, &mut budget, |Found { resource, bytes }, matches| {
             if matches {
-                keys.push((self.key(sort, &resource), resource.id));
+                keys.push((self.key(sort, &resource), resource.id, bytes));
             }
             ControlFlow::Continue(())
         })
         .await?;
         let ids = |a: &str, b: &str| if sort.descending { b.cmp(a) } else { a.cmp(b) };
-        keys.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| ids(x.as_str(), y.as_str())));
+        keys.sort_by(|(a, x, _), (b, y, _)| a.cmp(b).then_with(|| ids(x.as_str(), y.as_str())));
         let total = i64::try_from(keys.len()).unwrap_or(i64::MAX);
         match self.window {
             Window::Index { offset, limit } => {
-                let wanted: Vec<ResourceId> = keys.into_iter().skip(size(offset)).take(size(limit)).map(|(_, id)| id).collect();
+                let wanted = keys.get(size(offset)..).unwrap_or_default();
+                let wanted = &wanted[..wanted.len().min(size(limit))];
+                if wanted.iter().map(|(.., bytes)| bytes).sum::<usize>() > PAGE_BYTES_LIMIT {
+                    return Err(StoreError::PageTooLarge);
+                }
+                let wanted: Vec<ResourceId> = wanted.iter().map(|(_, id, _)| id.clone()).collect();
                 Ok(Listing { items: self.these(conn, &wanted).await?, total: Some(total), ..Listing::default() })
             }
             Window::Beside { position, limit } => {
                 if position.is_some_and(|position| position.backwards) {
                     keys.reverse();
                 }
-                let seen = |(key, id): &(SortKey, ResourceId)| {
+                let seen = |(key, id, _): &(SortKey, ResourceId, usize)| {
                     let Some(position) = position else { return false };
                     let Some(at) = position.sort_key.as_deref().and_then(|text| SortKey::from_text(sort.descending, text)) else {
                         return false;
@@ -415,7 +442,14 @@ impl Lister<'_> {
                     if position.backwards { ordering.is_ge() } else { ordering.is_le() }
                 };
                 let rest = &keys[keys.partition_point(seen)..];
-                let wanted: Vec<ResourceId> = rest.iter().take(size(limit)).map(|(_, id)| id.clone()).collect();
+                let mut room = PAGE_BYTES_LIMIT;
+                let fits = |(nth, (.., bytes)): &(usize, &(SortKey, ResourceId, usize))| {
+                    let fits = *nth == 0 || *bytes <= room;
+                    room = room.saturating_sub(*bytes);
+                    fits
+                };
+                let page = rest.iter().take(size(limit)).enumerate().take_while(fits);
+                let wanted: Vec<ResourceId> = page.map(|(_, (_, id, _))| id.clone()).collect();
                 let found = self.these(conn, &wanted).await?;
                 let resume = if rest.len() > wanted.len() { found.last().map(|last| self.beside(true, last)) } else { None };
                 Ok(self.page(true, position, found, Some(total), resume))
@@ -446,24 +480,24 @@ impl Lister<'_> {
         order: Order,
         position: Option<&Position>,
         budget: &mut usize,
-        mut visit: impl FnMut(StoredResource, bool) -> ControlFlow<()>,
+        mut visit: impl FnMut(Found, bool) -> ControlFlow<()>,
     ) -> Result<()> {
         let with_rows = self.query.filter.is_some_and(reads_rows);
         let mut position = position.cloned();
         loop {
-            let batch = self.behind(conn, order, position.as_ref(), SCAN_BATCH).await?;
+            let (batch, _) = self.behind(conn, order, position.as_ref(), SCAN_BATCH).await?;
             let Some(last) = batch.last() else { return Ok(()) };
             let backwards = position.is_some_and(|position| position.backwards);
-            position = Some(Position { backwards, ..self.beside(order.is_keyed(), last) });
+            position = Some(Position { backwards, ..self.beside(order.is_keyed(), &last.resource) });
             let mut beside = if with_rows { self.rows_beside(conn, &batch, budget).await? } else { BTreeMap::new() };
-            for resource in batch {
-                let rows = beside.remove(&resource.id);
+            for found in batch {
+                let rows = beside.remove(&found.resource.id);
                 let matches = |resource: &StoredResource| {
                     let filter = self.query.filter?;
                     Some(filter.matches(self.query.schemas, resource.kind, &seen(resource, rows)))
                 };
-                let matches = matches(&resource).unwrap_or(true);
-                if visit(resource, matches).is_break() {
+                let matches = matches(&found.resource).unwrap_or(true);
+                if visit(found, matches).is_break() {
                     return Ok(());
                 }
             }
@@ -471,9 +505,11 @@ impl Lister<'_> {
     }
 
     /// The members of groups and the groups of users, as clients see them. They count against what may be looked at.
-    async fn rows_beside(&self, conn: &mut Conn, batch: &[StoredResource], budget: &mut usize) -> Result<BTreeMap<ResourceId, Vec<Value>>> {
+    async fn rows_beside(&self, conn: &mut Conn, batch: &[Found], budget: &mut usize) -> Result<BTreeMap<ResourceId, Vec<Value>>> {
         let Place { tenant, connection } = self.place;
-        let of = |kind| batch.iter().filter(move |resource| resource.kind == kind).map(|resource| resource.id.clone());
+        let of = |kind| {
+            batch.iter().map(|found| &found.resource).filter(move |resource| resource.kind == kind).map(|resource| resource.id.clone())
+        };
         let mut beside = BTreeMap::new();
         for id in of(ResourceKind::Group) {
             // One more than may be looked at tells that there are too many.
@@ -493,8 +529,23 @@ impl Lister<'_> {
     }
 }
 
-async fn fetch(conn: &mut Conn, mut query: QueryBuilder<Db>) -> Result<Vec<StoredResource>> {
-    query.build().fetch_all(conn).await?.iter().map(rows::resource).collect()
+/// The resources of a statement, as many as a page has bytes and at least one, and whether there are more.
+async fn fetch(conn: &mut Conn, mut query: QueryBuilder<Db>) -> Result<(Vec<Found>, bool)> {
+    let (mut found, mut total) = (Vec::new(), 0_usize);
+    let mut rows = query.build().fetch(conn);
+    while let Some(row) = rows.try_next().await? {
+        let bytes = row.try_get::<&str, _>("document")?.len();
+        total = total.saturating_add(bytes);
+        if !found.is_empty() && total > PAGE_BYTES_LIMIT {
+            return Ok((found, true));
+        }
+        found.push(Found { resource: rows::resource(&row)?, bytes });
+    }
+    Ok((found, false))
+}
+
+fn resources(found: Vec<Found>) -> Vec<StoredResource> {
+    found.into_iter().map(|found| found.resource).collect()
 }
 
 /// How many of something; a negative number is none.

@@ -16,6 +16,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
+use super::copying::{CHANGES, Copying};
 use crate::model::LIVE_IN_A_ROW;
 use crate::store::{ACQUIRE_TIMEOUT, Pending, Result, StoreError, Work, migrations};
 
@@ -182,6 +183,7 @@ impl<W: Work<SqliteConnection, T>, T: Send> Job for Task<W, T> {
 
 /// Works off the queue, a group at a time, until nobody can ask any more.
 async fn write(options: SqliteConnectOptions, conn: SqliteConnection, mut waiting: Queues, mut watch: Watch) {
+    let mut copying = Copying::start(&options);
     let mut open = Some(conn);
     let mut carried = None;
     loop {
@@ -199,6 +201,8 @@ async fn write(options: SqliteConnectOptions, conn: SqliteConnection, mut waitin
             Ok(mut conn) => {
                 let done = commit_group(&mut conn, &mut group, &mut waiting.live, &mut carried, watch.count).await;
                 watch.see(done.as_ref().ok().copied());
+                // What may write everything fills the log by itself.
+                copying.committed(if group.iter().all(|job| job.extent() == Extent::Bounded) { group.len() } else { CHANGES });
                 match &done {
                     Ok(_) => open = Some(conn),
                     // Dropping the connection rolls back whatever is still open.
