@@ -205,7 +205,7 @@ on_both_databases! {
     /// A revision whose plugin is signed by a key that is none of the tenant's any more is not activated by itself either.
     async fn an_unsigned_revision_is_not_returned_to(database: Database) {
         let server = Server::start(&database).await;
-        let acme = server.tenant("acme").create_empty().await;
+        let acme = server.tenant("acme").create().await;
         let with = |plugin: &[u8]| {
             let mut files = server.tenant("acme").with_probe().files();
             files.insert("plugins/plugin.wasm".into(), plugin.to_vec());
@@ -222,6 +222,8 @@ on_both_databases! {
             entra.create_with(&format!("p{number:02}@acme.example"), json!({"title": "outside"})).await;
         }
         server.settle().await;
+        let states = async || acme.accounts().await.values().map(|account| text(&account["state"])).collect::<Vec<_>>();
+        assert_eq!(states().await, ["active"; 20]);
 
         let folder = tempfile::tempdir().expect("a folder can be made");
         let path = |name: &str| folder.path().join(name).to_str().expect("the path is text").to_owned();
@@ -234,7 +236,7 @@ on_both_databases! {
         let made = run(&["keygen", &path("release.key")]).await;
         run(&["sign", &path("plugin.wasm"), "--key", &path("release.key")]).await;
         acme.api.post("/plugins/keys", json!({"name": "release", "public_key": made["public_key"]})).await.expect(201);
-        acme.api.put("/plugins/keys", json!({"required": true})).await.expect(200);
+        acme.api.put("/plugins/keys", json!({"required": true})).await.expect(204);
         let mut signed = with(&plugin);
         signed.insert("plugins/plugin.wasm.sig".into(), std::fs::read(path("plugin.wasm.sig")).expect("it is beside the file"));
         let active = upload(&acme, signed, true).await.expect(201);
@@ -244,8 +246,7 @@ on_both_databases! {
         server.settle().await;
 
         assert_eq!(acme.api.get("").await.expect(200)["active_revision"], active["hash"]);
-        let states: Vec<String> = acme.accounts().await.values().map(|account| text(&account["state"])).collect();
-        assert_eq!(states, ["out_of_scope"; 20]);
+        assert_eq!(states().await, ["out_of_scope"; 20]);
         assert!(acme.events(&server).await.iter().all(|event| event["kind"] != "revision.returned"));
         server.stop().await;
     }
