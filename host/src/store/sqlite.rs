@@ -250,12 +250,13 @@ pub(super) fn is_lost(_error: &StoreError) -> bool {
 /// Leaves a lost connection to nobody else.
 pub(super) fn give_up(_reader: ReadOne) {}
 
-/// The lock of the one process that serves the file. Not on the file itself: closing it there would end SQLite's own locks.
+/// Whether there is a file with something in it.
 pub(super) fn is_there(url: &str) -> Result<bool> {
     let path = SqliteConnectOptions::from_str(url)?.get_filename().to_owned();
     Ok(path.metadata().is_ok_and(|file| file.len() > 0))
 }
 
+/// The lock of the one process that serves the file. Not on the file itself: closing it there would end SQLite's own locks.
 pub(super) fn hold(url: &str) -> Result<File> {
     let mut path = SqliteConnectOptions::from_str(url)?.get_filename().as_os_str().to_owned();
     path.push("-served");

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rolecall_tests::browser::Browser;
-use rolecall_tests::process;
+use rolecall_tests::process::{self, Process};
 use rolecall_tests::tenant::text;
 use rolecall_tests::{Connection, Database, Kind, Server, Tenant, database, on_both_databases};
 use serde_json::{Value, json};
@@ -124,6 +125,21 @@ async fn restore_after_a_stop(database: &Database, arguments: &[&str]) -> (bool,
             return said;
         }
     }
+}
+
+/// A key that was made anew would open nothing of the database that is there. What is in a PostgreSQL database is known only once it was opened.
+#[tokio::test]
+async fn no_new_key_is_made_beside_a_sqlite_database() {
+    database::with(Kind::Sqlite, async |database: Database| {
+        Process::serve(&database).await.kill().await;
+        let key = database.folder().join("master.key");
+        std::fs::remove_file(&key).expect("the master key");
+        let ended = process::serve_command(&database).stderr(Stdio::piped()).output().await.expect("the server can be started");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(!ended.status.success() && said.contains("put back the key"), "{said}");
+        assert!(!key.exists(), "{said}");
+    })
+    .await;
 }
 
 on_both_databases! {

@@ -162,6 +162,10 @@ on_both_databases! {
             let body = (method == "PATCH").then(|| title(&format!("{method} {headers:?}")));
             let answer = entra.scim.send(method, &one, &[headers], body).await;
             assert_eq!(answer.status.as_u16(), status, "{method} {headers:?}: {}", answer.text);
+            if status == 412 {
+                let excluded = answer.json()["detail"].as_str().is_some_and(|detail| detail.contains("`If-None-Match` excludes"));
+                assert_eq!(excluded, headers.0 == "if-none-match", "{}", answer.text);
+            }
             if status == 304 {
                 assert_eq!((answer.header("etag"), answer.text.as_str()), ("W/\"1\"", ""));
                 assert!(answer.header("content-location").ends_with(&one), "RFC 9110 §15.4.5: what the 200 would say of where it is");

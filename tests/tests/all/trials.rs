@@ -355,6 +355,11 @@ permit (principal in Rolecall::Group::"engineering", action == Rolecall::Action:
         assert_eq!((&listed[1]["revision"], &listed[1]["state"]), (&broken, &json!("returned")), "{listed:?}");
         assert_eq!((&listed[1]["turned_away"]["out_of_scope"], &listed[1]["watch"]["limit"]), (&json!(5), &json!(5)));
         assert!(text(&listed[1]["reason"]).contains("turned away more than 5 people"), "{listed:?}");
+        let (url, token) = (server.url(), server.operator.token.clone().unwrap_or_default());
+        let environment = [("ROLECALL_SERVER", url.as_str()), ("ROLECALL_TOKEN", token.as_str())];
+        let (done, _, error) = process::run(&["tenant", "rollback", "--tenant", "acme"], &environment).await;
+        assert!(!done && error.contains("was taken back by itself"), "{error}");
+        assert_eq!(active_revision(&acme).await, base);
         let events = acme.events(&server).await;
         let count = |kind: &str| events.iter().filter(|event| event["kind"] == kind).count();
         assert_eq!(count("revision.returned"), 1);

@@ -489,11 +489,15 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_said_with_line_and_column() {
-        let csv = "user_name,roles,emails,protected\nada,owner,,\n,reader,,\n\"bob\nb\",,\"x\",maybe\nADA,,,\neve,reader\n";
+        let csv =
+            "user_name,roles,emails,protected\nada,owner;reader;auditor,a@b;c;d,\n,reader,,\n\"bob\nb\",,\"x\",maybe\nADA,,,\neve,reader\n";
         assert_eq!(
             said(Format::Csv, csv),
             [
                 "2:5 there is no role `owner` in the tenant's catalogue",
+                "2:5 there is no role `auditor` in the tenant's catalogue",
+                "2:26 `c` is no e-mail address",
+                "2:26 `d` is no e-mail address",
                 "3:1 the account has no `user_name`",
                 "4:2 a value is 1 to 1024 bytes, without control characters",
                 "5:6 `x` is no e-mail address",
