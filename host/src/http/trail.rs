@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant as Stopwatch};
 
-use axum::http::Method;
+use axum::http::{Method, Uri};
 use axum::response::Response;
 use rolecall_scim::ResourceKind;
 use rolecall_scim::patch::Done;
@@ -29,6 +29,23 @@ pub struct Asked {
     pub route: String,
     /// The query string.
     pub query: Option<String>,
+    /// The resource that the path names, where its id may be one of ours: other texts are the client's.
+    pub resource: Option<ResourceId>,
+}
+
+impl Asked {
+    /// By its route and address.
+    #[must_use]
+    pub fn of(method: &Method, route: &str, uri: &Uri) -> Self {
+        let last = uri.path().trim_end_matches('/').rsplit('/').next();
+        let named = last.filter(|last| route.trim_end_matches('/').ends_with("/{id}") && is_id(last));
+        Self {
+            method: method.clone(),
+            route: route.to_owned(),
+            query: uri.query().map(str::to_owned),
+            resource: named.map(|id| ResourceId(id.to_owned())),
+        }
+    }
 }
 
 impl Whose {
@@ -61,6 +78,7 @@ impl Whose {
         let error = response.extensions().get::<Arc<Error>>().map(Arc::as_ref);
         let mut entry = not_tried(id.0.clone(), asked.method.as_str(), endpoint.split('/').next().and_then(kind_of), error);
         (entry.at, entry.status) = (now, status);
+        entry.resource.clone_from(&asked.resource);
         entry.code = OutcomeCode::of(status, entry.scim_type.as_deref(), false);
         entry.refused = i64::from(status >= 400);
         entry.detail = LogDetail { took_us: micros(took), quirks: trail.shown(), shown: Some(shown()), ..entry.detail };

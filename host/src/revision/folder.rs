@@ -296,7 +296,7 @@ mod tests {
     fn what_is_passed_over_takes_nobodys_place() {
         let dir = folder(&[("tenant.toml", ""), ("policies/a.cedar", "x")]);
         for number in 0..=FILES_LIMIT {
-            std::fs::write(dir.path().join(format!("policies/._{number}.cedar")), "").unwrap();
+            fs::write(dir.path().join(format!("policies/._{number}.cedar")), "").unwrap();
         }
         assert_eq!(read_folder(dir.path()).unwrap().into_keys().collect::<Vec<_>>(), ["policies/a.cedar", "tenant.toml"]);
     }
