@@ -189,7 +189,8 @@ fn settle_match(line: &mut Line, matched: Match<'_>, staged: &Staged, gone: bool
             line.candidates = vec![shown(candidate)];
             let given: &[RoleId] = if gone { &[] } else { &staged.roles };
             line.gained = given.iter().filter(|role| !candidate.roles.contains(role)).cloned().collect();
-            line.lost = candidate.roles.iter().filter(|role| !given.contains(role)).cloned().collect();
+            let stays = |role: &RoleId| given.contains(role) || !gone && candidate.excepted.contains(role);
+            line.lost = candidate.roles.iter().filter(|role| !stays(role)).cloned().collect();
         }
         _ if gone => line.fate = Fate::Inactive,
         Match::Doubt(candidates) => {
@@ -251,7 +252,8 @@ mod tests {
 
     fn candidate(account: &str, by: Likeness) -> AdoptionCandidate {
         let roles = vec![RoleId("reader".into()), RoleId("old".into())];
-        AdoptionCandidate { account: account.into(), user_name: None, by, protected: false, rivals: false, from: None, gone: false, roles }
+        let (account, excepted) = (account.into(), Vec::new());
+        AdoptionCandidate { account, user_name: None, by, protected: false, rivals: false, from: None, gone: false, roles, excepted }
     }
 
     /// The same of the connection that is taken over.
@@ -404,6 +406,10 @@ mod tests {
         assert_eq!(roles(&adopted), ("writer".into(), "old".into()));
         assert_eq!(roles(&gone), (String::new(), "reader old".into()));
         assert_eq!(roles(&doubt), (String::new(), String::new()));
+        let excepted = || vec![AdoptionCandidate { excepted: vec![RoleId("old".into())], ..there("a", NAME) }];
+        assert_eq!(roles(&line(&staged(excepted()))), ("writer".into(), String::new()), "an exception goes with the account");
+        let gone_there = Staged { state: AccountState::Suspended, ..staged(excepted()) };
+        assert_eq!(roles(&line(&gone_there)), (String::new(), "reader old".into()), "and ends with who has left");
         let unadopted = |account: &str, protected| Unadopted {
             account: account.into(),
             user_name: None,

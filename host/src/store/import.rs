@@ -98,6 +98,8 @@ pub struct AdoptionCandidate {
     pub gone: bool,
     /// The roles that it has.
     pub roles: Vec<RoleId>,
+    /// Those of them that an exception gives: it goes with the account.
+    pub excepted: Vec<RoleId>,
 }
 
 /// What a person said of somebody before the connection goes live.

@@ -293,6 +293,7 @@ on_both_databases! {
         server.settle().await;
         let with_exception = ("active".to_owned(), roles(&["admin", "developer"]));
         assert_eq!(house.held("ada").await, with_exception);
+        assert_eq!(difference(acme, new).await["totals"]["lost"].get("admin"), None, "what an exception gives is not lost");
         run(&["connection", "live", "Okta", "--yes"]).await;
         server.settle().await;
         assert_eq!(house.held("ada").await, with_exception, "what was said of somebody goes with the account");

@@ -15,8 +15,8 @@ use super::work::{Below, fan_out, mark, mark_waiting_for};
 use super::{Conn, Db, Scope, accounts, imports, lock_revision, moving, people, tenancy, text_list};
 use crate::crypto::random_id;
 use crate::model::{
-    AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, Grant, Instant, NewEvent, Note, ResourceId, RevisionHash, RoleId,
-    RulingKind, RulingState, TenantId, collision_key,
+    AccountId, AccountState, Actor, Cause, ConnectionId, ConnectionState, Grant, Instant, NewEvent, Note, Reason, ResourceId, RevisionHash,
+    RoleId, RulingKind, RulingState, TenantId, collision_key,
 };
 use crate::store::{
     AdoptionCandidate, AdoptionChoice, AdoptionPlan, AdoptionWord, DifferenceMark, Likeness, MarkThere, Result, Staged, StoreError,
@@ -233,7 +233,7 @@ async fn beside_known(conn: &mut Conn, tenant: &TenantId, connection: &Connectio
     let mut staged = Vec::with_capacity(people.len());
     for person in &people {
         let mut of = person.staged.clone();
-        of.roles = roles_of(&grants, &of.account);
+        of.roles = roles_of(&grants, &of.account, |_| true);
         let mut candidates = BTreeMap::<AccountId, AdoptionCandidate>::new();
         let mut see = |imports: Option<&Vec<Known>>, by: fn(&mut Likeness)| {
             for import in imports.into_iter().flatten() {
@@ -245,7 +245,8 @@ async fn beside_known(conn: &mut Conn, tenant: &TenantId, connection: &Connectio
                     rivals: claims(import, &of.user),
                     from: import.from.clone(),
                     gone: import.gone,
-                    roles: roles_of(&grants, &import.account),
+                    roles: roles_of(&grants, &import.account, |_| true),
+                    excepted: roles_of(&grants, &import.account, |grant| grant.reasons.iter().any(Reason::is_exception)),
                 });
                 by(&mut candidate.by);
             }
@@ -286,8 +287,8 @@ async fn add_emails(conn: &mut Conn, (tenant, connection): (&TenantId, &Connecti
     Ok(())
 }
 
-fn roles_of(grants: &BTreeMap<AccountId, Vec<Grant>>, account: &AccountId) -> Vec<RoleId> {
-    grants.get(account).into_iter().flatten().map(|grant| grant.role.clone()).collect()
+fn roles_of(grants: &BTreeMap<AccountId, Vec<Grant>>, account: &AccountId, wanted: fn(&Grant) -> bool) -> Vec<RoleId> {
+    grants.get(account).into_iter().flatten().filter(|grant| wanted(grant)).map(|grant| grant.role.clone()).collect()
 }
 
 fn sought(row: &Row) -> Result<Sought> {
@@ -506,7 +507,7 @@ async fn beside_people(
             account: known.account.clone(),
             user_name: known.user_name.clone(),
             protected: known.protected,
-            roles: roles_of(&grants, &known.account),
+            roles: roles_of(&grants, &known.account, |_| true),
             from: known.from.clone(),
             alike: alike.into_iter().cloned().collect(),
         }
