@@ -52,7 +52,7 @@ pub async fn surround(State(app): State<Arc<App>>, mut request: Request, next: N
     let route = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str).to_owned();
     let whose = Arc::new(Whose::default());
     request.extensions_mut().insert(Arc::clone(&whose));
-    let asked = Asked::of(&method, &route, request.uri());
+    let asked = Asked { method: method.clone(), route: route.clone(), uri: request.uri().clone() };
     let span = tracing::info_span!("request", id = id.0, %method, route);
     request.extensions_mut().insert(id.clone());
     let answered = async {

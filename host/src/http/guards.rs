@@ -398,7 +398,11 @@ fn bearer(parts: &Parts) -> Option<&str> {
 /// any part of the path is not UTF-8: who may ask is decided before that is looked at. Ids of tenants and connections need no
 /// escapes, so that an escaped one is simply unknown.
 pub(super) fn segment<'p>(parts: &'p Parts, name: &str) -> Option<&'p str> {
-    let route = parts.extensions.get::<MatchedPath>()?.as_str();
+    segment_of(parts.extensions.get::<MatchedPath>()?.as_str(), parts.uri.path(), name)
+}
+
+/// The same of a path that a route has matched.
+pub(super) fn segment_of<'p>(route: &str, path: &'p str, name: &str) -> Option<&'p str> {
     let is_named = |part: &str| part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) == Some(name);
-    route.split('/').zip(parts.uri.path().split('/')).find(|(part, _)| is_named(part)).map(|(_, text)| text)
+    route.split('/').zip(path.split('/')).find(|(part, _)| is_named(part)).map(|(_, text)| text)
 }

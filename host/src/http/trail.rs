@@ -11,6 +11,7 @@ use rolecall_scim::patch::Done;
 
 use super::error::Error;
 use super::frame::RequestId;
+use super::guards;
 use crate::app::App;
 use crate::journal::{Trail, example};
 use crate::model::{ConnectionId, FATES_LIMIT, LogDetail, OperationFate, OutcomeCode, ResourceId, TenantId};
@@ -21,31 +22,14 @@ use crate::store::LogEntry;
 #[derive(Default)]
 pub struct Whose(OnceLock<(TenantId, ConnectionId, Arc<Trail>)>);
 
-/// What was asked, as far as it may be noted. The query is kept to be shown without its values.
+/// What was asked. Of the address no more is noted than the id of a resource, and its query without its values.
 pub struct Asked {
     /// The method.
     pub method: Method,
-    /// The route, not the path.
+    /// The route that it matched.
     pub route: String,
-    /// The query string.
-    pub query: Option<String>,
-    /// The resource that the path names, where its id may be one of ours: other texts are the client's.
-    pub resource: Option<ResourceId>,
-}
-
-impl Asked {
-    /// By its route and address.
-    #[must_use]
-    pub fn of(method: &Method, route: &str, uri: &Uri) -> Self {
-        let last = uri.path().trim_end_matches('/').rsplit('/').next();
-        let named = last.filter(|last| route.trim_end_matches('/').ends_with("/{id}") && is_id(last));
-        Self {
-            method: method.clone(),
-            route: route.to_owned(),
-            query: uri.query().map(str::to_owned),
-            resource: named.map(|id| ResourceId(id.to_owned())),
-        }
-    }
+    /// The address as it was sent.
+    pub uri: Uri,
 }
 
 impl Whose {
@@ -62,7 +46,7 @@ impl Whose {
         let now = app.clock.now();
         let endpoint = asked.route.rsplit_once("/v2/").map_or("", |(_, endpoint)| endpoint).trim_matches('/');
         let status = response.status().as_u16();
-        let shown = || example::of_read(asked.method.as_str(), endpoint, asked.query.as_deref());
+        let shown = || example::of_read(asked.method.as_str(), endpoint, asked.uri.query());
         app.journal.count((tenant, connection), &trail.take(), status < 400, now, shown);
         let writes = matches!(asked.method, Method::PUT | Method::PATCH | Method::DELETE)
             || (asked.method == Method::POST && !endpoint.ends_with(".search"));
@@ -78,7 +62,9 @@ impl Whose {
         let error = response.extensions().get::<Arc<Error>>().map(Arc::as_ref);
         let mut entry = not_tried(id.0.clone(), asked.method.as_str(), endpoint.split('/').next().and_then(kind_of), error);
         (entry.at, entry.status) = (now, status);
-        entry.resource.clone_from(&asked.resource);
+        // What is no id of ours is the client's text, and is named nowhere.
+        let named = guards::segment_of(&asked.route, asked.uri.path(), "id").filter(|id| is_id(id));
+        entry.resource = named.map(|id| ResourceId(id.to_owned()));
         entry.code = OutcomeCode::of(status, entry.scim_type.as_deref(), false);
         entry.refused = i64::from(status >= 400);
         entry.detail = LogDetail { took_us: micros(took), quirks: trail.shown(), shown: Some(shown()), ..entry.detail };

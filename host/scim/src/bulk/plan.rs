@@ -47,7 +47,7 @@ pub(super) fn plan(operations: &[Operation]) -> Plan {
         match action.method {
             Method::Post => needs[index].hard.extend(deletion),
             // One behind the other. What deletes something that is yet to be created goes behind that, and is waited for by nobody.
-            Method::Delete if needs[index].all().is_empty() => needs[index].hard.extend(deletion.replace(index)),
+            Method::Delete if needs[index].hard.is_empty() => needs[index].hard.extend(deletion.replace(index)),
             _ => {}
         }
     }

@@ -31,6 +31,21 @@ struct Found {
     bytes: usize,
 }
 
+/// What a page has taken of its bytes.
+#[derive(Default)]
+struct Taken(usize);
+
+impl Taken {
+    /// Whether the next one is still of the page. The first always is: nobody would ever get past it.
+    fn takes(&mut self, bytes: usize) -> bool {
+        let takes = self.0 == 0 || self.0.saturating_add(bytes) <= PAGE_BYTES_LIMIT;
+        if takes {
+            self.0 = self.0.saturating_add(bytes);
+        }
+        takes
+    }
+}
+
 /// Where a listing looks.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
@@ -354,12 +369,12 @@ impl Lister<'_> {
         match self.window {
             Window::Index { offset, limit } => {
                 let mut budget = SCAN_LIMIT - self.candidates(conn).await?;
-                let (mut items, mut total, mut bytes) = (Vec::new(), 0_i64, 0_usize);
+                let (mut items, mut total, mut taken, mut is_cut) = (Vec::new(), 0_i64, Taken::default(), false);
                 self.look(conn, order, None, &mut budget, |found, matches| {
                     if matches {
                         if total >= offset && total - offset.max(0) < limit {
-                            bytes = bytes.saturating_add(found.bytes);
-                            if bytes > PAGE_BYTES_LIMIT {
+                            is_cut = !taken.takes(found.bytes);
+                            if is_cut {
                                 return ControlFlow::Break(());
                             }
                             items.push(found.resource);
@@ -369,24 +384,22 @@ impl Lister<'_> {
                     ControlFlow::Continue(())
                 })
                 .await?;
-                if bytes > PAGE_BYTES_LIMIT {
+                if is_cut {
                     return Err(StoreError::PageTooLarge);
                 }
                 Ok(Listing { items, total: Some(total), ..Listing::default() })
             }
             Window::Beside { position, limit } => {
-                let (mut found, mut looked, mut bytes, mut resume) = (Vec::new(), 0_usize, 0_usize, None);
+                let (mut found, mut looked, mut taken, mut resume) = (Vec::new(), 0_usize, Taken::default(), None);
                 let mut budget = SCAN_LIMIT;
                 self.look(conn, order, position, &mut budget, |next, matches| {
-                    let is_full = found.len() >= size(limit) || !found.is_empty() && bytes.saturating_add(next.bytes) > PAGE_BYTES_LIMIT;
-                    if is_full && matches {
+                    if matches && (found.len() >= size(limit) || !taken.takes(next.bytes)) {
                         resume = found.last().map(|last| self.beside(order.is_keyed(), last));
                         return ControlFlow::Break(());
                     }
                     looked += 1;
                     let place = (looked >= SCAN_LIMIT).then(|| self.beside(false, &next.resource));
                     if matches {
-                        bytes = bytes.saturating_add(next.bytes);
                         found.push(next.resource);
                     }
                     match place {
@@ -423,7 +436,8 @@ impl Lister<'_> {
             Window::Index { offset, limit } => {
                 let wanted = keys.get(size(offset)..).unwrap_or_default();
                 let wanted = &wanted[..wanted.len().min(size(limit))];
-                if wanted.iter().map(|(.., bytes)| bytes).sum::<usize>() > PAGE_BYTES_LIMIT {
+                let mut taken = Taken::default();
+                if !wanted.iter().all(|(.., bytes)| taken.takes(*bytes)) {
                     return Err(StoreError::PageTooLarge);
                 }
                 let wanted: Vec<ResourceId> = wanted.iter().map(|(_, id, _)| id.clone()).collect();
@@ -442,14 +456,9 @@ impl Lister<'_> {
                     if position.backwards { ordering.is_ge() } else { ordering.is_le() }
                 };
                 let rest = &keys[keys.partition_point(seen)..];
-                let mut room = PAGE_BYTES_LIMIT;
-                let fits = |(nth, (.., bytes)): &(usize, &(SortKey, ResourceId, usize))| {
-                    let fits = *nth == 0 || *bytes <= room;
-                    room = room.saturating_sub(*bytes);
-                    fits
-                };
-                let page = rest.iter().take(size(limit)).enumerate().take_while(fits);
-                let wanted: Vec<ResourceId> = page.map(|(_, (_, id, _))| id.clone()).collect();
+                let mut taken = Taken::default();
+                let page = rest.iter().take(size(limit)).take_while(|(.., bytes)| taken.takes(*bytes));
+                let wanted: Vec<ResourceId> = page.map(|(_, id, _)| id.clone()).collect();
                 let found = self.these(conn, &wanted).await?;
                 let resume = if rest.len() > wanted.len() { found.last().map(|last| self.beside(true, last)) } else { None };
                 Ok(self.page(true, position, found, Some(total), resume))
@@ -531,12 +540,11 @@ impl Lister<'_> {
 
 /// The resources of a statement, as many as a page has bytes and at least one, and whether there are more.
 async fn fetch(conn: &mut Conn, mut query: QueryBuilder<Db>) -> Result<(Vec<Found>, bool)> {
-    let (mut found, mut total) = (Vec::new(), 0_usize);
+    let (mut found, mut taken) = (Vec::new(), Taken::default());
     let mut rows = query.build().fetch(conn);
     while let Some(row) = rows.try_next().await? {
         let bytes = row.try_get::<&str, _>("document")?.len();
-        total = total.saturating_add(bytes);
-        if !found.is_empty() && total > PAGE_BYTES_LIMIT {
+        if !taken.takes(bytes) {
             return Ok((found, true));
         }
         found.push(Found { resource: rows::resource(&row)?, bytes });
