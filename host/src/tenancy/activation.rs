@@ -312,6 +312,15 @@ async fn was_active(app: &App, tenant: &TenantId, hash: &RevisionHash) -> Result
 /// # Errors
 /// The store's; whoever turns somebody away next tries again.
 pub async fn take_back(app: &Arc<App>, tenant: &TenantId, fresh: &Arc<Fresh>) -> Result<(), StoreError> {
+    let actor = Actor { kind: "guard".into(), id: "turned_away".into() };
+    let wanted =
+        NewActivation { returns: Some(fresh.reason()), ..NewActivation::of(fresh.previous.hash.clone(), Some(fresh.revision.clone())) };
+    let unsaved = fresh.unsaved();
+    if let Err(error) = app.store.turn_away(tenant, fresh.activation, unsaved).await {
+        fresh.put_back(unsaved);
+        fresh.failed();
+        return Err(error);
+    }
     match may_run(app, tenant, &fresh.previous.hash).await {
         Ok(true) => {}
         Ok(false) => {
@@ -325,15 +334,6 @@ pub async fn take_back(app: &Arc<App>, tenant: &TenantId, fresh: &Arc<Fresh>) ->
             fresh.failed();
             return Err(error);
         }
-    }
-    let actor = Actor { kind: "guard".into(), id: "turned_away".into() };
-    let wanted =
-        NewActivation { returns: Some(fresh.reason()), ..NewActivation::of(fresh.previous.hash.clone(), Some(fresh.revision.clone())) };
-    let unsaved = fresh.unsaved();
-    if let Err(error) = app.store.turn_away(tenant, fresh.activation, unsaved).await {
-        fresh.put_back(unsaved);
-        fresh.failed();
-        return Err(error);
     }
     match app.store.activate(tenant, &wanted, &actor, app.clock.now()).await {
         Ok(()) => {

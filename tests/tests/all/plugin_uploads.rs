@@ -247,6 +247,9 @@ on_both_databases! {
 
         assert_eq!(acme.api.get("").await.expect(200)["active_revision"], active["hash"]);
         assert_eq!(states().await, ["out_of_scope"; 20]);
+        let activations = acme.api.get("/activations").await.expect(200);
+        let fresh = &activations["activations"][0];
+        assert_eq!((&fresh["state"], &fresh["turned_away"]["out_of_scope"]), (&json!("active"), &json!(5)), "{activations}");
         assert!(acme.events(&server).await.iter().all(|event| event["kind"] != "revision.returned"));
         server.stop().await;
     }
