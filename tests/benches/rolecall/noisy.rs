@@ -27,7 +27,7 @@ const ROUNDS: usize = 7;
 
 /// What a fifth tenant sends.
 #[derive(Clone, Copy)]
-enum Neighbour {
+enum Sends {
     /// Spins on each of its requests, which come as fast as they are answered.
     Spins,
     /// Is mapped as everybody, one request each such time.
@@ -35,7 +35,7 @@ enum Neighbour {
 }
 
 /// Requests of a fifth tenant until they are told to end.
-struct Attack {
+struct FifthTenant {
     ends: Arc<AtomicBool>,
     requests: JoinSet<()>,
     started: Instant,
@@ -43,12 +43,12 @@ struct Attack {
     answered: Arc<AtomicUsize>,
 }
 
-impl Attack {
-    async fn start(connection: &Connection, round: &str, neighbour: Neighbour) -> Self {
+impl FifthTenant {
+    async fn start(connection: &Connection, round: &str, sends: Sends) -> Self {
         let (ends, answered, started) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)), Instant::now());
-        let (title, due) = match neighbour {
-            Neighbour::Spins => ("loop", None),
-            Neighbour::Ordinary(pace) => ("Lead", Some(Arc::new(Mutex::new(tokio::time::interval(pace))))),
+        let (title, due) = match sends {
+            Sends::Spins => ("loop", None),
+            Sends::Ordinary(pace) => ("Lead", Some(Arc::new(Mutex::new(tokio::time::interval(pace))))),
         };
         let mut requests = JoinSet::new();
         for worker in 0..ATTACKS {
@@ -147,11 +147,11 @@ async fn side_by_side(
     for number in 0..ROUNDS {
         let name = |side: &str| format!("{side}-{coming:?}-{number}");
         let quiet = round(tenants, coming, &name("quiet")).await;
-        let attack = Attack::start(hostile, &name("attack"), Neighbour::Spins).await;
+        let attack = FifthTenant::start(hostile, &name("attack"), Sends::Spins).await;
         let noisy = round(tenants, coming, &name("noisy")).await;
         let pace = attack.end().await;
         eprintln!("attacks were answered each {pace:?}");
-        let others = Attack::start(hostile, &name("ordinary"), Neighbour::Ordinary(pace)).await;
+        let others = FifthTenant::start(hostile, &name("ordinary"), Sends::Ordinary(pace)).await;
         let beside = round(tenants, coming, &name("beside")).await;
         others.end().await;
         for (side, (p50, p99, rate)) in sides.iter_mut().zip([noisy, quiet, beside]) {
