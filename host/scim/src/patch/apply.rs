@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::values::{Context, next};
+use super::values::{Context, next, no_match, says_nothing};
 use super::{Done, MemberChange, Operation, Patch, Patched, Refusal, Step, Target};
 use crate::path::AttrPath;
 use crate::resource::Document;
-use crate::resource::body::{check_required, set_schemas};
+use crate::resource::body::{check_required, is_inactive, set_schemas};
 use crate::resource::value::Reader;
 use crate::schema::{Attribute, Mutability, Schemas};
 use crate::{ResourceKind, ScimError};
@@ -19,11 +19,22 @@ pub(super) fn apply(patch: &Patch, schemas: &Schemas, document: &Document) -> Re
         members: Vec::new(),
         member_operations: Vec::new(),
         changed: Vec::new(),
+        unfinished: Vec::new(),
         reader: Reader { ignored: patch.ignored.clone(), quirks: patch.quirks.clone(), patch: true, ..Reader::default() },
     };
     let mut operations = Vec::with_capacity(patch.operations.len());
     for (index, operation) in patch.operations.iter().enumerate() {
         operations.push(work.operation(index, operation).map_err(|error| Refusal::by(index, error))?);
+    }
+    for Unfinished { operation, extension, attribute, place } in &work.unfinished {
+        let empty = |document: &Map<String, Value>| {
+            let owner = extension.as_ref().map_or(Some(document), |urn| document.get(urn).and_then(Value::as_object));
+            let values = owner.and_then(|owner| owner.get(attribute)).and_then(Value::as_array);
+            values.into_iter().flatten().filter(|value| says_nothing(value)).count()
+        };
+        if empty(&work.document) > empty(&document.0) {
+            return Err(Refusal::by(*operation, no_match(place)));
+        }
     }
     let Work { document: next, members, member_operations, changed, reader, .. } = work;
     // What was incomplete before (its schema changed, say) may stay so: that must not keep a leaver active.
@@ -49,7 +60,17 @@ struct Work<'a> {
     member_operations: Vec<(usize, bool)>,
     /// Paths of what changed, each once.
     changed: Vec<String>,
+    unfinished: Vec<Unfinished>,
     reader: Reader,
+}
+
+/// An element that an operation made and that says nothing yet. What it is for may come with the next one: the order of
+/// operations, let alone that of an object's keys, does not make a difference to who wants both.
+struct Unfinished {
+    operation: usize,
+    extension: Option<String>,
+    attribute: String,
+    place: String,
 }
 
 impl Work<'_> {
@@ -58,7 +79,7 @@ impl Work<'_> {
         let first = self.members.len();
         for step in &operation.steps {
             changed |= match step {
-                Step::Attribute(target) => self.attribute(operation, target)?,
+                Step::Attribute(target) => self.attribute((index, operation), target)?,
                 Step::RemoveExtension(urn) => {
                     let removed = self.remove_extension(urn)?;
                     self.note(removed, urn)
@@ -88,7 +109,7 @@ impl Work<'_> {
         changed
     }
 
-    fn attribute(&mut self, operation: &Operation, target: &Target) -> Result<bool, ScimError> {
+    fn attribute(&mut self, (index, operation): (usize, &Operation), target: &Target) -> Result<bool, ScimError> {
         let path = AttrPath { urn: target.extension.clone(), name: target.attribute.clone(), sub: target.part.clone() };
         let place = path.to_string();
         let resolved = self.schemas.resolve(self.kind, &path);
@@ -105,9 +126,17 @@ impl Work<'_> {
             verb: operation.verb,
             makes_value: target.makes_value,
             filter: target.filter.as_ref(),
+            is_unfinished: false,
             reader: &mut self.reader,
         };
-        let after = next(&mut context, &target.change, before.clone())?;
+        let mut after = next(&mut context, &target.change, before.clone())?;
+        if context.is_unfinished {
+            let (extension, attribute) = (target.extension.clone(), target.attribute.clone());
+            self.unfinished.push(Unfinished { operation: index, extension, attribute, place: place.clone() });
+        }
+        if after.is_none() && target.extension.is_none() && target.attribute == "active" && is_inactive(self.kind, &self.document) {
+            after = Some(Value::Bool(false));
+        }
         if after == before {
             return Ok(false);
         }

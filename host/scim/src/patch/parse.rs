@@ -174,21 +174,42 @@ impl<'a> Reading<'a> {
                 }
             } else {
                 ignore_unknown(&mut self.reader, key, value);
-                if !key.contains(':') {
-                    strange.get_or_insert_with(|| without_filter(key).to_owned());
+                if !self.is_foreign(key) {
+                    strange.get_or_insert_with(|| self.unknown(key));
                     continue;
                 }
             }
             match self.reader.strange.take() {
-                Some(part) if steps[first..].iter().all(Step::is_void) => _ = strange.get_or_insert(part),
+                Some(part) if steps[first..].iter().all(Step::is_void) => _ = strange.get_or_insert_with(|| self.no_attribute(&part)),
                 _ => known = true,
             }
         }
         match strange {
             // Unknown attributes beside known ones are reported as ignored. An operation that holds nothing
             // else would answer "done" for doing nothing.
-            Some(key) if !known => Err(self.no_attribute(&key)),
+            Some(error) if !known => Err(error),
             _ => Ok(steps),
+        }
+    }
+
+    /// Whether a key that names nothing is of a schema that nobody here knows: clients send theirs to everybody.
+    fn is_foreign(&self, key: &str) -> bool {
+        let named = without_filter(key);
+        let is_of = |id: &str| {
+            let rest = named.get(..id.len()).filter(|head| head.eq_ignore_ascii_case(id)).map(|head| &named[head.len()..]);
+            rest.is_some_and(|rest| rest.starts_with([':', '.']))
+        };
+        let own =
+            self.schemas.extensions(self.kind).iter().map(|schema| schema.id.as_str()).chain([self.schemas.core(self.kind).id.as_str()]);
+        named.contains(':') && !own.into_iter().any(is_of)
+    }
+
+    /// Why a key names nothing.
+    fn unknown(&self, key: &str) -> ScimError {
+        match Path::parse_for(self.schemas, &[self.kind], key) {
+            Err(error) if key.contains('[') => error,
+            Ok((Path::Values { attribute, sub, .. }, _)) => self.no_attribute(&AttrPath { sub, ..attribute }.to_string()),
+            _ => self.no_attribute(without_filter(key)),
         }
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Context<'a> {
     pub(super) verb: Verb,
     pub(super) makes_value: bool,
     pub(super) filter: Option<&'a Filter>,
+    /// Set where an element was made that says nothing yet.
+    pub(super) is_unfinished: bool,
     pub(super) reader: &'a mut Reader,
 }
 
@@ -137,8 +139,7 @@ fn add(context: &Context<'_>, values: &mut Vec<Value>, known: &mut Known, given:
         return Ok(values.len() - 1);
     };
     if let (Some(Value::Object(old)), Value::Object(given)) = (values.get_mut(index), given) {
-        let parts = given.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
-        merge(context, old, &parts)?;
+        merge_given(context, old, given)?;
     }
     Ok(index)
 }
@@ -161,9 +162,19 @@ fn some_values(context: &mut Context<'_>, change: &Change, mut values: Vec<Value
             return Ok(values);
         }
         let mut value = made(context)?;
-        change_value(context, change, &mut value)?;
-        if is_spent(context, &value) {
-            return Err(no_match(context.place));
+        match (change, &mut value) {
+            // It stays the one that the filter describes.
+            (Change::Set(Value::Object(given)), Value::Object(parts)) if context.part.is_none() => {
+                merge_given(context, parts, given)?;
+                check_parts(context, parts)?;
+            }
+            _ => change_value(context, change, &mut value)?,
+        }
+        if says_nothing(&value) {
+            if context.part.is_none() {
+                return Err(no_match(context.place));
+            }
+            context.is_unfinished = true;
         }
         let primary = is_primary(&value).then_some(values.len());
         values.push(value);
@@ -203,13 +214,20 @@ fn change_value(context: &Context<'_>, change: &Change, value: &mut Value) -> Re
     value.as_object().map_or(Ok(()), |parts| check_parts(context, parts))
 }
 
-/// Whether a value says nothing but what it would be for.
+/// Whether nothing is left of a value that a part was taken from.
 fn is_spent(context: &Context<'_>, value: &Value) -> bool {
-    let Value::Object(parts) = value else { return value.is_null() };
     // Without its value, an e-mail address of some type is no e-mail address.
-    let lost_value = context.part.is_some_and(|part| part.name == "value") && !parts.contains_key("value");
-    let left = |name: &String| name != "type" && name != "primary" && !(lost_value && name == "display");
-    !parts.keys().any(left)
+    let lost_value = context.part.is_some_and(|part| part.name == "value") && value.get("value").is_none();
+    says_nothing_but(value, if lost_value { &["type", "primary", "display"] } else { &["type", "primary"] })
+}
+
+/// Whether a value says nothing but what it would be for.
+pub(super) fn says_nothing(value: &Value) -> bool {
+    says_nothing_but(value, &["type", "primary"])
+}
+
+fn says_nothing_but(value: &Value, names: &[&str]) -> bool {
+    value.as_object().map_or(value.is_null(), |parts| parts.keys().all(|name| names.contains(&name.as_str())))
 }
 
 /// An element that a filter describes: Entra ID adds `emails[type eq "work"].value` and expects it to be there.
@@ -260,6 +278,11 @@ fn merge(context: &Context<'_>, parts: &mut Map<String, Value>, given: &Parts) -
         }
     }
     Ok(())
+}
+
+/// The same where nothing is unassigned.
+fn merge_given(context: &Context<'_>, parts: &mut Map<String, Value>, given: &Map<String, Value>) -> Result<(), ScimError> {
+    merge(context, parts, &given.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect())
 }
 
 fn set_part(context: &Context<'_>, parts: &mut Map<String, Value>, part: &Attribute, value: Option<Value>) -> Result<(), ScimError> {

@@ -310,6 +310,12 @@ pub(crate) fn check_required(schemas: &Schemas, kind: ResourceKind, document: &M
     }
 }
 
+/// Whether it is somebody who was deactivated. They come back when the client says so, not when it says nothing, which a null and
+/// a removal are as well (RFC 7643 §2.5): unassigned, they stay deactivated.
+pub(crate) fn is_inactive(kind: ResourceKind, document: &Map<String, Value>) -> bool {
+    kind == ResourceKind::User && document.get("active") == Some(&Value::Bool(false))
+}
+
 /// What a PUT must not take away.
 fn keep(
     schemas: &Schemas,
@@ -318,9 +324,8 @@ fn keep(
     previous: &Map<String, Value>,
     next: &mut Map<String, Value>,
 ) -> Result<(), ScimError> {
-    // RFC 7644 §3.5.1 lets the server decide what an attribute that is not asserted becomes. Somebody who was
-    // deactivated comes back when the client says so, not when it says nothing, which a null is as well (RFC 7643 §2.5).
-    if kind == ResourceKind::User && !next.contains_key("active") && previous.get("active") == Some(&Value::Bool(false)) {
+    // RFC 7644 §3.5.1 lets the server decide what an attribute that is not asserted becomes.
+    if !next.contains_key("active") && is_inactive(kind, previous) {
         next.insert("active".into(), Value::Bool(false));
     }
     let core = &schemas.core(kind).attributes;

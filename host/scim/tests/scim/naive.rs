@@ -15,7 +15,19 @@ pub enum Outcome {
 }
 
 /// Applies one operation as [`super::generate::operation`] makes them.
-pub fn patch(mut user: Value, operation: &Value) -> Outcome {
+pub fn patch(user: Value, operation: &Value) -> Outcome {
+    let inactive = user["active"] == false;
+    match patched(user, operation) {
+        // Whoever is deactivated does not come back by nothing being said.
+        Outcome::Became(mut user) if inactive && user.get("active").is_none() => {
+            user["active"] = json!(false);
+            Outcome::Became(user)
+        }
+        other => other,
+    }
+}
+
+fn patched(mut user: Value, operation: &Value) -> Outcome {
     let op = operation["op"].as_str().unwrap();
     let value = &operation["value"];
     let Some(path) = operation["path"].as_str() else {
