@@ -368,8 +368,8 @@ pub trait Store:
     async fn people(&self, tenant: &TenantId, connection: &ConnectionId, users: &[ResourceId]) -> Result<Vec<Person>>;
     /// The account of a deleted user that a new one with this external id would revive: removed, or in use by an answer to a hold.
     async fn revivable(&self, tenant: &TenantId, connection: &ConnectionId, external_id: &str) -> Result<Option<Departed>>;
-    /// The account, other than `except`, that has the name key in the tenant.
-    async fn name_holder(&self, tenant: &TenantId, name_key: &str, except: &AccountId) -> Result<Option<AccountId>>;
+    /// The accounts that have names in the tenant, by name key; names that nobody has are left out.
+    async fn name_holders(&self, tenant: &TenantId, name_keys: &[String]) -> Result<BTreeMap<String, AccountId>>;
     /// A resource by id.
     async fn resource(
         &self,

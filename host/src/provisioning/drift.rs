@@ -9,15 +9,15 @@ use rolecall_scim::cursor::Position;
 use rolecall_scim::filter::Filter;
 use serde_json::{Value, json};
 
-use super::people::{self, Case, Terms};
+use super::people::{self, Case, Foreseen, Terms};
 use super::{Caller, Command, Failure, carry_out as write, users};
 use crate::app::App;
 use crate::crypto::{random_id, sha256_hex};
 use crate::journal::Trail;
 use crate::lifecycle::drift::{self, Comparison, GroupNames, Listed, Stored};
 use crate::model::{
-    AccountId, Actor, ConnectionId, ConnectionState, DriftForecast, DriftGroup, DriftKind, DriftLine, DriftOutcome, GroupMembership,
-    Instant, Reconciliation, ReconciliationState, ResourceId, RoleId, RulingState, TenantId, Urgency,
+    AccountId, Actor, ConnectionId, ConnectionState, Difference, DriftForecast, DriftGroup, DriftKind, DriftLine, DriftOutcome,
+    GroupMembership, Instant, Reconciliation, ReconciliationState, ResourceId, RoleId, RulingState, TenantId, Urgency,
 };
 use crate::store::{
     ApiPrincipal, CarryOut, DRIFT_LINES_AT_ONCE, DriftNoted, DriftQuery, Forecasted, ListQuery, NewDriftLine, NewReconciliation, Person,
@@ -333,12 +333,8 @@ async fn simulate(app: &Arc<App>, tenant: &TenantId, found: &Reconciliation) -> 
     let (now, active) = (app.clock.now(), tenancy::active(app, tenant).await?);
     let Some(state) = state_of(app, tenant, &found.connection).await? else { return Ok(()) };
     let cases = cases(app, (tenant, &found.connection, &active), &lines, now).await?;
-    let work = {
-        let active = active.clone();
-        move || cases.into_iter().map(|(line, before, after)| (line, forecast(&active, state, &before, &after, now))).collect::<Vec<_>>()
-    };
-    // Busy threads: another time.
-    let Ok(mut forecasts) = app.compute.run(tenant, Urgency::Crowd, work).await else {
+    let Some(mut forecasts) = forecasts(app, tenant, (&active, Terms::of(state)), cases, now).await? else {
+        // Busy threads: another time.
         return app.store.note_drift(tenant, &found.id, &[], now).await.map(|_| ());
     };
     let unknown = lines.iter().filter(|line| !forecasts.iter().any(|(known, _)| *known == line.line));
@@ -426,9 +422,46 @@ async fn memberships(
     Ok(found)
 }
 
+/// What people would gain and lose, by line; `None` while the threads are busy. Whoever would get a name that somebody else has would get
+/// no account, which is found out as a write finds it out: by asking once more.
+async fn forecasts(
+    app: &Arc<App>,
+    tenant: &TenantId,
+    (active, terms): (&Active, Terms),
+    cases: Vec<WhatIf>,
+    now: Instant,
+) -> Result<Option<Vec<(i64, DriftForecast)>>, StoreError> {
+    let foresee = async |cases: Vec<WhatIf>| {
+        let active = active.clone();
+        let one = move |case: WhatIf| {
+            let foreseen = people::foresee(&active, terms, &case.1, &case.2, now);
+            (case, foreseen)
+        };
+        app.compute.run(tenant, Urgency::Crowd, move || cases.into_iter().map(one).collect::<Vec<_>>()).await.ok()
+    };
+    let Some(foreseen) = foresee(cases).await else { return Ok(None) };
+    let (mut known, mut wanted) = (Vec::with_capacity(foreseen.len()), Vec::with_capacity(foreseen.len()));
+    for (case, Foreseen { difference, wanted: name }) in foreseen {
+        known.push((case, difference));
+        wanted.push(name);
+    }
+    let (mut forecasts, mut taken) = (Vec::with_capacity(known.len()), Vec::new());
+    for (((line, before, mut after), difference), holder) in known.into_iter().zip(people::name_holders(app, tenant, &wanted).await?) {
+        if holder.is_some() {
+            after.subject.collision = holder;
+            taken.push((line, before, after));
+        } else {
+            forecasts.push((line, forecast(difference)));
+        }
+    }
+    let Some(again) = foresee(taken).await else { return Ok(None) };
+    forecasts.extend(again.into_iter().map(|((line, ..), foreseen)| (line, forecast(foreseen.difference))));
+    Ok(Some(forecasts))
+}
+
 /// What somebody would gain and lose.
-fn forecast(active: &Active, state: ConnectionState, before: &Case, after: &Case, now: Instant) -> DriftForecast {
-    let Some(difference) = people::foresee(active, Terms::of(state), before, after, now) else { return DriftForecast::default() };
+fn forecast(difference: Option<Difference>) -> DriftForecast {
+    let Some(difference) = difference else { return DriftForecast::default() };
     let roles = |names: Vec<String>| names.into_iter().map(RoleId).collect();
     let account = Some(difference.after).filter(|now| *now != difference.before);
     let waits = difference.waits.into_iter().map(|waiting| RoleId(waiting.role)).collect();

@@ -73,7 +73,7 @@ async fn foreseen(
     for some in cases.chunks(PEOPLE_PER_TURN) {
         let (active, some) = (active.clone(), some.to_vec());
         let foresee = move |(user, case): (ResourceId, Case)| {
-            let difference = people::foresee(&active, terms, &case, &case, now);
+            let difference = people::foresee(&active, terms, &case, &case, now).difference;
             (user, difference)
         };
         all.extend(app.compute.run(tenant, Urgency::Crowd, move || some.into_iter().map(foresee).collect::<Vec<_>>()).await?);

@@ -1,7 +1,7 @@
 //! Evaluates people and settles what becomes of them: the middle of the straight line, shared by
 //! writes of users, writes of groups and the worker. Knows nothing of SCIM messages.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::app::App;
@@ -50,10 +50,7 @@ impl Decided {
     /// The name that the mapping gives, to be kept when the rest is committed: see [`name_holder`].
     #[must_use]
     pub fn wanted_name(&self) -> Option<WantedName> {
-        match &self.evaluation.outcome {
-            Outcome::Account(shape) => Some(WantedName { name: shape.user_name.clone(), by: self.case.account.id.clone() }),
-            _ => None,
-        }
+        wanted_name(&self.case, &self.evaluation)
     }
 
     /// What the store commits for this person, with the history that goes with it.
@@ -199,12 +196,30 @@ fn evaluated(active: &Active, case: &Case, as_of: Instant) -> Evaluation {
     }
 }
 
+fn wanted_name(case: &Case, evaluation: &Evaluation) -> Option<WantedName> {
+    match &evaluation.outcome {
+        Outcome::Account(shape) => Some(WantedName { name: shape.user_name.clone(), by: case.account.id.clone() }),
+        _ => None,
+    }
+}
+
+/// What would become of somebody.
+#[derive(Debug)]
+pub struct Foreseen {
+    /// What would differ; `None` if nothing would.
+    pub difference: Option<Difference>,
+    /// The name that they were to get. Where [`name_holders`] finds somebody else to have it, it is to be foreseen again, told of that.
+    pub wanted: Option<WantedName>,
+}
+
 /// What would become of somebody: how they are, and how they would be. Without effect; runs what tenants wrote, so on an evaluation thread.
 #[must_use]
-pub fn foresee(active: &Active, terms: Terms, before: &Case, after: &Case, now: Instant) -> Option<Difference> {
+pub fn foresee(active: &Active, terms: Terms, before: &Case, after: &Case, now: Instant) -> Foreseen {
     let evaluation = evaluated(active, after, as_of(now, after.due));
     let settled = settle(after, &evaluation, active, terms, now);
-    Picture::standing(&before.standing()).difference(&Picture::after(&after.standing(), &settled), &evaluation.outcome, &[])
+    let standing = Picture::standing(&before.standing());
+    let difference = standing.difference(&Picture::after(&after.standing(), &settled), &evaluation.outcome, &[]);
+    Foreseen { difference, wanted: wanted_name(after, &evaluation) }
 }
 
 /// Settles a case by the revision's rules (the defaults while there is none).
@@ -286,10 +301,22 @@ fn observe(app: &App, tenant: &TenantId, active: &Active, case: &Case, evaluatio
 /// # Errors
 /// The store's.
 pub async fn name_holder(app: &App, tenant: &TenantId, wanted: Option<WantedName>) -> Result<Option<AccountId>, StoreError> {
-    match wanted {
-        Some(wanted) => app.store.name_holder(tenant, &collision_key(&wanted.name), &wanted.by).await,
-        None => Ok(None),
-    }
+    Ok(name_holders(app, tenant, &[wanted]).await?.pop().flatten())
+}
+
+/// The accounts that have the names of several, in their order; `None` for a name that is free, or one's own.
+///
+/// # Errors
+/// The store's.
+pub async fn name_holders(app: &App, tenant: &TenantId, wanted: &[Option<WantedName>]) -> Result<Vec<Option<AccountId>>, StoreError> {
+    let keys: Vec<Option<String>> = wanted.iter().map(|wanted| wanted.as_ref().map(|wanted| collision_key(&wanted.name))).collect();
+    let asked: Vec<String> = keys.iter().flatten().cloned().collect();
+    let holders = if asked.is_empty() { BTreeMap::new() } else { app.store.name_holders(tenant, &asked).await? };
+    let another = |(wanted, key): (&Option<WantedName>, &Option<String>)| {
+        let holder = holders.get(key.as_ref()?)?;
+        wanted.as_ref().filter(|wanted| wanted.by != *holder).map(|_| holder.clone())
+    };
+    Ok(wanted.iter().zip(&keys).map(another).collect())
 }
 
 /// Evaluates pending people of one connection, behind what is live, and commits each result whose inputs are still the same, many to a
@@ -335,25 +362,28 @@ async fn commit_one_by_one(
 ) -> Result<(), StoreError> {
     let mut decided = refused;
     for round in 0..2 {
-        let mut cases = Vec::new();
+        let mut taken = Vec::new();
         let commits = decided.iter().map(|decided| commit_pending(app, tenant, active, std::slice::from_ref(decided), cause, now));
         let results = futures_util::future::join_all(commits).await;
         for (decided, result) in decided.into_iter().zip(results) {
             match result {
                 Ok(()) => {}
-                Err(StoreError::Conflict { what: "account_name" }) => {
-                    let holder = name_holder(app, tenant, decided.wanted_name()).await?;
-                    let mut case = decided.case;
-                    case.subject.collision = holder;
-                    cases.push(case);
-                }
+                Err(StoreError::Conflict { what: "account_name" }) => taken.push(decided),
                 Err(StoreError::Conflict { what }) => lost_a_race(app, tenant, &[decided], what, now).await?,
                 Err(other) => return Err(other),
             }
         }
-        if round > 0 || cases.is_empty() {
+        if round > 0 || taken.is_empty() {
             break;
         }
+        let wanted: Vec<Option<WantedName>> = taken.iter().map(Decided::wanted_name).collect();
+        let holders = name_holders(app, tenant, &wanted).await?;
+        let told = |(decided, holder): (Decided, Option<AccountId>)| {
+            let mut case = decided.case;
+            case.subject.collision = holder;
+            case
+        };
+        let cases = taken.into_iter().zip(holders).map(told).collect();
         decided = decide(app, tenant, active, cases, terms, now).await;
     }
     Ok(())

@@ -401,8 +401,8 @@ impl Store for Backend {
         people::revivable(&mut *self.read(tenant).await?, tenant, connection, external_id).await
     }
 
-    async fn name_holder(&self, tenant: &TenantId, name_key: &str, except: &AccountId) -> Result<Option<AccountId>> {
-        read_once!(self.read_one(tenant), conn => people::name_holder(conn, tenant, name_key, except))
+    async fn name_holders(&self, tenant: &TenantId, name_keys: &[String]) -> Result<BTreeMap<String, AccountId>> {
+        read_once!(self.read_one(tenant), conn => accounts::name_holders(conn, tenant, name_keys.iter().map(String::as_str)))
     }
 
     async fn resource(

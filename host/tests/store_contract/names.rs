@@ -26,10 +26,8 @@ async fn create_held(fixture: &Fixture, name: &str, wanted: &str) -> Result<role
 async fn a_name_is_had_by_one_account(fixture: Fixture) {
     let here = fixture.here();
     here.create_user("josé").await;
-    let holder = fixture.store.name_holder(&fixture.tenant, "jose", &"account-x".into()).await.unwrap();
-    assert_eq!(holder, Some("account-josé".into()));
-    let own = fixture.store.name_holder(&fixture.tenant, "jose", &"account-josé".into()).await.unwrap();
-    assert_eq!(own, None);
+    let holders = fixture.store.name_holders(&fixture.tenant, &["jose".to_owned(), "nobody".to_owned()]).await.unwrap();
+    assert_eq!(holders.into_iter().collect::<Vec<_>>(), [("jose".to_owned(), "account-josé".into())]);
     let lost = here.commit(here.creation("JOSE")).await;
     assert!(matches!(lost, Err(StoreError::Conflict { what: "account_name" })), "{lost:?}");
 }

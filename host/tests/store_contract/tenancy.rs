@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rolecall::crypto::{Keyring, SecretKey, sha256_hex};
-use rolecall::model::{AccountId, ConnectionState, Handle, Instant};
+use rolecall::model::{ConnectionState, Handle, Instant};
 use rolecall::store::{
     self, ApiScope, ApiTokenInfo, Change, CredentialKind, HandleBinding, NewActivation, NewPlugin, NewToken, StoreError, StoredPlugin,
     StoredRevision, Target,
@@ -282,7 +282,7 @@ async fn tenants_are_apart(fixture: Fixture) {
     assert!(store.accounts(other, None, None, 10).await.unwrap().is_empty());
     assert_eq!(store.account(other, "ana").await.unwrap(), None);
     assert_eq!(store.account(other, "account-ana").await.unwrap(), None);
-    assert_eq!(store.name_holder(other, "ana", &AccountId::from("x")).await.unwrap(), None);
+    assert!(store.name_holders(other, &["ana".to_owned()]).await.unwrap().is_empty());
     assert!(store.targets(other).await.unwrap().is_empty());
     assert!(store.unbound_groups(other, Some(&group), None, 10).await.unwrap().is_empty());
     while store.number_events().await.unwrap() > 0 {}

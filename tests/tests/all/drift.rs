@@ -130,6 +130,34 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// What would be a collision gives nobody anything: it is shown so before it is carried out.
+    async fn a_name_that_another_account_has_is_foreseen(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let (entra, okta) = (acme.connection(&server, "entra").await, acme.connection(&server, "okta").await);
+        okta.create("jose@acme.example").await;
+        let body = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "ada@acme.example", "externalId": "A-1"});
+        let ada = text(&entra.scim.post("/Users", body).await.expect(201)["id"]);
+        entra.group("Engineering", &[]).await;
+        server.settle().await;
+        let of = |name: &str| format!("user_name,external_id,groups\n{name}@acme.example,A-1,Engineering\n");
+        for (name, gains, account) in [("maria", json!(["developer"]), Value::Null), ("José", json!([]), json!("held"))] {
+            let made = compare(&acme, &entra, &of(name), false).await.expect(201);
+            let (id, found) = ready(&server, &acme, &made).await;
+            let seen = lines(&acme, &id).await;
+            let line = seen.values().next().expect("a line");
+            assert_eq!((&line["forecast"]["gains"], &line["forecast"]["account"]), (&gains, &account), "{line}");
+            if name == "José" {
+                carry_out(&acme, &id, &found["digest"]).await.expect(200);
+            }
+        }
+        server.settle().await;
+        assert_eq!(entra.scim.get(&format!("/Users/{ada}")).await.expect(200)["userName"], "José@acme.example");
+        let held = acme.api.get("/accounts?state=held").await.expect(200);
+        assert_eq!((&held["accounts"][0]["note"]["code"], &held["accounts"][0]["grants"]), (&json!("collision"), &json!([])), "{held}");
+        server.stop().await;
+    }
+
     /// An export that lists half of the people: the losses are one hold, released in part; the rest stands, answered for.
     async fn losses_of_a_plan_are_held_as_one(database: Database) {
         let server = Server::start(&database).await;

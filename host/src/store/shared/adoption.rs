@@ -771,11 +771,8 @@ async fn check_open(conn: &mut Conn, tenant: &TenantId, (chosen, is_there): (&Ac
     if !is_there && is_open != Some(true) {
         return Err(StoreError::Conflict { what: "import" });
     }
-    let holder = match wanted {
-        Some(wanted) => people::name_holder(conn, tenant, wanted, chosen).await?,
-        None => None,
-    };
-    if holder.is_some() { Err(StoreError::Conflict { what: "account_name" }) } else { Ok(()) }
+    let holders = accounts::name_holders(conn, tenant, wanted).await?;
+    if holders.into_values().any(|holder| holder != *chosen) { Err(StoreError::Conflict { what: "account_name" }) } else { Ok(()) }
 }
 
 async fn keep_choice(

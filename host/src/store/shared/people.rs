@@ -109,17 +109,6 @@ pub(super) async fn revivable(
     Ok(Some(Departed { account, grants, rulings, holder: None }))
 }
 
-/// The account, other than `except`, that has the name.
-pub(super) async fn name_holder(conn: &mut Conn, tenant: &TenantId, name_key: &str, except: &AccountId) -> Result<Option<AccountId>> {
-    let holder: Option<String> = sqlx::query_scalar("SELECT account FROM accounts WHERE tenant = $1 AND name_key = $2 AND account <> $3")
-        .bind(tenant.as_str())
-        .bind(name_key)
-        .bind(except.as_str())
-        .fetch_optional(conn)
-        .await?;
-    Ok(holder.map(AccountId))
-}
-
 /// The SELECT that [`views`] reads, with a condition to follow.
 macro_rules! view {
     ($condition:literal) => {
