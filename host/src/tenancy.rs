@@ -29,8 +29,8 @@ pub mod visitors;
 use std::sync::Arc;
 
 pub use activation::{
-    Checked, activate, activate_as, activation_settings, check_revision, look_after_fresh, set_aside, store_revision, stored_contents,
-    take_back,
+    Checked, activate, activate_as, activation_settings, check_owner, check_revision, look_after_fresh, set_aside, store_revision,
+    stored_contents, take_back,
 };
 pub use active::{Active, Revisions, active, active_if_loaded, active_revision, candidate, schemas};
 pub use connections::{

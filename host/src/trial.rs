@@ -315,6 +315,8 @@ async fn forecasts(
 /// [`TenancyError`]; the last good revision stays active.
 pub async fn deploy(app: &Arc<App>, tenant: &TenantId, files: Files, owner: &str, actor: &Actor) -> Result<bool, TenancyError> {
     let standing = app.store.tenant(tenant).await?.ok_or(StoreError::Missing("tenant"))?;
+    // Whoever owns the revisions has nothing of theirs touched: not what waits for somebody, and not their trials.
+    tenancy::check_owner(&standing, owner)?;
     let hash = revision::hash(&files);
     if standing.active_revision.as_ref() == Some(&hash) {
         return Ok(false);
@@ -331,8 +333,8 @@ pub async fn deploy(app: &Arc<App>, tenant: &TenantId, files: Files, owner: &str
         wanted.simulation = Some(done.id.clone());
         if moved.is_past() {
             let reason = format!(
-                "{moved} while it was simulated, {SIMULATIONS} times in a row: when they have come to rest, simulate it and activate \
-                 it with `rolecall tenant activate`, or change the folder"
+                "{moved} while it was simulated, {SIMULATIONS} times in a row: when they have come to rest, simulate it (`rolecall tenant \
+                 simulate`) and activate it (`rolecall tenant activate --tenant {tenant} {hash} --simulation …`), or change the folder"
             );
             app.store.hold_activation(tenant, &wanted, &reason, actor, app.clock.now()).await?;
             return Err(TenancyError::Refused(reason));
@@ -342,8 +344,9 @@ pub async fn deploy(app: &Arc<App>, tenant: &TenantId, files: Files, owner: &str
         if turned_away > limit {
             let reason = format!(
                 "its simulation turns away {turned_away} people, and a new revision may turn away {limit}: look at it with `rolecall tenant \
-                 trial show {}`, then activate it with `rolecall tenant activate`, or change the folder",
-                done.id
+                 trial show --tenant {tenant} {id}`, then activate it with `rolecall tenant activate --tenant {tenant} {hash} --simulation {id}`, \
+                 or change the folder",
+                id = done.id
             );
             app.store.hold_activation(tenant, &wanted, &reason, actor, app.clock.now()).await?;
             return Err(TenancyError::Refused(reason));

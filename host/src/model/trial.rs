@@ -336,6 +336,14 @@ word_enum!(
     }
 );
 
+impl ActivationState {
+    /// Whether the revision is or was active by it.
+    #[must_use]
+    pub fn came_into_force(self) -> bool {
+        !matches!(self, Self::Held | Self::Dropped)
+    }
+}
+
 /// People whom a fresh revision turned away and the one before it did not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TurnedAway {
@@ -373,7 +381,7 @@ pub struct ListedRevision {
     pub created: Instant,
     /// Whether it decides at present.
     pub active: bool,
-    /// Whether it is, was or waited to be activated.
+    /// Whether it is or was active; what only waits for somebody to activate it is not.
     pub activated: bool,
     /// Whether it is or was tried out: a simulation or a shadow that is kept.
     pub tried: bool,

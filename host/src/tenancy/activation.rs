@@ -14,7 +14,7 @@ use crate::model::{
     ActivationSettings, ActivationState, Actor, AdminAction, RevisionHash, SecondPerson, TenantId, TrialKind, TrialState, Urgency, Watch,
 };
 use crate::revision::{self, Files, Revision};
-use crate::store::{ApiPrincipal, DespiteChanges, NewActivation, NewPlugin, StoreError, StoredRevision};
+use crate::store::{ApiPrincipal, DespiteChanges, NewActivation, NewPlugin, StoreError, StoredRevision, Tenant};
 
 /// For how long a simulation counts when its revision is activated, in hours: the people are others by then.
 const SIMULATION_HOURS: i64 = 24;
@@ -49,7 +49,7 @@ pub async fn set_aside(app: &App, tenant: &TenantId, hash: &RevisionHash) -> Res
     let last = app.store.activation_of(tenant, hash, None).await?;
     Ok(last.and_then(|activation| match activation.state {
         ActivationState::Returned => Some(format!(
-            "revision {hash} was taken back: {}. Change the folder, or activate it with `rolecall tenant activate`",
+            "revision {hash} was taken back: {}. Change the folder, or activate it with `rolecall tenant activate --tenant {tenant} {hash}`",
             activation.reason.unwrap_or_default()
         )),
         ActivationState::Held => activation.reason,
@@ -164,6 +164,18 @@ pub async fn activate_as(
     activate_for(app, tenant, wanted, owner, (&who.actor(), Some(who))).await
 }
 
+/// Refuses whoever does not own the tenant's revisions.
+///
+/// # Errors
+/// `Refused`.
+pub fn check_owner(tenant: &Tenant, owner: &str) -> Result<(), TenancyError> {
+    if tenant.managed_by == owner {
+        return Ok(());
+    }
+    let Tenant { id, managed_by, .. } = tenant;
+    Err(TenancyError::Refused(format!("the revisions of tenant `{id}` are managed by its {managed_by}: change them there")))
+}
+
 async fn activate_for(
     app: &Arc<App>,
     tenant: &TenantId,
@@ -172,9 +184,10 @@ async fn activate_for(
     (actor, who): (&Actor, Option<&ApiPrincipal>),
 ) -> Result<(), TenancyError> {
     let stored = app.store.tenant(tenant).await?.ok_or(StoreError::Missing("tenant"))?;
-    if stored.managed_by != owner && set_aside(app, tenant, &wanted.revision).await?.is_none() {
-        let by = &stored.managed_by;
-        return Err(TenancyError::Refused(format!("the revisions of tenant `{tenant}` are managed by its {by}: change them there")));
+    if let Err(refused) = check_owner(&stored, owner)
+        && set_aside(app, tenant, &wanted.revision).await?.is_none()
+    {
+        return Err(refused);
     }
     let before = active(app, tenant).await?;
     let settings = before.activation_settings();

@@ -119,6 +119,12 @@ on_both_databases! {
         assert_eq!((&listed[0]["state"], &listed[0]["revision"], listed.len()), (&json!("held"), &json!(second), 2));
         assert_eq!(acme.api.get("").await.expect(200)["active_revision"], json!(first));
         assert!(acme.events(&server).await.iter().any(|event| event["kind"] == "revision.held"));
+        // What is advised can be done as it stands; and what waits was not active.
+        let advised = format!("`rolecall tenant activate --tenant acme {second} --simulation {}`", text(&listed[0]["simulation"]));
+        assert!(text(&listed[0]["reason"]).contains(&advised), "{}", listed[0]);
+        let stored = acme.api.get("/revisions").await.expect(200);
+        let waiting = stored["revisions"].as_array().into_iter().flatten().find(|one| one["hash"] == json!(second)).expect("it is stored");
+        assert_eq!((&waiting["active"], &waiting["activated"], &waiting["tried"]), (&json!(false), &json!(false), &json!(true)));
 
         // Its owner is the folder: nothing else can be activated, but what waits can.
         let third = acme.api.post("/revisions", json!({"files": {"tenant.toml": "bmFtZSA9ICJYIgo="}, "activate": false, "replaces": null}));
@@ -129,6 +135,31 @@ on_both_databases! {
         server.settle().await;
         assert_eq!(acme.api.get("").await.expect(200)["active_revision"], json!(second));
         assert!(acme.accounts().await.values().all(|account| account["state"] == "out_of_scope"));
+        server.stop().await;
+    }
+
+    /// A folder by the name of a tenant that the API owns touches nothing of it: no revision, no trial, nothing that waits.
+    async fn a_folder_is_kept_from_a_tenant_of_the_api(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        for number in 0..8 {
+            entra.create_with(&format!("p{number}@acme.example"), json!({"title": "outside"})).await;
+        }
+        server.settle().await;
+        let kept = async || {
+            let mut all = Vec::new();
+            for list in ["/revisions", "/trials", "/activations"] {
+                all.push(acme.api.get(list).await.expect(200));
+            }
+            all
+        };
+        let before = kept().await;
+        let folder = database.folder().join("tenants").join("acme");
+        write_probe(&folder);
+        let refused = reload::load_folder(server.app(), &folder).await.expect_err("it is the API's");
+        assert!(refused.to_string().contains("managed by its api"), "{refused}");
+        assert_eq!(kept().await, before);
         server.stop().await;
     }
 }

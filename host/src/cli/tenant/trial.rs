@@ -245,7 +245,7 @@ pub(super) async fn trials(command: Trials, output: Output) -> anyhow::Result<Ex
 async fn list(at: At, output: Output) -> anyhow::Result<()> {
     let answer = at.remote.connect()?.get(&["tenants", &at.tenant, "trials"], &[]).await?;
     output.show(&answer, |_| {
-        let mut table = render::table(["trial", "kind", "revision", "state", "began", "people", "different", "turned away"]);
+        let mut table = render::table(["trial", "kind", "revision", "state", "began", "asked about", "different", "turned away"]);
         for trial in items(&answer, "trials") {
             let summary = &trial["summary"];
             table.add_row([
@@ -298,7 +298,9 @@ fn summary(trial: &Value, paint: Paint) -> String {
         let (connections, groups, people) = (named("connections"), named("groups"), named("people"));
         text += &format!("of a part: {connections} connections, {groups} groups, {people} people named\n");
     }
-    text += &format!("{} people asked about, {} different", word(&found["people"]), word(&found["different"]));
+    // A shadow counts decisions: whoever is decided three times is asked about three times.
+    let asked = if trial["kind"] == "shadow" { "decisions looked at" } else { "people asked about" };
+    text += &format!("{} {asked}, {} different", word(&found["people"]), word(&found["different"]));
     let away = word(&found["turned_away"]);
     text += &if away == "0" { ", nobody turned away\n".to_owned() } else { format!(", {}\n", paint.bad(&format!("{away} turned away"))) };
     for (what, key) in [

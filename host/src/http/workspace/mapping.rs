@@ -170,7 +170,8 @@ fn standing(seat: &Seat, of: &RevisionHash, activations: &[Activation], (built, 
 
 /// Revisions that were tried out and are neither active nor were.
 fn candidates(seat: &Seat, trials: &[Trial], activations: &[Activation], active: Option<&RevisionHash>, now: Instant) -> Markup {
-    let activated: BTreeSet<&RevisionHash> = activations.iter().map(|activation| &activation.revision).chain(active).collect();
+    let in_force = activations.iter().filter(|activation| activation.state.came_into_force());
+    let activated: BTreeSet<&RevisionHash> = in_force.map(|activation| &activation.revision).chain(active).collect();
     html! {
         @if !trials.is_empty() {
             h2 { "Tried out" }

@@ -20,7 +20,8 @@ const CREATED: &str = "SELECT created FROM revisions WHERE tenant = $1 AND hash 
 /// Stored revisions behind a place. What became of each is looked up for it: PostgreSQL would answer `EXISTS` by reading all trials first.
 pub(super) const LISTED: &str = "SELECT r.hash, r.created,
                 (SELECT 1 FROM tenants t WHERE t.tenant = r.tenant AND t.active_revision = r.hash LIMIT 1) IS NOT NULL,
-                (SELECT 1 FROM activations a WHERE a.tenant = r.tenant AND a.revision = r.hash LIMIT 1) IS NOT NULL,
+                (SELECT 1 FROM activations a WHERE a.tenant = r.tenant AND a.revision = r.hash AND a.state NOT IN ('held', 'dropped') LIMIT 1)
+                    IS NOT NULL,
                 (SELECT 1 FROM trials t WHERE t.tenant = r.tenant AND t.revision = r.hash LIMIT 1) IS NOT NULL
          FROM revisions r WHERE r.tenant = $1 AND (r.created, r.hash) < ($2, $3) ORDER BY r.created DESC, r.hash DESC LIMIT +$4";
 

@@ -95,7 +95,8 @@ fn standing(seat: &Seat, trial: &Trial) -> Markup {
             p {
                 (badge(trial.state.word())) " " (people)
                 @if let Some(population) = trial.population { " of " (population) }
-                " people asked about, " strong { (different) " different" } ", " (turned_away) " turned away"
+                @match trial.kind { TrialKind::Simulation => " people asked about, ", TrialKind::Shadow => " decisions looked at (people count as often as they are decided), " }
+                strong { (different) " different" } ", " (turned_away) " turned away"
             }
             @if let Some(population) = trial.population.filter(|_| running) { progress max=(population.max(1)) value=(people) aria-label="People asked about" {} }
             @if let Some(problem) = &trial.problem { p.note { (problem) } }
