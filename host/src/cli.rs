@@ -253,7 +253,7 @@ fn word(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(crate::diagnostic::shown).collect()
 }
 
 /// The entries of a listing.
@@ -357,6 +357,7 @@ mod tests {
     #[test]
     fn names_from_outside_can_t_steer_the_terminal() {
         assert_eq!(word(&Value::from("a\u{1b}[2Jb\n")), "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(word(&Value::from("gpj.\u{202e}txt عربي")), "gpj.\u{fffd}txt عربي");
         assert_eq!(word(&Value::Null), "–");
         assert_eq!(word(&Value::from(3)), "3");
     }

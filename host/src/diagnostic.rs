@@ -173,7 +173,14 @@ fn render_one(diagnostic: &Diagnostic, style: Style, heading: &str) -> String {
 
 /// Files are a tenant's: their control characters don't reach an operator's terminal.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if c == '\t' { c } else { shown(c) }).collect()
+}
+
+/// A character of somebody else's as a terminal may get it: neither one that controls it, nor one that turns around what stands beside it
+/// (Unicode's embeddings, overrides and isolates, UAX #9).
+#[must_use]
+pub fn shown(c: char) -> char {
+    if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') { '\u{fffd}' } else { c }
 }
 
 #[cfg(test)]

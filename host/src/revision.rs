@@ -33,7 +33,7 @@ use crate::policies::admin::AdminPolicies;
 use crate::policies::{self, DeclaredTags, Policies};
 
 pub use difference::{Difference, FileDifference, Named, diff};
-pub use folder::{SETTINGS, SIGNATURE_ENDING, TOTAL_BYTES_LIMIT, is_plugin, read_folder, too_large_together};
+pub use folder::{SETTINGS, SIGNATURE_ENDING, TOTAL_BYTES_LIMIT, is_plugin, read_bounded, read_folder, too_large_together};
 pub use golden::GoldenResult;
 pub use policy_test::Person;
 pub use redaction::{FailureRules, Keep};
@@ -174,6 +174,7 @@ impl Revision {
         let schemas = check.schemas(settings.as_ref());
         let calendar = check.calendar(settings.as_ref(), &schemas);
         let conditions = check.conditions(settings.as_ref(), &schemas);
+        check.failures(settings.as_ref(), &schemas);
         let sources = check.sources();
         let policies = check.policies(&sources, settings.as_ref());
         let admin_sources = check.admin_sources();
@@ -409,6 +410,12 @@ impl<'a> Check<'a> {
             self.problems.extend(problems.into_iter().map(|(span, message)| Diagnostic::at(SETTINGS, text, span, message)));
             Conditions::default()
         })
+    }
+
+    /// That what is to be masked, or shown, is something that there is.
+    fn failures(&mut self, settings: Option<&Settings>, schemas: &Schemas) {
+        let Some(Settings { failures, failures_at, .. }) = settings else { return };
+        self.problems.extend(failures.unknown(schemas).map(|message| Diagnostic { message, ..failures_at.clone() }));
     }
 
     /// The policy files with their texts.

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::cli::word;
 use crate::config::ConfigError;
 use crate::diagnostic::{self, Diagnostic};
+use crate::http::body::EXPANSION_LIMIT;
 
 /// The longest that a command waits for a server: longer than a server lets a request of the API take.
 const TIMEOUT: Duration = Duration::from_secs(180);
@@ -310,7 +311,8 @@ impl Api {
     }
 }
 
-/// A body that is worth it, compressed: plugins become a third of their size.
+/// A body that is worth it, compressed: plugins become a third of their size. One that would become much smaller goes as it is, since a server takes
+/// what expands so far for an attempt to fill its memory.
 fn compressed(text: &str) -> Option<Vec<u8>> {
     use std::io::Write as _;
     if text.len() < COMPRESSED_BYTES {
@@ -318,7 +320,8 @@ fn compressed(text: &str) -> Option<Vec<u8>> {
     }
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     // Writing to memory does not fail; if it did, the body would go as it is.
-    encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()).ok()
+    let bytes = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()).ok()?;
+    (text.len() <= bytes.len().saturating_mul(EXPANSION_LIMIT)).then_some(bytes)
 }
 
 #[cfg(test)]
@@ -373,5 +376,15 @@ mod tests {
         std::fs::write(&path, "\n").unwrap();
         assert!(read_token(&path).unwrap_err().to_string().contains("is empty"));
         assert!(read_token(&dir.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn what_would_expand_too_far_goes_as_it_is() {
+        assert_eq!(compressed("a"), None, "small");
+        let alike = "a".repeat(8 << 20);
+        assert_eq!(compressed(&alike), None);
+        let varied: String = (0..200_000).map(|number| format!("{number:x},")).collect();
+        let bytes = compressed(&varied).expect("it is worth it");
+        assert!(bytes.len() < varied.len() && crate::http::body::expand(&bytes, 64 << 20).is_ok());
     }
 }

@@ -10,9 +10,10 @@ mod replay;
 mod sign;
 mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use serde_json::json;
 
 use self::project::Language;
@@ -21,6 +22,11 @@ use crate::cli::client::ApiError;
 use crate::cli::connection::At;
 use crate::cli::{Output, chain, items, render, tenant, word};
 use crate::plugins::PluginError;
+use crate::plugins::limits::PLUGIN_BYTES_LIMIT;
+use crate::revision;
+
+/// The most bytes of a plugin's file that are read: larger ones than a server takes, so that it can be said why it would not.
+const FILE_BYTES_LIMIT: usize = 4 * PLUGIN_BYTES_LIMIT;
 
 /// Write, build, test and measure plugins; see what they do in production, and play it again
 #[derive(clap::Subcommand)]
@@ -198,4 +204,11 @@ async fn versions(at: At, output: Output) -> anyhow::Result<ExitCode> {
         if table.is_empty() { Ok(paint.faint("no plugin") + "\n") } else { Ok(format!("{table}\n")) }
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The bytes of a plugin's file.
+fn bytes_of(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let shown = file.display();
+    let read = revision::read_bounded(file, FILE_BYTES_LIMIT).with_context(|| format!("`{shown}` can't be read"))?;
+    read.with_context(|| format!("`{shown}` has more than {FILE_BYTES_LIMIT} bytes: it is no plugin"))
 }

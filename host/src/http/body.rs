@@ -40,7 +40,7 @@ const DISCARDED_BYTES_LIMIT: usize = 128 * 1024 * 1024;
 
 /// How many times larger than it came a body of more than [`BODY_BYTES_LIMIT`] may become when it is expanded: files of a revision become
 /// some five times larger, and what is made to fill memory a thousand times.
-pub(super) const EXPANSION_LIMIT: usize = 64;
+pub const EXPANSION_LIMIT: usize = 64;
 /// How many bodies are expanded at the same time: it takes a core for as long.
 const EXPANDING_LIMIT: usize = 2;
 
@@ -198,12 +198,12 @@ async fn expanded(bytes: Bytes, limit: usize) -> Result<Bytes> {
     tokio::task::spawn_blocking(move || expand(&bytes, limit)).await.map_err(Error::internal)?
 }
 
-pub(super) fn expand(bytes: &[u8], limit: usize) -> Result<Bytes> {
+pub(crate) fn expand(bytes: &[u8], limit: usize) -> Result<Bytes> {
     let allowed = limit.min(BODY_BYTES_LIMIT.max(bytes.len().saturating_mul(EXPANSION_LIMIT)));
     let (mut decoder, mut expanded) = (GzDecoder::new(bytes), Vec::new());
     let read = decoder.by_ref().take(allowed as u64 + 1).read_to_end(&mut expanded);
     if expanded.len() > allowed {
-        return Err(Error::too_large_expanded(allowed));
+        return Err(if allowed < limit { Error::expands_too_far(EXPANSION_LIMIT) } else { Error::too_large_expanded(limit) });
     }
     // What follows the end is not looked at by anybody, so it must not be there.
     if read.is_err() || !decoder.into_inner().is_empty() {

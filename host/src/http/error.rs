@@ -280,6 +280,13 @@ impl Error {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body expands to more than {limit} bytes: send less at once"))
     }
 
+    /// 413 for a body that becomes many times larger than it came.
+    #[must_use]
+    pub fn expands_too_far(times: usize) -> Self {
+        let detail = format!("the body expands to more than {times} times its size: send it as it is, without `Content-Encoding`");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
     /// 415.
     #[must_use]
     pub fn unsupported_encoding() -> Self {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Files;
 use crate::diagnostic::Diagnostic;
+use crate::plugins::limits::PLUGIN_BYTES_LIMIT;
 
 /// The file that names everything else.
 pub const SETTINGS: &str = "tenant.toml";
@@ -16,8 +17,6 @@ const FILES_LIMIT: usize = 1_000;
 const TEXT_BYTES_LIMIT: usize = 1 << 20;
 /// The most bytes of a lookup table: all tables of a tenant stay in memory.
 const TABLE_BYTES_LIMIT: usize = 8 << 20;
-/// The most bytes of a plugin: JavaScript and Python bring an interpreter of 12 to 18 MB along.
-const PLUGIN_BYTES_LIMIT: usize = 32 << 20;
 /// The most bytes of a revision: it crosses the API in one request and is read as a whole.
 pub const TOTAL_BYTES_LIMIT: usize = 47 << 20;
 
@@ -244,8 +243,11 @@ impl Reading {
     }
 }
 
-/// The contents of a regular file; `None` when it is larger than `limit`.
-fn read_bounded(path: &Path, limit: usize) -> std::io::Result<Option<Vec<u8>>> {
+/// The contents of a regular file; `None` when it is larger than `limit`. A device or a pipe might never end.
+///
+/// # Errors
+/// Those of reading; anything but a regular file.
+pub fn read_bounded(path: &Path, limit: usize) -> std::io::Result<Option<Vec<u8>>> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
         return Err(std::io::Error::other("it is no regular file"));

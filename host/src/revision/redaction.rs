@@ -3,8 +3,13 @@
 //! The mask keeps what plugins mostly fail over: which attributes there are, of which types, how long a text is in characters and in
 //! bytes, where it has digits, capitals, spaces and signs. It takes away what the text says. Pure.
 
+use rolecall_scim::ResourceKind;
+use rolecall_scim::path::Path;
+use rolecall_scim::schema::Schemas;
 use serde::Deserialize;
 use serde_json::{Number, Value};
+
+use crate::mapping::AccountShape;
 
 /// The longest path of a rule, in bytes.
 const PATH_BYTES_LIMIT: usize = 256;
@@ -16,6 +21,8 @@ pub(super) const KEEP_DAYS_LIMIT: u32 = 30;
 const INPUT_BYTES_LIMIT: usize = 64 * 1024;
 /// The most masked paths that are named.
 const MASKED_LIMIT: usize = 200;
+/// The most unknown paths that are told at once.
+const NAMED_LIMIT: usize = 10;
 /// A core attribute may be written with its schema's URN before it.
 const CORE_PREFIX: &str = "urn:ietf:params:scim:schemas:core:2.0:user:";
 
@@ -99,6 +106,14 @@ impl FailureRules {
         Some(format!("`{broken}` is no path: write an attribute, `name.givenName`, an extension's URN, or `account.` and an attribute"))
     }
 
+    /// The paths that name nothing that a person or an account has: a misspelt one would leave in clear what it was to mask.
+    pub(super) fn unknown(&self, schemas: &Schemas) -> Option<String> {
+        // What no path can be is told by `problem`.
+        let unknown = self.show.iter().chain(&self.mask).filter_map(|path| Some((path, unknown(path, schemas)?)));
+        let named: Vec<String> = unknown.take(NAMED_LIMIT).map(|(path, why)| format!("`{path}` {why}")).collect();
+        (!named.is_empty()).then(|| named.join("; "))
+    }
+
     /// Takes away of a user what is not to be kept; gives the paths that were masked.
     #[must_use]
     pub fn redact_user(&self, user: &mut Value) -> Vec<String> {
@@ -155,6 +170,32 @@ impl FailureRules {
             || SHOWN.iter().any(|rule| covers(rule, path))
             // In an extension they may be anything: RFC 7643 §2.4 says what they are of the core's own.
             || !is_extension(path) && path.rsplit_once('.').is_some_and(|(_, below)| SHOWN_BELOW.contains(&below))
+    }
+}
+
+/// Why a path names nothing, if it does: as [`covers`] reads it.
+fn unknown(path: &str, schemas: &Schemas) -> Option<String> {
+    let mut parts = path.split('.');
+    if parts.next().is_some_and(|first| first.eq_ignore_ascii_case("account")) {
+        let known = |name: &str| AccountShape::ATTRIBUTES.iter().any(|known| known.eq_ignore_ascii_case(name));
+        return match (parts.next(), parts.next()) {
+            (None, _) => None,
+            (Some(name), None) if known(name) => None,
+            (Some(tags), Some(_)) if tags.eq_ignore_ascii_case("tags") => None,
+            _ => Some(format!("is no attribute of an account: it has {}", AccountShape::ATTRIBUTES.join(", "))),
+        };
+    }
+    match Path::parse(schemas, path) {
+        Ok(Path::Extension(urn)) if schemas.extension(ResourceKind::User, &urn).is_some() => None,
+        Ok(Path::Attribute(named)) => match schemas.resolve(ResourceKind::User, &named) {
+            // Of two schemas that have the name, the one that is meant is not to be guessed.
+            Some(found) if found.extension.is_some() && named.urn.is_none() => {
+                Some("is an extension's: write its URN before it".to_owned())
+            }
+            Some(_) => None,
+            None => Some("is no attribute of a User".to_owned()),
+        },
+        _ => Some("is no attribute of a User".to_owned()),
     }
 }
 
@@ -263,6 +304,38 @@ mod tests {
         for text in ["keep_days = 0", "keep_days = 31", "show = [\"emails[type eq 1]\"]", "mask = [\"\"]", "mask = [\"a b\"]"] {
             assert!(rules(text).problem().is_some(), "{text}");
         }
+        let enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+        for (path, known) in [
+            ("userName".to_owned(), true),
+            ("username".to_owned(), true),
+            ("name.givenName".to_owned(), true),
+            ("emails.value".to_owned(), true),
+            ("emails.valeu".to_owned(), false),
+            ("displaynam".to_owned(), false),
+            (format!("{CORE_PREFIX}name.familyName"), true),
+            (format!("{CORE_PREFIX}nosuch"), false),
+            (enterprise.to_owned(), true),
+            (format!("{enterprise}:manager.displayName"), true),
+            (format!("{enterprise}:salary"), false),
+            ("employeeNumber".to_owned(), false),
+            ("urn:x:y".to_owned(), false),
+            ("urn:x:y:salary".to_owned(), false),
+            ("account".to_owned(), true),
+            ("account.tags".to_owned(), true),
+            ("account.tags.team".to_owned(), true),
+            ("Account.User_Name".to_owned(), true),
+            ("account.nosuch".to_owned(), false),
+            ("account.title.x".to_owned(), false),
+        ] {
+            let text = format!("mask = [\"{path}\"]");
+            let (rules, standard) = (rules(&text), Schemas::standard());
+            assert_eq!(rules.unknown(&standard).is_none(), known, "{path}: {:?}", rules.unknown(&standard));
+            // What is known is what is found.
+            let covered = if path.to_ascii_lowercase().starts_with("account") { path.clone() } else { path.replace(CORE_PREFIX, "") };
+            assert!(!known || covers(&path, &covered), "{path}");
+        }
+        let own = rules(&format!("mask = {:?}\nshow = [\"nosuch\"]", SHOWN));
+        assert_eq!(own.unknown(&Schemas::standard()).as_deref(), Some("`nosuch` is no attribute of a User"));
         assert!(toml::from_str::<FailureRules>("keep = \"some\"").is_err() && toml::from_str::<FailureRules>("colour = 1").is_err());
         assert_eq!(FailureRules::default().problem(), None);
     }

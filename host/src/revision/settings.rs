@@ -67,6 +67,8 @@ pub(super) struct Settings {
     pub transform: Option<Hook>,
     pub propose: Option<Hook>,
     pub failures: FailureRules,
+    /// Where they stand, for what is found with them later.
+    pub failures_at: Diagnostic,
     pub roles: Vec<Role>,
     pub declared_handles: BTreeMap<String, Handle>,
     /// The tags that the mapping derives, where the tenant declares them.
@@ -174,6 +176,11 @@ pub(super) fn read(file: &str, text: &str) -> (Option<Settings>, Vec<Diagnostic>
         processes: processes(&place, written.processes, &roles, &mut problems),
         transform: written.plugins.transform.map(|hook| hook.read(&place)),
         propose: written.plugins.propose.map(|hook| hook.read(&place)),
+        failures_at: written
+            .plugins
+            .failures
+            .as_ref()
+            .map_or_else(|| Diagnostic::of_file(file, ""), |written| place.at(written.span(), "")),
         failures: failures(&place, written.plugins.failures, &mut problems),
         roles,
         declared_handles: handles(&place, &written.groups, &mut problems),

@@ -198,6 +198,23 @@ async fn from_nothing_to_a_tested_plugin() {
     assert_eq!(said["answer"]["account"]["user_name"], "X", "{said}");
     let (_, said) = plugin(&["run", dir], &ann).await;
     assert_eq!(said["answer"]["account"]["user_name"], "ANN@ACME.EXAMPLE");
+
+    // A person is read whole, or refused.
+    let large = json!({"userName": "ann@acme.example", "title": "é".repeat(600_000)}).to_string();
+    let (done, said) = plugin(&["run", dir, "--no-build"], &large).await;
+    assert!(!done && said["problem"].to_string().contains("standard input has more than 1048576 bytes"), "{said}");
+    // A package by another name makes another file, which nobody asks: that is said before what is asked is the old one.
+    let manifest = format!("{dir}/Cargo.toml");
+    let text = std::fs::read_to_string(&manifest).expect("the manifest is there");
+    std::fs::write(&manifest, text.replacen("my-mapping", "another-name", 1)).expect("the manifest can be written");
+    for command in ["build", "test", "run"] {
+        let (done, said) = plugin(&[command, dir], &ann).await;
+        let problem = said["problem"].as_str().unwrap_or_default();
+        assert!(
+            !done && problem.contains("`plugins/another_name.wasm`") && problem.contains("`plugins/my_mapping.wasm`"),
+            "{command}: {said}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -212,6 +229,9 @@ async fn what_a_server_would_refuse_is_said_with_what_is_in_it() {
     assert_eq!((&found["file"]["functions"], &found["file"]["memory_bytes"]), (&json!(1), &json!(3 * 65_536)));
     assert!(found["problem"].as_str().is_some_and(|problem| problem.contains("wasi_snapshot_preview1.fd_write")), "{found}");
     assert_eq!(found["code"], "unknown_import");
+    // What may never end is not begun.
+    let (done, said) = plugin(&["inspect", "/dev/zero"], "").await;
+    assert!(!done && said["problem"].to_string().contains("it is no regular file"), "{said}");
     // A folder is taken as its module, where it has one.
     std::fs::create_dir(folder.path().join("plugins")).expect("a folder can be made");
     let (dir, in_folder) = (folder.path().display().to_string(), folder.path().join("plugins/files.wasm"));

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use serde_json::json;
 
 use super::project;
@@ -25,7 +24,7 @@ pub struct Inspect {
 impl Inspect {
     pub(super) fn run(self, output: Output) -> anyhow::Result<ExitCode> {
         let file = if self.file.is_dir() { module_of(&self.file, self.no_build)? } else { self.file };
-        let bytes = std::fs::read(&file).with_context(|| format!("`{}` can't be read", file.display()))?;
+        let bytes = super::bytes_of(&file)?;
         let found = inspect(&bytes);
         let loaded = sandbox::make()?.load(&bytes);
         let (described, problem, code) = match &loaded {

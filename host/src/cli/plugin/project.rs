@@ -145,8 +145,26 @@ fn make(dir: &Path) -> anyhow::Result<(PathBuf, Vec<u8>)> {
         Language::Js => script::build(&dir, &script::JS)?,
         Language::Python => script::build(&dir, &script::PYTHON)?,
     };
-    let bytes = std::fs::read(&put).with_context(|| format!("`{}` can't be read", put.display()))?;
+    let bytes = super::bytes_of(&put)?;
+    let (built, named) = (put.file_name().map(|name| format!("plugins/{}", name.to_string_lossy())), named(&dir)?);
+    if let (Some(built), Some(first)) = (built, named.first())
+        && !named.contains(&built)
+    {
+        bail!(
+            "what was built is `{built}`, and tenant.toml names `{first}`, which stays as it is: name the new one there, or call it as before"
+        );
+    }
     Ok((put, bytes))
+}
+
+/// The files that tenant.toml names as plugins, in its order; none where there is no such file, or one that is told of when the folder is read.
+fn named(dir: &Path) -> anyhow::Result<Vec<String>> {
+    let settings = dir.join("tenant.toml");
+    let Ok(text) = std::fs::read_to_string(&settings) else { return Ok(Vec::new()) };
+    let table: toml::Table = text.parse().with_context(|| format!("`{}` is no TOML", settings.display()))?;
+    let plugins = table.get("plugins").and_then(toml::Value::as_table);
+    let files = plugins.into_iter().flat_map(toml::Table::values).filter_map(|hook| hook.get("file").and_then(toml::Value::as_str));
+    Ok(files.map(str::to_owned).collect())
 }
 
 /// Where a build goes.

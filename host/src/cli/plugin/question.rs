@@ -124,7 +124,7 @@ impl Question {
             }
             (revision.transform, revision.propose, revision.tables, revision.tags, revision.schemas)
         } else {
-            let bytes = std::fs::read(&self.path).with_context(|| format!("`{}` can't be read", self.path.display()))?;
+            let bytes = super::bytes_of(&self.path)?;
             let plugin = sandbox.load(&bytes).with_context(|| self.path.display().to_string())?;
             let settings = object(self.settings.as_deref().unwrap_or("{}"))?;
             plugin.check_settings(settings.json()).map_err(|problem| invalid("--settings", format!("won't do: {problem}")))?;
@@ -153,9 +153,10 @@ fn person(schemas: &Schemas) -> anyhow::Result<Value> {
     if stdin.is_terminal() {
         eprintln!("reading a SCIM User as JSON; end with Ctrl-D");
     }
-    let mut text = String::new();
-    stdin.lock().take(PERSON_BYTES_LIMIT).read_to_string(&mut text).context("standard input can't be read")?;
-    let mut body: Value = serde_json::from_str(&text).context("standard input is no JSON")?;
+    let mut bytes = Vec::new();
+    stdin.lock().take(PERSON_BYTES_LIMIT + 1).read_to_end(&mut bytes).context("standard input can't be read")?;
+    anyhow::ensure!(bytes.len() as u64 <= PERSON_BYTES_LIMIT, "standard input has more than {PERSON_BYTES_LIMIT} bytes: it is no person");
+    let mut body: Value = serde_json::from_slice(&bytes).context("standard input is no JSON")?;
     if let Some(body) = body.as_object_mut() {
         body.entry("schemas").or_insert_with(|| json!(["urn:ietf:params:scim:schemas:core:2.0:User"]));
     }
@@ -190,7 +191,9 @@ impl Step {
 
     /// What it logged, where it was and what it used, a line each.
     pub(super) fn to_text(&self) -> String {
-        let mut text: String = self.logs.iter().map(|line| format!("{}: {}: {}\n", self.hook, line.level, line.message)).collect();
+        let message = |text: &str| text.chars().map(crate::diagnostic::shown).collect::<String>();
+        let mut text: String =
+            self.logs.iter().map(|line| format!("{}: {}: {}\n", self.hook, line.level, message(&line.message))).collect();
         for frame in &self.backtrace {
             text += &format!("{}:   in {}\n", self.hook, place(frame));
         }

@@ -225,7 +225,7 @@ impl Wanted {
             return Ok(Ok(base));
         };
         let Questioned { transform, propose, tables, tags } = base;
-        let bytes = std::fs::read(&file).with_context(|| format!("`{}` can't be read", file.display()))?;
+        let bytes = super::bytes_of(&file)?;
         let plugin = self.sandbox.load(&bytes).with_context(|| file.display().to_string())?;
         // Only for the hook that is asked: settings of another one are none of the question.
         let asks = |name: &str| hook.is_none_or(|hook| hook == name);

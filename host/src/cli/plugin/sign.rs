@@ -34,7 +34,7 @@ pub struct Check {
 
 impl Check {
     pub(super) async fn run(self, output: Output) -> anyhow::Result<ExitCode> {
-        let bytes = std::fs::read(&self.file).with_context(|| format!("`{}` can't be read", self.file.display()))?;
+        let bytes = super::bytes_of(&self.file)?;
         let settings: Option<Value> = self.settings.as_deref().map(serde_json::from_str).transpose().map_err(|error| {
             let problem = format!("is no JSON: {error}");
             ConfigError::Argument { name: "--settings", problem }
@@ -107,7 +107,7 @@ impl Sign {
     pub(super) fn run(self, output: Output) -> anyhow::Result<ExitCode> {
         let text = std::fs::read_to_string(&self.key).with_context(|| format!("the key `{}` can't be read", self.key.display()))?;
         let key = SigningKey::read(&Zeroizing::new(text)).with_context(|| self.key.display().to_string())?;
-        let bytes = std::fs::read(&self.file).with_context(|| format!("`{}` can't be read", self.file.display()))?;
+        let bytes = super::bytes_of(&self.file)?;
         let digest = sha256_hex(&bytes);
         let signature = key.sign(&digest)?.to_base64();
         let beside = signature_of(&self.file);

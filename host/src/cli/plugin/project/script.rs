@@ -95,11 +95,8 @@ fn version(said: &str) -> Option<(u32, u32)> {
 /// The name of the component: the one that tenant.toml names, which is all that a project says of it.
 fn module(dir: &Path) -> anyhow::Result<String> {
     let settings = dir.join("tenant.toml");
-    let text = std::fs::read_to_string(&settings).with_context(|| format!("`{}` can't be read", settings.display()))?;
-    let table: toml::Table = text.parse().with_context(|| format!("`{}` is no TOML", settings.display()))?;
-    let plugins = table.get("plugins").and_then(toml::Value::as_table);
-    let files = plugins.into_iter().flat_map(toml::Table::values).filter_map(|hook| hook.get("file").and_then(toml::Value::as_str));
-    let names = files.filter_map(|file| file.strip_prefix("plugins/").and_then(|file| file.strip_suffix(".wasm")));
+    let files = super::named(dir)?;
+    let names = files.iter().filter_map(|file| file.strip_prefix("plugins/").and_then(|file| file.strip_suffix(".wasm")));
     let name = names.filter(|name| !name.contains(['/', '\\'])).map(str::to_owned).next();
     name.with_context(|| format!("`{}` names no plugin: `[plugins.transform]` with `file = \"plugins/….wasm\"`", settings.display()))
 }
