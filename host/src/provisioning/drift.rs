@@ -20,8 +20,8 @@ use crate::model::{
     GroupMembership, Instant, Reconciliation, ReconciliationState, ResourceId, RoleId, RulingState, TenantId, Urgency,
 };
 use crate::store::{
-    ApiPrincipal, CarryOut, DRIFT_LINES_AT_ONCE, DriftNoted, DriftQuery, Forecasted, ListQuery, NewDriftLine, NewReconciliation, Person,
-    StoreError, StoredResource, Window,
+    ApiPrincipal, CarryOut, DRIFT_LINES_AT_ONCE, Departed, DriftNoted, DriftQuery, Forecasted, ListQuery, NewDriftLine, NewReconciliation,
+    Person, StoreError, StoredResource, Window,
 };
 use crate::tenancy::imports::{Format, read_listing};
 use crate::tenancy::{self, Active, TenancyError};
@@ -369,6 +369,7 @@ async fn cases(
     let people = app.store.people(tenant, connection, &ids).await?;
     let mut people: BTreeMap<ResourceId, Person> = people.into_iter().map(|person| (person.resource.id.clone(), person)).collect();
     let mut memberships = memberships(app, (tenant, connection), &acted).await?;
+    let mut revived = revived(app, (tenant, connection), &acted).await?;
     let schemas = tenancy::schemas(active);
     let mut cases = Vec::with_capacity(acted.len());
     for line in acted {
@@ -378,7 +379,7 @@ async fn cases(
                     continue;
                 };
                 let (user, account) = (ResourceId(String::new()), AccountId(String::new()));
-                let case = Case::new(user, connection.clone(), read.document, account, None, now);
+                let case = Case::new(user, connection.clone(), read.document, account, revived.remove(&line.line), now);
                 (line.line, case.clone(), case)
             }
             Some(user) => {
@@ -398,6 +399,21 @@ async fn cases(
         cases.push(case);
     }
     Ok(cases)
+}
+
+/// What is left of deleted people who would come back, by line: a bounded number of look-ups at once.
+async fn revived(
+    app: &App,
+    (tenant, connection): (&TenantId, &ConnectionId),
+    lines: &[&DriftLine],
+) -> Result<BTreeMap<i64, Departed>, StoreError> {
+    let missing = lines.iter().filter(|line| line.user.is_none());
+    let named = missing.filter_map(|line| Some((line.line, drift::creation(&line.detail)["externalId"].as_str()?.to_owned())));
+    let asked = named.map(async |(line, external_id)| {
+        let found = app.store.revivable(tenant, connection, &external_id).await?;
+        Ok::<_, StoreError>(found.map(|departed| (line, departed)))
+    });
+    futures_util::future::try_join_all(asked).await.map(|found| found.into_iter().flatten().collect())
 }
 
 /// The memberships that people would have: one question for all who join and leave the same groups.

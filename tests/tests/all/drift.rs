@@ -158,6 +158,32 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// Whoever comes back finds the account again, with what was said of it beside the policies.
+    async fn what_comes_back_with_an_account_is_foreseen(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "entra").await;
+        let body = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "ada@acme.example", "externalId": "A-1"});
+        let ada = text(&entra.scim.post("/Users", body).await.expect(201)["id"]);
+        server.settle().await;
+        let ends = server.clock.now().plus_seconds(30 * 86_400).to_string();
+        let exception = json!({"role": "developer", "effect": "grant", "ends": ends, "reason": "stands in", "owner": "iam@acme.example"});
+        acme.api.post("/accounts/ada@acme.example/exceptions", exception).await.expect(201);
+        entra.scim.delete(&format!("/Users/{ada}")).await.expect(204);
+        server.settle().await;
+        let export = "user_name,external_id,groups\nada@acme.example,A-1,\nbob@acme.example,B-1,\n";
+        let made = compare(&acme, &entra, export, false).await.expect(201);
+        let (id, found) = ready(&server, &acme, &made).await;
+        let seen = lines(&acme, &id).await;
+        assert_eq!(seen["ada@acme.example"]["forecast"]["gains"], json!(["developer"]), "{seen:?}");
+        assert_eq!(seen["bob@acme.example"]["forecast"]["gains"], json!([]), "{seen:?}");
+        carry_out(&acme, &id, &found["digest"]).await.expect(200);
+        server.settle().await;
+        assert_eq!(acme.roles("ada@acme.example").await, BTreeSet::from(["developer".to_owned()]));
+        assert!(acme.roles("bob@acme.example").await.is_empty());
+        server.stop().await;
+    }
+
     /// An export that lists half of the people: the losses are one hold, released in part; the rest stands, answered for.
     async fn losses_of_a_plan_are_held_as_one(database: Database) {
         let server = Server::start(&database).await;
