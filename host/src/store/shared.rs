@@ -25,6 +25,8 @@ macro_rules! read_once {
 mod rows;
 #[path = "shared/accounts.rs"]
 mod accounts;
+#[path = "shared/adopting.rs"]
+mod adopting;
 #[path = "shared/adoption.rs"]
 mod adoption;
 #[path = "shared/api_tokens.rs"]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use super::{Backend, Conn, adoption, askable, has_nul, imports};
+use super::{Backend, Conn, adopting, adoption, askable, has_nul, imports};
 use crate::model::{AccountId, Actor, ConnectionId, Instant, ResourceId, RevisionHash, TenantId};
 use crate::store::{
     AdoptionPlan, AdoptionWord, DifferenceMark, ImportProblem, Imported, Imports, NewImport, Result, Staged, StoreError, Unadopted,
@@ -81,7 +81,7 @@ impl Imports for Backend {
     ) -> Result<std::result::Result<(), DifferenceMark>> {
         let (scope, connection, plan, mark, actor) = (self.scope(tenant), connection.clone(), plan.clone(), mark.clone(), actor.clone());
         self.write_everything(tenant, move |conn: &mut Conn| {
-            Box::pin(async move { adoption::go_live(conn, &scope, &connection, (&plan, &mark), (&actor, at)).await })
+            Box::pin(async move { adopting::go_live(conn, &scope, &connection, (&plan, &mark), (&actor, at)).await })
         })
         .await
     }
@@ -91,6 +91,6 @@ impl Imports for Backend {
             return Err(StoreError::Missing("user"));
         }
         let (scope, connection, word) = (self.scope(tenant), connection.clone(), word.clone());
-        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { adoption::choose(conn, &scope, &connection, &word).await })).await
+        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { adopting::choose(conn, &scope, &connection, &word).await })).await
     }
 }
