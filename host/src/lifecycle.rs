@@ -32,7 +32,7 @@ use crate::revision::Revision;
 use crate::store::{Effect, Guarded};
 
 pub use case::{Case, as_of};
-use settling::Settling;
+use settling::{DELETED, Settling};
 pub use steps::{addressee, leaves_with_connection};
 
 /// After how many seconds an infrastructure fault is tried again the first time; doubled each time up to [`RETRY_MAX_SECONDS`].
@@ -169,7 +169,7 @@ pub fn remove(standing: &Standing<'_>, (rules, connection): (&Rules<'_>, &Connec
     }
     let with = |holding: Holding| {
         let mut change = Settling::new(standing, rules, holding, now);
-        change.leave("deleted");
+        change.leave(DELETED);
         change.account(AccountState::Removed, None, None);
         change.finish(None)
     };
@@ -253,6 +253,11 @@ fn settle_holding(
     for date in [dates.starts, dates.ends].into_iter().flatten().filter(|date| *date > now) {
         sooner(&mut next, date);
     }
+    let is_gone = matches!(evaluation.outcome, Outcome::Inactive | Outcome::Ended) || dates.ended_at(now);
+    if !is_gone {
+        // The identity provider says that the person is there: what was said of the departure is over, whatever else becomes of them.
+        change.end_all(RulingKind::Restored, None);
+    }
     match &evaluation.outcome {
         Outcome::Inactive => {
             next = evaluation.next_change;
@@ -260,6 +265,9 @@ fn settle_holding(
         }
         Outcome::Ended => change.ended(dates, &mut next),
         _ if dates.ended_at(now) => change.ended(dates, &mut next),
+        Outcome::OutOfScope(_) | Outcome::Collision(..) if change.is_in_use() && change.absence().is_some() => {
+            change.absent(evaluation, &mut next);
+        }
         Outcome::OutOfScope(reason) => {
             let note = Note { code: "out_of_scope".into(), path: None, message: reason.clone() };
             change.turn_away("out_of_scope", AccountState::OutOfScope, None, note, &mut next);

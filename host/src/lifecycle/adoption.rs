@@ -279,6 +279,7 @@ mod tests {
             holder,
             before: None,
             choice: None,
+            asked: false,
         }
     }
 

@@ -1,9 +1,9 @@
 //! People whom the identity provider has deleted: what an answer to a hold gives back for a time, and how somebody begins anew who comes
 //! back.
 
-use super::settling::Settling;
+use super::settling::{DELETED, Settling};
 use super::sooner;
-use crate::model::{AccountId, AccountState, GrantState, Instant, Note, Reason, RulingKind, collision_key};
+use crate::model::{AccountId, AccountState, Instant, Note, collision_key};
 
 /// After how many seconds somebody who can't be given back, because another has the name, is tried again: nothing tells when it is free.
 const TRY_AGAIN_SECONDS: i64 = 3_600;
@@ -20,9 +20,8 @@ impl Settling<'_> {
 
     /// Gives somebody back whom the identity provider has deleted, as long as somebody says so; or ends what is left of them.
     pub(super) fn departed(&mut self, holder: Option<&AccountId>, next: &mut Option<Instant>) {
-        let restored = self.standing.rulings.iter().find(|ruling| ruling.kind == RulingKind::Restored && ruling.holds_at(self.now));
-        let Some(restored) = restored else {
-            self.leave("deleted");
+        let Some(restored) = self.restored() else {
+            self.leave(DELETED);
             return self.account(AccountState::Removed, None, None);
         };
         sooner(next, restored.ends);
@@ -33,19 +32,7 @@ impl Settling<'_> {
             let note = Note { code: Note::COLLISION.into(), path: Some("userName".into()), message };
             return self.account(AccountState::Held, None, Some(note));
         }
-        self.end_what_is_over(next);
-        for grant in self.standing.grants {
-            let role = grant.role.as_str();
-            if self.in_force(RulingKind::Forbid, role).is_some() {
-                self.drop_grant(grant, "exception");
-            } else if grant.reasons.iter().all(Reason::is_exception) && self.in_force(RulingKind::Grant, role).is_none() {
-                self.drop_grant(grant, "exception_ended");
-            } else if grant.state == GrantState::Dormant {
-                self.wake(grant, grant.reasons.clone());
-            }
-        }
-        let message = "in use by an exception: the identity provider has deleted the person".to_owned();
-        self.account(AccountState::Active, None, Some(Note { code: "restored".into(), path: None, message }));
+        self.bring_back("the identity provider has deleted the person", next);
         self.take_name_back();
     }
 

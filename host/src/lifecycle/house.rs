@@ -57,9 +57,13 @@ pub fn way_back(moved: &MovedPerson) -> Return {
         return Return::Elsewhere;
     }
     match moved.state {
-        AccountState::Suspended | AccountState::Removed => Return::Left,
+        AccountState::Removed => Return::Left,
+        // Whoever is away for a time has not left.
+        AccountState::Suspended if !moved.is_absent => Return::Left,
         _ if moved.inactive_there => Return::InactiveThere,
-        AccountState::Active | AccountState::Held | AccountState::OutOfScope | AccountState::Scheduled => Return::Goes,
+        AccountState::Active | AccountState::Suspended | AccountState::Held | AccountState::OutOfScope | AccountState::Scheduled => {
+            Return::Goes
+        }
     }
 }
 
@@ -132,6 +136,7 @@ mod tests {
             has_there: Some("p".into()),
             state: AccountState::Active,
             user_name: Some("ada".into()),
+            is_absent: false,
             inactive_there: false,
         }
     }
@@ -139,7 +144,7 @@ mod tests {
     #[test]
     fn who_can_go_back() {
         type Change = fn(&mut MovedPerson);
-        let cases: [(&str, Change, Return); 12] = [
+        let cases: [(&str, Change, Return); 13] = [
             ("as the move left them", |_| (), Return::Goes),
             ("turned away here since", |moved| moved.state = AccountState::OutOfScope, Return::Goes),
             ("held here since", |moved| moved.state = AccountState::Held, Return::Goes),
@@ -149,6 +154,7 @@ mod tests {
             ("deleted here and made again", |moved| moved.state = AccountState::Removed, Return::Left),
             ("deleted there", |moved| moved.has_there = None, Return::DeletedThere),
             ("inactive there", |moved| moved.inactive_there = true, Return::InactiveThere),
+            ("on leave", |moved| (moved.state, moved.is_absent) = (AccountState::Suspended, true), Return::Goes),
             (
                 "off-boarded here, inactive there",
                 |moved| (moved.state, moved.inactive_there) = (AccountState::Suspended, true),

@@ -64,6 +64,15 @@ impl<'a> Settling<'a> {
 
     /// Somebody is away for a time: out of use, with roles that come back if the policies give them still.
     pub(super) fn absent(&mut self, evaluation: &Evaluation, next: &mut Option<Instant>) {
+        let mapped = match &evaluation.outcome {
+            Outcome::Account(shape) => Some((&**shape, evaluation)),
+            _ => None,
+        };
+        self.away(mapped, next);
+    }
+
+    /// The same, with what the mapping gives, if it does.
+    pub(super) fn away(&mut self, mapped: Option<(&AccountShape, &Evaluation)>, next: &mut Option<Instant>) {
         let until = self.absence().and_then(|absence| absence.ends);
         sooner(next, until);
         for grant in self.standing.grants.iter().filter(|grant| grant.state.in_effect()) {
@@ -71,10 +80,6 @@ impl<'a> Settling<'a> {
         }
         let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
         let note = Note { code: Note::ABSENT.into(), path: None, message: format!("on leave{until}") };
-        let mapped = match &evaluation.outcome {
-            Outcome::Account(shape) => Some((&**shape, evaluation)),
-            _ => None,
-        };
         self.account(AccountState::Suspended, mapped, Some(note));
     }
 

@@ -13,6 +13,8 @@ use crate::model::{
 use crate::policies::Loss;
 use crate::store::{AccountWrite, Effect};
 
+/// Why somebody leaves whose user is deleted.
+pub(super) const DELETED: &str = "deleted";
 /// The longest text of a condition that is kept with the event of a lost role, in characters.
 const CONDITION_CHARS_LIMIT: usize = 300;
 
@@ -188,30 +190,87 @@ impl<'a> Settling<'a> {
 
     /// The person is gone. Beyond the guard's limit somebody may have said otherwise, for a while.
     pub(super) fn gone(&mut self, why: &str, note: Option<Note>, says: &str, next: &mut Option<Instant>) {
-        let restored = self.standing.rulings.iter().find(|ruling| ruling.kind == RulingKind::Restored && ruling.holds_at(self.now));
-        let Some(restored) = restored else {
+        let Some(restored) = self.restored() else {
             self.leave(why);
             return self.account(AccountState::Suspended, None, note);
         };
         sooner(next, restored.ends);
-        for grant in self.standing.grants.iter().filter(|grant| grant.state == GrantState::Dormant) {
-            self.wake(grant, grant.reasons.clone());
+        if !self.standing.account.holds_name && self.standing.account.user_name.is_some() {
+            // The name may be another's by now, and who has it is known where a mapping gives it: not of somebody who is inactive.
+            let message =
+                "is to be in use again, and has let go of the login name: the identity provider has to say that the person is active";
+            let note = Note { code: Note::COLLISION.into(), path: Some("userName".into()), message: message.into() };
+            return self.account(AccountState::Held, None, Some(note));
+        }
+        self.bring_back(says, next);
+    }
+
+    /// Who says, for a while, that somebody is in use although the identity provider says otherwise.
+    pub(super) fn restored(&self) -> Option<&'a Ruling> {
+        self.standing.rulings.iter().find(|ruling| ruling.kind == RulingKind::Restored && ruling.holds_at(self.now))
+    }
+
+    /// Gives back what somebody had, as far as nobody says otherwise: a leave, exceptions and approvals count as they do for everybody.
+    pub(super) fn bring_back(&mut self, says: &str, next: &mut Option<Instant>) {
+        self.end_what_is_over(next);
+        if self.absence().is_some() {
+            return self.away(None, next);
+        }
+        for grant in self.standing.grants {
+            if self.takes_away(grant, next) {
+                continue;
+            }
+            match (grant.state, grant.deadline) {
+                (GrantState::Dormant, _) => self.wake(grant, grant.reasons.clone()),
+                (GrantState::Retained, Some(deadline)) if deadline <= self.now => self.drop_grant(grant, "retention_ended"),
+                (GrantState::Retained, deadline) => sooner(next, deadline),
+                (GrantState::Effective | GrantState::Pending, _) => {}
+            }
         }
         let message = format!("in use by an exception: {says}");
         self.account(AccountState::Active, None, Some(Note { code: "restored".into(), path: None, message }));
     }
 
+    /// Takes a role away that somebody has said something against, whatever else is known: a forbid is in force, the exception that gives it is
+    /// over, or it is not approved any more. Whether it did.
+    fn takes_away(&mut self, grant: &Grant, next: &mut Option<Instant>) -> bool {
+        let role = grant.role.as_str();
+        let approval = self.said(RulingKind::Approval, Some(role)).filter(|_| grant.state != GrantState::Pending);
+        let approval = approval.filter(|_| self.needs_yes(&grant.role, &grant.reasons));
+        if self.in_force(RulingKind::Forbid, role).is_some() {
+            self.drop_grant(grant, "exception");
+        } else if grant.reasons.iter().all(Reason::is_exception) && self.in_force(RulingKind::Grant, role).is_none() {
+            self.drop_grant(grant, "exception_ended");
+        } else if let Some(approval) = approval.filter(|approval| !approval.holds_at(self.now)) {
+            self.stop_waiting(Some(grant), not_approved(approval));
+        } else {
+            sooner(next, approval.and_then(|approval| approval.ends));
+            return false;
+        }
+        true
+    }
+
     /// Takes every role from somebody who goes; beyond the guard's limit so that it can be given back.
     pub(super) fn leave(&mut self, why: &str) {
-        let waits = |ruling: &&Ruling| {
-            matches!(ruling.kind, RulingKind::Approval | RulingKind::Loss | RulingKind::Gain | RulingKind::Adoption)
-                || ruling.kind == RulingKind::Restored && ruling.state != RulingState::Open
-        };
-        self.end.extend(self.standing.rulings.iter().filter(waits).map(|ruling| ruling.id.clone()));
         let is_reversible =
             self.standing.rulings.iter().any(|ruling| ruling.kind == RulingKind::Restored && ruling.state == RulingState::Open);
         self.concerns.leaves = self.is_in_use();
         let reversible = self.holding.losses && self.concerns.leaves;
+        let sleeps = |grant: &Grant| match grant.state {
+            GrantState::Effective | GrantState::Retained => reversible,
+            GrantState::Dormant => is_reversible,
+            GrantState::Pending => false,
+        };
+        let ends = |ruling: &&Ruling| match ruling.kind {
+            // It is the role's, and comes back with it, until it ends.
+            RulingKind::Approval => !self.standing.grants.iter().any(|grant| ruling.role.as_ref() == Some(&grant.role) && sleeps(grant)),
+            RulingKind::Loss | RulingKind::Gain => true,
+            // Whose an imported account is stays to be said: it is in use, and the person may be gone.
+            RulingKind::Adoption => ruling.state != RulingState::Open || why == DELETED,
+            RulingKind::Restored => ruling.state != RulingState::Open,
+            _ => false,
+        };
+        self.end.extend(self.standing.rulings.iter().filter(ends).map(|ruling| ruling.id.clone()));
         for grant in self.standing.grants {
             match grant.state {
                 GrantState::Effective | GrantState::Retained => {
@@ -274,6 +333,11 @@ impl<'a> Settling<'a> {
 
     fn keep_account(&mut self, note: &Note, until: Option<Instant>, next: &mut Option<Instant>) {
         sooner(next, until);
+        // What is held is the loss that nobody has asked for.
+        self.end_what_is_over(next);
+        for grant in self.standing.grants.iter().filter(|grant| grant.state.in_effect()) {
+            self.takes_away(grant, next);
+        }
         let message = format!("stays in use until somebody has looked at the hold: {}", note.message);
         self.account(AccountState::Active, None, Some(Note { code: "loss_held".into(), path: note.path.clone(), message }));
     }
@@ -378,7 +442,6 @@ impl<'a> Settling<'a> {
     /// Grants what the policies and exceptions give, drops what nothing gives any more, retains what could not be decided.
     pub(super) fn decide(&mut self, evaluation: &'a Evaluation, groups: &[GroupMembership], activated: bool, next: &mut Option<Instant>) {
         self.lost = &evaluation.lost;
-        self.end_all(RulingKind::Restored, None);
         self.end_all(RulingKind::Loss, None);
         self.end_what_is_over(next);
         let forbidden = |role: &str| self.in_force(RulingKind::Forbid, role).is_some();
@@ -407,7 +470,7 @@ impl<'a> Settling<'a> {
             .standing
             .rulings
             .iter()
-            .filter(|ruling| ruling.kind == RulingKind::Approval && ruling.state != RulingState::Yes)
+            .filter(|ruling| ruling.kind == RulingKind::Approval && (ruling.state != RulingState::Yes || ruling.is_over(self.now)))
             .filter(|ruling| {
                 let waits = |role: &RoleId| wanted.iter().any(|(wanted, reasons, _)| wanted == role && self.needs_yes(role, reasons));
                 ruling.role.as_ref().is_some_and(|role| !waits(role))
@@ -653,6 +716,7 @@ impl<'a> Settling<'a> {
     }
 
     pub(super) fn retain_all(&mut self, groups: &[GroupMembership], next: &mut Option<Instant>) {
+        self.end_what_is_over(next);
         for grant in self.standing.grants {
             self.retain(grant, groups, next);
         }
@@ -660,7 +724,7 @@ impl<'a> Settling<'a> {
 
     /// Keeps a grant over a fault until its deadline, unless a group that it rests on is gone. What is not in effect stays so.
     fn retain(&mut self, grant: &Grant, groups: &[GroupMembership], next: &mut Option<Instant>) {
-        if !grant.state.in_effect() {
+        if !grant.state.in_effect() || self.takes_away(grant, next) {
             return;
         }
         // Somebody who moved keeps it until its deadline although the group is left.

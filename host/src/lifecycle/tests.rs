@@ -4,6 +4,7 @@ mod departed;
 mod first_sync;
 mod house;
 mod moving;
+mod said;
 mod steps;
 
 use serde_json::json;

@@ -224,6 +224,12 @@ pub(super) async fn delete(app: &Arc<App>, caller: &Caller, id: &ResourceId, if_
     let event = (!probe).then(|| resource_event("group.deleted", id, Report::DELETED));
     let write = ResourceWrite::DeleteGroup { id: id.clone() };
     let led = commit(app, caller, &active, cases.collect(), write, None, event, now).await?.led;
+    let name = before.document.text("displayName").unwrap_or_default();
+    if active.built.as_ref().is_some_and(|revision| revision.handle_for(name).is_some()) {
+        // Another group of this name may have been made before this one went: it gets the handle.
+        app.freed.note(tenant);
+        app.wake.notify_one();
+    }
     Ok(Applied { resource: None, operations: vec![Done::Applied], changed: Vec::new(), quirks: Vec::new(), led, probe })
 }
 

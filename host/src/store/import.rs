@@ -136,6 +136,8 @@ pub struct Staged {
     pub before: Option<AccountId>,
     /// What a person said.
     pub choice: Option<AdoptionChoice>,
+    /// Whether somebody is asked whose the accounts are: also of somebody who has left since.
+    pub asked: bool,
 }
 
 /// An imported account that nobody has adopted, or an account of the connection that is taken over.

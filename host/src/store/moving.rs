@@ -40,6 +40,8 @@ pub struct MovedPerson {
     pub has_there: Option<AccountId>,
     /// What the account that went with them is.
     pub state: AccountState,
+    /// Whether it is out of use for a leave.
+    pub is_absent: bool,
     /// Its login name.
     pub user_name: Option<String>,
     /// Whether the connection that they came from says that they are inactive.

@@ -9,6 +9,7 @@ mod scratch;
 mod writer;
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,6 +177,8 @@ impl SqliteStore {
         if url.contains(":memory:") || url.contains("mode=memory") {
             return Err(StoreError::Missing("durable database in memory (name a file: `sqlite:rolecall.db`)"));
         }
+        // For its owner alone, as its log will be then. Whoever made it before has said who reads it; why it can't be made is told below.
+        drop(File::options().write(true).create_new(true).mode(0o600).open(options.get_filename()));
         let writer = Writer::start(options.clone(), credentials::CHANGES).await?;
         let readers = Readers::new(options.create_if_missing(false).pragma("query_only", "ON"))?;
         Ok(Self { readers, writer, keys: Arc::new(Keys::new(keyring)), trips: SharedTrips::default(), credentials: Remembered::default() })

@@ -162,7 +162,7 @@ fn is_full(found: usize, limit: i64) -> bool {
 
 /// Somebody of a live connection whom a person has to decide about.
 fn waiting(staged: &Staged) -> Option<Line> {
-    let is_held = staged.state == AccountState::Held;
+    let is_held = staged.state == AccountState::Held || staged.state == AccountState::Suspended && staged.asked;
     Some(adoption::line(staged)).filter(|line| is_held && (!line.candidates.is_empty() || line.fate == Fate::Collision))
 }
 

@@ -166,6 +166,30 @@ on_both_databases! {
         assert_eq!((text(&account["state"]), &account["grants"]), ("suspended".into(), &json!([])));
         let restored = acme.account(&held[0]).await;
         assert_eq!((text(&restored["state"]), text(&restored["note"]["code"])), ("active".into(), "restored".into()));
+        // What is said of somebody who is back counts: a forbid and a leave take away what they had, and why is told.
+        let forbid = json!({"role": "developer", "effect": "forbid", "ends": in_days(&server, 2), "reason": "an audit", "owner": "iam@acme.example"});
+        acme.api.post(&format!("/accounts/{}/exceptions", held[1]), forbid).await.expect(201);
+        let leave = json!({"ends": in_days(&server, 1), "reason": "a doubt"});
+        acme.api.post(&format!("/accounts/{}/leave", held[2]), leave).await.expect(201);
+        server.settle().await;
+        assert_eq!(acme.account(&held[1]).await["grants"], json!([]));
+        let away = acme.account(&held[2]).await;
+        assert_eq!((text(&away["state"]), text(&away["grants"][0]["state"])), ("suspended".into(), "dormant".into()));
+        assert_eq!(holders(&acme, "developer").await, 12);
+        for (account, kind) in [(&held[1], "forbid"), (&held[2], "absence")] {
+            let why = acme.api.get(&format!("/accounts/{account}/explain?role=developer")).await.expect(200);
+            let said = why["said"].as_array().into_iter().flatten().find(|ruling| ruling["kind"] == kind);
+            assert!(said.is_some() && why["grant"]["state"] != "effective", "{kind}: {why}");
+        }
+        // Once the identity provider has said that somebody is there, its next word counts.
+        let name = text(&restored["user_name"]);
+        let found = entra.scim.get(&format!("/Users?filter=userName eq \"{name}\"").replace(' ', "%20").replace('"', "%22")).await.expect(200);
+        let user = text(&found["Resources"][0]["id"]);
+        entra.set(&user, "active", json!(true)).await;
+        entra.deactivate(&user).await;
+        server.settle().await;
+        let left = acme.account(&held[0]).await;
+        assert_eq!(text(&left["state"]), "suspended", "{left}");
         server.clock.advance_hours(49);
         server.settle().await;
         assert_eq!(holders(&acme, "developer").await, 11, "the exception is over");

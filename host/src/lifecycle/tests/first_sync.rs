@@ -42,7 +42,7 @@ fn a_doubt_is_held_until_somebody_decides() {
     let also = settled_with(standing(&open), &collision, &["eng"], LIVE, NOW);
     assert_eq!(also.effect.account.unwrap().note.unwrap().code, Note::ADOPTION, "the name may be that of the account in doubt");
     let left = settled_with(standing(&open), &Evaluation::inactive(), &["eng"], LIVE, NOW);
-    assert_eq!((state(&left), &left.effect.end_rulings[..]), (AccountState::Suspended, &["adoption-".to_owned()][..]));
+    assert_eq!((state(&left), left.effect.end_rulings), (AccountState::Suspended, vec![]), "the imported account is in use still");
     let waiting = noted(AccountState::Held, Note::ADOPTION);
     let decided = settled_with(Standing { account: &waiting, ..standing(&[]) }, &evaluation, &["eng"], LIVE, NOW);
     assert_eq!(

@@ -163,14 +163,21 @@ pub(super) async fn choose(conn: &mut Conn, scope: &Scope, connection: &Connecti
     let (_, made) = locked.into_iter().next().map(|(_, locked)| locked).ok_or(StoreError::Missing("user"))?;
     imports::lock(conn, tenant).await?;
     let staged = tenancy::state_of(conn, tenant, connection).await? == ConnectionState::Staging;
-    let row = sqlx::query(concat!("SELECT ", account_columns!(), ", a.wanted_key FROM accounts a WHERE a.tenant = $1 AND a.account = $2"))
-        .bind(tenant.as_str())
-        .bind(made.as_str())
-        .fetch_one(&mut *conn)
-        .await?;
+    let row = sqlx::query(concat!(
+        "SELECT ",
+        account_columns!(),
+        ", a.wanted_key, ",
+        asked_about!(),
+        " AS is_asked FROM accounts a WHERE a.tenant = $1 AND a.account = $2"
+    ))
+    .bind(tenant.as_str())
+    .bind(made.as_str())
+    .fetch_one(&mut *conn)
+    .await?;
     let (account, wanted) = (rows::account(&row)?, row.try_get::<Option<String>, _>("wanted_key")?);
-    // Whoever is in use has an account; and so has who was, and was adopted.
-    let is_open = account.state == AccountState::Held || staged && account.state == AccountState::Suspended;
+    // Whoever is in use has an account; and so has who was, and was adopted. Who has left while somebody was asked may have had one.
+    let is_asked = row.try_get::<bool, _>("is_asked")?;
+    let is_open = account.state == AccountState::Held || account.state == AccountState::Suspended && (staged || is_asked);
     if !is_open {
         return Err(StoreError::Conflict { what: "adoption" });
     }

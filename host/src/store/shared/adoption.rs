@@ -16,8 +16,9 @@ macro_rules! staged {
     ($condition:expr) => {
         concat!(
             "SELECT r.id, r.external_id, r.user_name AS scim_name, a.account, a.state, a.user_name, a.note, e.evaluated_version, \
-                    c.resource AS chosen_for, c.account AS chosen
-             FROM resources r",
+                    c.resource AS chosen_for, c.account AS chosen, ",
+            asked_about!(),
+            " AS is_asked FROM resources r",
             to_account!(),
             joined!("evaluations", "e", "e.tenant = r.tenant AND e.connection = r.connection AND e.resource = r.id"),
             joined_if_any!("adoptions", "c", "c.tenant = r.tenant AND c.connection = r.connection AND c.resource = r.id"),
@@ -302,6 +303,7 @@ fn sought(row: &Row) -> Result<Sought> {
             holder: None,
             before: None,
             choice,
+            asked: row.try_get("is_asked")?,
         },
     })
 }

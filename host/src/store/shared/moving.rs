@@ -8,7 +8,7 @@ use sqlx::{QueryBuilder, Row as _};
 
 use super::batch::Batch;
 use super::history::{self, Stamp};
-use super::rows::{Row, json_text, word};
+use super::rows::{Row, json as json_of, json_text, word};
 use super::work::{Below, fan_out, mark};
 use super::{Conn, Db, Scope, groups, imports, lock_revision, tenancy, text_list};
 use crate::model::{
@@ -34,7 +34,7 @@ pub(super) const SHARES_HANDLE: &str = "SELECT EXISTS (
 /// Who has moved to a connection, behind one.
 pub(super) const MOVED: &str = concat!(
     "SELECT m.resource, m.old_connection, m.old_resource, m.account, m.placeholder, n.account AS has,
-            o.account AS has_there, a.state, a.user_name, COALESCE(r.active, TRUE) AS active_there
+            o.account AS has_there, a.state, a.note, a.user_name, COALESCE(r.active, TRUE) AS active_there
      FROM moves m",
     joined!("accounts", "a", "a.tenant = m.tenant AND a.account = m.account"),
     joined_if_any!("links", "n", "n.tenant = m.tenant AND n.connection = m.connection AND n.resource = m.resource"),
@@ -150,7 +150,9 @@ pub(super) async fn moved(
 }
 
 fn moved_person(row: &Row) -> Result<MovedPerson> {
+    let note = row.try_get::<Option<&str>, _>("note")?.map(|text| json_of::<Note>(text, "a note")).transpose()?;
     Ok(MovedPerson {
+        is_absent: note.is_some_and(|note| note.code == Note::ABSENT),
         user: ResourceId(row.try_get("resource")?),
         from: ConnectionId(row.try_get("old_connection")?),
         from_user: ResourceId(row.try_get("old_resource")?),

@@ -41,6 +41,13 @@ macro_rules! to_account {
         )
     };
 }
+/// Whether somebody is asked whose the imported accounts are that may be those of the account `a`. Looked up for each: see `LISTED`.
+macro_rules! asked_about {
+    () => {
+        "(SELECT 1 FROM rulings u WHERE u.tenant = a.tenant AND u.account = a.account AND u.kind = 'adoption' AND u.state = 'open' \
+         AND u.state <> 'ended' LIMIT 1) IS NOT NULL"
+    };
+}
 /// Whether an account of the tenant `$1` belongs to no user.
 macro_rules! without_user {
     ($account:literal) => {
