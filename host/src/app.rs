@@ -17,12 +17,17 @@ use crate::provisioning::Turns;
 use crate::rate::{Guesses, Limiter, Rate};
 use crate::store::Store;
 use crate::tenancy::Revisions;
+use crate::tenancy::handles::Freed;
 use crate::trial::Shadows;
 use crate::watch::Watch;
 
 /// Wrong credentials that are counted, and told that they are wrong, on one connection; past it they are told to wait. A client
 /// with an old token sends a few a minute, a sync that goes on with one some hundred at once.
 const WRONG_CREDENTIALS: Rate = Rate { per_second: 5, burst: 300 };
+
+/// Sign-ins that are begun at one provider: a large organisation in the morning stays far below it, and what is kept of those that never end
+/// stays small.
+const SIGN_INS: Rate = Rate { per_second: 50, burst: 1_000 };
 
 /// The parts of a running process.
 pub struct App {
@@ -42,6 +47,8 @@ pub struct App {
     pub shadows: Shadows,
     /// Wakes the job that works at simulations.
     pub trials: Arc<Notify>,
+    /// Where handles may have become free.
+    pub freed: Freed,
     /// Turns of writers at one resource.
     pub turns: Turns,
     /// The client for whatever is asked of other servers.
@@ -58,6 +65,8 @@ pub struct App {
     pub requests: Limiter<ConnectionId>,
     /// Wrong credentials, by the connection that was named with them.
     pub guesses: Guesses,
+    /// Sign-ins that strangers begin, by provider.
+    pub sign_ins: Guesses,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Wakes the worker (`jobs.rs`) when something is left to do.
@@ -89,6 +98,7 @@ impl App {
             revisions: Revisions::default(),
             shadows: Shadows::default(),
             trials: Arc::new(Notify::new()),
+            freed: Freed::default(),
             turns: Turns::default(),
             outgoing,
             issuers: issuer::Fetching::default(),
@@ -97,6 +107,7 @@ impl App {
             watch: Watch::default(),
             requests: Limiter::new(connection_rate),
             guesses: Guesses::new(WRONG_CREDENTIALS),
+            sign_ins: Guesses::new(SIGN_INS),
             metrics: Arc::new(Metrics::default()),
             wake: Arc::new(Notify::new()),
             numbered: Arc::new(Notify::new()),

@@ -418,6 +418,7 @@ async fn bind_handles(app: &Arc<App>) {
 /// One bounded round; whether there may be more to do at once.
 async fn round(app: &Arc<App>, work: &mut Work) -> Result<bool, StoreError> {
     let now = app.clock.now();
+    let bound = tenancy::handles::bind_freed(app).await?;
     let more_fan_outs = spreading::step(app, now).await?;
     let due = app.store.claim_due(now, now.plus_seconds(LEASE_SECONDS), PEOPLE_PER_ROUND, &work.tenants).await?;
     let claimed = !due.is_empty();
@@ -431,7 +432,7 @@ async fn round(app: &Arc<App>, work: &mut Work) -> Result<bool, StoreError> {
     let numbered = app.store.number_events().await?;
     // Also when none was left to number: some databases number events as they are written.
     app.numbered.notify_one();
-    Ok(more_fan_outs || claimed || numbered > 0)
+    Ok(bound || more_fan_outs || claimed || numbered > 0)
 }
 
 /// Decides due people of one tenant, a batch for each connection and cause.

@@ -105,6 +105,7 @@ pub async fn set_connection_state(
 /// `Store(Missing)`.
 pub async fn delete_connection(app: &Arc<App>, tenant: &TenantId, connection: &ConnectionId, actor: &Actor) -> Result<(), TenancyError> {
     app.store.delete_connection(tenant, connection, actor, app.clock.now()).await?;
+    app.freed.note(tenant);
     app.wake.notify_one();
     Ok(())
 }

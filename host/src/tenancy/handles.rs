@@ -2,7 +2,7 @@
 //! counts only after a person has confirmed it, because a name can be chosen by whoever may create groups.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
 
@@ -15,6 +15,39 @@ use crate::store::{Change, HandleBinding, Result, Stale, StoreError, StoredResou
 
 /// How many groups without a handle are looked at in one go.
 const UNBOUND_PAGE: i64 = 200;
+
+/// Tenants in which a group is gone that may have had a handle: another group may have been waiting for it. Kept in memory: a process that
+/// starts looks at all groups.
+#[derive(Default)]
+pub struct Freed(Mutex<BTreeSet<TenantId>>);
+
+impl Freed {
+    /// A group of the tenant is gone.
+    pub fn note(&self, tenant: &TenantId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone());
+    }
+
+    fn take(&self) -> BTreeSet<TenantId> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Binds groups to handles that have become free. Whether there were any to look for.
+///
+/// # Errors
+/// The store's; it is tried again.
+pub async fn bind_freed(app: &Arc<App>) -> Result<bool> {
+    let tenants = app.freed.take();
+    let any = !tenants.is_empty();
+    let mut failed = None;
+    for tenant in tenants {
+        if let Err(error) = bind_unbound(app, &tenant, None).await {
+            app.freed.note(&tenant);
+            failed = Some(error);
+        }
+    }
+    failed.map_or(Ok(any), Err)
+}
 
 /// The binding that a new group gets; `None` when its name gives no handle, or one that another group has.
 ///

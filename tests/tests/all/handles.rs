@@ -53,6 +53,31 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// A group that waited for its namesake to go gets the handle when it does: with the group, or with its connection.
+    async fn a_handle_goes_to_who_waited_for_it(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let (entra, okta) = (acme.connection(&server, "Entra ID").await, acme.connection(&server, "Okta").await);
+        let (ada, bob) = (entra.create("ada@acme.example").await, okta.create("bob@acme.example").await);
+        let old = entra.group("Engineering", &[]).await;
+        let new = entra.group("Engineering", &[&ada]).await;
+        let other = okta.group("Engineering", &[&bob]).await;
+        server.settle().await;
+        assert_eq!(acme.roles("ada@acme.example").await, BTreeSet::new());
+        entra.scim.delete(&format!("/Groups/{old}")).await.expect(204);
+        server.settle().await;
+        let bound = binding(&acme, "engineering").await["group"].clone();
+        let (first, second) = if bound == json!(new) { ("ada", "bob") } else { ("bob", "ada") };
+        assert!(bound == json!(new) || bound == json!(other), "{bound}");
+        assert_eq!(acme.roles(&format!("{first}@acme.example")).await, BTreeSet::from(["developer".into()]));
+        assert_eq!(acme.roles(&format!("{second}@acme.example")).await, BTreeSet::new());
+        let its = if first == "ada" { &entra } else { &okta };
+        acme.api.delete(&format!("/connections/{}", its.id)).await.expect(204);
+        server.settle().await;
+        assert_eq!(acme.roles(&format!("{second}@acme.example")).await, BTreeSet::from(["developer".into()]));
+        server.stop().await;
+    }
+
     /// A handle on which a privileged role hangs counts only once a person has said yes.
     async fn a_privileged_handle_waits_for_a_yes(database: Database) {
         let server = Server::start(&database).await;
