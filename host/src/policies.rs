@@ -157,7 +157,7 @@ pub struct Explanation {
     /// The role.
     pub role: String,
     /// `allow`, `deny` (a forbid), `no_permit`, `error`; or why the policies were not asked: `inactive`, `out_of_scope`,
-    /// `refused`, `fault`, `no_revision`, `removed`.
+    /// `refused`, `fault`, `no_revision`, `removed`, `imported`.
     pub decision: String,
     /// A sentence, where the policies were not asked.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -173,7 +173,7 @@ impl Explain {
 pub fn explained(account: &str, answer: &Value, paint: Paint) -> String {
     let role = word(&answer["role"]);
     let verdict = match answer["decision"].as_str() {
-        Some("allow") => paint.good(&format!("{account} may hold {role}")),
+        Some("allow") => paint.good(&format!("{account} may hold {role} by the policies")),
         Some("deny") => paint.bad(&format!("{account} may not hold {role}: a policy forbids it")),
         Some("no_permit") => paint.bad(&format!("{account} does not hold {role}: no policy gives it")),
         Some("error") => paint.bad(&format!("{role} can't be decided for {account}: a policy fails, and nothing is granted on a doubt")),
@@ -186,6 +186,20 @@ pub fn explained(account: &str, answer: &Value, paint: Paint) -> String {
     for (heading, list) in [("because", &answer["reasons"]), ("forbidden by", &answer["forbids"])] {
         for sentence in reasons(list) {
             text += &format!("  {heading} {sentence}\n");
+        }
+    }
+    if let Some(said) = answer["said"].as_array() {
+        let stands = match answer["grant"]["state"].as_str() {
+            Some("effective") => "they have it".to_owned(),
+            Some(state) => format!("it is {state}"),
+            None => "they don't have it".to_owned(),
+        };
+        text += &format!("  at present {stands}\n");
+        for ruling in said {
+            let words = [("kind", ""), ("state", " "), ("starts", " from "), ("ends", " until "), ("reason", ": ")];
+            let parts = words.iter().filter(|(key, _)| !ruling[key].is_null());
+            let parts: String = parts.map(|(key, before)| format!("{before}{}", word(&ruling[key]))).collect();
+            text += &format!("  beside the policies counts {parts}\n");
         }
     }
     for miss in answer["nearest"].as_array().into_iter().flatten() {
@@ -224,6 +238,11 @@ mod tests {
         let expected = "ada does not hold deployer: no policy gives it\n  policy eng-deploy would give it, but: not in group \"grp-eng\"\n    \
             the person's groups: [\"staff\"]\n    principal.title: not set\n";
         assert_eq!(explained("ada", &answer, Paint::default()), expected);
+        let forbidden = json!({"role": "deployer", "decision": "allow", "reasons": [], "forbids": [], "nearest": [], "grant": null,
+            "said": [{"kind": "forbid", "state": "yes", "starts": null, "ends": "2027-01-01T00:00:00Z", "reason": "an audit"}]});
+        let expected = "ada may hold deployer by the policies\n  at present they don't have it\n  \
+            beside the policies counts forbid yes until 2027-01-01T00:00:00Z: an audit\n";
+        assert_eq!(explained("ada", &forbidden, Paint::default()), expected);
     }
 
     #[test]

@@ -545,7 +545,7 @@ fn of_accounts() -> Vec<Route> {
             .answers::<a::AccountAnswer>(ok),
         get("/api/v1/tenants/{tenant}/accounts/{account}/explain", "explain_role", "Why an account has a role or has not", a::explain)
             .query::<a::ExplainQuery>()
-            .answers::<Explanation>(ok),
+            .answers::<a::Explained>(ok),
         get("/api/v1/tenants/{tenant}/events", "list_events", "The tenant's history, in order and without gaps", a::events)
             .query::<a::EventQuery>()
             .answers::<a::EventList>(ok),

@@ -33,6 +33,13 @@ pub async fn explain(
     if !revision.policies.roles().iter().any(|known| known.id == role) {
         return Err(StoreError::Missing("role in the tenant's catalogue").into());
     }
+    if view.imported.is_some() {
+        return Ok(Explanation::without_policies(
+            role,
+            "imported",
+            "the account was imported, and no connection feeds it: no policy decides",
+        ));
+    }
     let Some((connection, user)) = view.source else {
         return Ok(Explanation::without_policies(role, "removed", "the identity provider deleted the person"));
     };

@@ -13,11 +13,14 @@ use crate::http::error::{Error, Result};
 use crate::http::guards::TenantReader;
 use crate::http::query::{ApiQuery, At, page, page_limit};
 use crate::model::{
-    AccountId, AccountState, Cause, ConnectionId, EvaluationState, Event, Grant, Instant, Note, ResourceId, RevisionHash, TenantId,
+    AccountId, AccountState, Cause, ConnectionId, EvaluationState, Event, Grant, Instant, Note, ResourceId, RevisionHash, Ruling, TenantId,
 };
 use crate::policies::Explanation;
-use crate::store::{AccountView, ImportedAccount};
+use crate::store::{AccountView, ImportedAccount, RulingQuery};
 use crate::tenancy;
+
+/// The most that people have said of an account that is looked through for one role.
+const SAID_LIMIT: i64 = 1_000;
 
 /// An account with its grants.
 #[derive(Serialize, JsonSchema)]
@@ -136,6 +139,19 @@ pub async fn read(who: TenantReader, State(app): State<Arc<App>>, At((_, account
     Ok(Json(seen(&who.tenant.id, view, who.tenant.active_revision.as_ref())))
 }
 
+/// Why an account has a role or has not: what the policies say, what stands, and what people have said beside them.
+#[derive(Serialize, JsonSchema)]
+pub struct Explained {
+    /// What the policies say, on what is stored now.
+    #[serde(flatten)]
+    explanation: Explanation,
+    /// The role as the account has it; `null` where it has not.
+    grant: Option<Grant>,
+    /// What people have said of the role, or of the account as a whole, and counts: exceptions, approvals, holds, leaves. The policies know nothing
+    /// of it.
+    said: Vec<Ruling>,
+}
+
 /// GET …/accounts/{account}/explain
 ///
 /// # Errors
@@ -145,8 +161,15 @@ pub async fn explain(
     State(app): State<Arc<App>>,
     At((_, account)): At<(String, String)>,
     ApiQuery(query): ApiQuery<ExplainQuery>,
-) -> Result<Json<Explanation>> {
-    Ok(Json(tenancy::explain(&app, &who.tenant.id, &account, &query.role, query.revision.as_ref()).await?))
+) -> Result<Json<Explained>> {
+    let (tenant, now) = (&who.tenant.id, app.clock.now());
+    let view = app.store.account(tenant, &account).await?.ok_or_else(|| Error::not_found("such account"))?;
+    let explanation = tenancy::explain(&app, tenant, view.account.id.as_str(), &query.role, query.revision.as_ref()).await?;
+    let asked = RulingQuery { account: Some(view.account.id), limit: SAID_LIMIT, ..RulingQuery::default() };
+    let counts = |ruling: &Ruling| !ruling.is_over(now) && ruling.role.as_ref().is_none_or(|role| role.as_str() == query.role);
+    let said = app.store.rulings(tenant, &asked).await?.into_iter().filter(counts).collect();
+    let grant = view.grants.into_iter().find(|grant| grant.role.as_str() == query.role);
+    Ok(Json(Explained { explanation, grant, said }))
 }
 
 /// GET …/events
