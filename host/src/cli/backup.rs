@@ -231,7 +231,7 @@ fn next(paint: Paint, Restored { manifest, left_since }: &Restored, revoked: boo
         "
 {}
 - Gains wait: each connection takes removals and grants nothing new until it was reconciled, or somebody releases it.
-  Whoever left after {} is active in the backup: `rolecall connection restored` lists whom to look at, then
+  Whoever left after {} is active in the backup: `rolecall connection restored --tenant T CONNECTION` lists whom to look at, then
   `rolecall connection release --reason …`.
 ",
         paint.strong("What is left to do"),

@@ -23,9 +23,10 @@ use crate::config::{Config, ConfigError, Layer, MASTER_KEY_VARIABLE, MasterKey};
 use crate::crypto::Keyring;
 use crate::http::connections::{self, Bounds};
 use crate::journal::Journal;
+use crate::model::Actor;
 use crate::plugins::{Artefacts, Sandbox, SandboxConfig};
 use crate::store::{self, ApiScope};
-use crate::tenancy::{self, Revisions, visitors};
+use crate::tenancy::{self, IssuedToken, Revisions, visitors};
 use crate::{http, jobs, outgoing, reload};
 
 /// Run the server.
@@ -256,6 +257,16 @@ async fn issue_first_token(running: &Running) -> anyhow::Result<()> {
     }
     let scope = ApiScope { write: true, ..ApiScope::default() };
     let issued = tenancy::create_api_token(&running.app, scope, None).await?;
+    let shown = show_first_token(running, &issued).await;
+    if shown.is_err() {
+        // What nobody has seen would keep every later start from making one.
+        let actor = Actor { kind: "startup".into(), id: "rolecall".into() };
+        running.app.store.end_api_token(None, &issued.id, &actor, running.app.clock.now()).await?;
+    }
+    shown.context("the first token can't be shown on standard output, and was ended: the next start makes another")
+}
+
+async fn show_first_token(running: &Running, issued: &IssuedToken) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,

@@ -14,12 +14,15 @@ use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 
 /// The most connections at once, where the process may open files enough. Whoever comes then waits to be let in.
 pub const CONNECTIONS_LIMIT: usize = 4_096;
 /// How long a connection may be open without the head of a request: at its beginning, in the middle of one, and between two. Clients that
 /// keep connections for later drop them after 90 seconds or sooner; one that we drop in the moment of its next request costs them that request.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(100);
+/// How long a client may take nothing of an answer: whoever has stopped reading keeps a connection no longer.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Of four files that the process may open, how many may be connections: the others are the database's, plugins' and outgoing requests'.
 const QUARTERS: u64 = 3;
 /// How long nobody is let in after the system had no room for one more.
@@ -32,6 +35,8 @@ pub struct Bounds {
     pub connections: usize,
     /// How long the head of a request may take.
     pub head_timeout: Duration,
+    /// How long an answer may wait for its client to take some of it.
+    pub write_timeout: Duration,
 }
 
 impl Bounds {
@@ -40,7 +45,7 @@ impl Bounds {
     pub fn of_process() -> Self {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let connections = usize::try_from(files / 4 * QUARTERS).unwrap_or(CONNECTIONS_LIMIT).clamp(1, CONNECTIONS_LIMIT);
-        Self { connections, head_timeout: HEAD_TIMEOUT }
+        Self { connections, head_timeout: HEAD_TIMEOUT, write_timeout: WRITE_TIMEOUT }
     }
 }
 
@@ -60,7 +65,7 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, mut st
             entered = enter(&listener, &room) => entered,
         };
         while connections.try_join_next().is_some() {}
-        connections.spawn(connection(stream, router.clone(), bounds.head_timeout, stopped.clone(), place));
+        connections.spawn(connection(stream, router.clone(), bounds, stopped.clone(), place));
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
@@ -86,14 +91,16 @@ async fn enter(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, Opt
 async fn connection(
     stream: TcpStream,
     router: Router,
-    head_timeout: Duration,
+    bounds: Bounds,
     mut stopped: watch::Receiver<bool>,
     _place: Option<OwnedSemaphorePermit>,
 ) {
     // Answers that are sent in parts would otherwise wait for the client's word on the one before. Without it they are slower, no more.
     let _ = stream.set_nodelay(true);
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(head_timeout);
+    builder.timer(TokioTimer::new()).header_read_timeout(bounds.head_timeout);
+    let mut stream = Box::pin(TimeoutStream::new(stream));
+    stream.as_mut().set_write_timeout_pinned(Some(bounds.write_timeout));
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
     let told = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
     let early = tokio::select! {
@@ -124,11 +131,17 @@ mod tests {
     use super::*;
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    const REQUEST_OF_MUCH: &[u8] = b"GET /much HTTP/1.1\r\nhost: x\r\n\r\n";
+
+    fn usual(connections: usize) -> Bounds {
+        Bounds { connections, head_timeout: HEAD_TIMEOUT, write_timeout: WRITE_TIMEOUT }
+    }
 
     async fn started(bounds: Bounds) -> (SocketAddr, watch::Sender<bool>, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (addr, (stop, stopped)) = (listener.local_addr().unwrap(), watch::channel(false));
-        let router = Router::new().route("/", get(async || "here"));
+        let much = get(async || vec![b'x'; 1 << 20]);
+        let router = Router::new().route("/", get(async || "here")).route("/much", much);
         (addr, stop, tokio::spawn(serve(listener, router, bounds, stopped)))
     }
 
@@ -140,7 +153,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_begins_a_request_and_does_not_end_it_is_dropped() {
-        let (addr, stop, server) = started(Bounds { connections: 10, head_timeout: Duration::from_millis(10) }).await;
+        let (addr, stop, server) = started(Bounds { head_timeout: Duration::from_millis(10), ..usual(10) }).await;
         for begun in [&b""[..], b"GET / HTTP/1.1\r\nhost: x\r\n"] {
             let mut stream = TcpStream::connect(addr).await.unwrap();
             stream.write_all(begun).await.unwrap();
@@ -152,8 +165,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_does_not_read_an_answer_is_dropped() {
+        let (addr, stop, server) = started(Bounds { write_timeout: Duration::from_millis(10), ..usual(1) }).await;
+        let mut deaf = TcpStream::connect(addr).await.unwrap();
+        // As many as it takes until nobody takes any more: what is sent fills the buffers on both sides, and then nothing moves.
+        let asked = async { while deaf.write_all(&REQUEST_OF_MUCH.repeat(64)).await.is_ok() {} };
+        let other = async {
+            let mut other = TcpStream::connect(addr).await.unwrap();
+            other.write_all(REQUEST).await.unwrap();
+            // There is one place: it is free once the other has been dropped.
+            assert!(answer(&mut other).await.ends_with("here"));
+        };
+        tokio::join!(asked, other);
+        stop.send_replace(true);
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
     async fn beyond_the_bound_clients_wait_and_are_answered_then() {
-        let (addr, stop, server) = started(Bounds { connections: 1, head_timeout: HEAD_TIMEOUT }).await;
+        let (addr, stop, server) = started(usual(1)).await;
         let mut first = TcpStream::connect(addr).await.unwrap();
         first.write_all(REQUEST).await.unwrap();
         assert!(answer(&mut first).await.ends_with("here"));

@@ -654,6 +654,9 @@ impl From<NotSignedIn> for Error {
             NotSignedIn::Denied(_) => Self::new(StatusCode::FORBIDDEN, detail).logged_as("a sign-in provider refused"),
             NotSignedIn::Nobody(_) => Self::new(StatusCode::FORBIDDEN, detail).logged_as("somebody who may do nothing here"),
             NotSignedIn::Token(_) => Self::new(StatusCode::FORBIDDEN, detail),
+            NotSignedIn::TooMany(TooMany { retry_after_seconds }) => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(retry_after_seconds)
+            }
             NotSignedIn::Tenancy(error) => error.into(),
         }
     }

@@ -61,8 +61,13 @@ impl FromRequestParts<Arc<App>> for Urls {
         if let Some(public) = &app.public_url {
             return Ok(Self { root: public.trim_end_matches('/').to_owned() });
         }
-        let host = parts.headers.get(HOST).and_then(|value| value.to_str().ok());
-        let host = host.or_else(|| parts.uri.authority().map(Authority::as_str));
+        // RFC 9112 §3.2.2: what the request line names is what is meant, whatever `Host` says beside it; §3.2: there is one `Host`.
+        let mut named = parts.headers.get_all(HOST).iter();
+        let (host, another) = (named.next().and_then(|value| value.to_str().ok()), named.next());
+        if another.is_some() {
+            return Err(Error::bad_request("send one `Host` header", "several host headers"));
+        }
+        let host = parts.uri.authority().map(Authority::as_str).or(host);
         let host = host
             .filter(|host| is_host(host))
             .ok_or_else(|| Error::bad_request("send a `Host` header with a host name", "no usable host header"))?;

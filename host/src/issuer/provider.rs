@@ -16,12 +16,22 @@ use crate::outgoing::{Bounds, Client, Failed, Refusal};
 
 /// How long what a provider says of itself is believed, in seconds: a new endpoint is known at the latest so much later.
 const METADATA_SECONDS: i64 = 300;
+/// For how long a provider that could not be asked is not asked again, in seconds.
+const FAILURE_SECONDS: i64 = 10;
 /// Somebody waits for it, and nothing that a provider says is longer than keys.
 const BOUNDS: Bounds = Bounds { timeout: Duration::from_secs(5), bytes: KEY_SET_BYTES_LIMIT };
 
 /// What providers have said of themselves, by their issuer.
 #[derive(Default)]
-pub struct Providers(Mutex<HashMap<String, (Instant, Arc<Provider>)>>);
+pub struct Providers(Mutex<HashMap<String, Read>>);
+
+/// When a provider was asked, and what came of it.
+type Read = (Instant, Result<Arc<Provider>, ProviderError>);
+
+/// Whether what was read is still to be gone by: a failure for a moment, since strangers decide how often somebody wants to know.
+fn counts((read, found): &Read, now: Instant) -> bool {
+    now < read.plus_seconds(if found.is_ok() { METADATA_SECONDS } else { FAILURE_SECONDS })
+}
 
 /// What a provider says of itself.
 #[derive(Clone, Debug, Deserialize)]
@@ -81,11 +91,17 @@ impl Providers {
     /// [`ProviderError`].
     pub async fn provider(&self, outgoing: &Client, issuer: &str, now: Instant) -> Result<Arc<Provider>, ProviderError> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(issuer).cloned();
-        if let Some((read, provider)) = known
-            && now < read.plus_seconds(METADATA_SECONDS)
-        {
-            return Ok(provider);
+        if let Some((_, found)) = known.filter(|known| counts(known, now)) {
+            return found;
         }
+        let found = Self::ask(outgoing, issuer).await.map(Arc::new);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|_, read| counts(read, now));
+        kept.insert(issuer.to_owned(), (now, found.clone()));
+        found
+    }
+
+    async fn ask(outgoing: &Client, issuer: &str) -> Result<Provider, ProviderError> {
         let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
         let text = outgoing.get(&url, "application/json", BOUNDS).await?;
         let provider: Provider =
@@ -99,10 +115,6 @@ impl Providers {
         if !shown.into_iter().all(|address| address.starts_with("https://") || address.starts_with("http://")) {
             return Err(ProviderError::Unusable("an address in its configuration is none of https"));
         }
-        let provider = Arc::new(provider);
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|_, (read, _)| now < read.plus_seconds(METADATA_SECONDS));
-        kept.insert(issuer.to_owned(), (now, Arc::clone(&provider)));
         Ok(provider)
     }
 }
@@ -153,5 +165,41 @@ impl Provider {
         let answer: TokenAnswer =
             serde_json::from_slice(&answer.body).map_err(|_| ProviderError::Unusable("its token answer is no JSON"))?;
         answer.id_token.map(Zeroizing::new).ok_or(ProviderError::Unusable("its token answer has no `id_token`: is `openid` asked for?"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::Router;
+    use axum::http::StatusCode;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::outgoing::Allowed;
+
+    /// Strangers decide how often it is wanted, and can't make us ask as often.
+    #[tokio::test]
+    async fn a_provider_that_fails_is_left_alone_for_a_moment() {
+        // Another test may have been first.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counting = Arc::clone(&asked);
+        let failing = Router::new().fallback(async move || {
+            counting.fetch_add(1, Ordering::Relaxed);
+            StatusCode::INTERNAL_SERVER_ERROR
+        });
+        let server = tokio::spawn(async move { axum::serve(listener, failing).await });
+        let (providers, client) = (Providers::default(), Client::new(Allowed::this_machine()).unwrap());
+        let start = Instant(1_800_000_000_000_000);
+        for (after, times) in [(0, 1), (FAILURE_SECONDS - 1, 1), (FAILURE_SECONDS, 2)] {
+            let found = providers.provider(&client, &issuer, start.plus_seconds(after)).await;
+            assert_eq!(found.err(), Some(ProviderError::Away), "{after}");
+            assert_eq!(asked.load(Ordering::Relaxed), times, "{after}");
+        }
+        server.abort();
     }
 }

@@ -22,6 +22,7 @@ use crate::crypto;
 use crate::crypto::jwt::{Algorithm, Refused, Token};
 use crate::issuer::provider::ProviderError;
 use crate::model::{Instant, Issuer, TenantId};
+use crate::rate::TooMany;
 use crate::store::{ApiScope, SignIn, SignInIssuer, StoreError};
 
 /// How long somebody may take at the provider, in seconds.
@@ -110,9 +111,18 @@ pub enum NotSignedIn {
     /// It says nothing of who it is, or nothing that gives admin roles.
     #[error("{0}")]
     Nobody(String),
+    /// More are begun there than people begin.
+    #[error("too many sign-ins are begun at this provider: try again in a moment")]
+    TooMany(TooMany),
     /// Something here.
     #[error(transparent)]
     Tenancy(#[from] TenancyError),
+}
+
+impl From<TooMany> for NotSignedIn {
+    fn from(too_many: TooMany) -> Self {
+        Self::TooMany(too_many)
+    }
 }
 
 impl From<StoreError> for NotSignedIn {
@@ -245,6 +255,7 @@ pub async fn begin(app: &Arc<App>, id: &str, redirect: &str, next: Option<String
     let missing = || TenancyError::from(StoreError::Missing("sign-in provider"));
     let known = known(app.store.sign_in_issuer(id).await?.ok_or_else(missing)?)?;
     let now = app.clock.now();
+    app.sign_ins.take(id, now)?;
     let provider = app.providers.provider(&app.outgoing, &known.settings.issuer, now).await?;
     let (state, nonce, verifier) = (crypto::new_token(""), crypto::new_token(""), crypto::new_token(""));
     let challenge = BASE64.encode(crypto::sha256(verifier.as_bytes()));

@@ -3,6 +3,8 @@
 use rolecall_tests::tenant::{patch, user};
 use rolecall_tests::{Answer, Client, Connection, Database, Server, Tenant, on_both_databases};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// A secret that every bad request carries: it must be in no log and in no answer.
 const SECRET: &str = "correct-horse-battery-staple";
@@ -211,6 +213,31 @@ on_both_databases! {
         assert_ne!(answer.header("x-request-id").len(), 500);
         let answer = entra.scim.send("GET", "/Users", &[("x-request-id", "cycle-7")], None).await;
         assert_eq!(answer.header("x-request-id"), "cycle-7");
+        server.stop().await;
+    }
+
+    /// RFC 9112 §3.2: there is one `Host`, and what the request line names goes before it.
+    async fn addresses_are_those_that_were_asked_for(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        let path = entra.scim.base.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| format!("/{path}/Schemas")).expect("a path");
+        let token = entra.scim.token.clone().unwrap_or_default();
+        let asked = async |line: &str, hosts: &str| {
+            let request = format!("GET {line} HTTP/1.1\r\n{hosts}authorization: Bearer {token}\r\nconnection: close\r\n\r\n");
+            let address = entra.scim.base.split('/').nth(2).expect("an authority").to_owned();
+            let mut stream = TcpStream::connect(&address).await.expect("the server is there");
+            stream.write_all(request.as_bytes()).await.expect("it can be sent");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.expect("the answer is text");
+            answer
+        };
+        let one = asked(&path, "host: one.example\r\n").await;
+        assert!(one.starts_with("HTTP/1.1 200") && one.contains("http://one.example/scim/"), "{one}");
+        let two = asked(&path, "host: one.example\r\nhost: two.example\r\n").await;
+        assert!(two.starts_with("HTTP/1.1 400") && two.contains("one `Host` header"), "{two}");
+        let absolute = asked(&format!("http://named.example{path}"), "host: other.example\r\n").await;
+        assert!(absolute.contains("http://named.example/scim/") && !absolute.contains("other.example"), "{absolute}");
         server.stop().await;
     }
 

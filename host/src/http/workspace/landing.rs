@@ -186,9 +186,14 @@ fn callback(urls: &Urls) -> String {
     format!("{}/workspace/callback", urls.root())
 }
 
+/// The longest page to go to that is kept while somebody signs in, in bytes: filters of a list are some hundred.
+const NEXT_BYTES_LIMIT: usize = 2_048;
+
 /// Whether a page to go to is one of ours: nobody is sent elsewhere by a link to us.
 fn is_ours(next: &str) -> bool {
-    (next == "/workspace" || next.starts_with("/workspace/")) && next.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
+    next.len() <= NEXT_BYTES_LIMIT
+        && (next == "/workspace" || next.starts_with("/workspace/"))
+        && next.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
 }
 
 /// GET /workspace/links/{token}: the same for every token. Nothing is looked up, so that programs that open links in advance use none up.
