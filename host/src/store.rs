@@ -265,6 +265,8 @@ pub struct AccountView {
 pub trait Platform: Send + Sync {
     /// Whether the database answers.
     async fn ping(&self) -> Result<()>;
+    /// Keeps the fingerprint of the master key that the database is made with, if none is kept. The one that is.
+    async fn keep_master_key(&self, fingerprint: &str) -> Result<String>;
     /// The tenant and state of a connection by its unguessable id.
     async fn find_connection(&self, connection: &ConnectionId) -> Result<Option<(TenantId, ConnectionState)>>;
     /// What a connection's secret stands for, by its keyed hash.
@@ -525,6 +527,7 @@ pub fn hold(url: &str) -> Result<Option<std::fs::File>> {
 /// `Unavailable` when the database can't be opened; `Missing` for another scheme; `Corrupt` when the database was made
 /// with another master key: nothing sealed in it could be read, and no token would be known.
 pub async fn open(url: &str, keyring: Arc<crate::crypto::Keyring>) -> Result<Arc<dyn Store>> {
+    let fingerprint = keyring.fingerprint();
     let store: Arc<dyn Store> = if url.starts_with("postgres:") || url.starts_with("postgresql:") {
         Arc::new(postgres::PostgresStore::open(url, keyring).await?)
     } else if url.starts_with("sqlite:") {
@@ -535,6 +538,10 @@ pub async fn open(url: &str, keyring: Arc<crate::crypto::Keyring>) -> Result<Arc
     if let Some(tenant) = store.tenants().await?.first() {
         // Sealing anything opens the tenant's own key, which the master key has sealed.
         store.seal_secret(&tenant.id, &[]).await?;
+    }
+    // Where there is no tenant yet, tokens are: each is known by a hash that the key makes.
+    if store.keep_master_key(&fingerprint).await? != fingerprint {
+        return Err(StoreError::Corrupt("another master key was there when the database was made: is this the right one?".into()));
     }
     carry_through(&*store).await?;
     Ok(store)

@@ -38,6 +38,7 @@ pub(super) const SQLITE: &[Script] = &[
     (24, "health rows", include_str!("../../migrations/sqlite/0024_health_rows.sql")),
     (25, "one tenant", include_str!("../../migrations/sqlite/0025_one_tenant.sql")),
     (26, "dropped", include_str!("../../migrations/sqlite/0026_dropped.sql")),
+    (27, "master key", include_str!("../../migrations/sqlite/0027_master_key.sql")),
 ];
 /// PostgreSQL's.
 pub(super) const POSTGRES: &[Script] = &[
@@ -67,6 +68,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (24, "health rows", include_str!("../../migrations/postgres/0024_health_rows.sql")),
     (25, "one tenant", include_str!("../../migrations/postgres/0025_one_tenant.sql")),
     (26, "dropped", include_str!("../../migrations/postgres/0026_dropped.sql")),
+    (27, "master key", include_str!("../../migrations/postgres/0027_master_key.sql")),
 ];
 
 /// Applies what is missing. Hosts that start at once wait for one another.

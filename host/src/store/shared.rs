@@ -194,6 +194,20 @@ impl Platform for Backend {
         read_once!(self.read_platform(), conn => async { Ok(sqlx::query("SELECT 1").execute(conn).await.map(|_| ())?) })
     }
 
+    async fn keep_master_key(&self, fingerprint: &str) -> Result<String> {
+        let fingerprint = fingerprint.to_owned();
+        self.write_platform(move |conn: &mut Conn| {
+            Box::pin(async move {
+                sqlx::query("INSERT INTO master_key (one, fingerprint) VALUES (1, $1) ON CONFLICT (one) DO NOTHING")
+                    .bind(&fingerprint)
+                    .execute(&mut *conn)
+                    .await?;
+                Ok(sqlx::query_scalar("SELECT fingerprint FROM master_key WHERE one = 1").fetch_one(conn).await?)
+            })
+        })
+        .await
+    }
+
     async fn find_connection(&self, connection: &ConnectionId) -> Result<Option<(TenantId, ConnectionState)>> {
         if has_nul(connection.as_str()) {
             return Ok(None);

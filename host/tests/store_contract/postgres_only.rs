@@ -16,7 +16,8 @@ use crate::history;
 use crate::records::{failure, key, line};
 
 /// Tables without rows of a tenant.
-const WITHOUT_TENANT: &[&str] = &["_sqlx_migrations", "api_tokens", "restores", "web_issuers", "web_links", "web_sessions", "web_sign_ins"];
+const WITHOUT_TENANT: &[&str] =
+    &["_sqlx_migrations", "api_tokens", "master_key", "restores", "web_issuers", "web_links", "web_sessions", "web_sign_ins"];
 
 /// Keeps a judgement, and has what was counted.
 async fn keep_health(fixture: &Fixture, tenant: &TenantId, connection: &ConnectionId) -> [store::Counted; 1] {

@@ -33,6 +33,15 @@ async fn another_master_key_is_refused(fixture: Fixture) {
     let refused = store::open(&fixture.url, other).await.err().unwrap();
     assert!(matches!(&refused, StoreError::Corrupt(why) if why.contains("master key")), "{refused}");
     store::open(&fixture.url, fixture.keyring.clone()).await.unwrap();
+    // It is told before anything is sealed, too: the first key is kept, and no other.
+    let kept = fixture.store.keep_master_key("another").await.unwrap();
+    assert_eq!(kept, fixture.keyring.fingerprint());
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("new.db").display());
+    drop(store::open(&url, fixture.keyring.clone()).await.unwrap());
+    let refused = store::open(&url, Arc::new(Keyring::new(SecretKey::random()))).await.err().unwrap();
+    assert!(matches!(&refused, StoreError::Corrupt(why) if why.contains("master key")), "{refused}");
+    store::open(&url, fixture.keyring.clone()).await.unwrap();
 }
 
 async fn a_tenant_is_made_once(fixture: Fixture) {

@@ -184,6 +184,34 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// A doubt stays one when the person leaves: the imported account may be theirs, is in use, and goes when somebody says so.
+    async fn a_doubt_about_a_leaver_is_decided(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let old = r#"[{"user_name": "carol.c", "emails": ["carol@x.example"], "roles": ["reader"]}]"#;
+        import(&acme, "json", old, false).await.expect(200);
+        let entra = staged(&server, &acme).await;
+        let carol = entra.create_with("carol@acme.example", json!({"emails": [{"value": "carol@x.example"}]})).await;
+        server.settle().await;
+        let seen = difference(&acme, &entra).await;
+        assert_eq!(go_live(&acme, &entra, &seen["digest"]).await.expect(200)["doubts"], 1);
+        server.settle().await;
+        for active in [false, true, false] {
+            entra.set(&carol, "active", json!(active)).await;
+            server.settle().await;
+            let waiting = lines(&acme, &entra).await;
+            assert!(waiting.contains_key("carol@acme.example"), "{active}: {waiting:?}");
+            assert_eq!(acme.state("carol.c").await, "active", "nobody has said whose it is");
+        }
+        let account = text(&acme.account("carol.c").await["id"]);
+        adopt(&acme, &entra, &carol, json!(account)).await.expect(204);
+        server.settle().await;
+        let gone = acme.account(&account).await;
+        assert_eq!((text(&gone["state"]), roles_in_effect(&gone)), ("suspended".into(), roles(&[])), "{gone}");
+        assert!(lines(&acme, &entra).await.is_empty());
+        server.stop().await;
+    }
+
     /// Protected accounts are out of reach of connections, reviews and erasure; only who is fed by none can be protected.
     async fn protected_accounts_are_left_alone(database: Database) {
         let server = Server::start(&database).await;
