@@ -182,6 +182,16 @@ pub fn line(staged: &Staged) -> Line {
 }
 
 fn settle_match(line: &mut Line, matched: Match<'_>, staged: &Staged, gone: bool) {
+    let has_no_account_to_come = match matched {
+        Match::Adopts(_) => false,
+        // Who has left while somebody was asked may have an account that is in use.
+        Match::Doubt(_) => gone && !staged.asked,
+        Match::New | Match::Collision(_) => gone,
+    };
+    if has_no_account_to_come {
+        line.fate = Fate::Inactive;
+        return;
+    }
     match matched {
         Match::Adopts(candidate) => {
             line.fate = if candidate.from.is_some() { Fate::Moved } else { Fate::Adopted };
@@ -192,7 +202,6 @@ fn settle_match(line: &mut Line, matched: Match<'_>, staged: &Staged, gone: bool
             let stays = |role: &RoleId| given.contains(role) || !gone && candidate.excepted.contains(role);
             line.lost = candidate.roles.iter().filter(|role| !stays(role)).cloned().collect();
         }
-        _ if gone => line.fate = Fate::Inactive,
         Match::Doubt(candidates) => {
             line.fate = Fate::Doubt;
             line.candidates = candidates.into_iter().map(shown).collect();
@@ -403,6 +412,10 @@ mod tests {
         let adopted = line(&staged(vec![candidate("a", NAME)]));
         let gone = line(&Staged { state: AccountState::Suspended, ..staged(vec![candidate("a", NAME)]) });
         let doubt = line(&staged(vec![candidate("a", EMAIL)]));
+        for (asked, fate) in [(false, Fate::Inactive), (true, Fate::Doubt)] {
+            let left = Staged { state: AccountState::Suspended, asked, ..staged(vec![candidate("a", EMAIL)]) };
+            assert_eq!(line(&left).fate, fate, "asked: {asked}");
+        }
         assert_eq!(roles(&new), ("reader writer".into(), String::new()));
         assert_eq!(roles(&adopted), ("writer".into(), "old".into()));
         assert_eq!(roles(&gone), (String::new(), "reader old".into()));

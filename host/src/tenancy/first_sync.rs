@@ -195,7 +195,8 @@ pub async fn whole(app: &App, tenant: &TenantId, connection: &ConnectionId) -> R
                                 from_user,
                             }));
                         }
-                        Fate::Doubt => plan.doubts.push(staged.account.clone()),
+                        // Somebody who is asked about already is not asked about twice.
+                        Fate::Doubt if !staged.asked => plan.doubts.push(staged.account.clone()),
                         _ => {}
                     }
                 }
