@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::values::{Context, next, no_match, says_nothing};
-use super::{Done, MemberChange, Operation, Patch, Patched, Refusal, Step, Target};
+use super::{Done, MemberChange, Operation, Patch, Patched, Refusal, Step, Target, Verb};
 use crate::path::AttrPath;
 use crate::resource::Document;
 use crate::resource::body::{check_required, is_inactive, set_schemas};
@@ -134,7 +134,9 @@ impl Work<'_> {
             let (extension, attribute) = (target.extension.clone(), target.attribute.clone());
             self.unfinished.push(Unfinished { operation: index, extension, attribute, place: place.clone() });
         }
-        if after.is_none() && target.extension.is_none() && target.attribute == "active" && is_inactive(self.kind, &self.document) {
+        // `remove` by name unassigns it, as RFC 7644 §3.5.2.2 says of every attribute.
+        let is_active = target.extension.is_none() && target.attribute == "active" && operation.verb != Verb::Remove;
+        if after.is_none() && is_active && is_inactive(self.kind, &self.document) {
             after = Some(Value::Bool(false));
         }
         if after == before {

@@ -16,7 +16,7 @@ pub enum Outcome {
 
 /// Applies one operation as [`super::generate::operation`] makes them.
 pub fn patch(user: Value, operation: &Value) -> Outcome {
-    let inactive = user["active"] == false;
+    let inactive = user["active"] == false && operation["op"] != "remove";
     match patched(user, operation) {
         // Whoever is deactivated does not come back by nothing being said.
         Outcome::Became(mut user) if inactive && user.get("active").is_none() => {
