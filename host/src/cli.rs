@@ -43,6 +43,7 @@ use serde_json::Value;
 use crate::cli::client::ApiError;
 use crate::cli::render::Paint;
 use crate::config::ConfigError;
+use crate::diagnostic::on_a_line;
 
 /// What was asked for was looked at and found wrong: a broken folder, a failing case, a difference.
 const EXIT_FOUND: u8 = 1;
@@ -248,12 +249,11 @@ fn new_file(path: &std::path::Path, mut options: std::fs::OpenOptions) -> anyhow
 
 /// What a person reads for a value that may be missing. Control characters come from outside and never reach the terminal.
 fn word(value: &Value) -> String {
-    let text = match value {
-        Value::Null => return "–".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    text.chars().map(crate::diagnostic::shown).collect()
+    match value {
+        Value::Null => "–".to_owned(),
+        Value::String(text) => on_a_line(text),
+        other => on_a_line(&other.to_string()),
+    }
 }
 
 /// The entries of a listing.

@@ -176,10 +176,15 @@ fn printable(text: &str) -> String {
     text.chars().map(|c| if c == '\t' { c } else { shown(c) }).collect()
 }
 
-/// A character of somebody else's as a terminal may get it: neither one that controls it, nor one that turns around what stands beside it
-/// (Unicode's embeddings, overrides and isolates, UAX #9).
+/// A text of somebody else's on one line, as a terminal may get it: without what controls it.
 #[must_use]
-pub fn shown(c: char) -> char {
+pub fn on_a_line(text: &str) -> String {
+    text.chars().map(shown).collect()
+}
+
+/// A character that neither controls a terminal nor turns around what stands beside it (Unicode's embeddings, overrides and isolates,
+/// UAX #9).
+fn shown(c: char) -> char {
     if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') { '\u{fffd}' } else { c }
 }
 

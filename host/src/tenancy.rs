@@ -34,7 +34,7 @@ pub use activation::{
 };
 pub use active::{Active, Revisions, active, active_if_loaded, active_revision, candidate, schemas};
 pub use connections::{
-    IssuedToken, create_api_token, create_connection, delete_connection, issue_api_token, rotate_token, set_connection_state,
+    IssuedToken, create_api_token, create_connection, delete_connection, issue_api_token, rotate_token, set_connection_state, starting,
 };
 pub use explaining::explain;
 pub use governance::check_reason;

@@ -23,7 +23,6 @@ use crate::config::{Config, ConfigError, Layer, MASTER_KEY_VARIABLE, MasterKey};
 use crate::crypto::Keyring;
 use crate::http::connections::{self, Bounds};
 use crate::journal::Journal;
-use crate::model::Actor;
 use crate::plugins::{Artefacts, Sandbox, SandboxConfig};
 use crate::store::{self, ApiScope};
 use crate::tenancy::{self, IssuedToken, Revisions, visitors};
@@ -260,8 +259,7 @@ async fn issue_first_token(running: &Running) -> anyhow::Result<()> {
     let shown = show_first_token(running, &issued).await;
     if shown.is_err() {
         // What nobody has seen would keep every later start from making one.
-        let actor = Actor { kind: "startup".into(), id: "rolecall".into() };
-        running.app.store.end_api_token(None, &issued.id, &actor, running.app.clock.now()).await?;
+        running.app.store.end_api_token(None, &issued.id, &tenancy::starting(), running.app.clock.now()).await?;
     }
     shown.context("the first token can't be shown on standard output, and was ended: the next start makes another")
 }

@@ -470,6 +470,9 @@ async fn forecasts(
             forecasts.push((line, forecast(difference)));
         }
     }
+    if taken.is_empty() {
+        return Ok(Some(forecasts));
+    }
     let Some(again) = foresee(taken).await else { return Ok(None) };
     forecasts.extend(again.into_iter().map(|((line, ..), foreseen)| (line, forecast(foreseen.difference))));
     Ok(Some(forecasts))

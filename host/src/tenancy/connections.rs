@@ -110,12 +110,18 @@ pub async fn delete_connection(app: &Arc<App>, tenant: &TenantId, connection: &C
     Ok(())
 }
 
+/// Who acts where the server does by itself as it starts.
+#[must_use]
+pub fn starting() -> Actor {
+    Actor { kind: "startup".into(), id: "rolecall".into() }
+}
+
 /// Issues an API token.
 ///
 /// # Errors
 /// The store's.
 pub async fn create_api_token(app: &Arc<App>, scope: ApiScope, lifetime_seconds: Option<i64>) -> Result<IssuedToken, TenancyError> {
-    issue_api_token(app, (scope, None), lifetime_seconds, &Actor { kind: "startup".into(), id: "rolecall".into() }).await
+    issue_api_token(app, (scope, None), lifetime_seconds, &starting()).await
 }
 
 /// The same, for somebody, with a name that says what it is for.

@@ -9,20 +9,19 @@ use crate::lifecycle::{self, Case};
 use crate::model::{Instant, RevisionHash, TenantId, Urgency};
 use crate::policies::Explanation;
 use crate::revision::Revision;
-use crate::store::StoreError;
+use crate::store::{AccountView, StoreError};
 
 /// Why an account holds a role or does not, decided on the stored inputs now, by the active revision or another one.
 ///
 /// # Errors
-/// `Store(Missing)` for an unknown account, role or revision.
+/// `Store(Missing)` for an unknown role or revision, and for a person who is deleted meanwhile.
 pub async fn explain(
     app: &Arc<App>,
     tenant: &TenantId,
-    account: &str,
+    view: &AccountView,
     role: &str,
     by: Option<&RevisionHash>,
 ) -> Result<Explanation, TenancyError> {
-    let view = app.store.account(tenant, account).await?.ok_or(StoreError::Missing("account"))?;
     let revision = match by {
         Some(hash) => Some(candidate(app, tenant, hash).await?),
         None => active_revision(app, tenant).await?,
@@ -40,10 +39,10 @@ pub async fn explain(
             "the account was imported, and no connection feeds it: no policy decides",
         ));
     }
-    let Some((connection, user)) = view.source else {
+    let Some((connection, user)) = &view.source else {
         return Ok(Explanation::without_policies(role, "removed", "the identity provider deleted the person"));
     };
-    let people = app.store.people(tenant, &connection, std::slice::from_ref(&user)).await?;
+    let people = app.store.people(tenant, connection, std::slice::from_ref(user)).await?;
     let person = people.into_iter().next().ok_or(StoreError::Missing("account"))?;
     let as_of = lifecycle::as_of(app.clock.now(), None);
     let (role, case) = (role.to_owned(), Case::unchanged(person));

@@ -184,7 +184,7 @@ pub async fn sign_in_link(
 /// The store's.
 pub async fn first_link(app: &Arc<App>, seconds: Option<i64>) -> Result<IssuedLink, TenancyError> {
     let scope = ApiScope { write: true, ..ApiScope::default() };
-    sign_in_link(app, scope, "operator", seconds, &Actor { kind: "startup".into(), id: "rolecall".into() }).await
+    sign_in_link(app, scope, "operator", seconds, &super::starting()).await
 }
 
 /// Makes a link to the set-up of a connection. Earlier ones of that connection end.

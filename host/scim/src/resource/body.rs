@@ -310,8 +310,8 @@ pub(crate) fn check_required(schemas: &Schemas, kind: ResourceKind, document: &M
     }
 }
 
-/// Whether it is somebody who was deactivated. They come back when the client says so, not when it says nothing, which a null and
-/// a removal are as well (RFC 7643 §2.5): unassigned, they stay deactivated.
+/// Whether it is somebody who was deactivated. They come back when the client says so, not when it says nothing, which a null is as
+/// well (RFC 7643 §2.5).
 pub(crate) fn is_inactive(kind: ResourceKind, document: &Map<String, Value>) -> bool {
     kind == ResourceKind::User && document.get("active") == Some(&Value::Bool(false))
 }

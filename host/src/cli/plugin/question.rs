@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::project;
 use crate::cli::{EXIT_FOUND, Output, sandbox, tenant};
 use crate::config::ConfigError;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, on_a_line};
 use crate::evaluation;
 use crate::mapping::{AccountShape, Mapping};
 use crate::plugins::limits::Kind;
@@ -191,9 +191,8 @@ impl Step {
 
     /// What it logged, where it was and what it used, a line each.
     pub(super) fn to_text(&self) -> String {
-        let message = |text: &str| text.chars().map(crate::diagnostic::shown).collect::<String>();
         let mut text: String =
-            self.logs.iter().map(|line| format!("{}: {}: {}\n", self.hook, line.level, message(&line.message))).collect();
+            self.logs.iter().map(|line| format!("{}: {}: {}\n", self.hook, line.level, on_a_line(&line.message))).collect();
         for frame in &self.backtrace {
             text += &format!("{}:   in {}\n", self.hook, place(frame));
         }

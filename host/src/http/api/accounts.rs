@@ -164,7 +164,7 @@ pub async fn explain(
 ) -> Result<Json<Explained>> {
     let (tenant, now) = (&who.tenant.id, app.clock.now());
     let view = app.store.account(tenant, &account).await?.ok_or_else(|| Error::not_found("such account"))?;
-    let explanation = tenancy::explain(&app, tenant, view.account.id.as_str(), &query.role, query.revision.as_ref()).await?;
+    let explanation = tenancy::explain(&app, tenant, &view, &query.role, query.revision.as_ref()).await?;
     let asked = RulingQuery { account: Some(view.account.id), limit: SAID_LIMIT, ..RulingQuery::default() };
     let counts = |ruling: &Ruling| !ruling.is_over(now) && ruling.role.as_ref().is_none_or(|role| role.as_str() == query.role);
     let said = app.store.rulings(tenant, &asked).await?.into_iter().filter(counts).collect();

@@ -188,7 +188,7 @@ pub async fn why(
     ApiQuery(query): ApiQuery<WhyQuery>,
 ) -> Result<Response> {
     let view = view(&app, &seat, &account).await?;
-    let explained = tenancy::explain(&app, &seat.tenant.id, view.account.id.as_str(), &query.role, None).await?;
+    let explained = tenancy::explain(&app, &seat.tenant.id, &view, &query.role, None).await?;
     let name = words::name(&view);
     let held = view.grants.iter().find(|grant| grant.role.as_str() == query.role);
     let title = format!("{name} and the role {}", query.role);
