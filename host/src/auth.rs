@@ -150,6 +150,7 @@ async fn by_bearer_token(app: &Arc<App>, path: &str, token: &str, now: Instant) 
         is_it && found.kind == CredentialKind::Bearer && live(found.expires, now)
     });
     Ok(found.map(|found| {
+        app.revisions.heard(&found.tenant, &found.revision);
         note_use(app, &found, now);
         Known { tenant: found.tenant, connection: found.connection, state: found.state }
     }))
@@ -172,7 +173,8 @@ pub(crate) async fn none(app: &App, path: &str, presented: Presented<'_>) -> Den
         note_refused(app, path, presented, now, false).await;
     }
     match presented {
-        Presented::Missing => Denied::Missing,
+        // RFC 6750 §3.1: no error code where no token was sent.
+        Presented::Missing | Presented::OtherScheme => Denied::Missing,
         _ => Denied::Unauthorized,
     }
 }

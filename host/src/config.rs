@@ -3,6 +3,7 @@
 //! One table, [`Layer`], makes the flags, the environment variables and the file's keys, so they can't drift apart.
 //! Knows nothing of what the settings are for.
 
+use std::io::Read as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -293,11 +294,13 @@ impl Layer {
     /// Reads the file. Paths in it are relative to the file's own folder, so that it means the same wherever the server is started.
     fn read(path: &Path) -> Result<Self, ConfigError> {
         let unreadable = |source| ConfigError::Unreadable { path: path.display().to_string(), source };
-        let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
-        if bytes > MAX_FILE_BYTES {
+        // It may be a pipe, whose size nobody knows before it is read.
+        let mut text = String::new();
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
+        if text.len() as u64 > MAX_FILE_BYTES {
             return Err(unreadable(std::io::Error::other(format!("it has more than {MAX_FILE_BYTES} bytes"))));
         }
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
         let mut layer = Self::parse(&path.display().to_string(), &text)?;
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
         for relative in [&mut layer.data_dir, &mut layer.tenants].into_iter().flatten() {
@@ -429,6 +432,9 @@ mod tests {
         }
         let missing = Config::resolve(Layer::default(), Some(Path::new("/nowhere/rolecall.toml")), None).err().unwrap();
         assert_eq!(missing.to_string(), "the configuration file `/nowhere/rolecall.toml` can't be read");
+        let endless = Config::resolve(Layer::default(), Some(Path::new("/dev/zero")), None).err().unwrap();
+        let ConfigError::Unreadable { source, .. } = endless else { panic!("{endless}") };
+        assert_eq!(source.to_string(), "it has more than 65536 bytes");
     }
 
     #[test]

@@ -181,7 +181,7 @@ pub fn evaluate(revision: &Revision, subject: &Subject, as_of: Instant) -> Evalu
 /// The same, and of the roles that the person holds why those are lost that the policies give no more. What is held changes no decision.
 #[must_use]
 pub fn evaluate_standing(revision: &Revision, subject: &Subject, held: &[Grant], as_of: Instant) -> Evaluation {
-    if !is_active(&subject.document) {
+    if !subject.document.is_active() {
         return Evaluation::outcome(Outcome::Inactive);
     }
     let dates = match revision.calendar.in_document(&subject.document) {
@@ -285,13 +285,7 @@ pub fn name_nomination(reasons: &mut [Reason], because: Option<&Option<String>>)
 /// Whether nothing of the tenant's has to be asked about a subject, because it is clear that nothing is given.
 #[must_use]
 pub fn is_plain(revision: &Revision, subject: &Subject, as_of: Instant) -> bool {
-    !is_active(&subject.document) || revision.calendar.in_document(&subject.document).is_ok_and(|dates| dates.ended_at(as_of))
-}
-
-/// `active` absent is not false: clients that leave it out have disabled accounts elsewhere by accident.
-#[must_use]
-pub fn is_active(document: &Document) -> bool {
-    document.get("active").and_then(serde_json::Value::as_bool).unwrap_or(true)
+    !subject.document.is_active() || revision.calendar.in_document(&subject.document).is_ok_and(|dates| dates.ended_at(as_of))
 }
 
 /// What a tenant's plugins are asked with, made once for both hooks.

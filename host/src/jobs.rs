@@ -3,7 +3,7 @@
 
 mod spreading;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,16 @@ use crate::delivery::webhook;
 use crate::history::HistoryError;
 use crate::model::{Actor, Cause, ConnectionId, Instant, ResourceId, TenantId};
 use crate::provisioning::{departed, drift, people};
-use crate::store::{DeliveryResult, DueDelivery, DuePerson, OVERDUE_AT_ONCE, StoreError};
+use crate::store::{DELIVERY_LEASE_SECONDS, DeliveryResult, DeliveryRoom, DueDelivery, DuePerson, OVERDUE_AT_ONCE, StoreError};
 use crate::watch::LINES_DAYS_LIMIT;
 use crate::{history, tenancy, trial};
 
 /// How many due people one round claims.
 const PEOPLE_PER_ROUND: i64 = 512;
-/// How many deliveries one round claims; they are made at the same time.
-const DELIVERIES_PER_ROUND: i64 = 32;
+/// How many deliveries are under way at the same time.
+const DELIVERIES_AT_ONCE: usize = 128;
+/// How many of one tenant: a target that does not answer holds each of them for as long as one may take, and nobody else's.
+const DELIVERIES_OF_A_TENANT: i64 = 16;
 /// For how long a claim keeps other processes away: longer than a round takes at its slowest.
 const LEASE_SECONDS: i64 = 60;
 /// The longest sleep: another process may have made work, or taken a lease and died.
@@ -174,16 +176,85 @@ impl Work {
 
 /// Deliveries wait for other people's servers, so they have a loop of their own: evaluation never waits for a target.
 async fn deliver_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    let mut attempts = Attempts::default();
     while !*stop.borrow() {
-        let pause = match deliver_round(&app).await {
+        let pause = match attempts.start(&app).await {
             Ok(true) => continue,
+            // What is due may be of a tenant that has its share under way.
+            Ok(false) if !attempts.under_way.is_empty() => Some(until_due(&app).await.max(WHILE_BUSY)),
             Ok(false) => Some(until_due(&app).await),
             Err(error) => {
                 log_failure("delivery", &error);
                 None
             }
         };
-        rest(pause, app.numbered.notified(), &mut stop).await;
+        let woken = async {
+            tokio::select! {
+                () = app.numbered.notified() => {}
+                () = attempts.some_end() => {}
+            }
+        };
+        rest(pause, woken, &mut stop).await;
+    }
+    attempts.all_end().await;
+}
+
+/// Deliveries that are under way, each beside the others: a target that does not answer makes its own wait, and nobody else's.
+#[derive(Default)]
+struct Attempts {
+    tasks: JoinSet<Result<(), StoreError>>,
+    /// Whose they are.
+    under_way: HashMap<tokio::task::Id, TenantId>,
+}
+
+impl Attempts {
+    /// Claims what there is room for and begins it. Whether there was something.
+    async fn start(&mut self, app: &Arc<App>) -> Result<bool, StoreError> {
+        let now = app.clock.now();
+        let free = i64::try_from(DELIVERIES_AT_ONCE - self.under_way.len().min(DELIVERIES_AT_ONCE)).unwrap_or(0);
+        let mut room = DeliveryRoom { free, each: DELIVERIES_OF_A_TENANT, ..DeliveryRoom::default() };
+        for tenant in self.under_way.values() {
+            *room.busy.entry(tenant.clone()).or_default() += 1;
+        }
+        let due = app.store.claim_deliveries(now, now.plus_seconds(DELIVERY_LEASE_SECONDS), &room).await?;
+        let any = !due.is_empty();
+        for due in due {
+            let (app, tenant) = (Arc::clone(app), due.tenant.clone());
+            let task = self.tasks.spawn(async move { deliver(&app, &due, now).await });
+            self.under_way.insert(task.id(), tenant);
+        }
+        Ok(any)
+    }
+
+    /// Waits until one has ended, and a moment more: those that end together make room together.
+    async fn some_end(&mut self) {
+        let Some(ended) = self.tasks.join_next_with_id().await else { return pending().await };
+        self.ended(ended);
+        tokio::time::sleep(PACE).await;
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            self.ended(ended);
+        }
+    }
+
+    /// Waits until all have ended.
+    async fn all_end(&mut self) {
+        while let Some(ended) = self.tasks.join_next_with_id().await {
+            self.ended(ended);
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(tokio::task::Id, Result<(), StoreError>), tokio::task::JoinError>) {
+        let id = match ended {
+            Ok((id, result)) => {
+                if let Err(error) = result {
+                    log_failure("delivery", &error);
+                }
+                id
+            }
+            // Its claim ends by itself.
+            Err(failed) => failed.id(),
+        };
+        self.under_way.remove(&id);
     }
 }
 
@@ -449,14 +520,11 @@ async fn evaluate_due(app: &Arc<App>, tenant: &TenantId, due: Vec<DuePerson>) ->
     Ok(())
 }
 
+/// Makes what is due, to the end. Whether there was something.
 async fn deliver_round(app: &Arc<App>) -> Result<bool, StoreError> {
-    let now = app.clock.now();
-    let due = app.store.claim_deliveries(now, now.plus_seconds(LEASE_SECONDS), DELIVERIES_PER_ROUND).await?;
-    let any = !due.is_empty();
-    let attempts = due.iter().map(|due| deliver(app, due, now));
-    for result in futures_util::future::join_all(attempts).await {
-        result?;
-    }
+    let mut attempts = Attempts::default();
+    let any = attempts.start(app).await?;
+    attempts.all_end().await;
     Ok(any)
 }
 

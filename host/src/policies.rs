@@ -298,6 +298,12 @@ impl Policies {
     }
 }
 
+/// What keeps policies from being told apart: files that can't be parsed, policies without an `@id`.
+#[must_use]
+pub fn incomparable(sources: &[(String, String)]) -> Vec<Diagnostic> {
+    source::incomparable(sources)
+}
+
 /// The policies' texts by `@id`, of the files that can be parsed: what a comparison of two revisions shows.
 #[must_use]
 pub fn texts_by_id(sources: &[(String, String)]) -> BTreeMap<String, String> {

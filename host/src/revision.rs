@@ -37,7 +37,7 @@ pub use folder::{SETTINGS, SIGNATURE_ENDING, TOTAL_BYTES_LIMIT, is_plugin, read_
 pub use golden::GoldenResult;
 pub use policy_test::Person;
 pub use redaction::{FailureRules, Keep};
-pub use rulebook::{Formatted, Rulebook, format, is_rule, laid_out, policy_diff};
+pub use rulebook::{Formatted, Rulebook, format, incomparable, is_rule, laid_out, policy_diff};
 
 use admin_test::AdminCase;
 use folder::Kind;
@@ -124,18 +124,26 @@ pub fn hash(files: &Files) -> RevisionHash {
 }
 
 /// The digest of what decides who holds privileged roles: the policies about them and, where a plugin's nomination counts, all that nominates.
-/// Who may decide about them is a part of it.
+/// Who may decide about them is a part of it, and so is what keeps one person from doing it alone.
 fn privilege(policies: &Policies, admin: &AdminPolicies, settings: &Settings, files: &Files, own_admin: bool) -> String {
     let privilege = policies.privilege();
     let nominates = |path: &str| path == SETTINGS || path.starts_with("tables/") || is_plugin(path);
     let nominating = files.iter().filter(|(path, _)| privilege.by_proposal && nominates(path));
     let named = settings.declared_handles.iter().map(|(name, handle)| format!("{handle} = {name}"));
+    // What keeps a single person from giving them: whether somebody approves, whether a second one activates, how many gain at once.
+    let ApprovalSettings { privileged, second_person, .. } = &settings.approvals;
+    let GuardSettings { enabled, privileged_percent, privileged_people, privileged_at_least, .. } = &settings.guard;
+    let kept = format!(
+        "approvals {privileged} {}, guard {enabled} {privileged_percent} {privileged_people} {privileged_at_least}",
+        second_person.word()
+    );
     let mut canonical = Vec::new();
     let admin = if own_admin { admin.texts() } else { Vec::new() };
     for part in privilege
         .rules
         .into_iter()
         .chain(named)
+        .chain([kept])
         .chain(admin)
         .map(String::into_bytes)
         .chain(nominating.map(|(_, contents)| contents.clone()))
@@ -144,14 +152,6 @@ fn privilege(policies: &Policies, admin: &AdminPolicies, settings: &Settings, fi
         canonical.extend(part);
     }
     sha256_hex(&canonical)
-}
-
-/// The tags that a mapping may make: those that are declared, and those that dates come from.
-fn with_dates(mut declared: DeclaredTags, processes: &ProcessSettings) -> DeclaredTags {
-    for tag in [&processes.start_date_tag, &processes.end_date_tag].into_iter().flatten() {
-        declared.entry(tag.clone()).or_default();
-    }
-    declared
 }
 
 /// What makes a plugin of its bytes: the sandbox, or a test's stand-in for plugins that it does not call.
@@ -200,7 +200,7 @@ impl Revision {
                 activation: settings.activation,
                 guard: settings.guard,
                 approvals: settings.approvals,
-                tags: settings.tags.map(|tags| with_dates(tags, &settings.processes)),
+                tags: settings.tags,
                 processes: settings.processes,
                 probes: settings.probes,
                 calendar,

@@ -55,8 +55,8 @@ pub use change::{AccountWrite, Change, Committed, LockedDecision, Person, Person
 pub use connection::{
     Connection, Connections, Dialect, FoundEntry, Gathered, LOG_SCAN_LIMIT, LogEntry, LogFound, LogSearch, LogSide, StoredIssuer,
 };
-pub use credential::{ApiCredential, ApiPrincipal, ApiScope, ConnectionCredential, CredentialKind, NewToken, TokenInfo};
-pub use delivery::{DeliveryResult, DueDelivery, Receipt, Target};
+pub use credential::{ApiCredential, ApiPrincipal, ApiScope, ConnectionCredential, CredentialKind, HeardRevision, NewToken, TokenInfo};
+pub use delivery::{DELIVERY_LEASE_SECONDS, DeliveryResult, DeliveryRoom, DueDelivery, Receipt, Target};
 pub use directory::{Directory, FOUND_OTHERWISE_LIMIT, Faulty, Holder, NAMES_LOOKED_AT, NamePage, NamePlace, NameQuery};
 pub use drift::{CarryOut, DRIFT_LINES_AT_ONCE, DriftNoted, DriftQuery, Drifts, Forecasted, NewDriftLine, NewReconciliation};
 pub use health::{Counted, HEALTH_PEOPLE_LIMIT, HealthCase, Healths, KeptHealth, SLOTS_AT_ONCE};
@@ -290,8 +290,8 @@ pub trait Platform: Send + Sync {
     /// where events are numbered as they are written.
     async fn number_events(&self) -> Result<u64>;
     /// Claims due deliveries of numbered events until `lease_until`: at most one per (target, person), the oldest of each;
-    /// people with a leaver's event waiting go first.
-    async fn claim_deliveries(&self, now: Instant, lease_until: Instant, limit: i64) -> Result<Vec<DueDelivery>>;
+    /// people with a leaver's event waiting go first. Tenants get equal shares of the room that there is, and none more than its own.
+    async fn claim_deliveries(&self, now: Instant, lease_until: Instant, room: &DeliveryRoom) -> Result<Vec<DueDelivery>>;
     /// The earliest instant at which something becomes due: `now` when something already is.
     async fn next_due(&self, now: Instant) -> Result<Option<Instant>>;
 }

@@ -32,7 +32,7 @@ pub use activation::{
     Checked, activate, activate_as, activation_settings, check_owner, check_revision, look_after_fresh, set_aside, store_revision,
     stored_contents, take_back,
 };
-pub use active::{Active, Revisions, active, active_if_loaded, active_revision, candidate, schemas};
+pub use active::{Active, Revisions, active, active_if_loaded, active_now, active_revision, candidate, schemas};
 pub use connections::{
     IssuedToken, create_api_token, create_connection, delete_connection, issue_api_token, rotate_token, set_connection_state, starting,
 };

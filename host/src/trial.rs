@@ -145,7 +145,7 @@ pub struct Compared {
 pub fn compare(candidate: &Revision, case: &Case, before: &Picture, terms: Terms<'_>, summary: &mut Summary) -> Compared {
     let (now, at) = terms.at;
     summary.people += 1;
-    if !evaluation::is_active(&case.subject.document) {
+    if !case.subject.document.is_active() {
         summary.inactive += 1;
         return Compared::default();
     }

@@ -52,6 +52,8 @@ mod health;
 mod history;
 #[path = "all/hostile.rs"]
 mod hostile;
+#[path = "all/hosts.rs"]
+mod hosts;
 #[path = "all/jwt.rs"]
 mod jwt;
 #[path = "all/large_groups.rs"]

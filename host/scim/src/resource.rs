@@ -12,8 +12,9 @@ use crate::schema::{GROUP, Schemas, USER};
 use crate::{ResourceKind, ScimError};
 
 /// A resource as the client wrote it, in normal form: attribute names in the schema's case, booleans
-/// as booleans, no password, no NUL, no nulls, no empty arrays, no read-only attributes, no members, nothing
-/// undefined. Texts and the order of attributes and values stay as the client wrote them.
+/// as booleans, no password, no NUL, no nulls but one, no empty arrays, no read-only attributes, no members, nothing
+/// undefined. The one null is `active` of somebody who was deactivated and whose `active` was removed then: a false that
+/// clients are not shown. Texts and the order of attributes and values stay as the client wrote them.
 /// `schemas` stays as the client wrote it, without what is unknown, plus the core schema and the extensions that are used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -59,10 +60,20 @@ impl Document {
             self.0.get(urn)?.get(name)
         })
     }
-    /// A copy as a JSON value.
+    /// A copy as a JSON value, as clients see it: without a null.
     #[must_use]
     pub fn to_value(&self) -> Value {
-        Value::Object(self.0.clone())
+        Value::Object(self.assigned().map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+    /// The attributes that have a value, in order.
+    pub fn assigned(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.0.iter().filter(|(_, value)| !value.is_null())
+    }
+    /// Whether it is a person who is active, or of whom nothing was said: clients that leave `active` out have disabled accounts
+    /// elsewhere by accident.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        !body::is_inactive(ResourceKind::User, &self.0)
     }
     /// What was stored as JSON text by this crate's own serialisation. Not for clients' bodies: see [`read()`].
     ///
@@ -87,7 +98,7 @@ pub struct Read {
 }
 
 /// Reads the body of a POST or a PUT. With `previous` (PUT), immutable attributes may not change and stay
-/// when they are left out; so does `active` when it was false (RFC 7644 §3.5.1 leaves that to the server).
+/// when they are left out; so does `active` of somebody who was deactivated (RFC 7644 §3.5.1 leaves that to the server).
 ///
 /// # Errors
 /// 400 `invalidSyntax` / `invalidValue` / `mutability`, naming the attribute.
@@ -123,7 +134,7 @@ pub fn view(kind: ResourceKind, document: &Document, extras: Extras<'_>) -> Map<
     let mut resource = Map::with_capacity(document.0.len() + 3);
     resource.insert("schemas".into(), document.get("schemas").cloned().unwrap_or_else(|| json!([core])));
     resource.insert("id".into(), id.into());
-    resource.extend(document.0.iter().filter(|(name, _)| *name != "schemas").map(|(name, value)| (name.clone(), value.clone())));
+    resource.extend(document.assigned().filter(|(name, _)| *name != "schemas").map(|(name, value)| (name.clone(), value.clone())));
     if let Some(rows) = rows {
         resource.insert(rows_name.into(), rows.into());
     }

@@ -66,6 +66,7 @@ pub(super) async fn known(app: &Arc<App>, path: &str, token: &str, now: Instant)
     let found = app.store.credential(&tenant, &connection, secret).await?;
     let found = found.filter(|found| found.kind == CredentialKind::ClientSecret && live(found.expires, now));
     Ok(found.map(|found| {
+        app.revisions.heard(&found.tenant, &found.revision);
         note_use(app, &found, now);
         Known { tenant: found.tenant, connection: found.connection, state: found.state }
     }))

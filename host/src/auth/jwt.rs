@@ -40,6 +40,7 @@ pub(super) async fn known(app: &Arc<App>, path: &str, token: &str) -> Result<Opt
             }
         });
     }
+    app.revisions.heard(&stored.tenant, &stored.revision);
     note_connection(app, &stored.tenant, &stored.connection, stored.last_seen, now);
     Ok(Some(Known { tenant: stored.tenant, connection: stored.connection, state: stored.state }))
 }

@@ -355,7 +355,11 @@ async fn diff(wanted: Diff, output: Output) -> anyhow::Result<ExitCode> {
     } else {
         let mut folders = Vec::new();
         for dir in [&from, &to].map(Path::new) {
-            match revision::read_folder(dir) {
+            let read = revision::read_folder(dir).and_then(|files| {
+                let problems = revision::incomparable(&files);
+                if problems.is_empty() { Ok(files) } else { Err(problems) }
+            });
+            match read {
                 Ok(files) => folders.push(files),
                 Err(problems) => return tenant::broken(dir, &problems, output),
             }

@@ -207,7 +207,10 @@ pub(crate) fn expand(bytes: &[u8], limit: usize) -> Result<Bytes> {
     }
     // What follows the end is not looked at by anybody, so it must not be there.
     if read.is_err() || !decoder.into_inner().is_empty() {
-        return Err(Error::bad_request("the body is no gzip, or ends too early: compress it again", "the body is no gzip"));
+        return Err(Error::bad_request(
+            "the body is no gzip, ends too early, or goes on after its end: compress it again",
+            "the body is no gzip",
+        ));
     }
     Ok(expanded.into())
 }

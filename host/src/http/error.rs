@@ -351,6 +351,9 @@ impl Error {
     pub fn render(&self, mut response: Response<Body>, format: Format, request_id: &str) -> Response<Body> {
         self.log();
         let parts = &*self.0;
+        if let Some(seconds) = parts.retry_after_seconds {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
         if format == Format::Page {
             return self.page(response, request_id);
         }
@@ -363,9 +366,6 @@ impl Error {
         *response.body_mut() = Body::from(body);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        if let Some(seconds) = parts.retry_after_seconds {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
         if parts.status == StatusCode::UNAUTHORIZED {
             // RFC 6749 §5.2, RFC 6750 §3: the scheme that the client has to use, with a code where a token was sent (§3.1).
             let scheme = match (format, parts.challenge) {

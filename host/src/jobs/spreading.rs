@@ -25,7 +25,7 @@ pub(super) async fn step(app: &Arc<App>, now: Instant) -> Result<bool, StoreErro
 
 /// Takes an activation a page further. `false`: the fan-out is another one, or nobody can be left as they are.
 async fn spread(app: &Arc<App>, tenant: &TenantId, now: Instant) -> Result<bool, StoreError> {
-    let active = tenancy::active(app, tenant).await?;
+    let active = tenancy::active_now(app, tenant).await?;
     let Some(after) = active.built.clone().filter(|revision| revision.runs_no_plugin()) else { return Ok(false) };
     let Some(page) = app.store.next_page(tenant, now, PEOPLE_PER_PAGE).await? else { return Ok(false) };
     let settled = page.people.iter().filter_map(|reached| reached.settled.as_ref());

@@ -10,7 +10,6 @@ use rolecall_scim::resource::Document;
 use rolecall_scim::schema::ENTERPRISE;
 use serde_json::{Map, Value, json};
 
-use crate::evaluation::is_active;
 use crate::model::{DriftAttribute, DriftCounts, DriftDetail, DriftGroup, DriftKind};
 
 /// The attribute that says whether somebody is there.
@@ -109,7 +108,7 @@ impl Comparison {
         let external_id = stored.document.text("externalId");
         let by_id = external_id.and_then(|id| self.by_external_id.get(id)).copied();
         let Some(number) = by_id.or_else(|| self.by_name.get(&fold(&user_name)).copied()) else {
-            let gone = self.complete && is_active(stored.document);
+            let gone = self.complete && stored.document.is_active();
             return gone.then(|| {
                 self.counts.extra += 1;
                 let attributes = vec![DriftAttribute { attribute: ACTIVE.into(), stored: json!(true), listed: json!(false) }];
@@ -212,8 +211,8 @@ fn differing(listed: &Listed, stored: &Document) -> Vec<DriftAttribute> {
             found.push(DriftAttribute { attribute: (*attribute).into(), stored: value, listed: json!(text) });
         }
     }
-    if let Some(active) = listed.active.filter(|active| *active != is_active(stored)) {
-        found.push(DriftAttribute { attribute: ACTIVE.into(), stored: json!(is_active(stored)), listed: json!(active) });
+    if let Some(active) = listed.active.filter(|active| *active != stored.is_active()) {
+        found.push(DriftAttribute { attribute: ACTIVE.into(), stored: json!(stored.is_active()), listed: json!(active) });
     }
     let addresses = |values: &[&str]| values.iter().map(|value| fold(value)).collect::<BTreeSet<_>>();
     let kept: Vec<&Value> = stored.get(EMAILS).and_then(Value::as_array).into_iter().flatten().collect();

@@ -176,8 +176,14 @@ impl Calendar {
         if let Ok(exact) = text.parse::<jiff::Timestamp>() {
             return Some(exact.into());
         }
-        let zone = self.zone.as_ref()?;
-        if text.contains(['T', 't', ' ']) {
+        // A zone's name goes before the tenant's own zone; what a day of another zone is, nobody has said.
+        let (text, named) = match text.split_once('[') {
+            Some((text, name)) => (text, Some(TimeZone::get(name.strip_suffix(']')?).ok()?)),
+            None => (text, None),
+        };
+        let is_time = text.contains(['T', 't', ' ']);
+        let zone = named.as_ref().filter(|_| is_time).or(self.zone.as_ref().filter(|_| named.is_none()))?;
+        if is_time {
             let at = zone.to_ambiguous_timestamp(text.parse::<civil::DateTime>().ok()?);
             return match which {
                 Which::Start => at.later(),
@@ -259,7 +265,12 @@ mod tests {
         for exact in ["2031-07-15T09:00:00+02:00", "2031-07-15T07:00:00Z", "2031-07-15T09:00+02:00[Europe/Berlin]"] {
             assert_eq!(both("America/New_York", exact), ["2031-07-15T07:00:00Z", "2031-07-15T07:00:00Z"], "{exact}");
         }
-        for none in ["", "soon", "15.01.2031", "2031-02-30", "2031-13-01T00:00:00Z"] {
+        // A zone's name goes before the tenant's; a day of another zone is none.
+        let named = "2031-07-15T03:00:00[America/New_York]";
+        assert_eq!(both("Europe/Berlin", named), ["2031-07-15T07:00:00Z", "2031-07-15T07:00:00Z"]);
+        for none in
+            ["2031-07-15[America/New_York]", "2031-07-15T03:00[Nowhere]", "", "soon", "15.01.2031", "2031-02-30", "2031-13-01T00:00:00Z"]
+        {
             assert_eq!(both("UTC", none), ["none", "none"], "{none}");
         }
     }

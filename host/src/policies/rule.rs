@@ -309,10 +309,11 @@ pub(super) fn tags(expression: &Value) -> Vec<Tag> {
     match operator {
         "Value" => return found,
         "getTag" | "hasTag" => found.extend(text(&below["right"]).map(|name| Tag { name, value: None })),
-        "contains" | "containsAny" | "containsAll" => {
-            if let Some(name) = text(&below["left"]["getTag"]["right"]) {
-                let compared =
-                    below["right"].get("Set").and_then(Value::as_array).map_or_else(|| vec![&below["right"]], |set| set.iter().collect());
+        "contains" | "containsAny" | "containsAll" | "==" | "!=" => {
+            for (tag, other) in [("left", "right"), ("right", "left")] {
+                let Some(name) = text(&below[tag]["getTag"]["right"]) else { continue };
+                let other = &below[other];
+                let compared = other.get("Set").and_then(Value::as_array).map_or_else(|| vec![other], |set| set.iter().collect());
                 found.extend(compared.into_iter().filter_map(text).map(|value| Tag { name: name.clone(), value: Some(value) }));
             }
         }

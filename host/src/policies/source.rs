@@ -155,6 +155,19 @@ pub(super) fn policies_by_id(sources: &[(String, String)]) -> BTreeMap<String, (
     parsed.filter_map(by_id).collect()
 }
 
+/// See [`super::incomparable`].
+pub(super) fn incomparable(sources: &[(String, String)]) -> Vec<Diagnostic> {
+    let of = |(file, text): &(String, String)| match parse(file, text) {
+        Ok(placed) => placed.iter().filter(|placed| placed.policy.annotation("id").is_none_or(str::is_empty)).map(without_id).collect(),
+        Err(problems) => problems,
+    };
+    sources.iter().flat_map(of).collect()
+}
+
+fn without_id(placed: &Placed<'_>) -> Diagnostic {
+    placed.problem("the policy has no `@id`").with_help("write `@id(\"a-short-name\")` in front of it").with_code("no_id")
+}
+
 /// See [`super::texts_by_id`].
 pub(super) fn texts_by_id(sources: &[(String, String)]) -> BTreeMap<String, String> {
     policies_by_id(sources).into_iter().map(|(id, (_, text))| (id, text)).collect()
@@ -204,8 +217,7 @@ fn labelled(file: &str, text: &str, error: &(impl Labelled + Display), message: 
 fn check_annotations(placed: &Placed<'_>, ids: &mut BTreeMap<String, String>) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
     match placed.policy.annotation("id") {
-        None | Some("") => problems
-            .push(placed.problem("the policy has no `@id`").with_help("write `@id(\"a-short-name\")` in front of it").with_code("no_id")),
+        None | Some("") => problems.push(without_id(placed)),
         Some(id) if id.chars().count() > ID_CHARS_LIMIT || id.chars().any(char::is_control) => {
             problems.push(
                 placed.problem_at("@id", format!("an `@id` has at most {ID_CHARS_LIMIT} characters, none of them a control character")),
@@ -303,7 +315,7 @@ fn check_time(placed: &Placed<'_>) -> Option<Diagnostic> {
     let used = ARITHMETIC.into_iter().find(|name| rule::bodies(&json).any(|body| rule::calls(body, name)))?;
     let message = format!("`{used}` is not allowed: a policy may only compare `context.asOf` with dates");
     Some(
-        placed.problem_at(used, message).with_help(
+        placed.problem_in_condition(used, message).with_help(
             "write the date, `context.asOf < datetime(\"2027-01-31\")`: people are evaluated again on the dates that policies name",
         ),
     )
@@ -316,14 +328,17 @@ pub(super) fn check_tags(sources: &[(String, String)], declared: &DeclaredTags) 
         let Ok(json) = placed.policy.to_json() else { continue };
         let named: BTreeSet<rule::Tag> = rule::bodies(&json).flat_map(rule::tags).collect();
         for rule::Tag { name, value } in named {
-            let (message, known) = match (declared.get(&name), value) {
-                (None, None) => (format!("the tag `{name}` is not declared"), declared.keys().map(String::as_str).collect::<Vec<_>>()),
+            let (message, known, wrong) = match (declared.get(&name), value) {
+                (None, None) => {
+                    (format!("the tag `{name}` is not declared"), declared.keys().map(String::as_str).collect::<Vec<_>>(), name)
+                }
                 (Some(values), Some(value)) if !values.is_empty() && !values.contains(&value) => {
-                    (format!("the tag `{name}` is not declared to have the value `{value}`"), values.iter().map(String::as_str).collect())
+                    let message = format!("the tag `{name}` is not declared to have the value `{value}`");
+                    (message, values.iter().map(String::as_str).collect(), value)
                 }
                 _ => continue,
             };
-            let problem = placed.problem_at(&format!("\"{}\"", name.escape_debug()), message);
+            let problem = placed.problem_in_condition(&format!("\"{}\"", wrong.escape_debug()), message);
             let help = format!("declare it under `[tags]` in tenant.toml, or name one that is there: {}", offered(&known));
             problems.push(problem.with_help(help).with_code("unknown_tag"));
         }

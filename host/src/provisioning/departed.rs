@@ -32,7 +32,7 @@ pub async fn begin_left(app: &Arc<App>) -> Result<bool, StoreError> {
     let actor = Actor { kind: "worker".into(), id: "departure".into() };
     let mut begun = 0;
     for tenant in app.store.tenants_with_left(LEFT_AT_ONCE).await? {
-        let active = tenancy::active(app, &tenant).await?;
+        let active = tenancy::active_now(app, &tenant).await?;
         let passage = |left: &Left| with_rules(&active, ConnectionState::Active, |rules| lifecycle::leaves_with_connection(left, rules));
         let left = app.store.left(&tenant, LEFT_AT_ONCE).await?;
         let passages = left.into_iter().map(|left| (left.clone(), passage(&left))).collect();
@@ -43,7 +43,7 @@ pub async fn begin_left(app: &Arc<App>) -> Result<bool, StoreError> {
 
 async fn settle(app: &Arc<App>, tenant: &TenantId) -> Result<i64, StoreError> {
     let now = app.clock.now();
-    let active = tenancy::active(app, tenant).await?;
+    let active = tenancy::active_now(app, tenant).await?;
     let actor = Actor { kind: "worker".into(), id: "ruling".into() };
     let effect = |departed: &Departed| {
         let Departed { account, grants, rulings, holder } = departed;

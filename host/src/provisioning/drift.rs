@@ -108,7 +108,7 @@ pub async fn compare(app: &Arc<App>, begun: Begun) -> Result<Reconciliation, Ten
 async fn compare_all(app: &Arc<App>, begun: Begun) -> Result<(), TenancyError> {
     let Begun { id, tenant, connection, rows, complete, .. } = begun;
     let (tenant, connection) = (&tenant, &connection);
-    let active = tenancy::active(app, tenant).await?;
+    let active = tenancy::active_now(app, tenant).await?;
     let mut names = GroupNames::default();
     let mut place = Some(None);
     while let Some(groups) = page(app, (tenant, connection, &active), ResourceKind::Group, &mut place).await? {
@@ -330,7 +330,7 @@ async fn state_of(app: &App, tenant: &TenantId, connection: &ConnectionId) -> Re
 async fn simulate(app: &Arc<App>, tenant: &TenantId, found: &Reconciliation) -> Result<(), StoreError> {
     let query = DriftQuery { after: found.simulated, limit: SIMULATED_AT_ONCE, ..DriftQuery::default() };
     let lines = app.store.drift_lines(tenant, &found.id, &query).await?;
-    let (now, active) = (app.clock.now(), tenancy::active(app, tenant).await?);
+    let (now, active) = (app.clock.now(), tenancy::active_now(app, tenant).await?);
     let Some(state) = state_of(app, tenant, &found.connection).await? else { return Ok(()) };
     let cases = cases(app, (tenant, &found.connection, &active), &lines, now).await?;
     let Some(mut forecasts) = forecasts(app, tenant, (&active, Terms::of(state)), cases, now).await? else {

@@ -191,7 +191,7 @@ fn inline(active: &Active, case: &Case, as_of: Instant) -> Evaluation {
 fn evaluated(active: &Active, case: &Case, as_of: Instant) -> Evaluation {
     match &active.built {
         Some(revision) => evaluation::evaluate_standing(revision, &case.subject, &case.grants, as_of),
-        None if evaluation::is_active(&case.subject.document) => Evaluation::without_revision(),
+        None if case.subject.document.is_active() => Evaluation::without_revision(),
         None => Evaluation::inactive(),
     }
 }

@@ -14,7 +14,7 @@ use super::people::{self, Case, Decided, Terms};
 use super::{Applied, Caller, Failure, Report, check_version, is_skewed, new_resource_id, resource_event};
 use crate::app::App;
 use crate::crypto;
-use crate::evaluation::{self, Evaluation, Outcome};
+use crate::evaluation::{Evaluation, Outcome};
 use crate::journal::Trail;
 use crate::lifecycle::{house, probe};
 use crate::model::{AccountId, ConnectionState, Instant, Led, NewEvent, OnReject, ProbeSettings, ResourceId};
@@ -77,8 +77,8 @@ impl Update {
 
 /// Whether somebody is active, if that has changed.
 fn activity(before: &Document, after: &Document) -> Option<bool> {
-    let active = evaluation::is_active(after);
-    (evaluation::is_active(before) != active).then_some(active)
+    let active = after.is_active();
+    (before.is_active() != active).then_some(active)
 }
 
 /// POST.
@@ -133,7 +133,7 @@ pub(super) async fn update(
         let (resource, operations, quirks) = (Some(person.resource), next.operations, next.quirks);
         return Ok(Applied { resource, operations, changed: Vec::new(), quirks, led: Led::default(), probe: false });
     }
-    if evaluation::is_active(&person.resource.document) && !evaluation::is_active(&next.document) {
+    if person.resource.document.is_active() && !next.document.is_active() {
         return leave(app, caller, active, id, if_match, update).await;
     }
     let now = app.clock.now();
@@ -195,7 +195,7 @@ async fn leave(
         check_version(if_match, &person.resource)?;
         let schemas = tenancy::schemas(&active);
         let next = update.next(&schemas, &person.resource.document, &caller_.trail).map_err(|refusal| refusal.error)?;
-        if evaluation::is_active(&next.document) {
+        if next.document.is_active() {
             return Err(ScimError::status(409, "the user was changed meanwhile: read it again and repeat the change"));
         }
         let case = Case::of(person.clone(), next.document.clone(), person.groups.clone());

@@ -85,7 +85,11 @@ impl Person {
             tags: subject.tags.clone(),
             ..AccountShape::default()
         };
-        let groups: Vec<GroupMembership> = self.groups.iter().filter_map(Group::membership).collect();
+        let mut groups = BTreeMap::new();
+        for membership in self.groups.iter().flat_map(Group::memberships) {
+            groups.entry(membership.handle.clone()).or_insert(membership);
+        }
+        let groups: Vec<GroupMembership> = groups.into_values().collect();
         let (user, connection) = (subject.id.as_deref().unwrap_or("somebody"), subject.connection.as_deref().unwrap_or("a-connection"));
         let principal = Principal::of(user, connection, &shape, &groups);
         policies.explain(&principal, role, self.nominated.contains(role), self.as_of.unwrap_or(DEFAULT_AS_OF).timestamp())
@@ -93,12 +97,14 @@ impl Person {
 }
 
 impl Group {
-    fn membership(&self) -> Option<GroupMembership> {
+    /// Whoever is in a group through others is in each of those as well.
+    fn memberships(&self) -> Vec<GroupMembership> {
         let chain = match self {
-            Self::Handle(handle) => vec![handle.clone()],
-            Self::Chain(chain) => chain.clone(),
+            Self::Handle(handle) => std::slice::from_ref(handle),
+            Self::Chain(chain) => chain,
         };
-        Some(GroupMembership { handle: chain.last()?.clone(), chain })
+        let to = |(number, handle): (usize, &String)| GroupMembership { handle: handle.clone(), chain: chain[..=number].to_vec() };
+        chain.iter().enumerate().map(to).collect()
     }
 }
 

@@ -127,16 +127,26 @@ pub fn laid_out(path: &str, before: &str, after: String) -> Option<Formatted> {
     (before != after).then(|| Formatted { path: path.to_owned(), text: after, diff })
 }
 
-/// What differs between the policies of two folders.
+/// What differs between the policies of two folders, of which nothing is [`incomparable`].
 #[must_use]
 pub fn policy_diff(a: &Files, b: &Files) -> PolicyDifference {
-    let sources = |files: &Files| {
-        let mut check = Check { files, problems: Vec::new() };
-        let mut sources = check.sources();
-        sources.extend(check.admin_sources());
-        sources
-    };
-    policies::diff(&sources(a), &sources(b))
+    policies::diff(&all_sources(a).0, &all_sources(b).0)
+}
+
+/// What keeps a folder's policies from being compared: files that can't be parsed, policies without an `@id`.
+#[must_use]
+pub fn incomparable(files: &Files) -> Vec<Diagnostic> {
+    let (sources, mut problems) = all_sources(files);
+    problems.extend(policies::incomparable(&sources));
+    problems
+}
+
+/// The policies of both kinds, and what keeps files from being read.
+fn all_sources(files: &Files) -> (Vec<(String, String)>, Vec<Diagnostic>) {
+    let mut check = Check { files, problems: Vec::new() };
+    let mut sources = check.sources();
+    sources.extend(check.admin_sources());
+    (sources, check.problems)
 }
 
 #[cfg(test)]

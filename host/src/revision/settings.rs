@@ -165,6 +165,9 @@ pub(super) fn read(file: &str, text: &str) -> (Option<Settings>, Vec<Diagnostic>
     }
     reviews(&place, written.reviews.as_ref(), &mut problems);
     let roles = roles(&place, written.roles, &mut problems);
+    let processes_at = written.processes.as_ref().map_or_else(|| Diagnostic::of_file(file, ""), |written| place.at(written.span(), ""));
+    let processes = processes(&place, written.processes, &roles, &mut problems);
+    let tags = written.tags.map(|tags| with_dates(declared_tags(&place, tags, &mut problems), &processes));
     let settings = Settings {
         name: name.to_owned(),
         decisions: decisions(&place, written.decisions, &mut problems),
@@ -172,8 +175,8 @@ pub(super) fn read(file: &str, text: &str) -> (Option<Settings>, Vec<Diagnostic>
         guard: guard(&place, written.guard, &mut problems),
         approvals: approvals(&place, written.approvals, &mut problems),
         probes: probes(&place, written.probes, &mut problems),
-        processes_at: written.processes.as_ref().map_or_else(|| Diagnostic::of_file(file, ""), |written| place.at(written.span(), "")),
-        processes: processes(&place, written.processes, &roles, &mut problems),
+        processes_at,
+        processes,
         transform: written.plugins.transform.map(|hook| hook.read(&place)),
         propose: written.plugins.propose.map(|hook| hook.read(&place)),
         failures_at: written
@@ -184,7 +187,7 @@ pub(super) fn read(file: &str, text: &str) -> (Option<Settings>, Vec<Diagnostic>
         failures: failures(&place, written.plugins.failures, &mut problems),
         roles,
         declared_handles: handles(&place, &written.groups, &mut problems),
-        tags: written.tags.map(|tags| declared_tags(&place, tags, &mut problems)),
+        tags,
         schemas: written.schemas.into_iter().map(|schema| (schema.get_ref().clone(), place.at(schema.span(), ""))).collect(),
     };
     (Some(settings), problems)
@@ -279,6 +282,14 @@ fn guard(place: &Place<'_>, written: Option<Spanned<GuardSettings>>, problems: &
         problems.push(place.at(written.span(), format!("the guard lets at most {GUARD_PEOPLE_LIMIT} people pass")));
     }
     written.into_inner()
+}
+
+/// The tags that a mapping may make: those that are declared, and those that dates come from.
+fn with_dates(mut declared: DeclaredTags, processes: &ProcessSettings) -> DeclaredTags {
+    for tag in [&processes.start_date_tag, &processes.end_date_tag].into_iter().flatten() {
+        declared.entry(tag.clone()).or_default();
+    }
+    declared
 }
 
 fn approvals(place: &Place<'_>, written: Option<Spanned<ApprovalSettings>>, problems: &mut Vec<Diagnostic>) -> ApprovalSettings {

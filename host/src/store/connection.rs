@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use rolecall_scim::ResourceKind;
 use serde::{Deserialize, Serialize};
 
-use super::{ConnectionCredential, Counted, Result, TokenInfo};
+use super::{ConnectionCredential, Counted, HeardRevision, Result, TokenInfo};
 use crate::model::{
     AccountId, Actor, ConnectionId, ConnectionState, Instant, Issuer, LogDetail, OutcomeClass, OutcomeCode, RefusedCredential, ResourceId,
     Restored, TenantId,
@@ -55,6 +55,8 @@ pub struct StoredIssuer {
     pub keys: Option<String>,
     /// When they were fetched; `None` for keys that were given.
     pub fetched: Option<Instant>,
+    /// The tenant's active revision.
+    pub revision: HeardRevision,
 }
 
 /// How often a client's quirk was met on a connection, and what it looks like.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Actor, ConnectionId, ConnectionState, Instant, PLATFORM_OPERATOR, TenantId};
+use crate::model::{Actor, ConnectionId, ConnectionState, Instant, PLATFORM_OPERATOR, RevisionHash, TenantId};
 
 /// What a stored secret of a connection is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,12 @@ pub struct ConnectionCredential {
     pub expires: Option<Instant>,
     /// When it was last used.
     pub last_used: Option<Instant>,
+    /// The tenant's active revision.
+    pub revision: HeardRevision,
 }
+
+/// What was read of a tenant's active revision beside something else: `None` where that came from memory, else whether there is one.
+pub type HeardRevision = Option<Option<RevisionHash>>;
 
 /// What an API token may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -1,7 +1,31 @@
 //! Events on their way to the systems that are told of them.
 
+use std::collections::BTreeMap;
+
 use super::LinkToken;
 use crate::model::{Event, Instant, TenantId};
+
+/// For how long a claim keeps other processes away from a delivery, in seconds: longer than an attempt takes at its slowest.
+pub const DELIVERY_LEASE_SECONDS: i64 = 60;
+
+/// How many deliveries may be claimed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryRoom {
+    /// In all.
+    pub free: i64,
+    /// Of one tenant, together with those that are under way.
+    pub each: i64,
+    /// How many are under way, by tenant.
+    pub busy: BTreeMap<TenantId, i64>,
+}
+
+impl DeliveryRoom {
+    /// Room for so many, of whichever tenants.
+    #[must_use]
+    pub fn of(free: i64) -> Self {
+        Self { free, each: free, busy: BTreeMap::new() }
+    }
+}
 
 /// A downstream system that is told of events.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -39,6 +39,7 @@ pub(super) const SQLITE: &[Script] = &[
     (25, "one tenant", include_str!("../../migrations/sqlite/0025_one_tenant.sql")),
     (26, "dropped", include_str!("../../migrations/sqlite/0026_dropped.sql")),
     (27, "master key", include_str!("../../migrations/sqlite/0027_master_key.sql")),
+    (28, "import roles", include_str!("../../migrations/sqlite/0028_import_roles.sql")),
 ];
 /// PostgreSQL's.
 pub(super) const POSTGRES: &[Script] = &[
@@ -69,6 +70,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (25, "one tenant", include_str!("../../migrations/postgres/0025_one_tenant.sql")),
     (26, "dropped", include_str!("../../migrations/postgres/0026_dropped.sql")),
     (27, "master key", include_str!("../../migrations/postgres/0027_master_key.sql")),
+    (28, "import roles", include_str!("../../migrations/postgres/0028_import_roles.sql")),
 ];
 
 /// Applies what is missing. Hosts that start at once wait for one another.

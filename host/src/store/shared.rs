@@ -164,10 +164,10 @@ use crate::model::{
 use crate::store::failure::LOST_TO_OTHERS;
 use crate::store::keys::{Keys, secret_purpose, unsealable};
 use crate::store::{
-    AccountView, ApiCredential, Change, Committed, Connection, ConnectionCredential, Coverage, CredentialKind, DeliveryResult, Departed,
-    DueDelivery, DuePerson, HandleBinding, ListQuery, Listing, LockedDecision, NewPlugin, NewToken, Pending, Person, Platform, Receipt,
-    ResourceWrite, Result, Store, StoreError, StoredIssuer, StoredMember, StoredPlugin, StoredResource, StoredRevision, Target, Tenant,
-    UserGroup,
+    AccountView, ApiCredential, Change, Committed, Connection, ConnectionCredential, Coverage, CredentialKind, DeliveryResult,
+    DeliveryRoom, Departed, DueDelivery, DuePerson, HandleBinding, ListQuery, Listing, LockedDecision, NewPlugin, NewToken, Pending,
+    Person, Platform, Receipt, ResourceWrite, Result, Store, StoreError, StoredIssuer, StoredMember, StoredPlugin, StoredResource,
+    StoredRevision, Target, Tenant, UserGroup,
 };
 
 /// The tenant that a transaction is about, and the keys to what is sealed.
@@ -273,14 +273,13 @@ impl Platform for Backend {
         Ok(numbered)
     }
 
-    async fn claim_deliveries(&self, now: Instant, lease_until: Instant, limit: i64) -> Result<Vec<DueDelivery>> {
-        let mut due: Vec<DueDelivery> = Vec::new();
+    async fn claim_deliveries(&self, now: Instant, lease_until: Instant, room: &DeliveryRoom) -> Result<Vec<DueDelivery>> {
+        let (mut due, mut room) = (Vec::<DueDelivery>::new(), room.clone());
         for leavers in [true, false] {
-            let left = limit.saturating_sub(i64::try_from(due.len()).unwrap_or(i64::MAX));
-            if left <= 0 {
+            if room.free <= 0 {
                 break;
             }
-            let shares = read_once!(self.read_platform(), conn => outbox::claim_shares(conn, leavers, now, left))?;
+            let shares = read_once!(self.read_platform(), conn => outbox::claim_shares(conn, leavers, now, &room))?;
             for (tenant, share) in shares {
                 let scope = self.scope(&tenant);
                 let claimed = self
@@ -288,6 +287,9 @@ impl Platform for Backend {
                         Box::pin(async move { outbox::claim(conn, &scope, leavers, now, lease_until, share).await })
                     })
                     .await?;
+                let count = i64::try_from(claimed.len()).unwrap_or(i64::MAX);
+                room.free = room.free.saturating_sub(count);
+                *room.busy.entry(tenant).or_default() += count;
                 due.extend(claimed);
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::active::{Active, active, built};
+use super::active::{Active, active, active_now, built};
 use super::admin::{self, Asked};
 use super::fresh::{Fresh, Verdict};
 use super::{TenancyError, governance, handles, moved, person, plugins};
@@ -38,7 +38,7 @@ pub struct Checked {
 /// # Errors
 /// The store's.
 pub async fn activation_settings(app: &Arc<App>, tenant: &TenantId) -> Result<ActivationSettings, StoreError> {
-    Ok(active(app, tenant).await?.activation_settings())
+    Ok(active_now(app, tenant).await?.activation_settings())
 }
 
 /// Why a folder's revision is not to be activated by itself: it was taken back, or waits for somebody.
@@ -189,7 +189,7 @@ async fn activate_for(
     {
         return Err(refused);
     }
-    let before = active(app, tenant).await?;
+    let before = active_now(app, tenant).await?;
     let settings = before.activation_settings();
     let expected = simulated(app, tenant, &mut wanted, &settings).await?;
     let files = app.store.revision(tenant, &wanted.revision).await?.ok_or(StoreError::Missing("revision"))?.files;

@@ -13,7 +13,7 @@ use crate::diagnostic::Diagnostic;
 use crate::model::{ActivationSettings, ActivationState, Instant, RevisionHash, TenantId};
 use crate::policies::admin::AdminPolicies;
 use crate::revision::{self, Files, Revision};
-use crate::store::StoreError;
+use crate::store::{HeardRevision, StoreError};
 
 /// The most tenants whose revision stays built in memory; the least recently built is built again when needed.
 const BUILT_LIMIT: usize = 10_000;
@@ -51,7 +51,8 @@ impl Active {
     }
 }
 
-/// Each tenant's active revision, built. A memory of the database: every commit checks that it is still true.
+/// Each tenant's active revision, built. A memory of the database: every commit checks that it is still true, a connection's credential is
+/// read with it, and whatever else is decided by it asks first ([`active_now`]).
 #[derive(Default)]
 pub struct Revisions {
     active: Mutex<HashMap<TenantId, Known>>,
@@ -138,21 +139,42 @@ impl Revisions {
         map.insert(tenant.clone(), Known { active, used: now });
     }
 
+    /// What was read of a tenant beside something else: where another revision is active by now, because another host has activated it,
+    /// what is known is forgotten.
+    pub fn heard(&self, tenant: &TenantId, revision: &HeardRevision) {
+        let Some(hash) = revision else { return };
+        let mut map = self.active();
+        if map.get(tenant).is_some_and(|known| known.active.hash != *hash) {
+            map.remove(tenant);
+        }
+    }
+
     /// Forgets what is known of a tenant: a commit found that another revision is active.
     pub fn forget(&self, tenant: &TenantId) {
         self.active().remove(tenant);
     }
 }
 
-/// The tenant's active revision, built, where there is one that can be built.
+/// The tenant's active revision, built, where there is one that can be built: as [`active_now`].
 ///
 /// # Errors
 /// The store's.
 pub async fn active_revision(app: &Arc<App>, tenant: &TenantId) -> Result<Option<Arc<Revision>>, StoreError> {
-    Ok(active(app, tenant).await?.built)
+    Ok(active_now(app, tenant).await?.built)
 }
 
-/// What is active for the tenant; from memory unless another revision was activated.
+/// What is active for the tenant, whichever host has activated it: for whatever is decided by it and not checked by a commit.
+///
+/// # Errors
+/// The store's.
+pub async fn active_now(app: &Arc<App>, tenant: &TenantId) -> Result<Active, StoreError> {
+    let hash = app.store.tenant(tenant).await?.and_then(|tenant| tenant.active_revision);
+    app.revisions.heard(tenant, &Some(hash));
+    active(app, tenant).await
+}
+
+/// What is active for the tenant, from memory: for what a commit checks, and for requests whose credential was read with it
+/// ([`Revisions::heard`]), so that they spare a trip.
 ///
 /// # Errors
 /// The store's.
@@ -282,6 +304,14 @@ mod tests {
         assert!(revisions.get(&ada, at(9)).is_some());
         revisions.rest(at(11));
         assert!(revisions.get(&ada, at(11)).is_some() && revisions.get(&bob, at(11)).is_none());
+        let other = || Some(Some(RevisionHash("another".into())));
+        revisions.heard(&ada, &None);
+        revisions.heard(&ada, &Some(None));
+        revisions.heard(&bob, &other());
+        assert!(revisions.get(&ada, at(11)).is_some(), "it is what is active");
+        revisions.put(&bob, Active::default(), at(11));
+        revisions.heard(&bob, &other());
+        assert!(revisions.get(&bob, at(11)).is_none(), "another host has activated one");
         revisions.rest(at(21));
         assert!(revisions.get(&ada, at(21)).is_none());
     }

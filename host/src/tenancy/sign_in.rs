@@ -166,7 +166,7 @@ pub async fn providers(app: &App, tenant: Option<&TenantId>) -> Result<Vec<Known
     app.store.sign_in_issuers(tenant).await?.into_iter().map(known).collect()
 }
 
-/// Sets a provider, a new one or one that is there. A secret that is not given stays.
+/// Sets a provider, a new one or one that is there. A secret that is not given stays, for the issuer and client that it was given for.
 ///
 /// # Errors
 /// `Refused` for settings that can't be; the store's.
@@ -189,7 +189,19 @@ pub async fn put_provider(
             let sealed = app.keyring.master().seal(SEAL_SECRET, secret.as_bytes());
             Some(sealed.map_err(|_| StoreError::Corrupt("a secret can't be sealed".to_owned()))?)
         }
-        None => before.and_then(|before| before.sealed_secret),
+        None => match before {
+            Some(before) if before.sealed_secret.is_some() => {
+                let Known { settings: kept, sealed_secret, .. } = known(before)?;
+                // The secret was given to be shown to one issuer as one client, and to nobody else.
+                if (&kept.issuer, &kept.client_id) != (&settings.issuer, &settings.client_id) {
+                    let why =
+                        "the client secret that is kept is for another issuer or client: give one for this, or remove the provider first";
+                    return Err(TenancyError::Refused(why.to_owned()));
+                }
+                sealed_secret
+            }
+            Some(_) | None => None,
+        },
     };
     let text = serde_json::to_string(settings).map_err(|_| StoreError::Corrupt("settings can't be written".to_owned()))?;
     let stored = SignInIssuer { id, tenant: tenant.cloned(), settings: text, sealed_secret, created: app.clock.now() };

@@ -9,6 +9,7 @@ use super::admin::check_roles;
 use crate::app::App;
 use crate::crypto;
 use crate::model::{Actor, ConnectionId, Instant, LinkPurpose, TenantId};
+use crate::rate::TooMany;
 use crate::store::{ApiPrincipal, ApiScope, Link, Session, SessionQuery, StoreError};
 
 /// How long a session lasts without being used, in seconds: two hours, a long meeting.
@@ -23,6 +24,8 @@ pub const SETUP_LINK_SECONDS: i64 = 7 * 86_400;
 pub const LINK_SECONDS_LIMIT: i64 = 30 * 86_400;
 /// The most sessions that are listed.
 pub const SESSIONS_LIMIT: i64 = 500;
+/// What wrong links are counted as: no path of a connection has that name.
+const LINKS: &str = "links to sessions";
 /// How old the noted last use of a session may become before it is noted again, in seconds.
 const NOTE_USE_SECONDS: i64 = 60;
 /// The longest secret that is looked up, in bytes: ours have 46.
@@ -229,20 +232,37 @@ async fn issue(
     Ok(IssuedLink { id: link.id, token, expires: link.expires })
 }
 
-/// Begins the session that a link is for; `None` for a link that is not good, for whichever reason. A link is good once.
+/// What became of a link that was followed.
+pub enum Followed {
+    /// The session has begun.
+    Begun {
+        /// Its secret.
+        secret: Zeroizing<String>,
+        /// What it may do.
+        scope: ApiScope,
+    },
+    /// The link is not good, for whichever reason.
+    NotGood,
+    /// Links that are not good were tried too often.
+    TooMany(TooMany),
+}
+
+/// Begins the session that a link is for. A link is good once.
 ///
 /// # Errors
 /// The store's.
-pub async fn follow(app: &Arc<App>, token: &str) -> Result<Option<(Zeroizing<String>, ApiScope)>, TenancyError> {
-    let Some(hash) = hash_of(app, token) else { return Ok(None) };
-    // Looked at first: a link to a set-up, which stays good, must not be taken out here.
-    if app.store.find_link(&hash).await?.is_none_or(|link| link.purpose != LinkPurpose::SignIn) {
-        return Ok(None);
+pub async fn follow(app: &Arc<App>, token: &str) -> Result<Followed, TenancyError> {
+    if let Some(hash) = hash_of(app, token)
+        // Looked at first: a link to a set-up, which stays good, must not be taken out here.
+        && app.store.find_link(&hash).await?.is_some_and(|link| link.purpose == LinkPurpose::SignIn)
+        && let Some(link) = app.store.take_link(&hash).await?
+        && crypto::same(&link.hash, &hash)
+        && app.clock.now() < link.expires
+    {
+        let secret = begin(app, link.scope.clone(), &link.name, Via::Link(&link.id)).await?;
+        return Ok(Followed::Begun { secret, scope: link.scope });
     }
-    let taken = app.store.take_link(&hash).await?;
-    let Some(link) = taken.filter(|link| crypto::same(&link.hash, &hash) && app.clock.now() < link.expires) else { return Ok(None) };
-    let secret = begin(app, link.scope.clone(), &link.name, Via::Link(&link.id)).await?;
-    Ok(Some((secret, link.scope)))
+    Ok(app.guesses.take(LINKS, app.clock.now()).map_or_else(Followed::TooMany, |()| Followed::NotGood))
 }
 
 /// The connection whose set-up a link shows; `None` for a link that is not good.

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Picture, Terms, compare};
 use crate::app::App;
-use crate::evaluation;
 use crate::lifecycle::{Case, Settled};
 use crate::model::{ConnectionState, Instant, Summary, TenantId, TrialState, Urgency};
 use crate::store::{NewDifference, Place, RunningShadow, StoreError};
@@ -76,7 +75,7 @@ impl Shadows {
         let Some(shadow) = lock(&self.running).get(tenant).map(Arc::clone) else { return };
         let Decision { case, settled, connection, now, as_of } = decision;
         let over = shadow.trial.ends.is_some_and(|ends| ends <= now);
-        if over || !evaluation::is_active(&case.subject.document) || !is_of_share(case, shadow.trial.percent) {
+        if over || !case.subject.document.is_active() || !is_of_share(case, shadow.trial.percent) {
             return;
         }
         if shadow.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_LIMIT {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rolecall::model::{Instant, NewEvent};
-use rolecall::store::{Change, DeliveryResult, Target};
+use rolecall::store::{Change, DELIVERY_LEASE_SECONDS, DeliveryResult, DeliveryRoom, Target};
 use serde_json::json;
 
 use crate::fixture::{Fixture, START, account, personal_event};
@@ -17,6 +17,8 @@ store_contract_suite!(
     leavers_go_first,
     a_failed_delivery_waits_and_a_dead_one_is_passed_over,
     a_disabled_target_waits,
+    what_failed_does_not_keep_a_leaver_or_a_mended_target_waiting,
+    a_tenant_has_its_share_of_the_room,
 );
 
 pub fn event(kind: &'static str, person: Option<&str>, leaver: bool) -> NewEvent {
@@ -43,7 +45,7 @@ pub async fn put_target(fixture: &Fixture, enabled: bool) {
 /// Claims once, as `kind person`, and acknowledges what was claimed.
 async fn deliver(fixture: &Fixture, now: Instant, limit: i64) -> Vec<String> {
     while fixture.store.number_events().await.unwrap() > 0 {}
-    let due = fixture.store.claim_deliveries(now, now.plus_seconds(60), limit).await.unwrap();
+    let due = fixture.store.claim_deliveries(now, now.plus_seconds(60), &DeliveryRoom::of(limit)).await.unwrap();
     let mut said = Vec::new();
     for delivery in due {
         let person = delivery.event.account.as_ref().map_or("", |account| account.as_str().trim_start_matches("account-"));
@@ -132,7 +134,7 @@ async fn receipts_say_how_the_newest_events_came_there(fixture: Fixture) {
     put_target(&fixture, true).await;
     append(&fixture, ["one", "two", "three"].map(|kind| event(kind, Some("ana"), false)).into()).await;
     assert_eq!(deliver(&fixture, START, 10).await, ["one ana"]);
-    let due = fixture.store.claim_deliveries(START, START.plus_seconds(60), 1).await.unwrap().remove(0);
+    let due = fixture.store.claim_deliveries(START, START.plus_seconds(60), &DeliveryRoom::of(1)).await.unwrap().remove(0);
     finish(&fixture, &due.event.id, DeliveryResult::Retry(START.plus_seconds(300), "status 500".into()), START).await;
     let told = async |events: i64| {
         let receipts = fixture.store.receipts(&fixture.tenant, events).await.unwrap();
@@ -167,7 +169,7 @@ async fn a_failed_delivery_waits_and_a_dead_one_is_passed_over(fixture: Fixture)
     append(&fixture, vec![event("one", Some("ana"), false), event("two", Some("ana"), false), event("three", Some("ana"), false)]).await;
     fixture.event_kinds().await;
     let store = &fixture.store;
-    let claim = async |now: Instant| store.claim_deliveries(now, now.plus_seconds(60), 10).await.unwrap();
+    let claim = async |now: Instant| store.claim_deliveries(now, now.plus_seconds(60), &DeliveryRoom::of(10)).await.unwrap();
     let due = claim(START).await.remove(0);
     assert_eq!((due.event.kind.as_str(), due.attempts, due.target.url.as_str()), ("one", 0, "https://hook.example/"));
     assert!(claim(START.plus_seconds(59)).await.is_empty(), "leased");
@@ -191,7 +193,7 @@ async fn a_disabled_target_waits(fixture: Fixture) {
     put_target(&fixture, true).await;
     append(&fixture, vec![event("two", Some("ana"), false)]).await;
     while fixture.store.number_events().await.unwrap() > 0 {}
-    let due = fixture.store.claim_deliveries(START, START.plus_seconds(60), 10).await.unwrap();
+    let due = fixture.store.claim_deliveries(START, START.plus_seconds(60), &DeliveryRoom::of(10)).await.unwrap();
     assert_eq!(due.iter().map(|due| due.event.kind.as_str()).collect::<Vec<_>>(), ["one"]);
     // Disabled while the attempt is made.
     put_target(&fixture, false).await;
@@ -199,4 +201,51 @@ async fn a_disabled_target_waits(fixture: Fixture) {
     assert!(deliver(&fixture, START.plus_seconds(1_000), 10).await.is_empty());
     put_target(&fixture, true).await;
     assert_eq!(deliver(&fixture, START, 10).await, ["two ana"]);
+}
+
+async fn what_failed_does_not_keep_a_leaver_or_a_mended_target_waiting(fixture: Fixture) {
+    put_target(&fixture, true).await;
+    let far = START.plus_seconds(86_400);
+    let fails = async |kind: &'static str, person: &'static str| {
+        append(&fixture, vec![event(kind, Some(person), false)]).await;
+        while fixture.store.number_events().await.unwrap() > 0 {}
+        let due = fixture.store.claim_deliveries(START, START.plus_seconds(60), &DeliveryRoom::of(10)).await.unwrap();
+        assert_eq!(due.len(), 1, "{due:?}");
+        finish(&fixture, &due[0].event.id, DeliveryResult::Retry(far, "status 500".into()), START).await;
+    };
+    fails("created", "ana").await;
+    append(&fixture, vec![event("changed", Some("ana"), false)]).await;
+    assert!(deliver(&fixture, START, 10).await.is_empty(), "what is not about a leaver waits");
+    append(&fixture, vec![event("removed", Some("ana"), true)]).await;
+    assert_eq!(deliver(&fixture, START, 10).await, ["created ana"]);
+    assert_eq!(deliver(&fixture, START, 10).await, ["changed ana"]);
+    assert_eq!(deliver(&fixture, START, 10).await, ["removed ana"]);
+    // An attempt that is being made is not made twice.
+    append(&fixture, vec![event("created", Some("bob"), false)]).await;
+    while fixture.store.number_events().await.unwrap() > 0 {}
+    let lease = START.plus_seconds(DELIVERY_LEASE_SECONDS);
+    let due = fixture.store.claim_deliveries(START, lease, &DeliveryRoom::of(10)).await.unwrap();
+    append(&fixture, vec![event("removed", Some("bob"), true)]).await;
+    assert!(deliver(&fixture, START, 10).await.is_empty());
+    finish(&fixture, &due[0].event.id, DeliveryResult::Acknowledged, START).await;
+    assert_eq!(deliver(&fixture, START, 10).await, ["removed bob"]);
+    // Set again, a target is tried at once.
+    fails("created", "cleo").await;
+    put_target(&fixture, true).await;
+    assert_eq!(deliver(&fixture, START, 10).await, ["created cleo"]);
+}
+
+async fn a_tenant_has_its_share_of_the_room(fixture: Fixture) {
+    put_target(&fixture, true).await;
+    for name in ["ana", "bob", "cleo"] {
+        append(&fixture, vec![event("created", Some(name), name == "cleo")]).await;
+    }
+    while fixture.store.number_events().await.unwrap() > 0 {}
+    let claim = async |each: i64, under_way: i64| {
+        let room = DeliveryRoom { free: 10, each, busy: [(fixture.tenant.clone(), under_way)].into() };
+        fixture.store.claim_deliveries(START, START.plus_seconds(60), &room).await.unwrap().len()
+    };
+    assert_eq!(claim(2, 2).await, 0);
+    assert_eq!(claim(2, 1).await, 1, "the leaver, and with that no room is left for the others");
+    assert_eq!(claim(10, 0).await, 2);
 }

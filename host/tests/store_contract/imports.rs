@@ -16,7 +16,7 @@ store_contract_suite!(
     an_adopted_account_and_one_that_was_made_are_no_race,
 );
 
-fn row(name: &str, external_id: Option<&str>, roles: &[&str]) -> NewImport {
+pub fn row(name: &str, external_id: Option<&str>, roles: &[&str]) -> NewImport {
     NewImport {
         account: AccountId(format!("import-{name}")),
         user_name: name.into(),
@@ -30,7 +30,7 @@ fn row(name: &str, external_id: Option<&str>, roles: &[&str]) -> NewImport {
     }
 }
 
-async fn import(fixture: &Fixture, rows: &[NewImport]) -> std::result::Result<Imported, BTreeMap<usize, ImportProblem>> {
+pub async fn import(fixture: &Fixture, rows: &[NewImport]) -> std::result::Result<Imported, BTreeMap<usize, ImportProblem>> {
     fixture.store.import_accounts(&fixture.tenant, rows, Some(&"r1".into()), false, &actor(), START).await.unwrap()
 }
 

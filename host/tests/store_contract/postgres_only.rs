@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rolecall::crypto::sha256_hex;
 use rolecall::model::{ConnectionId, TenantId};
 use rolecall::store::records::{Asked, FailureBounds};
-use rolecall::store::{self, NewPlugin, StoreError, StoredRevision};
+use rolecall::store::{self, DeliveryRoom, NewPlugin, StoreError, StoredRevision};
 use rolecall_scim::ResourceKind;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
@@ -280,7 +280,7 @@ async fn what_has_no_number_yet_is_neither_read_nor_delivered() {
     let fixture = Fixture::on_postgres().await;
     history::put_target(&fixture, true).await;
     history::append(&fixture, vec![history::event("one", Some("ana"), true)]).await;
-    let claim = async || fixture.store.claim_deliveries(START, START.plus_seconds(60), 10).await.unwrap();
+    let claim = async || fixture.store.claim_deliveries(START, START.plus_seconds(60), &DeliveryRoom::of(10)).await.unwrap();
     assert!(fixture.store.events(&fixture.tenant, 0, 10).await.unwrap().is_empty());
     assert!(claim().await.is_empty());
     assert_eq!(fixture.store.next_due(START).await.unwrap(), Some(START), "the worker is to number them");

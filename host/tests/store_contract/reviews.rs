@@ -12,6 +12,7 @@ use rolecall::store::{
 };
 
 use crate::fixture::{Fixture, START, Through, actor, grant, outcome};
+use crate::imports::{import, row};
 
 store_contract_suite!(
     a_review_is_claimed_filled_once_and_listed,
@@ -19,6 +20,7 @@ store_contract_suite!(
     each_reviewer_is_reminded_once_with_their_number,
     silence_is_closed_early_only_where_it_is_meant,
     what_was_decided_is_carried_out_step_by_step,
+    what_a_review_took_an_import_does_not_give_back,
     a_closed_review_goes_in_steps_and_is_seen_whole_or_not_at_all,
 );
 
@@ -255,6 +257,28 @@ async fn what_was_decided_is_carried_out_step_by_step(fixture: Fixture) {
     let made: Vec<_> = bo.rulings.iter().map(|ruling| (ruling.kind, ruling.ends, Some(ruling.id.clone()))).collect();
     assert_eq!(made, [(RulingKind::Forbid, Some(at.plus_seconds(30 * DAY)), views[1].line.exception.clone())]);
     assert!(bo.evaluation.cause.is_some(), "the person is decided again");
+}
+
+async fn what_a_review_took_an_import_does_not_give_back(fixture: Fixture) {
+    let (store, tenant) = (&fixture.store, &fixture.tenant);
+    import(&fixture, &[row("ada", None, &["dev", "ops"])]).await.unwrap();
+    opened(&fixture, "r", vec![line("import-ada", "dev", Some("Olga"))]).await;
+    store.decide_lines(tenant, "r", &said(&[1], ReviewDecision::Revoke, "olga", START)).await.unwrap();
+    store.begin_closing(tenant, "r", Some(&EarlyClose { reason: "done".into(), with_silence: true }), &actor(), START).await.unwrap();
+    while store.close_step(tenant, "r", 100, START).await.unwrap() {}
+    let roles = async || {
+        let ada = store.account(tenant, "ada").await.unwrap().unwrap();
+        ada.grants.into_iter().map(|grant| grant.role.0).collect::<Vec<_>>()
+    };
+    assert_eq!(roles().await, ["ops"]);
+    let imports = async |external_id: &str, roles: &[&str]| {
+        assert_eq!(import(&fixture, &[row("ada", Some(external_id), roles)]).await.unwrap().changed, 1);
+    };
+    imports("e1", &["dev", "ops", "read"]).await;
+    assert_eq!(roles().await, ["ops", "read"], "what is named as before was taken, what is named anew is given");
+    imports("e2", &["ops", "read"]).await;
+    imports("e3", &["dev"]).await;
+    assert_eq!(roles().await, ["dev"], "named anew, it is meant");
 }
 
 async fn a_closed_review_goes_in_steps_and_is_seen_whole_or_not_at_all(fixture: Fixture) {

@@ -6,7 +6,8 @@ use rolecall::model::{
     AccountId, Instant, InvitationState, NewProcess, NewStep, Passage, Process, ProcessKind, ProcessState, ProcessStepState, ResourceId,
 };
 use rolecall::store::{
-    Change, Effect, Erasure, InvitationQuery, Left, NewInvitation, OVERDUE_AT_ONCE, PersonOutcome, ProcessQuery, StepSaid, StoreError,
+    Change, DeliveryRoom, Effect, Erasure, InvitationQuery, Left, NewInvitation, OVERDUE_AT_ONCE, PersonOutcome, ProcessQuery, StepSaid,
+    StoreError,
 };
 use serde_json::json;
 
@@ -225,7 +226,7 @@ async fn token(fixture: &Fixture) -> BTreeMap<String, String> {
     while fixture.store.number_events().await.unwrap() > 0 {}
     let mut found = BTreeMap::new();
     loop {
-        let due = fixture.store.claim_deliveries(START, START.plus_seconds(60), 100).await.unwrap();
+        let due = fixture.store.claim_deliveries(START, START.plus_seconds(60), &DeliveryRoom::of(100)).await.unwrap();
         if due.is_empty() {
             return found;
         }

@@ -242,7 +242,8 @@ on_both_databases! {
         let waiting = acme.api.get("/connections").await.expect(200);
         assert_eq!(waiting["connections"][0]["state"], "restored", "{waiting}");
         while server.app().store.number_events().await.expect("events are numbered") > 0 {}
-        let due = server.app().store.claim_deliveries(server.app().clock.now(), server.app().clock.now(), 32).await.expect("deliveries");
+        let room = rolecall::store::DeliveryRoom::of(32);
+        let due = server.app().store.claim_deliveries(server.app().clock.now(), server.app().clock.now(), &room).await.expect("deliveries");
         let lanes: BTreeSet<String> = due.iter().filter_map(|due| due.event.account.as_ref()).map(|account| account.0.clone()).collect();
         assert_eq!(lanes, BTreeSet::from([text(&acme.account("bob@acme.example").await["id"])]), "departures are said again, and nothing else");
         server.stop().await;

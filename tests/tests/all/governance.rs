@@ -456,6 +456,16 @@ permit (principal in Rolecall::Group::"guests", action == Rolecall::Action::"hol
         ada.post(&path, json!({"replaces": harmless})).await.expect(409);
         grace.post(&path, json!({"replaces": harmless})).await.expect(204);
         ada.post(&format!("/revisions/{harmless}/activate"), json!({"replaces": grave})).await.expect(204);
+        // Nor does one person take away what asks for the second: whether somebody approves, how many gain at once.
+        for alone in ["[approvals]\nsecond_person = \"never\"\n", "[approvals]\nprivileged = false\n", "[guard]\nenabled = false\n"] {
+            let mut loosened = server.tenant("acme").asking().and_policies(plain).files();
+            let settings = loosened.get_mut("tenant.toml").expect("it has settings");
+            settings.extend(alone.as_bytes());
+            let encoded = loosened.into_iter().map(|(path, bytes)| (path, json!(STANDARD.encode(bytes)))).collect();
+            let loosened = store(Value::Object(encoded)).await;
+            let held = ada.post(&format!("/revisions/{loosened}/activate"), json!({"replaces": harmless})).await.expect(409);
+            assert!(text(&held["detail"]).contains("second person"), "{alone}: {held}");
+        }
         server.stop().await;
     }
 

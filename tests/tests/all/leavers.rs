@@ -66,6 +66,29 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// What was said of them may be taken back: that brings nobody back, nor does what is written of them afterwards.
+    async fn to_remove_what_was_said_brings_nobody_back(database: Database) {
+        let server = Server::start(&database).await;
+        let (acme, entra, ada) = somebody_with_roles(&server).await;
+        entra.deactivate(&ada).await;
+        let path = format!("/Users/{ada}");
+        let removed = entra.scim.patch(&path, patch(json!([{"op": "remove", "path": "active"}]))).await.expect(200);
+        assert_eq!(removed.get("active"), None, "{removed}");
+        expect_gone(&acme, "suspended").await;
+        entra.set(&ada, "title", json!("engineer")).await;
+        let mut read = entra.scim.get(&path).await.expect(200);
+        assert_eq!(read.get("active"), None, "{read}");
+        read["title"] = json!("owner");
+        entra.scim.put(&path, read).await.expect(200);
+        server.settle().await;
+        expect_gone(&acme, "suspended").await;
+        let found = entra.scim.get("/Users?filter=active%20eq%20false").await.expect(200);
+        assert_eq!(found["totalResults"], 1, "{found}");
+        entra.set(&ada, "active", json!(true)).await;
+        assert_eq!(acme.roles("ada@acme.example").await.len(), 2);
+        server.stop().await;
+    }
+
     /// The plugin traps, loops, takes all memory, answers too much or refuses.
     async fn a_broken_mapping_keeps_nobody_in(database: Database) {
         let server = Server::start(&database).await;

@@ -49,6 +49,36 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// A target that never answers keeps its own tenant's deliveries waiting, and nobody else's: leavers of others are told at once.
+    async fn a_target_that_does_not_answer_keeps_nobody_else_waiting(database: Database) {
+        let server = Server::start_working(&database).await;
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let slow = server.tenant("slow").create().await;
+        let url = format!("http://{}/", silent.local_addr().expect("an address"));
+        slow.api.put("/targets/crm", json!({"url": url})).await.expect(200);
+        let theirs = slow.connection(&server, "Entra ID").await;
+        for person in 0..40 {
+            theirs.create(&format!("person{person}@slow.example")).await;
+        }
+        let acme = server.tenant("acme").create().await;
+        let receiver = Receiver::start([]).await;
+        target(&acme, &receiver).await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        let began = std::time::Instant::now();
+        for person in 0..5 {
+            let id = entra.create(&format!("person{person}@acme.example")).await;
+            entra.scim.delete(&format!("/Users/{id}")).await.expect(204);
+        }
+        let told = |came: &[Delivery]| came.iter().filter(|delivery| is_of(delivery, "account.removed")).count() == 5;
+        receiver.wait_until(told).await;
+        let took = began.elapsed();
+        // Before one attempt at the silent target has ended; and it has been tried.
+        assert!(took < std::time::Duration::from_secs(15), "{took:?}");
+        assert!(silent.accept().await.is_ok());
+        drop(silent);
+        server.stop().await;
+    }
+
     /// A target that fails is tried again, and what comes after waits for it, for that person alone.
     async fn failures_are_tried_again_in_order(database: Database) {
         let server = Server::start(&database).await;

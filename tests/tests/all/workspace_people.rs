@@ -102,7 +102,7 @@ on_both_databases! {
         ops.said(&action(&invited.text, "/revoke"), &[]).await;
         ops.get(&page).await.expect(&["Send an invitation"]);
 
-        assert!(ops.said(&format!("{page}/suspend"), &[("reason", "lost badge"), ("ends", "yesterday")]).await.contains("is no day"));
+        assert!(ops.said(&format!("{page}/suspend"), &[("reason", "lost badge"), ("ends", "yesterday")]).await.contains("is a date such as"));
         let day = server.app().clock.now().plus_seconds(5 * 86_400).timestamp().strftime("%Y-%m-%d").to_string();
         let said = ops.said(&format!("{page}/suspend"), &[("reason", "lost badge"), ("ends", &day)]).await;
         assert!(said.contains("being suspended"), "{said}");

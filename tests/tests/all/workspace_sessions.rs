@@ -22,6 +22,9 @@ on_both_databases! {
         let path = link.strip_prefix(&server.url()).expect("the server's own").to_owned();
         assert_eq!(stranger.get(&path).await.status, 200);
         assert_eq!(stranger.get(&path).await.status, 200, "looking uses nothing up");
+        let elsewhere = server.operator.with_token(None).at(server.url());
+        let foreign = elsewhere.send("POST", &path, &[("origin", "https://evil.example")], None).await;
+        assert_eq!(foreign.status, 403, "a form of another site would sign somebody in as somebody else: {foreign:?}");
         let entered = stranger.post(&path, &[]).await;
         assert_eq!((entered.status.as_u16(), entered.header("location")), (303, ROOM));
         let set = entered.header("set-cookie").to_owned();
@@ -34,6 +37,18 @@ on_both_databases! {
         for wrong in ["/workspace/links/rl_wrong", "/workspace/links/unknown"] {
             assert_eq!(stranger.post(wrong, &[]).await.status, 404, "{wrong}");
         }
+        let good = server.operator.post("/workspace/links", json!({"tenant": "acme", "admin_roles": ["auditor"]})).await.expect(201);
+        let mut tries = 0;
+        let slowed = loop {
+            tries += 1;
+            let answer = stranger.post("/workspace/links/rl_wrong", &[]).await;
+            if answer.status != 404 || tries > 1_000 {
+                break answer;
+            }
+        };
+        assert_eq!(slowed.status, 429, "after {tries}");
+        assert!(slowed.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0), "{slowed:?}");
+        assert_eq!(stranger.post(good["url"].as_str().expect("a link"), &[]).await.status, 303, "a good one is good however many are not");
 
         let anybody = server.operator.with_token(None).at(server.url());
         let cookie = cookie_of(&set);

@@ -53,6 +53,22 @@ fn source_files_are_of_a_size_that_can_be_read() {
 }
 
 #[test]
+fn documentation_has_no_code_that_nobody_runs() {
+    let mut findings = Vec::new();
+    for (path, text) in texts(&["rs"]).into_iter().filter(|(path, _)| !path.starts_with("plugin-sdk/")) {
+        let mut open = false;
+        for (number, line) in text.lines().enumerate() {
+            let Some((_, kind)) = line.trim_start().strip_prefix("//").and_then(|rest| rest.split_once("```")) else { continue };
+            open = !open;
+            if open && !["text", "json", "toml", "sql"].contains(&kind) {
+                findings.push(format!("{path}:{}: `{kind}`: doc tests are not built", number + 1));
+            }
+        }
+    }
+    none("code in documentation", findings);
+}
+
+#[test]
 fn nothing_is_left_unfinished() {
     // Put together here, so that this file does not find itself.
     let words =

@@ -134,10 +134,10 @@ impl Work<'_> {
             let (extension, attribute) = (target.extension.clone(), target.attribute.clone());
             self.unfinished.push(Unfinished { operation: index, extension, attribute, place: place.clone() });
         }
-        // `remove` by name unassigns it, as RFC 7644 §3.5.2.2 says of every attribute.
-        let is_active = target.extension.is_none() && target.attribute == "active" && operation.verb != Verb::Remove;
+        let is_active = target.extension.is_none() && target.attribute == "active";
         if after.is_none() && is_active && is_inactive(self.kind, &self.document) {
-            after = Some(Value::Bool(false));
+            // `remove` by name unassigns it, as RFC 7644 §3.5.2.2 says of every attribute; whose it was stays away.
+            after = if operation.verb == Verb::Remove { Some(Value::Null) } else { before.clone() };
         }
         if after == before {
             return Ok(false);

@@ -311,9 +311,9 @@ pub(crate) fn check_required(schemas: &Schemas, kind: ResourceKind, document: &M
 }
 
 /// Whether it is somebody who was deactivated. They come back when the client says so, not when it says nothing, which a null is as
-/// well (RFC 7643 §2.5).
+/// well (RFC 7643 §2.5), nor when it removes what it had said.
 pub(crate) fn is_inactive(kind: ResourceKind, document: &Map<String, Value>) -> bool {
-    kind == ResourceKind::User && document.get("active") == Some(&Value::Bool(false))
+    kind == ResourceKind::User && matches!(document.get("active"), Some(Value::Bool(false) | Value::Null))
 }
 
 /// What a PUT must not take away.
@@ -326,7 +326,7 @@ fn keep(
 ) -> Result<(), ScimError> {
     // RFC 7644 §3.5.1 lets the server decide what an attribute that is not asserted becomes.
     if !next.contains_key("active") && is_inactive(kind, previous) {
-        next.insert("active".into(), Value::Bool(false));
+        next.insert("active".into(), previous.get("active").cloned().unwrap_or_default());
     }
     let core = &schemas.core(kind).attributes;
     keep_unseen(core, body, previous, next);
@@ -358,6 +358,15 @@ fn keep_unseen(attributes: &[Attribute], said: &Map<String, Value>, previous: &M
             }
             (Some(Value::Object(said)), Value::Object(before), Some(Value::Object(after))) => {
                 keep_unseen(&attribute.sub_attributes, said, before, after);
+            }
+            (Some(Value::Array(said)), Value::Array(before), Some(Value::Array(after))) => {
+                for value in after {
+                    let same = |other: &&Map<String, Value>| other.get("value").is_some() && other.get("value") == value.get("value");
+                    let of = |values: &[Value]| values.iter().filter_map(Value::as_object).find(same).cloned();
+                    if let (Some(said), Some(before), Value::Object(after)) = (of(said), of(before), &mut *value) {
+                        keep_unseen(&attribute.sub_attributes, &said, &before, after);
+                    }
+                }
             }
             _ => {}
         }

@@ -27,6 +27,7 @@ fn schemas() -> Schemas {
             {"name": "value", "type": "string", "required": true},
             {"name": "serial", "type": "string", "mutability": "immutable"},
             {"name": "doors", "type": "string", "multiValued": true},
+            {"name": "note", "type": "string", "returned": "request"},
         ]},
         {"name": "locker", "type": "complex", "subAttributes": [
             {"name": "place", "type": "string", "returned": "always"},
@@ -358,6 +359,12 @@ fn what_a_client_is_not_shown_stays_when_it_puts_back_what_it_was_given() {
     let hidden = document(&json!({"number": "n", "locker": {"hint": "h"}}));
     let kept = read(&schemas(), ResourceKind::User, &body(&json!({"number": "n"})), Some(&hidden)).unwrap().document;
     assert_eq!(kept, hidden);
+    // In values of many, too: each is found by what it is.
+    let many = document(&json!({"number": "n", "keys": [{"value": "a", "note": "one"}, {"value": "b", "serial": "s", "note": "two"}]}));
+    let put = json!({"number": "n", "keys": [{"value": "b"}, {"value": "c"}, {"value": "a", "note": null}]});
+    let kept = read(&schemas(), ResourceKind::User, &body(&put), Some(&many)).unwrap().document;
+    let keys = json!([{"value": "b", "note": "two", "serial": "s"}, {"value": "c"}, {"value": "a"}]);
+    assert_eq!(kept.get(BADGE).unwrap()["keys"], keys);
 }
 
 #[test]

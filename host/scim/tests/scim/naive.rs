@@ -16,11 +16,12 @@ pub enum Outcome {
 
 /// Applies one operation as [`super::generate::operation`] makes them.
 pub fn patch(user: Value, operation: &Value) -> Outcome {
-    let inactive = user["active"] == false && operation["op"] != "remove";
+    let before = user.get("active").cloned();
+    let inactive = before.as_ref().is_some_and(|active| *active != true);
     match patched(user, operation) {
-        // Whoever is deactivated does not come back by nothing being said.
+        // Whoever is deactivated does not come back by nothing being said; what was removed is a null.
         Outcome::Became(mut user) if inactive && user.get("active").is_none() => {
-            user["active"] = json!(false);
+            user["active"] = if operation["op"] == "remove" { Value::Null } else { before.unwrap() };
             Outcome::Became(user)
         }
         other => other,

@@ -1,5 +1,6 @@
 //! What became of a PATCH, operation by operation.
 
+use rolecall_scim::filter::Filter;
 use rolecall_scim::patch::{Done, PATCH_SCHEMA, Patch, Patched, Refusal};
 use rolecall_scim::resource::{Document, read};
 use rolecall_scim::schema::{ENTERPRISE, GROUP, Schemas, USER};
@@ -91,7 +92,23 @@ fn nobody_comes_back_by_what_is_not_said() {
         let (user, done) = became(&gone, &json!([said_nothing])).unwrap();
         assert_eq!((&user["active"], done), (&json!(false), vec![Done::NoOp]), "{said_nothing}");
     }
-    let (user, done) = became(&gone, &json!([{"op": "remove", "path": "active"}, {"op": "add", "path": "active", "value": true}])).unwrap();
+    // Removed, it is unassigned for whoever reads it, and they have not come back; nor do they by what is not said afterwards.
+    let removed = Document::from_stored(r#"{"userName": "ada", "active": null}"#).unwrap();
+    assert!(!removed.is_active());
+    assert_eq!(removed.to_value(), json!({"userName": "ada"}));
+    let finds = |filter: &str| {
+        let schemas = Schemas::default();
+        let filter = Filter::parse(&schemas, ResourceKind::User, filter).unwrap();
+        filter.matches(&schemas, ResourceKind::User, removed.attributes())
+    };
+    assert!(finds("active eq false") && !finds("active eq true") && finds("active pr"));
+    let remove = json!({"op": "remove", "path": "active"});
+    for silence in [json!([remove]), json!([remove, {"op": "replace", "path": "active", "value": null}]), json!([remove, remove])] {
+        let (user, done) = became(&gone, &silence).unwrap();
+        assert_eq!((user.get("active"), done[0]), (Some(&Value::Null), Done::Applied), "{silence}");
+        assert!(done[1..].iter().all(|done| *done == Done::NoOp), "{silence}: {done:?}");
+    }
+    let (user, done) = became(&gone, &json!([remove, {"op": "add", "path": "active", "value": true}])).unwrap();
     assert_eq!((&user["active"], done), (&json!(true), vec![Done::Applied, Done::Applied]));
     let here = json!({"schemas": [USER], "userName": "ada", "active": true});
     let (user, _) = became(&here, &json!([{"op": "remove", "path": "active"}])).unwrap();

@@ -39,7 +39,9 @@ fn is_normal(document: &Document) -> Result<(), TestCaseError> {
     let schemas = Schemas::default();
     for (previous, quirk) in [(None, Quirk::ClientMeta), (Some(document), Quirk::PutEcho)] {
         let again = read(&schemas, USER, &Value::Object(seen(document)), previous).map_err(|error| TestCaseError::fail(error.detail))?;
-        prop_assert_eq!(&again.document, document);
+        // A new person of whom nothing is said is not deactivated.
+        let new = Document::from_stored(&document.to_value().to_string()).unwrap();
+        prop_assert_eq!(&again.document, if previous.is_some() { document } else { &new });
         prop_assert_eq!(again.document.to_value().to_string(), document.to_value().to_string(), "the order, too");
         prop_assert_eq!(again.ignored, ["id", "groups", "meta"]);
         prop_assert_eq!(again.quirks, [quirk]);
@@ -141,10 +143,10 @@ proptest! {
     fn patch_agrees_with_a_naive_one(document in document(), operations in vec(operation(), 1..6)) {
         let mut before = document;
         for operation in &operations {
-            let expected = naive::patch(before.to_value(), operation);
+            let expected = naive::patch(serde_json::to_value(&before).unwrap(), operation);
             match (expected, patch(&before, &json!([operation]))) {
                 (Outcome::Became(expected), Ok(patched)) => {
-                    prop_assert_eq!(patched.document.to_value(), expected, "{}", operation);
+                    prop_assert_eq!(serde_json::to_value(&patched.document).unwrap(), expected, "{}", operation);
                     let done = if patched.document == before { Done::NoOp } else { Done::Applied };
                     prop_assert_eq!(patched.operations, [done]);
                     before = patched.document;

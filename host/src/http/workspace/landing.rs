@@ -13,8 +13,9 @@ use serde::Deserialize;
 use super::form::Sent;
 use super::page::{bare, empty, hash as short};
 use super::path::with;
-use super::seat::{Guest, cookie, session_cookie};
+use super::seat::{Guest, check_own, cookie, session_cookie};
 use crate::app::App;
+use crate::auth::Denied;
 use crate::http::error::{Error, Result};
 use crate::http::guards::Anyone;
 use crate::http::query::{ApiQuery, At};
@@ -22,7 +23,7 @@ use crate::http::urls::Urls;
 use crate::model::TenantId;
 use crate::store::ApiScope;
 use crate::tenancy::sign_in::{self, Known, SignedIn, providers};
-use crate::tenancy::visitors;
+use crate::tenancy::visitors::{self, Followed};
 
 /// The cookie that binds a sign-in to the browser that began it.
 const STATE_COOKIE: &str = "rolecall_sign_in";
@@ -209,12 +210,17 @@ pub async fn link(_: Anyone) -> Response {
 /// POST /workspace/links/{token}
 ///
 /// # Errors
-/// 404 for a link that is not good, for whichever reason.
-pub async fn follow(_: Anyone, State(app): State<Arc<App>>, urls: Urls, At(token): At<String>) -> Result<Response> {
-    let Some((secret, scope)) = visitors::follow(&app, &token).await? else {
-        return Err(Error::not_found("open session behind this link: it was used, has expired or was taken back; ask for another"));
-    };
-    Ok(enter(&urls, &secret, &start_of(&scope)))
+/// 403 for a form of another site, which would sign somebody in as somebody else; 404 for a link that is not good, for whichever
+/// reason; 429.
+pub async fn follow(_: Anyone, State(app): State<Arc<App>>, urls: Urls, At(token): At<String>, headers: HeaderMap) -> Result<Response> {
+    check_own(&headers, &urls)?;
+    match visitors::follow(&app, &token).await? {
+        Followed::Begun { secret, scope } => Ok(enter(&urls, &secret, &start_of(&scope))),
+        Followed::NotGood => {
+            Err(Error::not_found("open session behind this link: it was used, has expired or was taken back; ask for another"))
+        }
+        Followed::TooMany(too_many) => Err(Denied::TooMany(too_many).into()),
+    }
 }
 
 /// POST /workspace/sign-out

@@ -87,8 +87,8 @@ impl FromRequestParts<Arc<App>> for Guest {
         };
         let here = || parts.uri.path_and_query().map(ToString::to_string);
         let Some(visitor) = visitor else { return Err(Turned::ToSignIn(here().filter(|_| is_read))) };
-        if !is_read && !is_own(&parts.headers, &urls) {
-            return Err(Error::forbidden("the form comes from another site: open the page here and send it again").into());
+        if !is_read {
+            check_own(&parts.headers, &urls)?;
         }
         parts.extensions.insert(FormKey(visitor.form_key().to_owned()));
         let said = parts.extensions.remove::<Said>().or_else(|| Said::of(&parts.headers));
@@ -225,7 +225,17 @@ pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> 
     all.flat_map(|line| line.split(';')).find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
 }
 
-/// Whether a form was sent by one of our pages, as far as the browser says: what it does not say, the form's token decides.
+/// Refuses a form that was not sent by one of our pages, as far as the browser says: what it does not say, the form's token decides.
+///
+/// # Errors
+/// `Forbidden`.
+pub(super) fn check_own(headers: &HeaderMap, urls: &Urls) -> Result<(), Error> {
+    if is_own(headers, urls) {
+        return Ok(());
+    }
+    Err(Error::forbidden("the form comes from another site: open the page here and send it again"))
+}
+
 fn is_own(headers: &HeaderMap, urls: &Urls) -> bool {
     let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let site = text(&SEC_FETCH_SITE).is_none_or(|site| site == "same-origin");

@@ -10,6 +10,7 @@ use super::seat::Seat;
 use crate::http::error::{Error, Result};
 use crate::model::{Actor, Instant, Reason};
 use crate::policies::Role;
+use crate::revision::Revision;
 
 /// How many lines a page of a list has: what one looks through before deciding.
 pub const PAGE_LINES: i64 = 50;
@@ -28,27 +29,45 @@ pub enum Edge {
 /// The instant that a form's field says: a date, a date with a time, or an instant with its offset. Without an offset it is UTC's.
 #[must_use]
 pub fn moment(text: &str, edge: Edge) -> Option<Instant> {
+    moment_in(&TimeZone::UTC, text, edge)
+}
+
+/// The same in another time zone: a day there, from its first instant.
+fn moment_in(zone: &TimeZone, text: &str, edge: Edge) -> Option<Instant> {
     if let Ok(instant) = text.parse::<jiff::Timestamp>() {
         return Some(instant.into());
     }
-    let in_utc = |at: DateTime| TimeZone::UTC.to_timestamp(at).ok().map(Instant::from);
+    let there = |at: DateTime| zone.to_ambiguous_timestamp(at).compatible().ok().map(Instant::from);
     match text.parse::<Date>() {
         Ok(date) if !text.contains('T') => match edge {
-            Edge::Beginning => in_utc(date.at(0, 0, 0, 0)),
-            Edge::End => in_utc(date.tomorrow().ok()?.at(0, 0, 0, 0)),
+            Edge::Beginning => there(date.at(0, 0, 0, 0)),
+            Edge::End => there(date.tomorrow().ok()?.at(0, 0, 0, 0)),
         },
-        _ => in_utc(text.parse::<DateTime>().ok()?),
+        _ => there(text.parse::<DateTime>().ok()?),
     }
 }
 
-/// A field of a form that says a moment, where it is filled in.
+/// A field of a form that says a moment in the tenant's time zone, where it is filled in.
 ///
 /// # Errors
 /// 400 for what is none.
-pub fn sent_moment(sent: &Sent, name: &str, label: &str, edge: Edge) -> Result<Option<Instant>> {
+pub fn sent_moment(sent: &Sent, zone: &TimeZone, (name, label, edge): (&str, &str, Edge)) -> Result<Option<Instant>> {
     let Some(text) = sent.get(name) else { return Ok(None) };
     let wrong = || Error::bad_request(format!("“{label}” is a date such as 2031-07-01: `{text}` is none"), "a form's date is none");
-    moment(text, edge).map(Some).ok_or_else(wrong)
+    moment_in(zone, text, edge).map(Some).ok_or_else(wrong)
+}
+
+/// The time zone in which a tenant means days: UTC unless its revision names one.
+#[must_use]
+pub fn zone(revision: Option<&Revision>) -> TimeZone {
+    let named = revision.and_then(|revision| revision.processes.time_zone.as_deref());
+    named.and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC)
+}
+
+/// The day in the zone that is the last before an end.
+#[must_use]
+pub fn last_day(ends: Instant, zone: &TimeZone) -> String {
+    zone.to_datetime(Instant(ends.0 - 1).timestamp()).strftime("%Y-%m-%d").to_string()
 }
 
 /// A date some days ahead, as the field of a form has it.
@@ -170,6 +189,11 @@ mod tests {
         ] {
             assert_eq!(moment(text, edge).map(|at| at.to_string()).as_deref(), expect, "{text}");
         }
+        let berlin = TimeZone::get("Europe/Berlin").expect("a zone");
+        let there = |edge| moment_in(&berlin, "2031-03-30", edge).expect("a day");
+        assert_eq!(there(Edge::Beginning).to_string(), "2031-03-29T23:00:00.000Z");
+        assert_eq!(there(Edge::End).to_string(), "2031-03-30T22:00:00.000Z", "it has 23 hours");
+        assert_eq!(last_day(there(Edge::End), &berlin), "2031-03-30");
         let noon = moment("2031-12-30T12:00:00Z", Edge::End).expect("an instant");
         assert_eq!(date_after(noon, 3), "2032-01-02");
     }

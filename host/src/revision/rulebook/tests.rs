@@ -101,6 +101,9 @@ fn a_policy_test_that_fails_shows_the_difference_and_why() {
     assert!(diff.contains("# `p`: not in group \"g\""), "{diff}");
     let chain = r#"[{"description": "d", "groups": [["h", "g"]], "role": "mail", "decision": "allow"}]"#;
     assert_eq!(read(&with_test(chain)).test()[0].diff, None);
+    // Who is in a group through another is in that one as well.
+    let through = r#"[{"description": "d", "groups": [["g", "h"]], "role": "mail", "decision": "no_permit"}]"#;
+    assert!(read(&with_test(through)).test()[0].diff.is_some());
     let wrong_reason = r#"[{"description": "d", "groups": ["g"], "role": "mail", "decision": "allow", "reasons": []}]"#;
     assert!(read(&with_test(wrong_reason)).test()[0].diff.is_some());
 }
@@ -220,4 +223,11 @@ fn comparisons_go_by_id_and_tell_annotations_apart() {
         ]
     );
     assert_eq!(policy_diff(&files(&[("policies/a.cedar", before)]), &files(&[("policies/b.cedar", before)])), PolicyDifference::default());
+    let problems = |text: &str| {
+        let problems = incomparable(&files(&[("policies/a.cedar", text)]));
+        problems.into_iter().map(|problem| (problem.line, problem.code)).collect::<Vec<_>>()
+    };
+    assert_eq!(problems(before), []);
+    assert_eq!(problems("\npermit(principal, action, resource);"), [(Some(2), Some("no_id".into()))]);
+    assert_eq!(problems("@id(\"cut\")\npermit(principal, action, resource").len(), 1);
 }

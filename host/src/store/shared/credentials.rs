@@ -8,15 +8,16 @@ use sqlx::Row as _;
 use super::rows::{Row, json as json_of, json_text, word};
 use super::tenancy::{lock_connection, record};
 use super::{Conn, Scope, text_list};
-use crate::model::{Actor, ConnectionId, ConnectionState, Instant, Issuer, TenantId};
-use crate::store::{ConnectionCredential, CredentialKind, Result, StoreError, StoredIssuer};
+use crate::model::{Actor, ConnectionId, ConnectionState, Instant, Issuer, RevisionHash, TenantId};
+use crate::store::{ConnectionCredential, CredentialKind, HeardRevision, Result, StoreError, StoredIssuer};
 
 /// The SELECT of [`credential`], with a condition to follow.
 macro_rules! credentials {
     ($condition:expr) => {
         concat!(
-            "SELECT t.tenant, t.connection, c.state, t.token_id, t.kind, t.hash, t.expires, t.last_used
-             FROM connection_tokens t JOIN connections c ON c.tenant = t.tenant AND c.connection = t.connection WHERE ",
+            "SELECT t.tenant, t.connection, c.state, t.token_id, t.kind, t.hash, t.expires, t.last_used, n.active_revision
+             FROM connection_tokens t JOIN connections c ON c.tenant = t.tenant AND c.connection = t.connection
+             JOIN tenants n ON n.tenant = t.tenant WHERE ",
             $condition
         )
     };
@@ -29,8 +30,9 @@ pub(super) const BY_HASH: &str = credentials!(any_of!("t.hash", "$1"));
 pub(super) const BY_ID: &str = credentials!("t.tenant = $1 AND t.connection = $2 AND t.token_id = $3");
 
 /// The issuer of the connection with this id.
-pub(super) const ISSUER: &str = "SELECT i.tenant, i.connection, c.state, c.last_seen, i.settings, i.keys, i.fetched
-     FROM connections c JOIN connection_issuers i ON i.tenant = c.tenant AND i.connection = c.connection WHERE c.connection = $1";
+pub(super) const ISSUER: &str = "SELECT i.tenant, i.connection, c.state, c.last_seen, i.settings, i.keys, i.fetched, n.active_revision
+     FROM connections c JOIN connection_issuers i ON i.tenant = c.tenant AND i.connection = c.connection
+     JOIN tenants n ON n.tenant = c.tenant WHERE c.connection = $1";
 
 fn credential(row: &Row) -> Result<ConnectionCredential> {
     Ok(ConnectionCredential {
@@ -42,7 +44,12 @@ fn credential(row: &Row) -> Result<ConnectionCredential> {
         hash: row.try_get("hash")?,
         expires: row.try_get::<Option<i64>, _>("expires")?.map(Instant),
         last_used: row.try_get::<Option<i64>, _>("last_used")?.map(Instant),
+        revision: heard(row)?,
     })
+}
+
+fn heard(row: &Row) -> Result<HeardRevision> {
+    Ok(Some(row.try_get::<Option<String>, _>("active_revision")?.map(RevisionHash)))
 }
 
 /// What secrets stand for, by their keyed hashes.
@@ -122,6 +129,7 @@ pub(super) async fn find_issuer(conn: &mut Conn, connection: &ConnectionId) -> R
             settings: json_of(row.try_get("settings")?, "an issuer")?,
             keys: row.try_get("keys")?,
             fetched: row.try_get::<Option<i64>, _>("fetched")?.map(Instant),
+            revision: heard(&row)?,
         })
     })
     .transpose()

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rolecall_scim::filter::fold;
-use serde_json::json;
-use sqlx::QueryBuilder;
+use sqlx::{QueryBuilder, Row as _};
 
 use super::batch::Batch;
 use super::history::{self, Stamp};
-use super::rows::json_text;
+use super::rows::{json, json_text};
 use super::{Conn, Db, Scope, accounts, lock_revision, people, text_list};
 use crate::model::{AccountId, AccountState, Actor, GrantState, Instant, NewEvent, Reason, RevisionHash, RoleId, TenantId};
 use crate::store::keys::{person_purpose, unsealable};
@@ -37,8 +36,10 @@ pub(super) async fn moved(conn: &mut Conn, tenant: &TenantId) -> Result<()> {
 }
 
 /// Imported accounts by name.
-pub(super) const BY_NAME: &str =
-    concat!("SELECT account, name_key, digest, is_protected, adopted FROM imports WHERE tenant = $1 AND ", any_of!("name_key", "$2"));
+pub(super) const BY_NAME: &str = concat!(
+    "SELECT account, name_key, digest, is_protected, adopted, roles FROM imports WHERE tenant = $1 AND ",
+    any_of!("name_key", "$2")
+);
 /// Imported accounts by external id.
 pub(super) const BY_EXTERNAL_ID: &str =
     concat!("SELECT external_id, account FROM imports WHERE tenant = $1 AND ", any_of!("external_id", "$2"));
@@ -48,6 +49,8 @@ struct Before {
     digest: String,
     protected: bool,
     adopted: bool,
+    /// The roles that the row named; none is known of what was imported by versions that didn't keep them.
+    roles: BTreeSet<RoleId>,
 }
 
 /// What a row comes to.
@@ -68,6 +71,11 @@ impl Change<'_> {
             Self::Create(row) => &row.account,
             Self::Change(_, before) => &before.account,
         }
+    }
+
+    /// Whether the account's row named a role already.
+    fn named(&self, role: &RoleId) -> bool {
+        matches!(self, Self::Change(_, before) if before.roles.contains(role))
     }
 
     fn was_protected(&self) -> bool {
@@ -112,13 +120,14 @@ pub(super) async fn write(
         events.extend(told(change));
         let before: BTreeSet<&RoleId> = held.get(account).into_iter().flatten().map(|grant| &grant.role).collect();
         let wanted: BTreeSet<&RoleId> = row.roles.iter().collect();
-        for role in wanted.difference(&before) {
+        // What the row named before and the account lacks was taken away meanwhile, by a review: it is not given back.
+        for role in wanted.difference(&before).filter(|role| !change.named(role)) {
             given.push((account, *role));
-            events.push(of_role("grant.added", account, role, &json!({"reasons": [Reason::imported()], "revision": revision})));
+            events.push(of_role("grant.added", account, role, &serde_json::json!({"reasons": [Reason::imported()], "revision": revision})));
         }
         for role in before.difference(&wanted) {
             taken.push((account, *role));
-            events.push(of_role("grant.removed", account, role, &json!({"why": "import", "was": GrantState::Effective})));
+            events.push(of_role("grant.removed", account, role, &serde_json::json!({"why": "import", "was": GrantState::Effective})));
         }
     }
     drop_grants(conn, tenant, &taken).await?;
@@ -135,14 +144,19 @@ async fn compare<'r>(
     rows: &'r [NewImport],
 ) -> Result<(Vec<Change<'r>>, Imported, BTreeMap<usize, ImportProblem>)> {
     let names = text_list(rows.iter().map(|row| row.name_key.as_str()));
-    let found: Vec<(String, String, String, bool, Option<i64>)> =
-        sqlx::query_as(BY_NAME).bind(tenant.as_str()).bind(names).fetch_all(&mut *conn).await?;
-    let mut known: BTreeMap<String, Before> = found
-        .into_iter()
-        .map(|(account, name, digest, protected, adopted)| {
-            (name, Before { account: AccountId(account), digest, protected, adopted: adopted.is_some() })
-        })
-        .collect();
+    let found = sqlx::query(BY_NAME).bind(tenant.as_str()).bind(names).fetch_all(&mut *conn).await?;
+    let mut known = BTreeMap::new();
+    for row in found {
+        let roles: Option<String> = row.try_get("roles")?;
+        let before = Before {
+            account: AccountId(row.try_get("account")?),
+            digest: row.try_get("digest")?,
+            protected: row.try_get("is_protected")?,
+            adopted: row.try_get::<Option<i64>, _>("adopted")?.is_some(),
+            roles: roles.map_or_else(|| Ok(BTreeSet::new()), |roles| json(&roles, "an import's roles"))?,
+        };
+        known.insert(row.try_get::<String, _>("name_key")?, before);
+    }
     let ids = text_list(rows.iter().filter_map(|row| row.external_id.as_deref()));
     let by_id: Vec<(String, String)> = sqlx::query_as(BY_EXTERNAL_ID).bind(tenant.as_str()).bind(ids).fetch_all(&mut *conn).await?;
     let by_id: BTreeMap<String, String> = by_id.into_iter().collect();
@@ -179,7 +193,7 @@ async fn compare<'r>(
 async fn put_accounts(conn: &mut Conn, tenant: &TenantId, changes: &[Change<'_>], at: Instant) -> Result<()> {
     let mut rows = Vec::with_capacity(changes.len());
     for change in changes {
-        let provenance = json!({"user_name": "import"});
+        let provenance = serde_json::json!({"user_name": "import"});
         rows.push((change, json_text(&change.row().profile, "a profile")?, json_text(&provenance, "a provenance")?));
     }
     let mut sql = QueryBuilder::<Db>::new(
@@ -209,8 +223,13 @@ async fn put_accounts(conn: &mut Conn, tenant: &TenantId, changes: &[Change<'_>]
 }
 
 async fn put_imports(conn: &mut Conn, tenant: &TenantId, changes: &[Change<'_>], at: Instant) -> Result<()> {
-    let mut sql = QueryBuilder::<Db>::new("INSERT INTO imports (tenant, account, name_key, external_id, digest, is_protected, imported) ");
-    sql.push_values(changes, |mut row, change| {
+    let mut rows = Vec::with_capacity(changes.len());
+    for change in changes {
+        rows.push((change, json_text(&change.row().roles, "an import's roles")?));
+    }
+    let mut sql =
+        QueryBuilder::<Db>::new("INSERT INTO imports (tenant, account, name_key, external_id, digest, is_protected, imported, roles) ");
+    sql.push_values(rows, |mut row, (change, roles)| {
         let new = change.row();
         row.push_bind(tenant.as_str())
             .push_bind(change.account().as_str())
@@ -218,11 +237,12 @@ async fn put_imports(conn: &mut Conn, tenant: &TenantId, changes: &[Change<'_>],
             .push_bind(&new.external_id)
             .push_bind(&new.digest)
             .push_bind(change.protected())
-            .push_bind(at.0);
+            .push_bind(at.0)
+            .push_bind(roles);
     });
     sql.push(
         " ON CONFLICT (tenant, account) DO UPDATE SET external_id = excluded.external_id, digest = excluded.digest,
-              is_protected = excluded.is_protected, imported = excluded.imported",
+              is_protected = excluded.is_protected, imported = excluded.imported, roles = excluded.roles",
     );
     sql.build().persistent(false).execute(conn).await?;
     Ok(())
@@ -309,9 +329,9 @@ async fn drop_grants(conn: &mut Conn, tenant: &TenantId, taken: &[(&AccountId, &
 
 fn told(change: &Change<'_>) -> Vec<NewEvent> {
     let (row, account) = (change.row(), change.account());
-    let data = json!({"state": AccountState::Active, "imported": true, "changed": matches!(change, Change::Change(..))});
+    let data = serde_json::json!({"state": AccountState::Active, "imported": true, "changed": matches!(change, Change::Change(..))});
     let kind = if matches!(change, Change::Create(_)) { "account.created" } else { "account.changed" };
-    let personal = json!({"user_name": row.user_name, "profile": row.profile});
+    let personal = serde_json::json!({"user_name": row.user_name, "profile": row.profile});
     let mut events = vec![NewEvent { kind, account: Some(account.clone()), data, personal: Some(personal), leaver: false }];
     if change.protected() != change.was_protected() {
         events.push(protection(account, change.protected(), None));
@@ -323,15 +343,15 @@ fn protection(account: &AccountId, protected: bool, reason: Option<&str>) -> New
     NewEvent {
         kind: if protected { "account.protected" } else { "account.unprotected" },
         account: Some(account.clone()),
-        data: json!({"by_import": reason.is_none()}),
-        personal: reason.map(|reason| json!({"reason": reason})),
+        data: serde_json::json!({"by_import": reason.is_none()}),
+        personal: reason.map(|reason| serde_json::json!({"reason": reason})),
         leaver: false,
     }
 }
 
 fn of_role(kind: &'static str, account: &AccountId, role: &RoleId, more: &serde_json::Value) -> NewEvent {
     let mut data = more.clone();
-    data["role"] = json!(role);
+    data["role"] = serde_json::json!(role);
     NewEvent { kind, account: Some(account.clone()), data, personal: None, leaver: kind == "grant.removed" }
 }
 
@@ -389,7 +409,7 @@ pub(super) async fn revoke(conn: &mut Conn, scope: &Scope, taken: &[(AccountId, 
     }
     drop_grants(conn, &scope.tenant, &pairs).await?;
     moved(conn, &scope.tenant).await?;
-    let lost = json!({"why": "review", "was": GrantState::Effective});
+    let lost = serde_json::json!({"why": "review", "was": GrantState::Effective});
     let events: Vec<NewEvent> = pairs.iter().map(|(account, role)| of_role("grant.removed", account, role, &lost)).collect();
     history::append(conn, Batch::new(), scope, stamp, &events, None).await
 }

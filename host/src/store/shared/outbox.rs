@@ -13,7 +13,7 @@ use super::{Conn, Db, Scope};
 use crate::crypto::SecretKey;
 use crate::model::{Event, Instant, TenantId};
 use crate::store::keys::{delivery_purpose, unsealable};
-use crate::store::{DeliveryResult, DueDelivery, LinkToken, Receipt, Result, StoreError, Target};
+use crate::store::{DELIVERY_LEASE_SECONDS, DeliveryResult, DeliveryRoom, DueDelivery, LinkToken, Receipt, Result, StoreError, Target};
 
 /// Rows of one INSERT: far below both databases' limits on parameters.
 const INSERT_BATCH: usize = 500;
@@ -56,11 +56,13 @@ pub(super) async fn enqueue(conn: &mut Conn, scope: &Scope, at: Instant, events:
             *lanes.entry(&event.lane).or_default() |= event.leaver;
         }
         for (lane, leaver) in lanes {
-            // A lane that waits since a restore (NULL at a target that is enabled) waits no longer once somebody leaves.
+            // A lane that waits since a restore (NULL at a target that is enabled), or because an earlier event failed, waits no longer once
+            // somebody leaves: what is further away than a claim lasts is no attempt that is being made.
             sqlx::query(
                 "INSERT INTO delivery_lanes (tenant, target, lane, leaver, next_at) VALUES ($1, $2, $3, $4, $5)
                  ON CONFLICT (tenant, target, lane) DO UPDATE SET leaver = delivery_lanes.leaver OR excluded.leaver,
                      next_at = CASE WHEN excluded.leaver AND delivery_lanes.next_at IS NULL THEN excluded.next_at
+                                    WHEN excluded.leaver AND delivery_lanes.next_at > $6 THEN excluded.next_at
                                     ELSE delivery_lanes.next_at END",
             )
             .bind(scope.tenant.as_str())
@@ -68,6 +70,7 @@ pub(super) async fn enqueue(conn: &mut Conn, scope: &Scope, at: Instant, events:
             .bind(lane)
             .bind(leaver)
             .bind(enabled.then_some(at.0))
+            .bind(at.plus_seconds(DELIVERY_LEASE_SECONDS).0)
             .execute(&mut *conn)
             .await?;
         }
@@ -89,9 +92,11 @@ pub(super) async fn put_target(conn: &mut Conn, target: &Target) -> Result<()> {
     .bind(target.enabled)
     .execute(&mut *conn)
     .await?;
-    // 0 is past for every clock: what waited for the target to be enabled is due.
+    // 0 is past for every clock: what waited for the target to be enabled is due, and so is what failed by what it was before.
     let waits = if target.enabled {
-        "UPDATE delivery_lanes SET next_at = 0 WHERE tenant = $1 AND target = $2 AND next_at IS NULL"
+        "UPDATE delivery_lanes SET next_at = 0 WHERE tenant = $1 AND target = $2 AND (next_at IS NULL OR EXISTS (
+             SELECT 1 FROM deliveries d WHERE d.tenant = delivery_lanes.tenant AND d.target = delivery_lanes.target
+             AND d.lane = delivery_lanes.lane AND d.state = 'waiting' AND d.attempts > 0))"
     } else {
         "UPDATE delivery_lanes SET next_at = NULL WHERE tenant = $1 AND target = $2"
     };
@@ -210,9 +215,14 @@ fn told(scope: &Scope, event: &Event, key: &SecretKey, sealed: &[u8]) -> Result<
 }
 
 /// How many deliveries each tenant may claim of the leavers' lanes or of the others'.
-pub(super) async fn claim_shares(conn: &mut Conn, leavers: bool, now: Instant, limit: i64) -> Result<Vec<(TenantId, i64)>> {
-    let tenants: Vec<String> = sqlx::query_scalar(DUE_TENANTS).bind(now.0).bind(leavers).bind(limit).fetch_all(conn).await?;
-    Ok(shares(tenants, limit))
+pub(super) async fn claim_shares(conn: &mut Conn, leavers: bool, now: Instant, room: &DeliveryRoom) -> Result<Vec<(TenantId, i64)>> {
+    let looked_at = room.free.saturating_add(i64::try_from(room.busy.len()).unwrap_or(i64::MAX));
+    let mut tenants: Vec<String> = sqlx::query_scalar(DUE_TENANTS).bind(now.0).bind(leavers).bind(looked_at).fetch_all(conn).await?;
+    let left = |tenant: &str| room.each - room.busy.get(&TenantId::from(tenant)).copied().unwrap_or_default();
+    tenants.retain(|tenant| left(tenant) > 0);
+    tenants.truncate(usize::try_from(room.free).unwrap_or(0));
+    let shared = shares(tenants, room.free).into_iter();
+    Ok(shared.map(|(tenant, share)| (tenant.clone(), share.min(left(tenant.as_str())))).collect())
 }
 
 /// Records how an attempt ended and makes the next one of the lane due.

@@ -52,7 +52,8 @@ fn columns(kind: ResourceKind, document: &Document) -> Result<Columns<'_>> {
         user_name: user_name.map(fold),
         display_name: document.text("displayName").map(fold),
         label: document.text("displayName").or(user_name),
-        active: document.get("active").and_then(Value::as_bool),
+        // A null is a false that is not shown (see [`Document`]).
+        active: document.get("active").map(|active| *active == Value::Bool(true)),
         document: json_text(document, "a document")?,
     })
 }

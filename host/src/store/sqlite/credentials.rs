@@ -40,7 +40,8 @@ impl Remembered {
         if read.epoch < epoch || read.by_hash.len() >= REMEMBERED_LIMIT {
             *read = Read { epoch, by_hash: HashMap::new() };
         }
-        read.by_hash.insert(hash.to_owned(), credential.clone());
+        // What is active may change while credentials don't.
+        read.by_hash.insert(hash.to_owned(), ConnectionCredential { revision: None, ..credential.clone() });
     }
 }
 
@@ -58,6 +59,7 @@ mod tests {
             token_id: id.into(),
             kind: CredentialKind::Bearer,
             hash: id.into(),
+            revision: None,
             expires: None,
             last_used: None,
         }

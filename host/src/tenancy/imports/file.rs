@@ -1,5 +1,6 @@
 //! A file of accounts, CSV or JSON, as rows: pure. Everything that is wrong is found in one go, with line and column.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -16,6 +17,8 @@ use crate::store::IMPORT_ROWS_LIMIT;
 
 /// The largest file of accounts, in bytes: 10,000 rows of some 400.
 pub const IMPORT_BYTES_LIMIT: usize = 4 * 1024 * 1024;
+/// What spreadsheets put in front of UTF-8.
+pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
 /// The most problems of a file that are told one by one: how many there are besides is said.
 const PROBLEMS_LIMIT: usize = 500;
 /// The most addresses of an account.
@@ -174,6 +177,12 @@ pub(super) fn rows_of(
     if reading.text.len() > bytes {
         return Err(vec![Diagnostic::of_file(&reading.file, format!("the file has more than {bytes} bytes: {what_to_do}"))]);
     }
+    // What a browser reads as UTF-8 comes with this in place of what was none.
+    if let Some(at) = reading.text.find(char::REPLACEMENT_CHARACTER) {
+        let message = "the file was no UTF-8 when it was read, and has `\u{fffd}` in place of what it had: save it as UTF-8 (in a spreadsheet, \
+                       as “CSV UTF-8”)";
+        return Err(vec![Diagnostic::at(&reading.file, reading.text, at..at + char::REPLACEMENT_CHARACTER.len_utf8(), message)]);
+    }
     let mut raw = match format {
         Format::Csv => csv_rows(reading),
         Format::Json => json_rows(reading),
@@ -266,7 +275,7 @@ fn split(shape: &Shape, name: &str, cell: &str) -> Vec<String> {
 
 fn csv_rows(reading: &mut Reading<'_>) -> Vec<Raw> {
     let (text, shape) = (reading.text, reading.shape);
-    let begins = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    let begins = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len_utf8() } else { 0 };
     let mut reader =
         csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).has_headers(false).from_reader(&text.as_bytes()[begins..]);
     let mut header: Option<Vec<Option<&'static str>>> = None;
@@ -351,7 +360,9 @@ fn cells(text: &str, start: usize) -> Vec<Range<usize>> {
 
 fn json_rows(reading: &mut Reading<'_>) -> Vec<Raw> {
     let (text, shape) = (reading.text, reading.shape);
-    let whole: Value = match serde_json::from_str(text) {
+    // Spreadsheets write a byte order mark; blanks in its place keep positions.
+    let readable = text.strip_prefix(BYTE_ORDER_MARK).map_or(Cow::Borrowed(text), |rest| format!("   {rest}").into());
+    let whole: Value = match serde_json::from_str(&readable) {
         Ok(whole) => whole,
         Err(error) => {
             let (file, line, column) = (&reading.file, error.line(), error.column());
@@ -481,6 +492,8 @@ mod tests {
         };
         let read = rows(Format::Csv, csv);
         assert_eq!(read, rows(Format::Json, json));
+        let marked = format!("{BYTE_ORDER_MARK}{json}");
+        assert_eq!(read, rows(Format::Json, &marked));
         assert_eq!(read[0].emails, ["a@x.example", "ada@acme.example"]);
         assert_eq!(read[0].profile, json!({"user_name": "Ada@Acme.example", "display_name": "Ada, L.", "email": "Ada@acme.example"}));
         assert_eq!((read[0].protected, read[1].protected), (None, Some(true)));
@@ -518,6 +531,8 @@ mod tests {
                 "5:2 a name stands twice in the object",
             ]
         );
+        let damaged = said(Format::Csv, "user_name\nj\u{fffd}rgen\n");
+        assert!(damaged.len() == 1 && damaged[0].starts_with("2:2 the file was no UTF-8"), "{damaged:?}");
         for (format, text) in [(Format::Csv, ""), (Format::Csv, "a,b\n"), (Format::Json, "{}"), (Format::Json, "[{]"), (Format::Json, "")] {
             assert!(!said(format, text).is_empty(), "{text}");
         }

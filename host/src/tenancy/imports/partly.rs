@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::file::PROBLEM_COLUMN;
+use super::file::{BYTE_ORDER_MARK, PROBLEM_COLUMN};
 use crate::diagnostic::Diagnostic;
 use crate::spreadsheet;
 
@@ -74,7 +74,7 @@ struct Record {
 
 /// Where the records of a file stand, each with what separates it from the next. A file that can't be read as CSV has those before that.
 fn records(text: &str) -> Vec<Record> {
-    let begins = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    let begins = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len_utf8() } else { 0 };
     let mut reader = csv::ReaderBuilder::new().flexible(true).has_headers(false).from_reader(&text.as_bytes()[begins..]);
     let positions = reader.records().map_while(Result::ok).filter_map(|record| record.position().map(csv::Position::byte));
     let starts: Vec<usize> = positions.map(|byte| begins + usize::try_from(byte).unwrap_or(0)).collect();

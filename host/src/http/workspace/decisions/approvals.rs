@@ -148,7 +148,8 @@ async fn said(seat: &Seat, app: &Arc<App>, sent: &Sent) -> Result<String> {
         Some("no") => false,
         _ => return Err(Error::bad_request("say whether to approve or to reject", "an answer is none")),
     };
-    let ends = if yes { sent_moment(sent, "ends", "The role may be held until and with", Edge::End)? } else { None };
+    let until = ("ends", "The role may be held until and with", Edge::End);
+    let ends = if yes { sent_moment(sent, &super::zone(app, seat).await?, until)? } else { None };
     let reason = sent.needed("reason", "Why")?;
     let mut came_to = CameTo::of(sent.all("request").count())?;
     for id in sent.all("request") {

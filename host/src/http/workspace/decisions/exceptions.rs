@@ -139,20 +139,25 @@ fn form(seat: &Seat, roles: &[Role], now: Instant) -> Markup {
 pub async fn make(seat: Seat, State(app): State<Arc<App>>, sent: Sent) -> Result<Response> {
     let forbids = sent.get("effect") == Some("forbid");
     let made = async {
+        let zone = super::zone(&app, &seat).await?;
         let wanted = WantedException {
             account: sent.needed("account", "Person")?.to_owned(),
             role: RoleId::from(sent.needed("role", "Role")?),
             grants: !forbids,
-            starts: sent_moment(&sent, "starts", "From", Edge::Beginning)?,
-            ends: sent_moment(&sent, "ends", "Until and with", Edge::End)?
+            starts: sent_moment(&sent, &zone, ("starts", "From", Edge::Beginning))?,
+            ends: sent_moment(&sent, &zone, ("ends", "Until and with", Edge::End))?
                 .ok_or_else(|| Error::bad_request("fill in “Until and with”", "a field of a form is empty"))?,
             reason: sent.needed("reason", "Why")?.to_owned(),
             owner: sent.needed("owner", "Who answers for it")?.to_owned(),
         };
         let made = governance::make_exception(&app, &seat.tenant.id, &seat.principal(), wanted).await?;
         let role = made.role.as_ref().map_or("", |role| role.as_str());
-        let until = made.ends.map(words::date).unwrap_or_default();
-        Ok(format!("{}: {role} is {} until {until}", made.user_name.unwrap_or_default(), if forbids { "kept away" } else { "given" }))
+        let until = made.ends.map(|ends| words::last_day(ends, &zone)).unwrap_or_default();
+        Ok(format!(
+            "{}: {role} is {} until and with {until}",
+            made.user_name.unwrap_or_default(),
+            if forbids { "kept away" } else { "given" }
+        ))
     };
     answered(&with(&seat.at("decisions/exceptions"), &[("effect", if forbids { "forbid" } else { "" })]), made.await)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use jiff::tz::TimeZone;
 use maud::{Markup, html};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -17,7 +18,7 @@ use crate::http::workspace::form::{Sent, answer as answered};
 use crate::http::workspace::page::{Page, Section, When, badge, empty, heading, more, token};
 use crate::http::workspace::path::with;
 use crate::http::workspace::seat::Seat;
-use crate::http::workspace::words::{Edge, PAGE_LINES, SUGGESTED_DAYS, counted, date_after, sent_moment};
+use crate::http::workspace::words::{self, Edge, PAGE_LINES, SUGGESTED_DAYS, counted, date_after, sent_moment};
 use crate::model::{
     AccountId, AdminAction, ConnectionId, Instant, OnSilence, Review, ReviewPlan, ReviewScope, ReviewState, Reviewers, RoleId,
 };
@@ -183,7 +184,7 @@ pub async fn create(seat: Seat, State(app): State<Arc<App>>, sent: Sent) -> Resu
     let made = async {
         seat.ask(&app, AdminAction::ManageReviews).await?;
         let active = super::active(&app, &seat).await?;
-        let wanted = wanted(&sent, catalogue(active.as_ref()))?;
+        let wanted = wanted(&sent, catalogue(active.as_ref()), &words::zone(active.as_deref()))?;
         Ok::<_, Error>(reviews::create(&app, &seat.tenant.id, &seat.principal().actor(), wanted).await?)
     };
     match made.await {
@@ -195,7 +196,7 @@ pub async fn create(seat: Seat, State(app): State<Arc<App>>, sent: Sent) -> Resu
     }
 }
 
-fn wanted(sent: &Sent, catalogue: &[Role]) -> Result<WantedReview> {
+fn wanted(sent: &Sent, catalogue: &[Role], zone: &TimeZone) -> Result<WantedReview> {
     let lines = |name: &str| -> Vec<String> {
         sent.get(name).unwrap_or_default().lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
     };
@@ -226,11 +227,11 @@ fn wanted(sent: &Sent, catalogue: &[Role]) -> Result<WantedReview> {
         )?,
         exception_owner: sent.needed("exception_owner", "Who answers for revocations")?.to_owned(),
     };
-    let closes = sent_moment(sent, "closes", "Closes at the end of", Edge::End)?;
+    let closes = sent_moment(sent, zone, ("closes", "Closes at the end of", Edge::End))?;
     Ok(WantedReview {
         name: sent.needed("name", "Name")?.to_owned(),
         plan,
-        opens: sent_moment(sent, "opens", "Opens", Edge::Beginning)?,
+        opens: sent_moment(sent, zone, ("opens", "Opens", Edge::Beginning))?,
         closes: closes.ok_or_else(|| Error::bad_request("fill in “Closes at the end of”", "a field of a form is empty"))?,
     })
 }

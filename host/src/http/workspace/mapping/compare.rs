@@ -85,7 +85,7 @@ async fn compared(app: &Arc<App>, one: &str, other: &str) -> Result<Markup> {
             return Err(missing());
         }
         app.store.tenant(&id).await?.ok_or_else(missing)?;
-        Ok::<_, Error>(tenancy::schemas(&tenancy::active(app, &id).await?))
+        Ok::<_, Error>(tenancy::schemas(&tenancy::active_now(app, &id).await?))
     };
     let found = differences(&*schemas(one).await?, &*schemas(other).await?);
     Ok(html! {

@@ -7,6 +7,7 @@ use axum::response::Response;
 
 use super::super::form::{Sent, answer};
 use super::super::seat::Seat;
+use super::super::words::{Edge, sent_moment, zone};
 use super::person::view;
 use super::words;
 use crate::app::App;
@@ -21,18 +22,14 @@ use crate::tenancy::{self, steps};
 /// A person and one thing about them, by the path.
 type Thing = At<(String, String, String)>;
 
-/// The beginning of a day, or of the day behind it, in a time zone.
-fn midnight(day: &str, zone: &str, behind: bool) -> Option<Instant> {
-    let day: jiff::civil::Date = day.parse().ok()?;
-    let day = if behind { day.tomorrow().ok()? } else { day };
-    Some(day.in_tz(zone).ok()?.timestamp().into())
-}
+/// The field that says until when.
+const UNTIL: (&str, &str, Edge) = ("ends", "Until the end of", Edge::End);
 
 /// A day of a form, as an instant by the tenant's calendar.
-async fn day(app: &Arc<App>, seat: &Seat, text: &str, behind: bool) -> Result<Instant> {
+async fn day(app: &Arc<App>, seat: &Seat, sent: &Sent, field: (&str, &str, Edge)) -> Result<Instant> {
     let revision = tenancy::active_revision(app, &seat.tenant.id).await?;
-    let zone = revision.and_then(|revision| revision.processes.time_zone.clone()).unwrap_or_else(|| "UTC".to_owned());
-    midnight(text, &zone, behind).ok_or_else(|| Error::bad_request(format!("“{text}” is no day: write 2026-12-31"), "a day can't be read"))
+    let empty = || Error::bad_request(format!("fill in “{}”", field.1), "a field of a form is empty");
+    sent_moment(sent, &zone(revision.as_deref()), field)?.ok_or_else(empty)
 }
 
 fn back(seat: &Seat, view: &AccountView) -> String {
@@ -50,7 +47,7 @@ pub async fn suspend(seat: Seat, State(app): State<Arc<App>>, At((_, account)): 
         let wanted = WantedLeave {
             account: view.account.id.0.clone(),
             starts: None,
-            ends: day(&app, &seat, sent.needed("ends", "Until the end of")?, true).await?,
+            ends: day(&app, &seat, &sent, UNTIL).await?,
             reason: sent.needed("reason", "Why")?.to_owned(),
             owner: None,
         };
@@ -69,13 +66,13 @@ pub async fn begin_leave(seat: Seat, State(app): State<Arc<App>>, At((_, account
     let work = async {
         seat.ask(&app, AdminAction::ManageLeaves).await?;
         let starts = match sent.get("starts") {
-            Some(starts) => Some(day(&app, &seat, starts, false).await?),
+            Some(_) => Some(day(&app, &seat, &sent, ("starts", "From", Edge::Beginning)).await?),
             None => None,
         };
         let wanted = WantedLeave {
             account: view.account.id.0.clone(),
             starts,
-            ends: day(&app, &seat, sent.needed("ends", "Until the end of")?, true).await?,
+            ends: day(&app, &seat, &sent, UNTIL).await?,
             reason: sent.needed("reason", "Why")?.to_owned(),
             owner: sent.get("owner").map(str::to_owned),
         };
@@ -122,7 +119,7 @@ pub async fn make_exception(
             role: RoleId::from(role),
             grants,
             starts: None,
-            ends: day(&app, &seat, sent.needed("ends", "Until the end of")?, true).await?,
+            ends: day(&app, &seat, &sent, UNTIL).await?,
             reason: sent.needed("reason", "Why")?.to_owned(),
             owner: sent.needed("owner", "Who answers for it")?.to_owned(),
         };
@@ -204,18 +201,4 @@ pub async fn step(
         Ok(if done { "The step is done." } else { "The step is skipped." })
     };
     answer(&back(&seat, &view), work.await)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_are_the_tenants() {
-        let at = |text: &str| Instant::from(text.parse::<jiff::Timestamp>().unwrap());
-        assert_eq!(midnight("2031-03-30", "Europe/Berlin", false), Some(at("2031-03-30T00:00:00+01:00")));
-        assert_eq!(midnight("2031-03-30", "Europe/Berlin", true), Some(at("2031-03-31T00:00:00+02:00")));
-        assert_eq!(midnight("31.12.2031", "UTC", true), None);
-        assert_eq!(midnight("2031-12-31", "Nowhere", true), None);
-    }
 }

@@ -1,7 +1,6 @@
 //! The parts of a person's page, each with what one may do there.
 
 use maud::{Markup, html};
-use serde_json::Value;
 
 use super::super::page::{When, badge, token};
 use super::super::path;
@@ -61,7 +60,7 @@ pub(super) fn sides(seen: &Seen<'_>, person: &Person) -> Markup {
                     (Some((resource, groups)), Some((connection, name))) => {
                         p.quiet { "Over " a href=(seen.seat.at(&format!("connections/{connection}"))) { (name) } ", changed " (When { at: resource.modified, now: seen.now }) }
                         dl.pairs.even {
-                            @for (path, value) in words::laid_out(&Value::Object(resource.document.attributes().clone())) {
+                            @for (path, value) in words::laid_out(&resource.document.to_value()) {
                                 @if path != "schemas" { dt { code { (path) } } dd { (value) } }
                             }
                         }
