@@ -71,6 +71,31 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// A provider's client secret was given to be shown to one issuer, as one client, and is shown to no other.
+    async fn a_client_secret_stays_with_its_issuer(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let set = async |issuer: &str, client: &str, secret: Option<&str>| {
+            let mut body = json!({"name": "Sign in", "issuer": issuer, "client_id": client, "roles": {"owners": ["tenant-owner"]}});
+            if let Some(secret) = secret {
+                body["client_secret"] = json!(secret);
+            }
+            acme.api.put("/providers/login", body).await
+        };
+        let (ours, theirs) = ("https://127.0.0.1:9443/ours", "https://127.0.0.1:9443/theirs");
+        set(ours, "rolecall", Some("hush-hush")).await.expect(204);
+        set(ours, "rolecall", None).await.expect(204);
+        for (issuer, client) in [(theirs, "rolecall"), (ours, "another")] {
+            let refused = set(issuer, client, None).await.expect(422);
+            assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains("for another issuer or client")), "{refused}");
+        }
+        let listed = acme.api.get("/providers").await.expect(200);
+        assert_eq!((&listed["providers"][0]["issuer"], &listed["providers"][0]["has_secret"]), (&json!(ours), &json!(true)), "{listed}");
+        set(theirs, "rolecall", Some("another secret")).await.expect(204);
+        set(theirs, "rolecall", None).await.expect(204);
+        server.stop().await;
+    }
+
     /// Another tenant is not there; a form of another site, of another session or of nobody changes nothing; what was ended has ended.
     async fn a_session_is_good_for_its_own(database: Database) {
         let server = Server::start(&database).await;

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rolecall_scim::filter::fold;
+use serde_json::json;
 use sqlx::{QueryBuilder, Row as _};
 
 use super::batch::Batch;
 use super::history::{self, Stamp};
-use super::rows::{json, json_text};
+use super::rows::{json as json_of, json_text};
 use super::{Conn, Db, Scope, accounts, lock_revision, people, text_list};
 use crate::model::{AccountId, AccountState, Actor, GrantState, Instant, NewEvent, Reason, RevisionHash, RoleId, TenantId};
 use crate::store::keys::{person_purpose, unsealable};
@@ -123,11 +124,11 @@ pub(super) async fn write(
         // What the row named before and the account lacks was taken away meanwhile, by a review: it is not given back.
         for role in wanted.difference(&before).filter(|role| !change.named(role)) {
             given.push((account, *role));
-            events.push(of_role("grant.added", account, role, &serde_json::json!({"reasons": [Reason::imported()], "revision": revision})));
+            events.push(of_role("grant.added", account, role, &json!({"reasons": [Reason::imported()], "revision": revision})));
         }
         for role in before.difference(&wanted) {
             taken.push((account, *role));
-            events.push(of_role("grant.removed", account, role, &serde_json::json!({"why": "import", "was": GrantState::Effective})));
+            events.push(of_role("grant.removed", account, role, &json!({"why": "import", "was": GrantState::Effective})));
         }
     }
     drop_grants(conn, tenant, &taken).await?;
@@ -153,7 +154,7 @@ async fn compare<'r>(
             digest: row.try_get("digest")?,
             protected: row.try_get("is_protected")?,
             adopted: row.try_get::<Option<i64>, _>("adopted")?.is_some(),
-            roles: roles.map_or_else(|| Ok(BTreeSet::new()), |roles| json(&roles, "an import's roles"))?,
+            roles: roles.map_or_else(|| Ok(BTreeSet::new()), |roles| json_of(&roles, "an import's roles"))?,
         };
         known.insert(row.try_get::<String, _>("name_key")?, before);
     }
@@ -193,7 +194,7 @@ async fn compare<'r>(
 async fn put_accounts(conn: &mut Conn, tenant: &TenantId, changes: &[Change<'_>], at: Instant) -> Result<()> {
     let mut rows = Vec::with_capacity(changes.len());
     for change in changes {
-        let provenance = serde_json::json!({"user_name": "import"});
+        let provenance = json!({"user_name": "import"});
         rows.push((change, json_text(&change.row().profile, "a profile")?, json_text(&provenance, "a provenance")?));
     }
     let mut sql = QueryBuilder::<Db>::new(
@@ -329,9 +330,9 @@ async fn drop_grants(conn: &mut Conn, tenant: &TenantId, taken: &[(&AccountId, &
 
 fn told(change: &Change<'_>) -> Vec<NewEvent> {
     let (row, account) = (change.row(), change.account());
-    let data = serde_json::json!({"state": AccountState::Active, "imported": true, "changed": matches!(change, Change::Change(..))});
+    let data = json!({"state": AccountState::Active, "imported": true, "changed": matches!(change, Change::Change(..))});
     let kind = if matches!(change, Change::Create(_)) { "account.created" } else { "account.changed" };
-    let personal = serde_json::json!({"user_name": row.user_name, "profile": row.profile});
+    let personal = json!({"user_name": row.user_name, "profile": row.profile});
     let mut events = vec![NewEvent { kind, account: Some(account.clone()), data, personal: Some(personal), leaver: false }];
     if change.protected() != change.was_protected() {
         events.push(protection(account, change.protected(), None));
@@ -343,15 +344,15 @@ fn protection(account: &AccountId, protected: bool, reason: Option<&str>) -> New
     NewEvent {
         kind: if protected { "account.protected" } else { "account.unprotected" },
         account: Some(account.clone()),
-        data: serde_json::json!({"by_import": reason.is_none()}),
-        personal: reason.map(|reason| serde_json::json!({"reason": reason})),
+        data: json!({"by_import": reason.is_none()}),
+        personal: reason.map(|reason| json!({"reason": reason})),
         leaver: false,
     }
 }
 
 fn of_role(kind: &'static str, account: &AccountId, role: &RoleId, more: &serde_json::Value) -> NewEvent {
     let mut data = more.clone();
-    data["role"] = serde_json::json!(role);
+    data["role"] = json!(role);
     NewEvent { kind, account: Some(account.clone()), data, personal: None, leaver: kind == "grant.removed" }
 }
 
@@ -409,7 +410,7 @@ pub(super) async fn revoke(conn: &mut Conn, scope: &Scope, taken: &[(AccountId, 
     }
     drop_grants(conn, &scope.tenant, &pairs).await?;
     moved(conn, &scope.tenant).await?;
-    let lost = serde_json::json!({"why": "review", "was": GrantState::Effective});
+    let lost = json!({"why": "review", "was": GrantState::Effective});
     let events: Vec<NewEvent> = pairs.iter().map(|(account, role)| of_role("grant.removed", account, role, &lost)).collect();
     history::append(conn, Batch::new(), scope, stamp, &events, None).await
 }
