@@ -251,8 +251,10 @@ impl Attempts {
                 }
                 id
             }
-            // Its claim ends by itself.
-            Err(failed) => failed.id(),
+            Err(error) => {
+                tracing::error!(%error, "a delivery ended abruptly; it is due again when its lease ends");
+                error.id()
+            }
         };
         self.under_way.remove(&id);
     }

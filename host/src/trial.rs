@@ -250,7 +250,7 @@ async fn step(
         by_connection.entry(connection).or_default().push(user.clone());
     }
     let (mut summary, mut differences, mut counted) = (Summary::default(), Vec::new(), Vec::new());
-    let guard = tenancy::active_revision(app, tenant).await?.map(|active| active.guard.clone()).unwrap_or_default();
+    let guard = tenancy::active_now(app, tenant).await?.built.map(|active| active.guard.clone()).unwrap_or_default();
     let connections = app.store.connections(tenant).await?;
     let groups = progress.trial.part.as_ref().map(|part| part.groups.clone()).unwrap_or_default();
     for (connection, users) in by_connection {

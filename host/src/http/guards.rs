@@ -379,6 +379,7 @@ async fn tenant_of(parts: &Parts, app: &Arc<App>) -> Result<(ApiPrincipal, Tenan
         return Err(missing());
     }
     let tenant = app.store.tenant(&id).await?.ok_or_else(missing)?;
+    app.revisions.heard(&tenant.id, &Some(tenant.active_revision.clone()));
     Ok((principal, tenant))
 }
 

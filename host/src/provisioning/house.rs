@@ -29,7 +29,7 @@ pub async fn look_ahead(
     if users.is_empty() {
         return Ok(page);
     }
-    let (active, now) = (tenancy::active_now(app, tenant).await?, app.clock.now());
+    let (active, now) = (tenancy::active(app, tenant).await?, app.clock.now());
     let mut here: BTreeMap<ResourceId, Person> =
         app.store.people(tenant, connection, &users).await?.into_iter().map(|person| (person.resource.id.clone(), person)).collect();
     let mut from = BTreeMap::<ConnectionId, BTreeMap<ResourceId, ResourceId>>::new();

@@ -195,7 +195,7 @@ async fn read(app: &Arc<App>, tenant: &TenantId, account: &str, revision: Option
     let (_, state) = app.store.find_connection(&connection).await?.ok_or(StoreError::Missing("connection"))?;
     let person = app.store.people(tenant, &connection, std::slice::from_ref(&user)).await?.into_iter().next();
     let person = person.ok_or(StoreError::Missing("account"))?;
-    let active = tenancy::active_now(app, tenant).await?;
+    let active = tenancy::active(app, tenant).await?;
     let candidate = match revision.filter(|hash| active.hash.as_ref() != Some(hash)) {
         Some(hash) => Some(tenancy::candidate(app, tenant, hash).await?),
         None => None,

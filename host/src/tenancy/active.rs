@@ -51,8 +51,8 @@ impl Active {
     }
 }
 
-/// Each tenant's active revision, built. A memory of the database: every commit checks that it is still true, a connection's credential is
-/// read with it, and whatever else is decided by it asks first ([`active_now`]).
+/// Each tenant's active revision, built. A memory of the database: every commit checks that it is still true, what lets a request
+/// in is read with it, and jobs ask first ([`active_now`]).
 #[derive(Default)]
 pub struct Revisions {
     active: Mutex<HashMap<TenantId, Known>>,
@@ -155,15 +155,15 @@ impl Revisions {
     }
 }
 
-/// The tenant's active revision, built, where there is one that can be built: as [`active_now`].
+/// The tenant's active revision, built, where there is one that can be built: as [`active`].
 ///
 /// # Errors
 /// The store's.
 pub async fn active_revision(app: &Arc<App>, tenant: &TenantId) -> Result<Option<Arc<Revision>>, StoreError> {
-    Ok(active_now(app, tenant).await?.built)
+    Ok(active(app, tenant).await?.built)
 }
 
-/// What is active for the tenant, whichever host has activated it: for whatever is decided by it and not checked by a commit.
+/// What is active for the tenant, whichever host has activated it: for what no request and no commit has looked at it for.
 ///
 /// # Errors
 /// The store's.
@@ -173,8 +173,8 @@ pub async fn active_now(app: &Arc<App>, tenant: &TenantId) -> Result<Active, Sto
     active(app, tenant).await
 }
 
-/// What is active for the tenant, from memory: for what a commit checks, and for requests whose credential was read with it
-/// ([`Revisions::heard`]), so that they spare a trip.
+/// What is active for the tenant, from memory: for what a commit checks, and for requests, whose credential or tenant was read with it
+/// ([`Revisions::heard`]), so that however often they ask, it takes no trip.
 ///
 /// # Errors
 /// The store's.

@@ -38,7 +38,7 @@ pub async fn ask(app: &Arc<App>, tenant: &TenantId, who: &ApiPrincipal, action: 
     if who.is_operator() {
         return Ok(());
     }
-    let active = super::active_now(app, tenant).await?;
+    let active = super::active(app, tenant).await?;
     let catalogue = active.built.as_ref().map_or(&[][..], |revision| revision.policies.roles());
     let ApiScope { person, write, admin_roles, .. } = &who.scope;
     let admin = Admin::of(&who.token_id, person.as_deref(), (*write, admin_roles), catalogue);

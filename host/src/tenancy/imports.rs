@@ -42,7 +42,7 @@ pub async fn import(
     (format, text): (Format, String),
     dry_run: bool,
 ) -> Result<Imported, TenancyError> {
-    let active = super::active_now(app, tenant).await?;
+    let active = super::active(app, tenant).await?;
     let catalogue: Vec<String> = active.built.iter().flat_map(|revision| revision.policies.roles()).map(|role| role.id.clone()).collect();
     // Thousands of rows take a while, and as many problems longer.
     let read = move || {

@@ -158,12 +158,10 @@ fn some_values(context: &mut Context<'_>, change: &Change, mut values: Vec<Value
     let matching: Vec<usize> = (0..values.len()).filter(|&index| matches(&values[index])).collect();
     let removes = context.verb == Verb::Remove || matches!(change, Change::Unassign);
     if matching.is_empty() {
-        if removes && context.verb == Verb::Replace && context.filter.is_some() {
-            // RFC 7644 §3.5.2.3.
-            return Err(no_match(context.place));
-        }
         if removes {
-            return Ok(values);
+            // RFC 7644 §3.5.2.3.
+            let has_no_target = context.verb == Verb::Replace && context.filter.is_some();
+            return if has_no_target { Err(no_match(context.place)) } else { Ok(values) };
         }
         let mut value = made(context)?;
         match (change, &mut value) {

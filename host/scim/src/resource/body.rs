@@ -361,10 +361,10 @@ fn keep_unseen(attributes: &[Attribute], said: &Map<String, Value>, previous: &M
             }
             (Some(Value::Array(said)), Value::Array(before), Some(Value::Array(after))) => {
                 for value in after {
-                    let same = |other: &&Map<String, Value>| other.get("value").is_some() && other.get("value") == value.get("value");
-                    let of = |values: &[Value]| values.iter().filter_map(Value::as_object).find(same).cloned();
-                    if let (Some(said), Some(before), Value::Object(after)) = (of(said), of(before), &mut *value) {
-                        keep_unseen(&attribute.sub_attributes, &said, &before, after);
+                    if let (Some(Value::Object(said)), Some(Value::Object(before)), Value::Object(after)) =
+                        (stayed(said, value), stayed(before, value), value)
+                    {
+                        keep_unseen(&attribute.sub_attributes, said, before, after);
                     }
                 }
             }
@@ -409,15 +409,19 @@ pub(crate) fn keep_immutable(
     Ok(())
 }
 
+/// Which of these values one is: by its `value`.
+fn stayed<'a>(values: &'a [Value], one: &Value) -> Option<&'a Value> {
+    values.iter().find(|other| other.get("value").is_some() && other.get("value") == one.get("value"))
+}
+
 /// Values of a multi-valued attribute may come and go; one that stays (by its `value`) keeps its immutable parts.
 pub(crate) fn keep_immutable_parts(attribute: &Attribute, place: &str, before: &Value, after: &mut [Value]) -> Result<(), ScimError> {
     if !attribute.sub_attributes.iter().any(|part| part.mutability == Mutability::Immutable) {
         return Ok(());
     }
     for value in after {
-        let stayed =
-            before.as_array().into_iter().flatten().find(|old| old.get("value").is_some() && old.get("value") == value.get("value"));
-        if let (Some(Value::Object(old)), Value::Object(value)) = (stayed, value) {
+        let old = stayed(before.as_array().map_or(&[], Vec::as_slice), value);
+        if let (Some(Value::Object(old)), Value::Object(value)) = (old, value) {
             keep_immutable(&attribute.sub_attributes, &format!("{place}{}.", attribute.name), old, value)?;
         }
     }

@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 use super::page::{Page, Section, When, badge};
@@ -77,11 +76,6 @@ async fn may_about(app: &Arc<App>, seat: &Seat, action: AdminAction, roles: impl
 
 async fn active(app: &Arc<App>, seat: &Seat) -> Result<Option<Arc<Revision>>> {
     Ok(tenancy::active_revision(app, &seat.tenant.id).await?)
-}
-
-/// The time zone in which days in forms are meant: the tenant's, or UTC.
-async fn zone(app: &Arc<App>, seat: &Seat) -> Result<TimeZone> {
-    Ok(words::zone(active(app, seat).await?.as_deref()))
 }
 
 /// The link beside a line that shows why; where scripts run it is replaced by what it leads to.

@@ -129,7 +129,7 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>, _: ApiQuery<Nothing>)
     let activations = app.store.activations(tenant, SHOWN).await?;
     app.shadows.flush(&app, Some(tenant)).await?;
     let trials = app.store.trials(tenant, SHOWN).await?;
-    let active = tenancy::active_now(&app, tenant).await?;
+    let active = tenancy::active(&app, tenant).await?;
     let rights = seat.rights(&app).await?;
     let edits = html! { @if rights.may(AdminAction::AuthorRevisions) && active.hash.is_some() { a.button.main href=(seat.at("mapping/edit")) { "Edit policies" } } };
     let body = html! {

@@ -8,6 +8,7 @@ use axum::http::header::{COOKIE, HOST, HeaderName, LOCATION, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use jiff::tz::TimeZone;
 
 use super::page::Said;
 use super::path;
@@ -18,9 +19,9 @@ use crate::http::urls::Urls;
 use crate::model::{AdminAction, TenantId};
 use crate::policies::admin::About;
 use crate::store::{ApiPrincipal, Tenant};
-use crate::tenancy::TenancyError;
 use crate::tenancy::admin::{self, Asked};
 use crate::tenancy::visitors::{self, Visitor};
+use crate::tenancy::{self, TenancyError};
 
 /// The cookie with a session's secret where the address is one of `https`: no other host may set it, and it is never sent in the open.
 const SECURE_COOKIE: &str = "__Host-rolecall";
@@ -127,6 +128,7 @@ impl FromRequestParts<Arc<App>> for Seat {
             return Err(missing().into());
         }
         let tenant = app.store.tenant(&id).await.map_err(Error::from)?.ok_or_else(missing)?;
+        app.revisions.heard(&tenant.id, &Some(tenant.active_revision.clone()));
         Ok(Self { tenant, guest })
     }
 }
@@ -143,6 +145,16 @@ impl Seat {
     pub fn at(&self, rest: &str) -> String {
         let slash = if rest.is_empty() { "" } else { "/" };
         format!("/workspace/t/{}{slash}{rest}", self.tenant.id)
+    }
+
+    /// The time zone in which days in the tenant's forms are meant: UTC unless its revision names one.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn zone(&self, app: &Arc<App>) -> Result<TimeZone, Error> {
+        let revision = tenancy::active_revision(app, &self.tenant.id).await?;
+        let named = revision.and_then(|revision| TimeZone::get(revision.processes.time_zone.as_deref()?).ok());
+        Ok(named.unwrap_or(TimeZone::UTC))
     }
 
     /// Fails unless they may do that in the tenant.

@@ -10,7 +10,6 @@ use super::seat::Seat;
 use crate::http::error::{Error, Result};
 use crate::model::{Actor, Instant, Reason};
 use crate::policies::Role;
-use crate::revision::Revision;
 
 /// How many lines a page of a list has: what one looks through before deciding.
 pub const PAGE_LINES: i64 = 50;
@@ -57,11 +56,13 @@ pub fn sent_moment(sent: &Sent, zone: &TimeZone, (name, label, edge): (&str, &st
     moment_in(zone, text, edge).map(Some).ok_or_else(wrong)
 }
 
-/// The time zone in which a tenant means days: UTC unless its revision names one.
-#[must_use]
-pub fn zone(revision: Option<&Revision>) -> TimeZone {
-    let named = revision.and_then(|revision| revision.processes.time_zone.as_deref());
-    named.and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC)
+/// The same of a field that has to be filled in.
+///
+/// # Errors
+/// 400 for what is none, and for nothing.
+pub fn needed_moment(sent: &Sent, zone: &TimeZone, field: (&str, &str, Edge)) -> Result<Instant> {
+    let empty = || Error::bad_request(format!("fill in “{}”", field.1), "a field of a form is empty");
+    sent_moment(sent, zone, field)?.ok_or_else(empty)
 }
 
 /// The day in the zone that is the last before an end.

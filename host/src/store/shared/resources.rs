@@ -52,8 +52,7 @@ fn columns(kind: ResourceKind, document: &Document) -> Result<Columns<'_>> {
         user_name: user_name.map(fold),
         display_name: document.text("displayName").map(fold),
         label: document.text("displayName").or(user_name),
-        // A null is a false that is not shown (see [`Document`]).
-        active: document.get("active").map(|active| *active == Value::Bool(true)),
+        active: document.get("active").map(|_| document.is_active()),
         document: json_text(document, "a document")?,
     })
 }

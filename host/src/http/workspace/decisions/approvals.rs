@@ -149,7 +149,7 @@ async fn said(seat: &Seat, app: &Arc<App>, sent: &Sent) -> Result<String> {
         _ => return Err(Error::bad_request("say whether to approve or to reject", "an answer is none")),
     };
     let until = ("ends", "The role may be held until and with", Edge::End);
-    let ends = if yes { sent_moment(sent, &super::zone(app, seat).await?, until)? } else { None };
+    let ends = if yes { sent_moment(sent, &seat.zone(app).await?, until)? } else { None };
     let reason = sent.needed("reason", "Why")?;
     let mut came_to = CameTo::of(sent.all("request").count())?;
     for id in sent.all("request") {

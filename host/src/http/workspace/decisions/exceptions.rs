@@ -11,13 +11,13 @@ use serde::Deserialize;
 use super::approvals::CameTo;
 use super::{catalogue, tabs};
 use crate::app::App;
-use crate::http::error::{Error, Result};
+use crate::http::error::Result;
 use crate::http::query::{ApiQuery, page as page_of};
 use crate::http::workspace::form::{Sent, answer as answered};
 use crate::http::workspace::page::{Page, Section, When, empty, more, token};
 use crate::http::workspace::path::with;
 use crate::http::workspace::seat::Seat;
-use crate::http::workspace::words::{self, Edge, PAGE_LINES, SUGGESTED_DAYS, date_after, sent_moment};
+use crate::http::workspace::words::{self, Edge, PAGE_LINES, SUGGESTED_DAYS, date_after, needed_moment, sent_moment};
 use crate::model::{AdminAction, Instant, RoleId, Ruling, RulingKind};
 use crate::policies::Role;
 use crate::store::RulingQuery;
@@ -139,14 +139,13 @@ fn form(seat: &Seat, roles: &[Role], now: Instant) -> Markup {
 pub async fn make(seat: Seat, State(app): State<Arc<App>>, sent: Sent) -> Result<Response> {
     let forbids = sent.get("effect") == Some("forbid");
     let made = async {
-        let zone = super::zone(&app, &seat).await?;
+        let zone = seat.zone(&app).await?;
         let wanted = WantedException {
             account: sent.needed("account", "Person")?.to_owned(),
             role: RoleId::from(sent.needed("role", "Role")?),
             grants: !forbids,
             starts: sent_moment(&sent, &zone, ("starts", "From", Edge::Beginning))?,
-            ends: sent_moment(&sent, &zone, ("ends", "Until and with", Edge::End))?
-                .ok_or_else(|| Error::bad_request("fill in “Until and with”", "a field of a form is empty"))?,
+            ends: needed_moment(&sent, &zone, ("ends", "Until and with", Edge::End))?,
             reason: sent.needed("reason", "Why")?.to_owned(),
             owner: sent.needed("owner", "Who answers for it")?.to_owned(),
         };

@@ -310,7 +310,7 @@ async fn said(seat: &Seat, app: &Arc<App>, hold: &str, sent: &Sent) -> Result<St
         accounts: (!all).then_some(accounts),
         reason: sent.needed("reason", "Why")?.to_owned(),
         owner: sent.get("owner").filter(|_| !release).map(str::to_owned),
-        ends: if release { None } else { sent_moment(sent, &super::zone(app, seat).await?, ("ends", "Until and with", Edge::End))? },
+        ends: if release { None } else { sent_moment(sent, &seat.zone(app).await?, ("ends", "Until and with", Edge::End))? },
     };
     let (hold, people) = governance::answer_hold(app, &seat.tenant.id, &seat.principal(), hold, answer).await?;
     let says = meaning(hold.direction);

@@ -18,7 +18,7 @@ use crate::http::workspace::form::{Sent, answer as answered};
 use crate::http::workspace::page::{Page, Section, When, badge, empty, heading, more, token};
 use crate::http::workspace::path::with;
 use crate::http::workspace::seat::Seat;
-use crate::http::workspace::words::{self, Edge, PAGE_LINES, SUGGESTED_DAYS, counted, date_after, sent_moment};
+use crate::http::workspace::words::{Edge, PAGE_LINES, SUGGESTED_DAYS, counted, date_after, needed_moment, sent_moment};
 use crate::model::{
     AccountId, AdminAction, ConnectionId, Instant, OnSilence, Review, ReviewPlan, ReviewScope, ReviewState, Reviewers, RoleId,
 };
@@ -184,7 +184,7 @@ pub async fn create(seat: Seat, State(app): State<Arc<App>>, sent: Sent) -> Resu
     let made = async {
         seat.ask(&app, AdminAction::ManageReviews).await?;
         let active = super::active(&app, &seat).await?;
-        let wanted = wanted(&sent, catalogue(active.as_ref()), &words::zone(active.as_deref()))?;
+        let wanted = wanted(&sent, catalogue(active.as_ref()), &seat.zone(&app).await?)?;
         Ok::<_, Error>(reviews::create(&app, &seat.tenant.id, &seat.principal().actor(), wanted).await?)
     };
     match made.await {
@@ -227,12 +227,11 @@ fn wanted(sent: &Sent, catalogue: &[Role], zone: &TimeZone) -> Result<WantedRevi
         )?,
         exception_owner: sent.needed("exception_owner", "Who answers for revocations")?.to_owned(),
     };
-    let closes = sent_moment(sent, zone, ("closes", "Closes at the end of", Edge::End))?;
     Ok(WantedReview {
         name: sent.needed("name", "Name")?.to_owned(),
         plan,
         opens: sent_moment(sent, zone, ("opens", "Opens", Edge::Beginning))?,
-        closes: closes.ok_or_else(|| Error::bad_request("fill in “Closes at the end of”", "a field of a form is empty"))?,
+        closes: needed_moment(sent, zone, ("closes", "Closes at the end of", Edge::End))?,
     })
 }
 

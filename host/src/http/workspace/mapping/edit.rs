@@ -96,7 +96,7 @@ pub async fn show(seat: Seat, State(app): State<Arc<App>>, ApiQuery(query): ApiQ
     let base = match query.revision {
         Some(base) if base.as_str().contains('\0') => return Err(Error::not_found("such revision")),
         Some(base) => Some(base),
-        None => tenancy::active_now(&app, &seat.tenant.id).await?.hash,
+        None => tenancy::active(&app, &seat.tenant.id).await?.hash,
     };
     let Some(base) = base else {
         let teaches = html! { "The first revision of a tenant is stored with " code { "rolecall tenant apply" } "; from then on its policies can be edited here." };

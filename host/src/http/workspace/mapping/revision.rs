@@ -57,7 +57,7 @@ struct Read {
 async fn read(app: &Arc<App>, seat: &Seat, hash: RevisionHash) -> Result<Read> {
     let tenant = &seat.tenant.id;
     let digests = app.store.revision_digests(tenant, &hash).await?.ok_or_else(|| Error::not_found("such revision"))?;
-    let active = tenancy::active_now(app, tenant).await?.hash;
+    let active = tenancy::active(app, tenant).await?.hash;
     let other = active.clone().filter(|active| *active != hash);
     let (before, difference) = match &other {
         Some(active) => {

@@ -7,30 +7,23 @@ use axum::response::Response;
 
 use super::super::form::{Sent, answer};
 use super::super::seat::Seat;
-use super::super::words::{Edge, sent_moment, zone};
+use super::super::words::{Edge, needed_moment, sent_moment};
 use super::person::view;
 use super::words;
 use crate::app::App;
 use crate::http::error::{Error, Result};
 use crate::http::query::At;
-use crate::model::{AdminAction, Instant, RoleId};
+use crate::model::{AdminAction, RoleId};
 use crate::store::AccountView;
 use crate::tenancy::governance::{self, WantedException};
 use crate::tenancy::processes::{self, WantedLeave};
-use crate::tenancy::{self, steps};
+use crate::tenancy::steps;
 
 /// A person and one thing about them, by the path.
 type Thing = At<(String, String, String)>;
 
 /// The field that says until when.
 const UNTIL: (&str, &str, Edge) = ("ends", "Until the end of", Edge::End);
-
-/// A day of a form, as an instant by the tenant's calendar.
-async fn day(app: &Arc<App>, seat: &Seat, sent: &Sent, field: (&str, &str, Edge)) -> Result<Instant> {
-    let revision = tenancy::active_revision(app, &seat.tenant.id).await?;
-    let empty = || Error::bad_request(format!("fill in “{}”", field.1), "a field of a form is empty");
-    sent_moment(sent, &zone(revision.as_deref()), field)?.ok_or_else(empty)
-}
 
 fn back(seat: &Seat, view: &AccountView) -> String {
     seat.at(&format!("people/{}", view.account.id))
@@ -47,7 +40,7 @@ pub async fn suspend(seat: Seat, State(app): State<Arc<App>>, At((_, account)): 
         let wanted = WantedLeave {
             account: view.account.id.0.clone(),
             starts: None,
-            ends: day(&app, &seat, &sent, UNTIL).await?,
+            ends: needed_moment(&sent, &seat.zone(&app).await?, UNTIL)?,
             reason: sent.needed("reason", "Why")?.to_owned(),
             owner: None,
         };
@@ -65,14 +58,11 @@ pub async fn begin_leave(seat: Seat, State(app): State<Arc<App>>, At((_, account
     let view = view(&app, &seat, &account).await?;
     let work = async {
         seat.ask(&app, AdminAction::ManageLeaves).await?;
-        let starts = match sent.get("starts") {
-            Some(_) => Some(day(&app, &seat, &sent, ("starts", "From", Edge::Beginning)).await?),
-            None => None,
-        };
+        let zone = seat.zone(&app).await?;
         let wanted = WantedLeave {
             account: view.account.id.0.clone(),
-            starts,
-            ends: day(&app, &seat, &sent, UNTIL).await?,
+            starts: sent_moment(&sent, &zone, ("starts", "From", Edge::Beginning))?,
+            ends: needed_moment(&sent, &zone, UNTIL)?,
             reason: sent.needed("reason", "Why")?.to_owned(),
             owner: sent.get("owner").map(str::to_owned),
         };
@@ -119,7 +109,7 @@ pub async fn make_exception(
             role: RoleId::from(role),
             grants,
             starts: None,
-            ends: day(&app, &seat, &sent, UNTIL).await?,
+            ends: needed_moment(&sent, &seat.zone(&app).await?, UNTIL)?,
             reason: sent.needed("reason", "Why")?.to_owned(),
             owner: sent.needed("owner", "Who answers for it")?.to_owned(),
         };
