@@ -91,7 +91,7 @@ enum Change {
     Set(Value),
     /// A complex value gets these parts and keeps the others.
     Merge(Parts),
-    /// A multi-valued attribute gains, has only, or loses these values.
+    /// A multi-valued attribute or part gains, has only, or loses these values; so does a part of one with many values lose its own.
     Values(Vec<Value>),
 }
 
@@ -113,8 +113,8 @@ pub enum MemberChange {
     Remove(Vec<String>),
     /// Remove the members (as JSON objects with `value`, `type`, `display`) that match.
     RemoveMatching(Filter),
-    /// Put this id in the place of the members that match; [`Refusal::no_member`] when none does.
-    ReplaceMatching(Filter, String),
+    /// Put this id, or nobody, in the place of the members that match; [`Refusal::no_member`] when none does.
+    ReplaceMatching(Filter, Option<String>),
     /// Make these the only members; empty removes all.
     Replace(Vec<String>),
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 pub use self::body::DEPTH_LIMIT;
-pub use self::value::VALUES_LIMIT;
+pub use self::value::{DOCUMENT_BYTES_LIMIT, VALUES_LIMIT};
 use crate::schema::{GROUP, Schemas, USER};
 use crate::{ResourceKind, ScimError};
 

@@ -299,9 +299,9 @@ async fn difference(app: &App, caller: &Caller, schemas: &Schemas, id: &Resource
                 };
                 match change {
                     MemberChange::RemoveMatching(filter) => difference.step(matching(filter), Vec::new()),
-                    MemberChange::ReplaceMatching(filter, id) => match matching(filter) {
+                    MemberChange::ReplaceMatching(filter, by) => match matching(filter) {
                         nobody if nobody.is_empty() => return Err(Refusal::no_member(*operation).into()),
-                        matching => difference.step(matching, vec![id.clone()]),
+                        matching => difference.step(matching, by.iter().cloned().collect()),
                     },
                     MemberChange::Replace(wanted) => {
                         let all: Vec<String> = present.into_iter().map(|(id, _)| id.clone()).collect();
@@ -410,7 +410,7 @@ impl Directory {
         for change in changes {
             match change {
                 MemberChange::Add(ids) | MemberChange::Replace(ids) => named.extend(ids),
-                MemberChange::ReplaceMatching(_, id) => _ = named.insert(id),
+                MemberChange::ReplaceMatching(_, by) => named.extend(by),
                 MemberChange::Remove(_) | MemberChange::RemoveMatching(_) => {}
             }
         }

@@ -1,21 +1,26 @@
 //! Steps on a document: all of them or none. Knows nothing of how they were written.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::values::{Context, next, no_match, says_nothing};
 use super::{Done, MemberChange, Operation, Patch, Patched, Refusal, Step, Target, Verb};
 use crate::path::AttrPath;
 use crate::resource::Document;
-use crate::resource::body::{check_required, is_inactive, set_schemas};
-use crate::resource::value::Reader;
+use crate::resource::body::{check_required, holds_immutable, is_inactive, set_schemas};
+use crate::resource::value::{DOCUMENT_BYTES_LIMIT, Reader, parts_weight, too_large, weight};
 use crate::schema::{Attribute, Mutability, Schemas};
 use crate::{ResourceKind, ScimError};
 
 pub(super) fn apply(patch: &Patch, schemas: &Schemas, document: &Document) -> Result<Patched, Refusal> {
+    let bytes = parts_weight(&document.0);
     let mut work = Work {
         schemas,
         kind: patch.kind,
         document: document.0.clone(),
+        bytes,
+        bytes_limit: DOCUMENT_BYTES_LIMIT.max(bytes),
         members: Vec::new(),
         member_operations: Vec::new(),
         changed: Vec::new(),
@@ -56,6 +61,9 @@ struct Work<'a> {
     schemas: &'a Schemas,
     kind: ResourceKind,
     document: Map<String, Value>,
+    /// How large the document is; it may not become larger than the limit, or than it was where it is larger already.
+    bytes: usize,
+    bytes_limit: usize,
     members: Vec<MemberChange>,
     member_operations: Vec<(usize, bool)>,
     /// Paths of what changed, each once.
@@ -126,6 +134,7 @@ impl Work<'_> {
             verb: operation.verb,
             makes_value: target.makes_value,
             filter: target.filter.as_ref(),
+            named: HashSet::new(),
             is_unfinished: false,
             reader: &mut self.reader,
         };
@@ -143,6 +152,11 @@ impl Work<'_> {
             return Ok(false);
         }
         check_change(resolved.attribute, &place, before.as_ref(), after.as_ref())?;
+        let [was, is] = [&before, &after].map(|value| value.as_ref().map_or(0, weight));
+        self.bytes = (self.bytes + is).saturating_sub(was);
+        if is > was && self.bytes > self.bytes_limit {
+            return Err(too_large(&place));
+        }
         self.store(target.extension.as_deref(), &target.attribute, after);
         Ok(self.note(true, &place))
     }
@@ -164,10 +178,11 @@ impl Work<'_> {
         let extension = self.schemas.extension(self.kind, urn);
         for attribute in extension.into_iter().flat_map(|extension| &extension.attributes) {
             // Without its last attribute the extension itself is gone, so that nothing is required of it.
-            if attribute.mutability == Mutability::Immutable && owner.contains_key(&attribute.name) {
+            if owner.get(&attribute.name).is_some_and(|value| holds_immutable(attribute, value)) {
                 return Err(ScimError::mutability(format!("`{urn}:{}` is immutable", attribute.name)));
             }
         }
+        self.bytes = self.bytes.saturating_sub(parts_weight(owner));
         self.document.shift_remove(urn);
         self.update_schemas(urn, false);
         Ok(true)

@@ -119,16 +119,23 @@ impl<'a> Reading<'a> {
                 let id = &extension.id;
                 let body = value.as_object().ok_or_else(|| ScimError::invalid_value(format!("`{id}` must be an object")))?;
                 let mut steps = Vec::new();
+                let mut seen = HashSet::new();
                 for (key, value) in body {
                     let place = format!("{id}:{key}");
-                    match extension.attribute(key) {
-                        Some(attribute) => {
-                            steps.extend(self.echoed(verb, Resolved { extension: Some(id), attribute, sub: None }, value)?)
-                        }
+                    if !seen.insert(key.to_ascii_lowercase()) {
+                        return Err(twice(&shown(&place)));
+                    }
+                    let target = match extension.attribute(key) {
+                        Some(attribute) => Some((Resolved { extension: Some(id), attribute, sub: None }, None)),
+                        None => self.key(&place),
+                    };
+                    match target {
+                        Some((target, filter)) => steps.extend(self.keyed(verb, target, filter.as_ref(), value)?),
                         None if value.is_null() => {}
                         None => {
-                            self.reader.ignore(&place);
-                            self.reader.strange.get_or_insert(place);
+                            let place = without_filter(&place);
+                            self.reader.ignore(place);
+                            self.reader.strange.get_or_insert_with(|| place.to_owned());
                         }
                     }
                 }
@@ -166,12 +173,7 @@ impl<'a> Reading<'a> {
                     Err(error) => return Err(error),
                 }
             } else if let Some((target, filter)) = self.key(key) {
-                // Only Entra ID writes paths as keys.
-                self.entra |= filter.is_some();
-                match filter {
-                    None => steps.extend(self.echoed(verb, target, value)?),
-                    Some(filter) => steps.extend(self.step(verb, target, Some(&filter), Some(value))?),
-                }
+                steps.extend(self.keyed(verb, target, filter.as_ref(), value)?);
             } else {
                 ignore_unknown(&mut self.reader, key, value);
                 if !self.is_foreign(key) {
@@ -273,14 +275,16 @@ impl<'a> Reading<'a> {
         Some((target, filter))
     }
 
-    /// A step from a value without a path: there, read-only attributes are echoes of what the client read.
-    fn echoed(&mut self, verb: Verb, target: Resolved<'a>, value: &Value) -> Result<Option<Step>, ScimError> {
-        if is_read_only(&target) {
+    /// A step from a key of a value without a path: there, read-only attributes are echoes of what the client read.
+    fn keyed(&mut self, verb: Verb, target: Resolved<'a>, filter: Option<&Filter>, value: &Value) -> Result<Option<Step>, ScimError> {
+        if filter.is_none() && is_read_only(&target) {
             self.reader.quirk(Quirk::ReadOnlyEcho);
             self.reader.ignore(&place(&target));
             return Ok(None);
         }
-        self.step(verb, target, None, Some(value))
+        // Only Entra ID writes paths as keys.
+        self.entra |= filter.is_some();
+        self.step(verb, target, filter, Some(value))
     }
 
     fn step(
@@ -317,10 +321,9 @@ impl<'a> Reading<'a> {
         if filter.is_some() && !target.attribute.multi_valued && target.attribute.kind != Type::Complex {
             return Err(ScimError::invalid_path(format!("`{place}` has one value: leave the filter out")));
         }
-        let change = match (verb, filter) {
-            (Verb::Remove, None) => self.removal(&target, &place, value)?,
-            (Verb::Remove, Some(_)) => Change::Unassign,
-            _ => self.change(verb, &target, &place, filter.is_some(), value.unwrap_or(&Value::Null))?,
+        let change = match verb {
+            Verb::Remove => self.removal(&target, &place, filter.is_some(), value)?,
+            Verb::Add | Verb::Replace => self.change(verb, &target, &place, filter.is_some(), value.unwrap_or(&Value::Null))?,
         };
         Ok(Some(Step::Attribute(Box::new(Target {
             extension: target.extension.map(Into::into),
@@ -342,12 +345,15 @@ impl<'a> Reading<'a> {
         Ok(Step::Schemas(known))
     }
 
-    /// A removal without a filter. A `value` beside it says which of many values go (Entra ID); without one, all do.
-    fn removal(&mut self, target: &Resolved<'_>, place: &str, value: Option<&Value>) -> Result<Change, ScimError> {
+    /// A removal. A `value` beside it says which of many values go (Entra ID); without one, all do. Of what a filter chose alone,
+    /// it says which values of a part go.
+    fn removal(&mut self, target: &Resolved<'_>, place: &str, filtered: bool, value: Option<&Value>) -> Result<Change, ScimError> {
+        let many = target.leaf().multi_valued || target.attribute.multi_valued;
+        let chosen = filtered && !target.sub.is_some_and(|part| part.multi_valued);
         match value {
-            Some(value) if !value.is_null() && target.attribute.multi_valued && target.sub.is_none() => {
+            Some(value) if !value.is_null() && many && !chosen => {
                 self.reader.quirk(Quirk::RemoveWithValue);
-                self.reader.named(target.attribute, place, value).map(Change::Values)
+                self.reader.named(target.leaf(), place, value).map(Change::Values)
             }
             _ => Ok(Change::Unassign),
         }
@@ -356,6 +362,10 @@ impl<'a> Reading<'a> {
     fn change(&mut self, verb: Verb, target: &Resolved<'_>, place: &str, filtered: bool, value: &Value) -> Result<Change, ScimError> {
         let attribute = target.attribute;
         if let Some(part) = target.sub {
+            if part.multi_valued {
+                let values = self.reader.values(part, place, value)?;
+                return Ok(if verb == Verb::Replace && values.is_empty() { Change::Unassign } else { Change::Values(values) });
+            }
             return Ok(self.reader.attribute(part, place, value)?.map_or(Change::Unassign, Change::Set));
         }
         if attribute.multi_valued && !filtered {
@@ -391,8 +401,8 @@ impl<'a> Reading<'a> {
             (Verb::Remove, Some(filter), _) => removal_of(filter),
             // Only the parts of a member are immutable: one that matches makes room for another (RFC 7644 §3.5.2.3).
             (Verb::Replace, Some(filter), value) => match member_ids(&mut self.reader, value.unwrap_or(&Value::Null))?.as_slice() {
-                [] => removal_of(filter),
-                [id] => MemberChange::ReplaceMatching(filter.clone(), id.clone()),
+                [] => MemberChange::ReplaceMatching(filter.clone(), None),
+                [id] => MemberChange::ReplaceMatching(filter.clone(), Some(id.clone())),
                 _ => return Err(ScimError::invalid_value("`members` with a filter is replaced by one member")),
             },
             (Verb::Add, Some(_), _) => return Err(ScimError::mutability("a member can't be changed: add and remove members")),

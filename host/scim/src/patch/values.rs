@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 use super::{Change, Verb};
 use crate::filter::{Filter, Literal, Op, Test, value_matches};
 use crate::path::AttrPath;
-use crate::resource::VALUES_LIMIT;
 use crate::resource::body::{keep_immutable, keep_immutable_parts};
-use crate::resource::value::{Parts, Reader, identity, is_primary, one_of_each};
+use crate::resource::value::{Parts, Reader, identity, is_primary, one_of_each, too_large, weight};
+use crate::resource::{DOCUMENT_BYTES_LIMIT, VALUES_LIMIT};
 use crate::schema::{Attribute, Mutability, Type};
 use crate::{Quirk, ScimError};
 
@@ -21,6 +21,8 @@ pub(super) struct Context<'a> {
     pub(super) verb: Verb,
     pub(super) makes_value: bool,
     pub(super) filter: Option<&'a Filter>,
+    /// The values of a part that a removal names, as JSON.
+    pub(super) named: HashSet<String>,
     /// Set where an element was made that says nothing yet.
     pub(super) is_unfinished: bool,
     pub(super) reader: &'a mut Reader,
@@ -28,6 +30,9 @@ pub(super) struct Context<'a> {
 
 /// The attribute's value after the operation; `None` is unassigned.
 pub(super) fn next(context: &mut Context<'_>, change: &Change, before: Option<Value>) -> Result<Option<Value>, ScimError> {
+    if let (Verb::Remove, Some(_), Change::Values(named)) = (context.verb, context.part, change) {
+        context.named = named.iter().map(Value::to_string).collect();
+    }
     if context.attribute.multi_valued {
         let immutable = context.attribute.sub_attributes.iter().any(|part| part.mutability == Mutability::Immutable);
         let kept = before.clone().filter(|_| immutable);
@@ -71,20 +76,29 @@ fn single_value(context: &Context<'_>, change: &Change, before: Option<Value>) -
     };
     let mut after = before.clone();
     match (context.part, change) {
-        (Some(part), Change::Set(value)) => set_part(context, &mut after, part, Some(value.clone()))?,
-        (Some(part), _) => set_part(context, &mut after, part, None)?,
+        (Some(part), change) => change_part(context, &mut after, part, change)?,
         (None, Change::Set(Value::Object(parts))) => {
             after.clone_from(parts);
             keep_immutable(&context.attribute.sub_attributes, &format!("{}.", context.place), &before, &mut after)?;
         }
         (None, Change::Merge(parts)) => merge(context, &mut after, parts)?,
-        (None, _) => after.clear(),
+        (None, _) => {
+            if let Some(part) = context
+                .attribute
+                .sub_attributes
+                .iter()
+                .find(|part| part.mutability == Mutability::Immutable && before.contains_key(&part.name))
+            {
+                return Err(immutable(context, part));
+            }
+            after.clear();
+        }
     }
     // A reference to another value than the one that is there now would be wrong.
     if after.get("value") != before.get("value") && after.get("$ref") == before.get("$ref") && context.attribute.sub("value").is_some() {
         after.shift_remove("$ref");
     }
-    check_parts(context, &after)?;
+    check_parts(context, &before, &after)?;
     Ok((!after.is_empty()).then_some(Value::Object(after)))
 }
 
@@ -166,11 +180,11 @@ fn some_values(context: &mut Context<'_>, change: &Change, mut values: Vec<Value
         let mut value = made(context)?;
         match (change, &mut value) {
             // It stays the one that the filter describes.
-            (Change::Set(Value::Object(given)), Value::Object(parts)) if context.part.is_none() => {
-                merge_given(context, parts, given)?;
-                check_parts(context, parts)?;
-            }
+            (Change::Set(Value::Object(given)), Value::Object(parts)) if context.part.is_none() => merge_given(context, parts, given)?,
             _ => change_value(context, change, &mut value)?,
+        }
+        if let Value::Object(parts) = &value {
+            check_parts(context, &Map::new(), parts)?;
         }
         if says_nothing(&value) {
             if context.part.is_none() {
@@ -183,12 +197,19 @@ fn some_values(context: &mut Context<'_>, change: &Change, mut values: Vec<Value
         one_primary(&mut values, primary);
         return Ok(values);
     }
+    // Before it is done: one text for thousands of values would fill the memory.
+    if context.verb != Verb::Remove && bytes(change).saturating_mul(matching.len()) > DOCUMENT_BYTES_LIMIT {
+        return Err(too_large(context.place));
+    }
     let mut primary = None;
     for &index in &matching {
         let was_primary = is_primary(&values[index]);
-        let had = context.part.is_none_or(|part| values[index].get(&part.name).is_some());
+        let before = values[index].clone();
         change_value(context, change, &mut values[index])?;
-        if removes && had && is_spent(context, &values[index]) {
+        if let (Value::Object(before), Value::Object(after)) = (&before, &values[index]) {
+            check_parts(context, before, after)?;
+        }
+        if removes && values[index] != before && is_spent(context, &values[index]) {
             values[index] = Value::Null;
         }
         if is_primary(&values[index]) && (!was_primary || matching.len() > 1) && primary.replace(index).is_some() {
@@ -205,15 +226,24 @@ fn some_values(context: &mut Context<'_>, change: &Change, mut values: Vec<Value
     Ok(values)
 }
 
+/// How much a change may add to each value that it is made of.
+fn bytes(change: &Change) -> usize {
+    match change {
+        Change::Unassign => 0,
+        Change::Set(value) => weight(value),
+        Change::Merge(parts) => parts.iter().filter_map(|(_, value)| value.as_ref()).map(weight).sum(),
+        Change::Values(values) => values.iter().map(|value| 1 + weight(value)).sum(),
+    }
+}
+
 fn change_value(context: &Context<'_>, change: &Change, value: &mut Value) -> Result<(), ScimError> {
     match (context.part, change, &mut *value) {
-        (Some(part), Change::Set(to), Value::Object(parts)) => set_part(context, parts, part, Some(to.clone()))?,
-        (Some(part), _, Value::Object(parts)) => set_part(context, parts, part, None)?,
+        (Some(part), change, Value::Object(parts)) => change_part(context, parts, part, change)?,
         (None, Change::Set(to), _) => *value = to.clone(),
         (None, Change::Merge(given), Value::Object(parts)) => merge(context, parts, given)?,
         _ => *value = Value::Null,
     }
-    value.as_object().map_or(Ok(()), |parts| check_parts(context, parts))
+    Ok(())
 }
 
 /// Whether nothing is left of a value that a part was taken from.
@@ -275,8 +305,10 @@ pub(super) fn no_match(place: &str) -> ScimError {
 
 fn merge(context: &Context<'_>, parts: &mut Map<String, Value>, given: &Parts) -> Result<(), ScimError> {
     for (name, value) in given {
-        if let Some(part) = context.attribute.sub(name) {
-            set_part(context, parts, part, value.clone())?;
+        let Some(part) = context.attribute.sub(name) else { continue };
+        match value {
+            Some(Value::Array(given)) if context.verb == Verb::Add => part_values(context, parts, part, given)?,
+            value => set_part(context, parts, part, value.clone())?,
         }
     }
     Ok(())
@@ -287,10 +319,39 @@ fn merge_given(context: &Context<'_>, parts: &mut Map<String, Value>, given: &Ma
     merge(context, parts, &given.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect())
 }
 
+fn change_part(context: &Context<'_>, parts: &mut Map<String, Value>, part: &Attribute, change: &Change) -> Result<(), ScimError> {
+    match change {
+        Change::Set(value) => set_part(context, parts, part, Some(value.clone())),
+        Change::Values(given) => part_values(context, parts, part, given),
+        Change::Unassign | Change::Merge(_) => set_part(context, parts, part, None),
+    }
+}
+
+/// Adds, replaces or removes values of a part that may have many; of one that has a single value, removes that one where it is named.
+fn part_values(context: &Context<'_>, parts: &mut Map<String, Value>, part: &Attribute, given: &[Value]) -> Result<(), ScimError> {
+    let mut values = match parts.get(&part.name) {
+        Some(Value::Array(values)) => values.clone(),
+        value => value.cloned().into_iter().collect(),
+    };
+    match context.verb {
+        Verb::Replace => values = given.to_vec(),
+        Verb::Remove => values.retain(|value| !context.named.contains(&value.to_string())),
+        Verb::Add => {
+            let mut known: HashSet<String> = values.iter().map(Value::to_string).collect();
+            values.extend(given.iter().filter(|given| known.insert(given.to_string())).cloned());
+        }
+    }
+    if values.len() > VALUES_LIMIT {
+        return Err(ScimError::invalid_value(format!("`{}` would have more than {VALUES_LIMIT} values", context.place)));
+    }
+    let value = if part.multi_valued { (!values.is_empty()).then_some(Value::Array(values)) } else { values.pop() };
+    set_part(context, parts, part, value)
+}
+
 fn set_part(context: &Context<'_>, parts: &mut Map<String, Value>, part: &Attribute, value: Option<Value>) -> Result<(), ScimError> {
     let before = parts.get(&part.name);
     if part.mutability == Mutability::Immutable && before.is_some() && before != value.as_ref() {
-        return Err(ScimError::mutability(format!("`{}.{}` is immutable and has a value already", context.attribute.name, part.name)));
+        return Err(immutable(context, part));
     }
     match value {
         Some(value) => parts.insert(part.name.clone(), value),
@@ -299,15 +360,26 @@ fn set_part(context: &Context<'_>, parts: &mut Map<String, Value>, part: &Attrib
     Ok(())
 }
 
-/// A complex value that is there has its required parts.
-fn check_parts(context: &Context<'_>, parts: &Map<String, Value>) -> Result<(), ScimError> {
-    let missing = context.attribute.sub_attributes.iter().find(|part| part.required && part.is_kept() && !parts.contains_key(&part.name));
-    match missing {
-        Some(part) if !parts.is_empty() => {
-            Err(ScimError::mutability(format!("`{}.{}` is required: replace it", context.attribute.name, part.name)))
-        }
-        _ => Ok(()),
+fn immutable(context: &Context<'_>, part: &Attribute) -> ScimError {
+    ScimError::mutability(format!("`{}.{}` is immutable and has a value already", context.attribute.name, part.name))
+}
+
+/// A complex value that is there has its required parts. One that lacked some before (its schema changed, say) may go on without.
+fn check_parts(context: &Context<'_>, before: &Map<String, Value>, after: &Map<String, Value>) -> Result<(), ScimError> {
+    if after.is_empty() {
+        return Ok(());
     }
+    let required = context.attribute.sub_attributes.iter().filter(|part| part.required && part.is_kept());
+    for part in required.filter(|part| !after.contains_key(&part.name)) {
+        let place = format!("`{}.{}` is required", context.attribute.name, part.name);
+        if before.is_empty() {
+            return Err(ScimError::invalid_value(place));
+        }
+        if before.contains_key(&part.name) {
+            return Err(ScimError::mutability(format!("{place}: replace it")));
+        }
+    }
+    Ok(())
 }
 
 /// RFC 7644 §3.5.2: a new primary value makes the others secondary.

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::value::{Reader, one_of_each, twice};
+use super::value::{DOCUMENT_BYTES_LIMIT, Reader, one_of_each, parts_weight, twice};
 use super::{Document, Read};
 use crate::schema::{Attribute, Mutability, Returned, Schemas};
 use crate::{Quirk, ResourceKind, ScimError};
@@ -63,6 +63,11 @@ pub(super) fn read(schemas: &Schemas, kind: ResourceKind, body: &Value, previous
     document.values_mut().for_each(keep_one_of_each);
     set_schemas(schemas, kind, &mut document, listed);
     check_required(schemas, kind, &document)?;
+    // What a body leaves out and stays adds to what it brings.
+    if previous.is_some_and(|previous| parts_weight(&document) > DOCUMENT_BYTES_LIMIT.max(parts_weight(&previous.0))) {
+        let detail = format!("with what stays of it, the resource would be larger than {DOCUMENT_BYTES_LIMIT} bytes");
+        return Err(ScimError::invalid_value(detail));
+    }
     Ok(Read { document: Document(document), members, ignored: reader.ignored, quirks: reader.quirks })
 }
 
@@ -340,6 +345,9 @@ fn keep(
             Some(_) => {}
         }
         keep_immutable(&extension.attributes, &format!("{}:", extension.id), before, &mut after)?;
+        if !next.contains_key(&extension.id) {
+            keep_required(&extension.attributes, before, &mut after);
+        }
         if !after.is_empty() {
             next.insert(extension.id.clone(), Value::Object(after));
         }
@@ -394,6 +402,16 @@ pub(crate) fn keep_immutable(
             None if immutable => {
                 next.insert(attribute.name.clone(), before.clone());
             }
+            None => {
+                let mut kept = Map::new();
+                if let Some(before) = before.as_object() {
+                    keep_immutable(&attribute.sub_attributes, "", before, &mut kept)?;
+                    keep_required(&attribute.sub_attributes, before, &mut kept);
+                }
+                if !kept.is_empty() {
+                    next.insert(attribute.name.clone(), Value::Object(kept));
+                }
+            }
             Some(after) if immutable && after != before => {
                 return Err(ScimError::mutability(format!("`{place}{}` is immutable and has a value already", attribute.name)));
             }
@@ -407,6 +425,25 @@ pub(crate) fn keep_immutable(
         }
     }
     Ok(())
+}
+
+/// What is left of something that the body does not name is whole: it has what is required of it.
+fn keep_required(attributes: &[Attribute], previous: &Map<String, Value>, next: &mut Map<String, Value>) {
+    if next.is_empty() {
+        return;
+    }
+    for attribute in attributes.iter().filter(|attribute| attribute.required) {
+        if let Some(before) = previous.get(&attribute.name) {
+            next.entry(attribute.name.clone()).or_insert_with(|| before.clone());
+        }
+    }
+}
+
+/// Whether an attribute's value can't be taken away: it is immutable, or a part of its one value is. Values of many come and go.
+pub(crate) fn holds_immutable(attribute: &Attribute, value: &Value) -> bool {
+    let immutable = |attribute: &Attribute| attribute.mutability == Mutability::Immutable;
+    let has = |part: &Attribute| value.as_object().is_some_and(|parts| parts.contains_key(&part.name));
+    immutable(attribute) || attribute.sub_attributes.iter().any(|part| immutable(part) && has(part))
 }
 
 /// Which of these values one is: by its `value`.

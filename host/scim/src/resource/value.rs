@@ -15,6 +15,10 @@ use crate::{Quirk, ScimError};
 
 /// The most values of one attribute. A directory has dozens; a million would make every PATCH of the user slow.
 pub const VALUES_LIMIT: usize = 5_000;
+
+/// The largest document that a PUT or a PATCH may make of a smaller one, in bytes of JSON without its numbers and truth values:
+/// what one body can hold. A PATCH can give one text to thousands of values, and one PATCH can follow another.
+pub const DOCUMENT_BYTES_LIMIT: usize = 1 << 20;
 /// The most names that are kept of what was ignored: enough to see what is wrong.
 const IGNORED_LIMIT: usize = 100;
 
@@ -251,6 +255,27 @@ fn bare(parts: &Map<String, Value>) -> Option<&Value> {
 fn is_json_object(text: &str) -> bool {
     let text = text.trim();
     text.starts_with('{') && text.ends_with('}') && serde_json::from_str::<Map<String, Value>>(text).is_ok()
+}
+
+/// How much of [`DOCUMENT_BYTES_LIMIT`] a value takes. True and false take nothing, nor do their names: whoever leaves always can.
+pub(crate) fn weight(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) => 0,
+        Value::Number(_) => 1,
+        Value::String(text) => text.len() + 2,
+        Value::Array(values) => values.iter().map(|value| 1 + weight(value)).sum(),
+        Value::Object(parts) => parts_weight(parts),
+    }
+}
+
+/// The same of all attributes or parts together, with their names.
+pub(crate) fn parts_weight(parts: &Map<String, Value>) -> usize {
+    let weighed = parts.iter().filter(|(_, value)| !matches!(value, Value::Bool(_) | Value::Null));
+    weighed.map(|(name, value)| name.len() + 4 + weight(value)).sum()
+}
+
+pub(crate) fn too_large(place: &str) -> ScimError {
+    ScimError::invalid_value(format!("with `{place}`, the resource would be larger than {DOCUMENT_BYTES_LIMIT} bytes"))
 }
 
 /// Whether a value of a multi-valued attribute is the preferred one.

@@ -36,6 +36,11 @@ fn schemas() -> Schemas {
             {"name": "log", "type": "string", "returned": "request"},
             {"name": "hint", "type": "string", "returned": "never"},
         ]},
+        {"name": "safe", "type": "complex", "subAttributes": [
+            {"name": "maker", "type": "string", "mutability": "immutable"},
+            {"name": "room", "type": "string", "required": true},
+            {"name": "tags", "type": "string", "multiValued": true},
+        ]},
         {"name": "secret", "type": "complex", "returned": "never", "subAttributes": [{"name": "word", "type": "string"}]},
         {"name": "serviced", "type": "dateTime", "mutability": "readOnly", "required": true},
     ]);
@@ -160,6 +165,93 @@ fn immutable_attributes_are_written_once() {
     let kept = put(&json!({"keys": [{"value": "k", "doors": ["n"]}, {"value": "l", "serial": "7"}]})).unwrap().document;
     let keys = json!([{"value": "k", "doors": ["n"], "serial": "1"}, {"value": "l", "serial": "7"}]);
     assert_eq!(kept.get(BADGE), Some(&json!({"keys": keys, "number": "B1"})));
+}
+
+#[test]
+fn an_immutable_part_does_not_go_with_its_attribute() {
+    let safe = json!({"maker": "Acme", "room": "12", "tags": ["a"]});
+    let before = document(&json!({"number": "B1", "safe": safe}));
+    for refused in [
+        json!({"op": "remove", "path": "safe"}),
+        json!({"op": "replace", "path": "safe", "value": null}),
+        json!({"op": "replace", "value": {BADGE: {"safe": null}}}),
+    ] {
+        assert_eq!(patch(&before, &json!([refused])).unwrap_err().scim_type, Some(ScimType::Mutability), "{refused}");
+    }
+    // Left out of a PUT it stays, with what is required beside it.
+    for said in [json!({"number": "B1"}), json!({"number": "B1", "safe": null})] {
+        let kept = read(&schemas(), ResourceKind::User, &body(&said), Some(&before)).unwrap().document;
+        assert_eq!(kept.get(BADGE), Some(&json!({"number": "B1", "safe": {"maker": "Acme", "room": "12"}})), "{said}");
+    }
+    let without = document(&json!({"number": "B1", "safe": {"room": "12", "tags": ["a"]}}));
+    assert_eq!(patch(&without, &json!([{"op": "remove", "path": "safe"}])).unwrap().0, json!({"number": "B1"}));
+}
+
+#[test]
+fn an_extension_of_which_something_stays_keeps_what_it_requires() {
+    let attributes = json!([
+        {"name": "room", "type": "string", "required": true},
+        {"name": "score", "type": "integer", "returned": "request"},
+    ]);
+    let schemas = Schemas::with_extensions(vec![schema(&attributes)]).unwrap();
+    let before = read(&schemas, ResourceKind::User, &body(&json!({"room": "12", "score": 7})), None).unwrap().document;
+    let put = |body: Value| read(&schemas, ResourceKind::User, &body, Some(&before)).map(|read| read.document);
+    assert_eq!(put(json!({"schemas": [USER], "userName": "ada"})), Ok(before.clone()));
+    let error = put(body(&json!({"score": 8}))).unwrap_err();
+    assert_eq!(error.scim_type, Some(ScimType::InvalidValue), "who names the extension says what it requires");
+}
+
+#[test]
+fn parts_with_many_values_gain_and_lose_them() {
+    let before = document(&json!({"number": "B1", "safe": {"room": "12", "tags": ["a", "b"]},
+        "keys": [{"value": "k", "doors": ["n", "s"]}, {"value": "l", "doors": ["n"]}]}));
+    let after = |operation: Value| patch(&before, &json!([operation])).map(|(badge, done)| (badge, done[0]));
+    let tags = |operation: Value| after(operation).map(|(badge, _)| badge["safe"]["tags"].clone());
+    for add in [
+        json!({"op": "add", "path": "safe.tags", "value": ["b", "c", "c"]}),
+        json!({"op": "add", "path": "safe.tags", "value": "c"}),
+        json!({"op": "add", "path": "safe", "value": {"tags": ["c"]}}),
+        json!({"op": "add", "value": {BADGE: {"safe": {"tags": ["c"]}}}}),
+        json!({"op": "add", "value": {BADGE: {"safe.tags": ["c"]}}}),
+    ] {
+        assert_eq!(tags(add.clone()), Ok(json!(["a", "b", "c"])), "{add}");
+    }
+    assert_eq!(after(json!({"op": "add", "path": "safe.tags", "value": []})).unwrap().1, Done::NoOp);
+    assert_eq!(tags(json!({"op": "replace", "path": "safe.tags", "value": ["c"]})), Ok(json!(["c"])));
+    assert_eq!(tags(json!({"op": "replace", "path": "safe", "value": {"tags": ["c"]}})), Ok(json!(["c"])));
+    assert_eq!(tags(json!({"op": "replace", "path": "safe.tags", "value": []})), Ok(Value::Null));
+    assert_eq!(tags(json!({"op": "remove", "path": "safe.tags", "value": ["a", "z"]})), Ok(json!(["b"])));
+    assert_eq!(tags(json!({"op": "remove", "path": "safe.tags"})), Ok(Value::Null));
+
+    let doors = |operation: Value| after(operation).map(|(badge, _)| json!([badge["keys"][0]["doors"], badge["keys"][1]["doors"]]));
+    assert_eq!(doors(json!({"op": "add", "path": "keys.doors", "value": ["s"]})), Ok(json!([["n", "s"], ["n", "s"]])));
+    assert_eq!(doors(json!({"op": "add", "path": "keys[value eq \"l\"].doors", "value": ["w"]})), Ok(json!([["n", "s"], ["n", "w"]])));
+    assert_eq!(doors(json!({"op": "add", "path": "keys", "value": [{"value": "l", "doors": ["w"]}]})), Ok(json!([["n", "s"], ["n", "w"]])));
+    assert_eq!(doors(json!({"op": "remove", "path": "keys.doors", "value": "n"})), Ok(json!([["s"], null])));
+    assert_eq!(doors(json!({"op": "remove", "path": "keys[value eq \"k\"].doors", "value": "n"})), Ok(json!([["s"], ["n"]])));
+    assert_eq!(doors(json!({"op": "remove", "path": "keys[value eq \"k\"].doors"})), Ok(json!([null, ["n"]])));
+}
+
+#[test]
+fn a_made_value_has_what_is_required_of_it() {
+    let before = document(&json!({"number": "B1"}));
+    let refused = patch(&before, &json!([{"op": "add", "path": "keys[serial eq \"1\"].doors", "value": ["n"]}])).unwrap_err();
+    assert_eq!(refused.scim_type, Some(ScimType::InvalidValue), "nothing was taken away: {refused}");
+    let refused = patch(&before, &json!([{"op": "add", "path": "safe.tags", "value": ["a"]}])).unwrap_err();
+    assert_eq!(refused.scim_type, Some(ScimType::InvalidValue), "{refused}");
+}
+
+#[test]
+fn keys_inside_an_extension_are_read_as_beside_it() {
+    let before = document(&json!({"number": "B1", "keys": [{"value": "k"}, {"value": "l"}]}));
+    let operation = |value: Value| json!([{"op": "Replace", "value": {BADGE: value}}]);
+    let (badge, done) = patch(&before, &operation(json!({"keys[value eq \"l\"].serial": "7", "safe.room": "12"}))).unwrap();
+    assert_eq!((&badge["keys"], &badge["safe"]), (&json!([{"value": "k"}, {"value": "l", "serial": "7"}]), &json!({"room": "12"})));
+    assert_eq!(done, [Done::Applied]);
+    let error = patch(&before, &operation(json!({"floors": [1], "Floors": [2]}))).unwrap_err();
+    assert_eq!(error.scim_type, Some(ScimType::InvalidSyntax), "{error}");
+    let error = patch(&before, &operation(json!({"safe.doors[value eq \"secret\"]": [1]}))).unwrap_err();
+    assert!(error.scim_type == Some(ScimType::InvalidPath) && !error.detail.contains("secret"), "{error}");
 }
 
 #[test]

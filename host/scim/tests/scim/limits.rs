@@ -4,7 +4,7 @@ use rolecall_scim::filter::{FILTER_BYTES_LIMIT, FILTER_DEPTH_LIMIT, Filter};
 use rolecall_scim::patch::{OPERATIONS_LIMIT, Patch, member_matches};
 use rolecall_scim::path::{PATH_BYTES_LIMIT, Path};
 use rolecall_scim::projection::{NAMES_LIMIT, Projection};
-use rolecall_scim::resource::{DEPTH_LIMIT, VALUES_LIMIT, read};
+use rolecall_scim::resource::{DEPTH_LIMIT, DOCUMENT_BYTES_LIMIT, Document, VALUES_LIMIT, read};
 use rolecall_scim::schema::{Schemas, USER};
 use rolecall_scim::{ResourceKind, ScimType};
 use serde_json::{Value, json};
@@ -125,4 +125,43 @@ fn a_members_id_is_compared_as_it_is() {
     assert!(member_matches(&schemas, &filter, &json!({"value": "U1", "type": "User"})));
     assert!(!member_matches(&schemas, &filter, &json!({"value": "u1", "type": "User"})));
     assert!(member_matches(&schemas, &filter, &json!({"value": "u2", "type": "Group"})));
+}
+
+/// Neither one PATCH that says one text of thousands of values, nor many that each bring a little, make a document that no body could.
+#[test]
+fn a_document_does_not_grow_beyond_what_one_body_can_hold() {
+    let schemas = Schemas::default();
+    let patch = |document: &Document, operations: Value| {
+        let message = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations});
+        let patched = Patch::parse(&schemas, ResourceKind::User, &message).unwrap().apply(&schemas, document);
+        patched.map(|patched| patched.document).map_err(|error| (error.scim_type, error.detail))
+    };
+    let emails: Vec<Value> = (0..VALUES_LIMIT).map(|n| json!({"value": n.to_string(), "type": "work"})).collect();
+    let body = json!({"schemas": [USER], "userName": "ada", "active": true, "emails": emails});
+    let many = read(&schemas, ResourceKind::User, &body, None).unwrap().document;
+    let text = "x".repeat(DOCUMENT_BYTES_LIMIT / 2);
+    for path in ["emails.display", "emails[type eq \"work\"].display", "emails[type eq \"work\"]"] {
+        let value = if path.ends_with(']') { json!({"display": text}) } else { json!(text) };
+        for op in ["add", "replace"] {
+            let (kind, detail) = patch(&many, json!([{"op": op, "path": path, "value": value}])).unwrap_err();
+            assert!(kind == Some(ScimType::InvalidValue) && detail.contains("larger than 1048576 bytes"), "{op} {path}: {detail}");
+        }
+    }
+    let half = patch(&many, json!([{"op": "add", "path": "title", "value": text}])).unwrap();
+    let (kind, detail) = patch(&half, json!([{"op": "add", "path": "nickName", "value": text}])).unwrap_err();
+    assert!(kind == Some(ScimType::InvalidValue) && detail.contains("nickName"), "{detail}");
+    patch(&half, json!([{"op": "remove", "path": "title"}, {"op": "add", "path": "nickName", "value": text}])).unwrap();
+
+    // What is larger already, from before there was a limit, can shrink and stay, and whoever it is can leave.
+    let mut larger = half.attributes().clone();
+    larger.remove("active");
+    larger.insert("nickName".into(), text.into());
+    let larger = Document::from_stored(&Value::Object(larger).to_string()).unwrap();
+    let left = patch(&larger, json!([{"op": "replace", "path": "active", "value": false}, {"op": "replace", "path": "emails[value eq \"7\"].type", "value": "home"}])).unwrap();
+    assert!(!left.is_active());
+    let mut put = larger.to_value();
+    put["active"] = false.into();
+    assert!(!read(&schemas, ResourceKind::User, &put, Some(&larger)).unwrap().document.is_active());
+    put["displayName"] = "Ada".into();
+    assert_eq!(read(&schemas, ResourceKind::User, &put, Some(&larger)).unwrap_err().scim_type, Some(ScimType::InvalidValue));
 }
