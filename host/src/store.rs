@@ -75,7 +75,7 @@ pub use review::{
     Candidate, EarlyClose, Filling, LINES_AT_ONCE_LIMIT, LineQuery, LineView, LinesDecided, LinesReassigned, NewReviewLine, OpeningPage,
     PEERS_LIMIT, REVIEWERS_AT_ONCE, ReviewPlace, Reviews,
 };
-pub use ruling::{ANSWERED_AT_ONCE, Answer, Answered, Effect, Guarded, HeldPerson, RulingQuery, Rulings};
+pub use ruling::{ANSWERED_AT_ONCE, Answer, Answered, Effect, Guarded, HeldPerson, LEAVES_LIMIT, RulingQuery, Rulings};
 pub use spreading::{Page, Reached, Spread, Spreading};
 pub use step::{
     FoundInvitation, InvitationQuery, LEFT_AT_ONCE, Left, LinkToken, NewInvitation, OVERDUE_AT_ONCE, ProcessQuery, StepSaid, Steps,
@@ -494,8 +494,11 @@ pub trait Store:
     /// Numbered events after `after`, at most `limit`, ascending.
     async fn events(&self, tenant: &TenantId, after: i64, limit: i64) -> Result<Vec<Event>>;
 
-    /// Creates or replaces a target by id. What waits for a disabled target waits until it is enabled.
-    async fn put_target(&self, target: &Target) -> Result<()>;
+    /// Creates or replaces a target by id: `target.created`, `target.paused`, `target.resumed` or `target.changed`. What waits for a
+    /// disabled target waits until it is enabled.
+    async fn put_target(&self, target: &Target, actor: &Actor, at: Instant) -> Result<()>;
+    /// Removes a target: `target.removed`. Nothing waits for it any more; what it has acknowledged stays known. `Missing`.
+    async fn remove_target(&self, tenant: &TenantId, id: &str, actor: &Actor, at: Instant) -> Result<()>;
     /// The tenant's targets.
     async fn targets(&self, tenant: &TenantId) -> Result<Vec<Target>>;
     /// What became of the newest `events` of the tenant at each of its targets, by target, the newest first.

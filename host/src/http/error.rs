@@ -20,7 +20,7 @@ use crate::diagnostic::Diagnostic;
 use crate::model::{OutcomeCode, quoted};
 use crate::provisioning::Failure;
 use crate::rate::TooMany;
-use crate::store::StoreError;
+use crate::store::{LEAVES_LIMIT, StoreError};
 use crate::tenancy::TenancyError;
 use crate::tenancy::sign_in::NotSignedIn;
 
@@ -598,6 +598,14 @@ impl From<TenancyError> for Error {
             TenancyError::Store(StoreError::Conflict { what: "ruling" }) => {
                 Self::new(StatusCode::CONFLICT, "the account has an exception for this role: end that one first (`rolecall exception end`)")
             }
+            TenancyError::Store(StoreError::Conflict { what: "leave" }) => Self::new(
+                StatusCode::CONFLICT,
+                "the account has a leave already that lasts from then until then: end that one first (`rolecall account back`), or choose a later end",
+            ),
+            TenancyError::Store(StoreError::Conflict { what: "leaves" }) => Self::new(
+                StatusCode::CONFLICT,
+                format!("the account has {LEAVES_LIMIT} leaves already: end one first (`rolecall account back`)"),
+            ),
             TenancyError::Store(StoreError::Conflict { what: "step" }) => {
                 Self::new(StatusCode::CONFLICT, "the step is done or skipped already, or its process was called off")
             }

@@ -563,6 +563,12 @@ fn of_accounts() -> Vec<Route> {
         )
         .body::<targets::TargetWrite>()
         .answers::<targets::TargetAnswer>(ok),
+        delete(
+            "/api/v1/tenants/{tenant}/targets/{target}",
+            "remove_target",
+            "Removes a target: it is told of nothing any more, and what waited for it is gone",
+            targets::delete,
+        ),
     ]
 }
 

@@ -57,9 +57,10 @@ impl<'a> Settling<'a> {
         self.event("grant.removed", self.taken(grant, why), None, true);
     }
 
-    /// The leave of absence that is in force.
+    /// The leave of absence that is in force; of several, the one that lasts longest.
     pub(super) fn absence(&self) -> Option<&'a Ruling> {
-        self.standing.rulings.iter().find(|ruling| ruling.kind == RulingKind::Absence && ruling.holds_at(self.now))
+        let in_force = self.standing.rulings.iter().filter(|ruling| ruling.kind == RulingKind::Absence && ruling.holds_at(self.now));
+        in_force.max_by_key(|ruling| (ruling.ends.is_none(), ruling.ends))
     }
 
     /// Somebody is away for a time: out of use, with roles that come back if the policies give them still.

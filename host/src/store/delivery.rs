@@ -42,6 +42,14 @@ pub struct Target {
     pub enabled: bool,
 }
 
+impl Target {
+    /// Where to, without what may be a secret: scheme, host and port.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        reqwest::Url::parse(&self.url).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
+    }
+}
+
 /// What became of an event at a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {

@@ -40,6 +40,7 @@ pub(super) const SQLITE: &[Script] = &[
     (26, "dropped", include_str!("../../migrations/sqlite/0026_dropped.sql")),
     (27, "master key", include_str!("../../migrations/sqlite/0027_master_key.sql")),
     (28, "import roles", include_str!("../../migrations/sqlite/0028_import_roles.sql")),
+    (29, "removed targets", include_str!("../../migrations/sqlite/0029_removed_targets.sql")),
 ];
 /// PostgreSQL's.
 pub(super) const POSTGRES: &[Script] = &[
@@ -71,6 +72,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (26, "dropped", include_str!("../../migrations/postgres/0026_dropped.sql")),
     (27, "master key", include_str!("../../migrations/postgres/0027_master_key.sql")),
     (28, "import roles", include_str!("../../migrations/postgres/0028_import_roles.sql")),
+    (29, "removed targets", include_str!("../../migrations/postgres/0029_removed_targets.sql")),
 ];
 
 /// Applies what is missing. Hosts that start at once wait for one another.

@@ -10,6 +10,8 @@ use crate::model::{
 
 /// The most accounts whose rulings are answered in one transaction.
 pub const ANSWERED_AT_ONCE: i64 = 500;
+/// The most leaves of an account that have not ended: each is looked at whenever its person is decided.
+pub const LEAVES_LIMIT: usize = 20;
 
 /// What becomes of one person.
 #[derive(Clone, Debug, Default, PartialEq)]

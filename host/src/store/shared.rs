@@ -181,6 +181,18 @@ impl Backend {
     fn scope(&self, tenant: &TenantId) -> Scope {
         Scope { tenant: tenant.clone(), keys: self.keys() }
     }
+
+    /// Takes away what waits for a target that was removed, some of it at a time.
+    async fn forget_deliveries(&self, tenant: &TenantId, target: &str) -> Result<()> {
+        loop {
+            let (of, target) = (tenant.clone(), target.to_owned());
+            let all =
+                self.write_behind(tenant, move |conn: &mut Conn| Box::pin(async move { outbox::forget(conn, &of, &target).await })).await?;
+            if all {
+                return Ok(());
+            }
+        }
+    }
 }
 
 /// Text from outside that no stored text equals, and that PostgreSQL refuses to be asked about.
@@ -639,9 +651,23 @@ impl Store for Backend {
         history::after(&mut tx, &self.scope(tenant), after, limit).await
     }
 
-    async fn put_target(&self, target: &Target) -> Result<()> {
-        let target = target.clone();
-        self.write(&target.tenant.clone(), move |conn: &mut Conn| Box::pin(async move { outbox::put_target(conn, &target).await })).await
+    async fn put_target(&self, target: &Target, actor: &Actor, at: Instant) -> Result<()> {
+        // One of its name that was removed may have left something.
+        self.forget_deliveries(&target.tenant, &target.id).await?;
+        let (scope, target, actor) = (self.scope(&target.tenant), target.clone(), actor.clone());
+        let tenant = target.tenant.clone();
+        self.write(&tenant, move |conn: &mut Conn| Box::pin(async move { outbox::put_target(conn, &scope, &target, &actor, at).await }))
+            .await
+    }
+
+    async fn remove_target(&self, tenant: &TenantId, id: &str, actor: &Actor, at: Instant) -> Result<()> {
+        if has_nul(id) {
+            return Err(StoreError::Missing("target"));
+        }
+        let (scope, target, actor) = (self.scope(tenant), id.to_owned(), actor.clone());
+        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { outbox::remove_target(conn, &scope, &target, &actor, at).await }))
+            .await?;
+        self.forget_deliveries(tenant, id).await
     }
 
     async fn targets(&self, tenant: &TenantId) -> Result<Vec<Target>> {

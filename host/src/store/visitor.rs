@@ -109,14 +109,14 @@ pub trait Visitors: Send + Sync {
     /// Ends the links to the set-up of a connection: `link.ended`, where there were any. How many there were.
     async fn end_links(&self, tenant: &TenantId, connection: &ConnectionId, actor: &Actor, at: Instant) -> Result<u64>;
 
-    /// Sets a provider; the same id is replaced.
-    async fn put_sign_in_issuer(&self, issuer: &SignInIssuer) -> Result<()>;
+    /// Sets a provider; the same id is replaced: `provider.created`, `provider.changed`.
+    async fn put_sign_in_issuer(&self, issuer: &SignInIssuer, actor: &Actor, at: Instant) -> Result<()>;
     /// The providers of a tenant (`None`: of the platform), by id.
     async fn sign_in_issuers(&self, tenant: Option<&TenantId>) -> Result<Vec<SignInIssuer>>;
     /// A provider.
     async fn sign_in_issuer(&self, id: &str) -> Result<Option<SignInIssuer>>;
-    /// Removes a provider: nobody new is signed in with it. `Missing` where there is none.
-    async fn remove_sign_in_issuer(&self, tenant: Option<&TenantId>, id: &str) -> Result<()>;
+    /// Removes a provider: nobody new is signed in with it, `provider.removed`. `Missing` where there is none.
+    async fn remove_sign_in_issuer(&self, tenant: Option<&TenantId>, id: &str, actor: &Actor, at: Instant) -> Result<()>;
 
     /// Keeps a sign-in that goes to a provider.
     async fn begin_sign_in(&self, sign_in: &SignIn, now: Instant) -> Result<()>;

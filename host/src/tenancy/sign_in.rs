@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::crypto;
 use crate::crypto::jwt::{Algorithm, Refused, Token};
 use crate::issuer::provider::ProviderError;
-use crate::model::{Instant, Issuer, TenantId};
+use crate::model::{Actor, Instant, Issuer, TenantId};
 use crate::rate::TooMany;
 use crate::store::{ApiScope, SignIn, SignInIssuer, StoreError};
 
@@ -176,6 +176,7 @@ pub async fn put_provider(
     id: &str,
     settings: &ProviderSettings,
     secret: Option<&str>,
+    actor: &Actor,
 ) -> Result<(), TenancyError> {
     check(tenant, id, settings)?;
     app.outgoing.vet(&settings.issuer).await.map_err(|refusal| TenancyError::Refused(format!("`issuer`: {refusal}")))?;
@@ -204,16 +205,17 @@ pub async fn put_provider(
         },
     };
     let text = serde_json::to_string(settings).map_err(|_| StoreError::Corrupt("settings can't be written".to_owned()))?;
-    let stored = SignInIssuer { id, tenant: tenant.cloned(), settings: text, sealed_secret, created: app.clock.now() };
-    Ok(app.store.put_sign_in_issuer(&stored).await?)
+    let now = app.clock.now();
+    let stored = SignInIssuer { id, tenant: tenant.cloned(), settings: text, sealed_secret, created: now };
+    Ok(app.store.put_sign_in_issuer(&stored, actor, now).await?)
 }
 
 /// Removes a provider: nobody new is signed in with it. Sessions that began with it go on until they end.
 ///
 /// # Errors
 /// `Missing`; the store's.
-pub async fn remove_provider(app: &App, tenant: Option<&TenantId>, id: &str) -> Result<(), StoreError> {
-    app.store.remove_sign_in_issuer(tenant, &kept_id(tenant, id)).await
+pub async fn remove_provider(app: &App, tenant: Option<&TenantId>, id: &str, actor: &Actor) -> Result<(), StoreError> {
+    app.store.remove_sign_in_issuer(tenant, &kept_id(tenant, id), actor, app.clock.now()).await
 }
 
 /// The id that a provider has among those of all tenants: no tenant learns by a taken one which others have.

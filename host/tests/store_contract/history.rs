@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use rolecall::model::{Instant, NewEvent};
-use rolecall::store::{Change, DELIVERY_LEASE_SECONDS, DeliveryResult, DeliveryRoom, Target};
+use rolecall::store::{Change, DELIVERY_LEASE_SECONDS, DeliveryResult, DeliveryRoom, StoreError, Target};
 use serde_json::json;
 
-use crate::fixture::{Fixture, START, account, personal_event};
+use crate::fixture::{Fixture, START, account, actor, personal_event};
 
 store_contract_suite!(
     events_are_numbered_without_gaps_in_order,
@@ -17,6 +17,8 @@ store_contract_suite!(
     leavers_go_first,
     a_failed_delivery_waits_and_a_dead_one_is_passed_over,
     a_disabled_target_waits,
+    what_becomes_of_targets_is_told,
+    a_removed_target_hears_of_nothing_and_what_it_acknowledged_stays,
     what_failed_does_not_keep_a_leaver_or_a_mended_target_waiting,
     a_tenant_has_its_share_of_the_room,
 );
@@ -38,18 +40,20 @@ pub async fn put_target(fixture: &Fixture, enabled: bool) {
         sealed_secret: vec![1, 2, 3],
         enabled,
     };
-    fixture.store.put_target(&target).await.unwrap();
+    fixture.store.put_target(&target, &actor(), START).await.unwrap();
     assert_eq!(fixture.store.targets(&fixture.tenant).await.unwrap(), [target]);
 }
 
-/// Claims once, as `kind person`, and acknowledges what was claimed.
+/// Claims once, as `kind person`, and acknowledges what was claimed. What is told of targets themselves is left out.
 async fn deliver(fixture: &Fixture, now: Instant, limit: i64) -> Vec<String> {
     while fixture.store.number_events().await.unwrap() > 0 {}
     let due = fixture.store.claim_deliveries(now, now.plus_seconds(60), &DeliveryRoom::of(limit)).await.unwrap();
     let mut said = Vec::new();
     for delivery in due {
         let person = delivery.event.account.as_ref().map_or("", |account| account.as_str().trim_start_matches("account-"));
-        said.push(format!("{} {person}", delivery.event.kind).trim_end().to_owned());
+        said.extend(
+            (!delivery.event.kind.starts_with("target.")).then(|| format!("{} {person}", delivery.event.kind).trim_end().to_owned()),
+        );
         finish(fixture, &delivery.event.id, DeliveryResult::Acknowledged, now).await;
     }
     said
@@ -194,13 +198,71 @@ async fn a_disabled_target_waits(fixture: Fixture) {
     append(&fixture, vec![event("two", Some("ana"), false)]).await;
     while fixture.store.number_events().await.unwrap() > 0 {}
     let due = fixture.store.claim_deliveries(START, START.plus_seconds(60), &DeliveryRoom::of(10)).await.unwrap();
-    assert_eq!(due.iter().map(|due| due.event.kind.as_str()).collect::<Vec<_>>(), ["one"]);
+    assert_eq!(due.iter().map(|due| due.event.kind.as_str()).collect::<Vec<_>>(), ["one", "target.resumed"]);
     // Disabled while the attempt is made.
     put_target(&fixture, false).await;
     finish(&fixture, &due[0].event.id, DeliveryResult::Acknowledged, START).await;
     assert!(deliver(&fixture, START.plus_seconds(1_000), 10).await.is_empty());
     put_target(&fixture, true).await;
     assert_eq!(deliver(&fixture, START, 10).await, ["two ana"]);
+}
+
+async fn what_becomes_of_targets_is_told(fixture: Fixture) {
+    put_target(&fixture, true).await;
+    put_target(&fixture, true).await;
+    put_target(&fixture, false).await;
+    put_target(&fixture, true).await;
+    let changed = Target {
+        id: "hook".into(),
+        tenant: fixture.tenant.clone(),
+        url: "https://other.example:8443/in?token=hidden".into(),
+        sealed_secret: vec![4],
+        enabled: true,
+    };
+    fixture.store.put_target(&changed, &actor(), START).await.unwrap();
+    fixture.store.remove_target(&fixture.tenant, "hook", &actor(), START).await.unwrap();
+    while fixture.store.number_events().await.unwrap() > 0 {}
+    let told = fixture.store.events(&fixture.tenant, 1, 10).await.unwrap();
+    let (hook, other) = ("https://hook.example", "https://other.example:8443");
+    let of = |origin, enabled, changed: &[&str]| json!({"target": "hook", "origin": origin, "enabled": enabled, "changed": changed});
+    let wanted = [
+        ("target.created", of(hook, true, &[])),
+        ("target.paused", of(hook, false, &[])),
+        ("target.resumed", of(hook, true, &[])),
+        ("target.changed", of(other, true, &["url", "secret"])),
+        ("target.removed", json!({"target": "hook", "origin": other})),
+    ];
+    assert!(told.iter().all(|event| event.actor == actor()));
+    let told: Vec<_> = told.iter().map(|event| (event.kind.as_str(), &event.data)).collect();
+    assert_eq!(told, wanted.iter().map(|(kind, data)| (*kind, data)).collect::<Vec<_>>());
+}
+
+async fn a_removed_target_hears_of_nothing_and_what_it_acknowledged_stays(fixture: Fixture) {
+    let (store, tenant) = (&fixture.store, &fixture.tenant);
+    fixture.here().create_user("ana").await;
+    put_target(&fixture, true).await;
+    append(&fixture, vec![event("account.suspended", Some("ana"), true)]).await;
+    assert_eq!(deliver(&fixture, START, 10).await, ["account.suspended ana"]);
+    append(&fixture, vec![event("grant.removed", Some("ana"), true), event("one", Some("bob"), false)]).await;
+    while store.number_events().await.unwrap() > 0 {}
+    let under_way = store.claim_deliveries(START, START.plus_seconds(60), &DeliveryRoom::of(1)).await.unwrap().remove(0);
+    store.remove_target(tenant, "hook", &actor(), START).await.unwrap();
+    finish(&fixture, &under_way.event.id, DeliveryResult::Retry(START, "late".into()), START).await;
+    append(&fixture, vec![event("two", Some("bob"), false)]).await;
+    assert!(deliver(&fixture, START.plus_seconds(1_000), 10).await.is_empty());
+    assert_eq!((store.next_due(START).await.unwrap(), store.targets(tenant).await.unwrap()), (None, Vec::new()));
+    assert!(store.receipts(tenant, 20).await.unwrap().is_empty());
+    let departures = store.departures(tenant, &account("ana").id).await.unwrap();
+    let deliveries: Vec<_> = departures.deliveries.iter().map(|one| (one.target.as_str(), one.state.as_str())).collect();
+    assert_eq!(deliveries, [("hook", "acknowledged")], "what waits for nobody keeps no departure open");
+    for id in ["hook", "unknown", "a\0b"] {
+        assert!(matches!(store.remove_target(tenant, id, &actor(), START).await, Err(StoreError::Missing("target"))), "{id}");
+    }
+    // Made anew, it hears of what comes from then on.
+    put_target(&fixture, true).await;
+    append(&fixture, vec![event("three", Some("bob"), false)]).await;
+    assert_eq!(deliver(&fixture, START.plus_seconds(1_000), 10).await, ["three bob"]);
+    assert!(deliver(&fixture, START.plus_seconds(1_000), 10).await.is_empty());
 }
 
 async fn what_failed_does_not_keep_a_leaver_or_a_mended_target_waiting(fixture: Fixture) {

@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
 use crate::connection::{dialect, entry, issuer};
-use crate::fixture::{Fixture, START, keyring};
+use crate::fixture::{Fixture, START, actor, keyring};
 use crate::history;
 use crate::records::{failure, key, line};
 
@@ -22,7 +22,7 @@ const WITHOUT_TENANT: &[&str] =
 /// Keeps a judgement, and has what was counted.
 async fn keep_health(fixture: &Fixture, tenant: &TenantId, connection: &ConnectionId) -> [store::Counted; 1] {
     let kept = crate::connection::kept(connection.as_str(), 0, rolecall::model::HealthState::Healthy, START);
-    fixture.store.keep_health(tenant, &[kept], &crate::fixture::actor(), START).await.unwrap();
+    fixture.store.keep_health(tenant, &[kept], &actor(), START).await.unwrap();
     [crate::connection::counted(connection.as_str(), START, 1)]
 }
 
@@ -39,7 +39,7 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
         sealed_secret: vec![1],
         enabled: true,
     };
-    fixture.store.put_target(&target).await.unwrap();
+    fixture.store.put_target(&target, &actor(), START).await.unwrap();
     let group = here.create_group("eng", &[&ana]).await;
     let bind_handle = Some(store::HandleBinding {
         handle: "eng".into(),
@@ -67,7 +67,7 @@ async fn fixture_with_rows_everywhere() -> (Fixture, PgConnection) {
     crate::steps::pass(&here, &ana, vec![leaves, crate::steps::joins(START, true), crate::steps::invited(true)]).await;
     for (tenant, connection) in [("acme", "conn-acme"), ("globex", "conn-globex")] {
         let (tenant, connection) = (tenant.into(), ConnectionId::from(connection));
-        let (at, actor) = (START, crate::fixture::actor());
+        let (at, actor) = (START, actor());
         fixture.store.put_issuer(&tenant, &connection, &issuer("a"), None, &actor, at).await.unwrap();
         let (dialects, entries) = (vec![(connection.clone(), dialect("a", 1, 1, at))], vec![(connection.clone(), entry("r", at))]);
         let counted = keep_health(&fixture, &tenant, &connection).await.to_vec();

@@ -272,7 +272,7 @@ async fn tenants_are_apart(fixture: Fixture) {
     here.commit(Change { bind_handle: Some(binding), ..here.change() }).await.unwrap();
     let target =
         Target { id: "hook".into(), tenant: here.tenant.clone(), url: "https://a.example".into(), sealed_secret: vec![1], enabled: true };
-    fixture.store.put_target(&target).await.unwrap();
+    fixture.store.put_target(&target, &actor(), START).await.unwrap();
     fixture.event_kinds().await;
     fixture.new_tenant("globex", "conn-globex").await;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rolecall::model::{Actor, ConnectionId, Instant, LinkPurpose, TenantId};
 use rolecall::store::{ApiScope, Link, Session, SessionQuery, SignIn, SignInIssuer, StoreError};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, START};
 
@@ -135,28 +135,39 @@ async fn providers_are_set_replaced_and_removed(fixture: Fixture) {
         created: START,
     };
     let platform = SignInIssuer { id: "ops".into(), tenant: None, sealed_secret: None, ..one.clone() };
-    store.put_sign_in_issuer(&one).await.unwrap();
-    store.put_sign_in_issuer(&platform).await.unwrap();
+    store.put_sign_in_issuer(&one, &somebody(), START).await.unwrap();
+    store.put_sign_in_issuer(&platform, &somebody(), START).await.unwrap();
     let changed = SignInIssuer { settings: "{\"a\":1}".into(), sealed_secret: None, ..one.clone() };
-    store.put_sign_in_issuer(&changed).await.unwrap();
+    store.put_sign_in_issuer(&changed, &somebody(), START).await.unwrap();
     assert_eq!(store.sign_in_issuers(Some(&fixture.tenant)).await.unwrap(), std::slice::from_ref(&changed));
     assert_eq!(store.sign_in_issuers(None).await.unwrap(), std::slice::from_ref(&platform));
     assert_eq!(store.sign_in_issuer("acme.one").await.unwrap(), Some(changed));
-    assert!(store.remove_sign_in_issuer(None, "acme.one").await.is_err());
-    store.remove_sign_in_issuer(Some(&fixture.tenant), "acme.one").await.unwrap();
+    assert!(store.remove_sign_in_issuer(None, "acme.one", &somebody(), START).await.is_err());
+    store.remove_sign_in_issuer(Some(&fixture.tenant), "acme.one", &somebody(), START).await.unwrap();
     assert_eq!(store.sign_in_issuer("acme.one").await.unwrap(), None);
+    // The tenant is told of its own.
+    while store.number_events().await.unwrap() > 0 {}
+    let told = store.events(&fixture.tenant, 1, 10).await.unwrap();
+    let of = |settings: Value, secret_changed: bool| json!({"provider": "one", "settings": settings, "secret_changed": secret_changed});
+    let wanted = [
+        ("provider.created", of(json!({}), true)),
+        ("provider.changed", of(json!({"a": 1}), true)),
+        ("provider.removed", json!({"provider": "one"})),
+    ];
+    let told: Vec<_> = told.iter().map(|event| (event.kind.as_str(), &event.data)).collect();
+    assert_eq!(told, wanted.iter().map(|(kind, data)| (*kind, data)).collect::<Vec<_>>());
 }
 
 async fn a_sign_in_is_taken_once(fixture: Fixture) {
     let store = &fixture.store;
     let issuer = SignInIssuer { id: "ops".into(), tenant: None, settings: "{}".into(), sealed_secret: None, created: START };
-    store.put_sign_in_issuer(&issuer).await.unwrap();
+    store.put_sign_in_issuer(&issuer, &somebody(), START).await.unwrap();
     let sign_in = |hash: &str| SignIn { hash: hash.into(), issuer: "ops".into(), sealed: vec![7], expires: START.plus_seconds(60) };
     store.begin_sign_in(&sign_in("a"), START).await.unwrap();
     store.begin_sign_in(&sign_in("b"), START).await.unwrap();
     assert_eq!(store.take_sign_in("a").await.unwrap(), Some(sign_in("a")));
     assert_eq!(store.take_sign_in("a").await.unwrap(), None);
     // Whoever is on the way to a provider that is removed meanwhile comes back to nothing.
-    store.remove_sign_in_issuer(None, "ops").await.unwrap();
+    store.remove_sign_in_issuer(None, "ops", &somebody(), START).await.unwrap();
     assert_eq!(store.take_sign_in("b").await.unwrap(), None);
 }

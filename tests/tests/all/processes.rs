@@ -187,7 +187,10 @@ on_both_databases! {
         acme.api.post(path, json!({"ends": at(&server, -1), "reason": "parental leave"})).await.expect(422);
         let leave = json!({"starts": at(&server, 24), "ends": at(&server, 72), "reason": "parental leave"});
         let made = acme.api.post(path, leave.clone()).await.expect(201);
-        acme.api.post(path, leave).await.expect(409);
+        let refused = acme.api.post(path, leave).await.expect(409).to_string();
+        assert!(refused.contains("has a leave already"), "{refused}");
+        let within = json!({"starts": at(&server, 30), "ends": at(&server, 60), "reason": "parental leave"});
+        acme.api.post(path, within).await.expect(409);
         server.settle().await;
         assert_eq!(standing(&acme, "ada@acme.example").await.0, "active");
         advance(&server, 25).await;

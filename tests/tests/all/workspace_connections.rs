@@ -236,6 +236,7 @@ on_both_databases! {
             ("/workspace/t/acme/connections/new".into(), vec![("name", "Another")]),
             ("/workspace/t/acme/settings/targets".into(), vec![("id", "hook"), ("url", "https://hook.example")]),
             ("/workspace/t/acme/settings/targets/hook".into(), vec![("enabled", "no")]),
+            ("/workspace/t/acme/settings/targets/hook/remove".into(), vec![]),
         ] {
             assert!(reader.said(&path, &fields).await.contains("change nothing"), "{path}");
         }
@@ -246,7 +247,7 @@ on_both_databases! {
         server.stop().await;
     }
 
-    /// Sessions that are ended, a target whose secret is shown once, is paused and goes on.
+    /// Sessions that are ended, a target whose secret is shown once, is paused and removed.
     async fn settings_show_sessions_and_targets(database: Database) {
         let server = Server::start(&database).await;
         let acme = server.tenant("acme").create().await;
@@ -273,6 +274,21 @@ on_both_databases! {
         let target = &targets["targets"][0];
         assert_eq!((&target["enabled"], &target["url"]), (&json!(false), &json!("https://billing.example/hook")));
         assert_eq!(ops.post("/workspace/t/acme/settings/targets/unknown", &[("enabled", "no")]).await.status, 303, "no such form is on the page");
+        assert!(ops.said("/workspace/t/acme/settings/targets/billing/remove", &[]).await.contains("told of nothing any more"));
+        ops.get(settings).await.expect(&[]).lacks(&["https://billing.example"]);
+        acme.api.delete("/targets/billing").await.expect(404);
+        acme.api.put("/targets/crm", json!({"url": "https://crm.example/"})).await.expect(200);
+        acme.api.delete("/targets/crm").await.expect(204);
+        let login = json!({"name": "Login", "issuer": "https://login.example", "client_id": "c", "client_secret": "hush-hush", "roles": {"owners": ["tenant-owner"]}});
+        acme.api.put("/providers/login", login).await.expect(204);
+        acme.api.delete("/providers/login").await.expect(204);
+        let events = acme.events(&server).await;
+        let told: Vec<_> = events.iter().filter(|event| ["target", "provider"].contains(&text(&event["kind"]).split('.').next().unwrap_or_default())).collect();
+        let kinds: Vec<String> = told.iter().map(|event| text(&event["kind"])).collect();
+        assert_eq!(kinds, ["target.created", "target.paused", "target.removed", "target.created", "target.removed", "provider.created", "provider.removed"]);
+        assert_eq!(told[5]["data"]["settings"]["roles"], json!({"owners": ["tenant-owner"]}));
+        assert!(events.iter().all(|event| !event.to_string().contains("hush-hush") && !event.to_string().contains("example/hook")));
+        ops.get("/workspace/t/acme/history").await.expect(&["target was removed (billing)", "sign-in provider was set (login)"]);
 
         // A token, and its end.
         let made = json!({"tenant": "acme", "name": "payroll", "admin_roles": ["auditor"]});

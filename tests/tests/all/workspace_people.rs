@@ -104,6 +104,11 @@ on_both_databases! {
 
         assert!(ops.said(&format!("{page}/suspend"), &[("reason", "lost badge"), ("ends", "yesterday")]).await.contains("is a date such as"));
         let day = server.app().clock.now().plus_seconds(5 * 86_400).timestamp().strftime("%Y-%m-%d").to_string();
+        // A leave that is ahead keeps nobody from being taken out of use now.
+        let date = |days: i64| server.app().clock.now().plus_seconds(days * 86_400).timestamp().strftime("%Y-%m-%d").to_string();
+        let ahead = [("reason", "a sabbatical"), ("starts", &*date(3)), ("ends", &*date(9))];
+        assert!(ops.said(&format!("{page}/leave"), &ahead).await.contains("is noted"));
+        ops.get(&page).await.expect(&["Suspend now", "a sabbatical", "Call the leave off"]);
         let said = ops.said(&format!("{page}/suspend"), &[("reason", "lost badge"), ("ends", &day)]).await;
         assert!(said.contains("being suspended"), "{said}");
         ops.get(&format!("{page}/standing")).await.expect(&["every 3s"]);
@@ -111,9 +116,22 @@ on_both_databases! {
         let suspended = ops.get(&page).await;
         suspended.expect(&["on leave", "lost badge", "olga@acme.example", "asleep"]).lacks(&["Suspend now"]);
         assert_eq!(acme.state("ada@acme.example").await, "suspended");
-        ops.said(&action(&suspended.text, "/end"), &[]).await;
+        // Each is ended by itself, and only for whom it is.
+        let leaves = acme.api.get("/leaves").await.expect(200);
+        let leave = |reason: &str| {
+            let all = leaves["rulings"].as_array().expect("leaves");
+            text(&all.iter().find(|leave| leave["reason"] == reason).unwrap_or_else(|| panic!("no {reason} in {leaves}"))["id"])
+        };
+        entra.create("eve@acme.example").await;
+        server.settle().await;
+        let others = page_of(&acme, "eve@acme.example").await;
+        assert!(ops.said(&format!("{others}/leave/{}/end", leave("lost badge")), &[]).await.contains("of this person"));
+        ops.said(&format!("{page}/leave/{}/end", leave("lost badge")), &[]).await;
         server.settle().await;
         assert!(acme.roles("ada@acme.example").await.contains("developer"));
+        ops.get(&page).await.expect(&["a sabbatical"]).lacks(&["lost badge"]);
+        ops.said(&format!("{page}/leave/{}/end", leave("a sabbatical")), &[]).await;
+        server.settle().await;
 
         let exception = [("role", "reader"), ("effect", "grant"), ("reason", "stands in"), ("owner", "olga@acme.example"), ("ends", day.as_str())];
         ops.said(&format!("{page}/exceptions"), &exception).await;

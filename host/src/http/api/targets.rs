@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -12,11 +13,14 @@ use crate::app::App;
 use crate::delivery::webhook;
 use crate::http::body::ApiBody;
 use crate::http::error::{Error, Result};
+use crate::http::frame;
 use crate::http::guards::{ManageTargets, TenantReader, TenantWriter};
 use crate::http::query::At;
-use crate::model::TenantId;
+use crate::model::{Actor, TenantId};
 use crate::store::Target;
 
+/// The most targets of a tenant: every event waits for each of them by itself.
+const TARGETS_LIMIT: usize = 20;
 /// The longest id of a target, in bytes.
 const ID_BYTES_LIMIT: usize = 63;
 /// How many bytes a signing secret may have (Standard Webhooks).
@@ -81,14 +85,42 @@ pub async fn put(
     At((_, id)): At<(String, String)>,
     ApiBody(wanted): ApiBody<TargetWrite>,
 ) -> Result<Json<TargetAnswer>> {
-    Ok(Json(set(&app, &who.tenant.id, id, wanted).await?))
+    Ok(Json(set(&app, &who.tenant.id, id, wanted, &who.actor).await?))
+}
+
+/// DELETE …/targets/{target}
+///
+/// # Errors
+/// 404.
+pub async fn delete(
+    who: TenantWriter<ManageTargets>,
+    State(app): State<Arc<App>>,
+    At((_, id)): At<(String, String)>,
+) -> Result<StatusCode> {
+    remove(&app, who.tenant.id, id, who.actor).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes a target, whoever asked stays to hear of it or not: much may wait for it.
+pub(in crate::http) async fn remove(app: &Arc<App>, tenant: TenantId, id: String, actor: Actor) -> Result<()> {
+    let app = Arc::clone(app);
+    frame::to_the_end(async move { app.store.remove_target(&tenant, &id, &actor, app.clock.now()).await }).await??;
+    Ok(())
 }
 
 /// Sets a target. Its secret is in the answer where it was made just now.
-pub(in crate::http) async fn set(app: &App, tenant: &TenantId, id: String, wanted: TargetWrite) -> Result<TargetAnswer> {
+pub(in crate::http) async fn set(app: &App, tenant: &TenantId, id: String, wanted: TargetWrite, actor: &Actor) -> Result<TargetAnswer> {
     check_id(&id)?;
     fit_url(app, "url", &wanted.url).await?;
-    let known = app.store.targets(tenant).await?.into_iter().find(|target| target.id == id);
+    let all = app.store.targets(tenant).await?;
+    let count = all.len();
+    let known = all.into_iter().find(|target| target.id == id);
+    if known.is_none() && count >= TARGETS_LIMIT {
+        return Err(Error::bad_request(
+            format!("there are {TARGETS_LIMIT} targets already: remove one first"),
+            "there are too many targets",
+        ));
+    }
     let (sealed_secret, made) = match (wanted.secret.map(Zeroizing::new), known) {
         (Some(secret), _) => (seal(app, tenant, &secret).await?, None),
         (None, Some(known)) => (known.sealed_secret, None),
@@ -98,7 +130,7 @@ pub(in crate::http) async fn set(app: &App, tenant: &TenantId, id: String, wante
         }
     };
     let target = Target { id, tenant: tenant.clone(), url: wanted.url, sealed_secret, enabled: wanted.enabled.unwrap_or(true) };
-    app.store.put_target(&target).await?;
+    app.store.put_target(&target, actor, app.clock.now()).await?;
     Ok(TargetAnswer { secret: made, ..target.into() })
 }
 

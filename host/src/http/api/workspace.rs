@@ -166,12 +166,13 @@ pub async fn platform_providers(_: PlatformWriter, State(app): State<Arc<App>>, 
 /// # Errors
 /// 422 for settings that can't be.
 pub async fn put_platform_provider(
-    _: PlatformWriter,
+    who: PlatformWriter,
     State(app): State<Arc<App>>,
     At(id): At<String>,
     ApiBody(new): ApiBody<NewProvider>,
 ) -> Result<StatusCode> {
-    sign_in::put_provider(&app, None, &id, &new.settings, new.client_secret.as_ref().map(|secret| secret.0.as_str())).await?;
+    let secret = new.client_secret.as_ref().map(|secret| secret.0.as_str());
+    sign_in::put_provider(&app, None, &id, &new.settings, secret, &who.actor).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -179,8 +180,8 @@ pub async fn put_platform_provider(
 ///
 /// # Errors
 /// 404.
-pub async fn remove_platform_provider(_: PlatformWriter, State(app): State<Arc<App>>, At(id): At<String>) -> Result<StatusCode> {
-    sign_in::remove_provider(&app, None, &id).await?;
+pub async fn remove_platform_provider(who: PlatformWriter, State(app): State<Arc<App>>, At(id): At<String>) -> Result<StatusCode> {
+    sign_in::remove_provider(&app, None, &id, &who.actor).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -203,7 +204,7 @@ pub async fn put_provider(
     ApiBody(new): ApiBody<NewProvider>,
 ) -> Result<StatusCode> {
     let secret = new.client_secret.as_ref().map(|secret| secret.0.as_str());
-    sign_in::put_provider(&app, Some(&who.tenant.id), &id, &new.settings, secret).await?;
+    sign_in::put_provider(&app, Some(&who.tenant.id), &id, &new.settings, secret, &who.actor).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -212,6 +213,6 @@ pub async fn put_provider(
 /// # Errors
 /// 404.
 pub async fn remove_provider(who: TenantWriter, State(app): State<Arc<App>>, At((_, id)): At<(String, String)>) -> Result<StatusCode> {
-    sign_in::remove_provider(&app, Some(&who.tenant.id), &id).await?;
+    sign_in::remove_provider(&app, Some(&who.tenant.id), &id, &who.actor).await?;
     Ok(StatusCode::NO_CONTENT)
 }

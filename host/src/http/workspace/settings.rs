@@ -12,7 +12,7 @@ use super::guides::copied;
 use super::page::{Page, Section, When, badge, columns, heading, token};
 use super::seat::{Rights, Seat};
 use crate::app::App;
-use crate::http::api::targets::{TargetWrite, set};
+use crate::http::api::targets::{TargetWrite, remove, set};
 use crate::http::error::{Error, Result};
 use crate::http::query::At;
 use crate::http::routes::{Route, get, post};
@@ -39,6 +39,7 @@ pub(super) fn all() -> Vec<Route> {
         post("/workspace/t/{tenant}/settings/tokens/{token}/end", "end_token_form", "Ends an API token", end_token),
         post("/workspace/t/{tenant}/settings/targets", "make_target_form", "Makes a target and shows its secret, once", make_target),
         post("/workspace/t/{tenant}/settings/targets/{target}", "switch_target_form", "Pauses a target, or goes on with it", switch_target),
+        post("/workspace/t/{tenant}/settings/targets/{target}/remove", "remove_target_form", "Removes a target", remove_target),
     ]
 }
 
@@ -177,7 +178,7 @@ pub async fn set_provider(seat: Seat, State(app): State<Arc<App>>, sent: Sent) -
             roles: roles_of(sent.needed("roles", "Groups and the admin roles that they give")?)?,
         };
         let id = sent.needed("id", "Id")?;
-        sign_in::put_provider(&app, Some(&seat.tenant.id), id, &settings, sent.get("client_secret")).await?;
+        sign_in::put_provider(&app, Some(&seat.tenant.id), id, &settings, sent.get("client_secret"), &seat.principal().actor()).await?;
         Ok("It is set: people may sign in with it now.")
     };
     answer(&seat.at("settings"), done.await)
@@ -204,7 +205,7 @@ fn roles_of(text: &str) -> Result<BTreeMap<String, BTreeSet<String>>> {
 pub async fn remove_provider(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(String, String)>, _: Sent) -> Result<Response> {
     let done = async {
         seat.ask(&app, AdminAction::ManageTenant).await?;
-        sign_in::remove_provider(&app, Some(&seat.tenant.id), &id).await?;
+        sign_in::remove_provider(&app, Some(&seat.tenant.id), &id, &seat.principal().actor()).await?;
         Ok("Nobody new signs in with it. Sessions that are open go on until they end.")
     };
     answer(&seat.at("settings"), done.await)
@@ -280,7 +281,7 @@ fn webhooks(seat: &Seat, (targets, receipts): (&[Target], &[Receipt]), rights: &
             @if targets.is_empty() { p.quiet { "There is none yet: downstream systems would learn of nothing." } }
             @else {
                 table.stack {
-                    (columns(&["Target", "Address", "Last delivery", "Pause"]))
+                    (columns(&["Target", "Address", "Last delivery", "Pause or remove"]))
                     tbody {
                         @for target in targets {
                             tr {
@@ -294,6 +295,11 @@ fn webhooks(seat: &Seat, (targets, receipts): (&[Target], &[Receipt]), rights: &
                                             input type="hidden" name="enabled" value=(if target.enabled { "no" } else { "yes" });
                                             @if target.enabled { button aria-label=(format!("Pause {}", target.id)) { "Pause" } }
                                             @else { button aria-label=(format!("Go on with {}", target.id)) { "Go on" } }
+                                        }
+                                        " "
+                                        form.inline method="post" action=(seat.at(&format!("settings/targets/{}/remove", target.id))) {
+                                            (token(&seat.guest))
+                                            button.danger aria-label=(format!("Remove {}", target.id)) { "Remove" }
                                         }
                                     }
                                 }
@@ -312,7 +318,7 @@ fn webhooks(seat: &Seat, (targets, receipts): (&[Target], &[Receipt]), rights: &
                         button { "Make it and show its secret" }
                     }
                 }
-            } @else { p.quiet { "Whoever may manage targets makes and pauses them." } }
+            } @else { p.quiet { "Whoever may manage targets makes, pauses and removes them." } }
         }
     }
 }
@@ -379,7 +385,9 @@ pub async fn make_target(seat: Seat, State(app): State<Arc<App>>, sent: Sent) ->
         if app.store.targets(&seat.tenant.id).await?.iter().any(|target| target.id == id) {
             return Err(Error::bad_request(format!("there is a target `{id}` already: choose another id"), "a target's id is taken"));
         }
-        let made = set(&app, &seat.tenant.id, id.clone(), TargetWrite { url, secret: None, enabled: Some(true) }).await?;
+        let made =
+            set(&app, &seat.tenant.id, id.clone(), TargetWrite { url, secret: None, enabled: Some(true) }, &seat.principal().actor())
+                .await?;
         Ok((id, made.secret.unwrap_or_default()))
     };
     let (id, secret) = match done.await {
@@ -408,8 +416,24 @@ pub async fn switch_target(seat: Seat, State(app): State<Arc<App>>, At((_, id)):
         let known = app.store.targets(&seat.tenant.id).await?.into_iter().find(|target| target.id == id);
         let Some(known) = known else { return Err(Error::not_found("such target")) };
         let enabled = sent.get("enabled") == Some("yes");
-        set(&app, &seat.tenant.id, id, TargetWrite { url: known.url, secret: None, enabled: Some(enabled) }).await?;
+        let wanted = TargetWrite { url: known.url, secret: None, enabled: Some(enabled) };
+        set(&app, &seat.tenant.id, id, wanted, &seat.principal().actor()).await?;
         Ok(if enabled { "Deliveries go on, with what has waited." } else { "Paused: events wait until it goes on." })
     };
     answer(&seat.at("settings"), done.await)
+}
+
+/// POST …/settings/targets/{target}/remove
+///
+/// # Errors
+/// Those that no other input would avoid.
+pub async fn remove_target(seat: Seat, State(app): State<Arc<App>>, At((_, id)): At<(String, String)>, _: Sent) -> Result<Response> {
+    let back = seat.at("settings");
+    let done = async {
+        seat.ask(&app, AdminAction::ManageTargets).await?;
+        let (tenant, actor) = (seat.tenant.id.clone(), seat.principal().actor());
+        remove(&app, tenant, id, actor).await?;
+        Ok("It is told of nothing any more, and what waited for it is gone. What it has acknowledged stays known.")
+    };
+    answer(&back, done.await)
 }

@@ -17,10 +17,11 @@ pub(super) const DEPARTURES: &str = "SELECT id, at, kind, actor_kind, actor_id, 
      AND kind IN ('account.suspended', 'account.removed', 'account.out_of_scope', 'grant.removed', 'grant.dormant')
      ORDER BY position DESC LIMIT +$3";
 
-/// Where events are delivered, by target.
+/// Where events are delivered, by target. Of one that was removed, what it acknowledged.
 pub(super) const DELIVERIES: &str = concat!(
     "SELECT d.target, t.enabled, d.event, d.state, d.attempts, d.problem, d.finished
-     FROM targets t JOIN deliveries d ON d.tenant = t.tenant AND d.target = t.target WHERE t.tenant = $1 AND ",
+     FROM targets t JOIN deliveries d ON d.tenant = t.tenant AND d.target = t.target
+     WHERE t.tenant = $1 AND (t.removed IS NULL OR d.state = 'acknowledged') AND ",
     any_of!("d.event", "$2"),
     " ORDER BY d.target, d.position"
 );

@@ -113,7 +113,7 @@ fn insert(sql: &mut QueryBuilder<Db>, scope: &Scope, stamp: Stamp<'_>, rows: &[N
             .push_bind(personal);
     });
     sql.push(" RETURNING id, position, EXISTS (SELECT 1 FROM targets WHERE targets.tenant = ").push_bind(scope.tenant.as_str());
-    sql.push(") AS is_heard");
+    sql.push(" AND targets.removed IS NULL) AS is_heard");
     advance_head(sql, &scope.tenant, number);
 }
 

@@ -3,17 +3,21 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
 use sqlx::{QueryBuilder, Row as _};
 use zeroize::Zeroizing;
 
 use super::history;
 use super::rows::Row;
 use super::work::shares;
-use super::{Conn, Db, Scope};
+use super::{Conn, Db, Scope, tenancy};
 use crate::crypto::SecretKey;
-use crate::model::{Event, Instant, TenantId};
+use crate::model::{Actor, Event, Instant, TenantId};
 use crate::store::keys::{delivery_purpose, unsealable};
 use crate::store::{DELIVERY_LEASE_SECONDS, DeliveryResult, DeliveryRoom, DueDelivery, LinkToken, Receipt, Result, StoreError, Target};
+
+/// How much of what waits for a removed target is taken away in one transaction: others write in between.
+const FORGOTTEN_AT_ONCE: i64 = 2_000;
 
 /// Rows of one INSERT: far below both databases' limits on parameters.
 const INSERT_BATCH: usize = 500;
@@ -30,10 +34,11 @@ pub(super) struct Appended {
 
 /// Queues events for every target of the tenant.
 pub(super) async fn enqueue(conn: &mut Conn, scope: &Scope, at: Instant, events: &[Appended]) -> Result<()> {
-    let targets: Vec<(String, bool)> = sqlx::query_as("SELECT target, enabled FROM targets WHERE tenant = $1 ORDER BY target")
-        .bind(scope.tenant.as_str())
-        .fetch_all(&mut *conn)
-        .await?;
+    let targets: Vec<(String, bool)> =
+        sqlx::query_as("SELECT target, enabled FROM targets WHERE tenant = $1 AND removed IS NULL ORDER BY target")
+            .bind(scope.tenant.as_str())
+            .fetch_all(&mut *conn)
+            .await?;
     for (target, enabled) in &targets {
         for chunk in events.chunks(INSERT_BATCH) {
             let mut insert =
@@ -78,12 +83,17 @@ pub(super) async fn enqueue(conn: &mut Conn, scope: &Scope, at: Instant, events:
     Ok(())
 }
 
-/// Creates or replaces a target.
-pub(super) async fn put_target(conn: &mut Conn, target: &Target) -> Result<()> {
+/// Creates or replaces a target, and tells the tenant. A new one is not told of itself.
+pub(super) async fn put_target(conn: &mut Conn, scope: &Scope, target: &Target, actor: &Actor, at: Instant) -> Result<()> {
+    let before = targets(conn, &scope.tenant).await?.into_iter().find(|known| known.id == target.id);
+    let data = |changed: &[&str]| json!({"target": target.id, "origin": target.origin(), "enabled": target.enabled, "changed": changed});
+    if before.is_none() {
+        tenancy::record(conn, scope, actor, at, "target.created", data(&[])).await?;
+    }
     sqlx::query(
         "INSERT INTO targets (tenant, target, url, sealed_secret, enabled) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (tenant, target) DO UPDATE
-         SET url = excluded.url, sealed_secret = excluded.sealed_secret, enabled = excluded.enabled",
+         SET url = excluded.url, sealed_secret = excluded.sealed_secret, enabled = excluded.enabled, removed = NULL",
     )
     .bind(target.tenant.as_str())
     .bind(&target.id)
@@ -101,13 +111,55 @@ pub(super) async fn put_target(conn: &mut Conn, target: &Target) -> Result<()> {
         "UPDATE delivery_lanes SET next_at = NULL WHERE tenant = $1 AND target = $2"
     };
     sqlx::query(waits).bind(target.tenant.as_str()).bind(&target.id).execute(&mut *conn).await?;
-    Ok(())
+    let Some(before) = before else { return Ok(()) };
+    let changes = [("url", before.url != target.url), ("secret", before.sealed_secret != target.sealed_secret)];
+    let changed: Vec<&str> = changes.into_iter().filter_map(|(what, has)| has.then_some(what)).collect();
+    let kind = match (before.enabled, target.enabled) {
+        (true, false) => "target.paused",
+        (false, true) => "target.resumed",
+        _ if changed.is_empty() => return Ok(()),
+        _ => "target.changed",
+    };
+    tenancy::record(conn, scope, actor, at, kind, data(&changed)).await
+}
+
+/// Removes a target, and tells the tenant.
+pub(super) async fn remove_target(conn: &mut Conn, scope: &Scope, id: &str, actor: &Actor, at: Instant) -> Result<()> {
+    let before = targets(conn, &scope.tenant).await?.into_iter().find(|known| known.id == id).ok_or(StoreError::Missing("target"))?;
+    sqlx::query("UPDATE targets SET removed = $3, enabled = FALSE, url = '', sealed_secret = $4 WHERE tenant = $1 AND target = $2")
+        .bind(scope.tenant.as_str())
+        .bind(id)
+        .bind(at.0)
+        .bind([].as_slice() as &[u8])
+        .execute(&mut *conn)
+        .await?;
+    tenancy::record(conn, scope, actor, at, "target.removed", json!({"target": id, "origin": before.origin()})).await
+}
+
+/// Events that wait for a removed target.
+pub(super) const FORGET_DELIVERIES: &str = "DELETE FROM deliveries WHERE tenant = $1 AND target = $2 AND event IN (
+         SELECT d.event FROM targets t JOIN deliveries d ON d.tenant = t.tenant AND d.target = t.target AND d.state = 'waiting'
+         WHERE t.tenant = $1 AND t.target = $2 AND t.removed IS NOT NULL LIMIT +$3)";
+
+/// The lanes that they wait in.
+pub(super) const FORGET_LANES: &str = "DELETE FROM delivery_lanes WHERE tenant = $1 AND target = $2 AND lane IN (
+         SELECT l.lane FROM targets t JOIN delivery_lanes l ON l.tenant = t.tenant AND l.target = t.target
+         WHERE t.tenant = $1 AND t.target = $2 AND t.removed IS NOT NULL ORDER BY l.lane LIMIT +$3)";
+
+/// Takes away some of what waits for a target that was removed; whether that was all.
+pub(super) async fn forget(conn: &mut Conn, tenant: &TenantId, target: &str) -> Result<bool> {
+    let mut all = true;
+    for statement in [FORGET_DELIVERIES, FORGET_LANES] {
+        let gone = sqlx::query(statement).bind(tenant.as_str()).bind(target).bind(FORGOTTEN_AT_ONCE).execute(&mut *conn).await?;
+        all &= gone.rows_affected() == 0;
+    }
+    Ok(all)
 }
 
 /// The tenant's targets, by id.
 pub(super) async fn targets(conn: &mut Conn, tenant: &TenantId) -> Result<Vec<Target>> {
     let rows: Vec<(String, String, Vec<u8>, bool)> =
-        sqlx::query_as("SELECT target, url, sealed_secret, enabled FROM targets WHERE tenant = $1 ORDER BY target")
+        sqlx::query_as("SELECT target, url, sealed_secret, enabled FROM targets WHERE tenant = $1 AND removed IS NULL ORDER BY target")
             .bind(tenant.as_str())
             .fetch_all(conn)
             .await?;
@@ -141,7 +193,8 @@ pub(super) const HEAD: &str =
 
 /// What became of the newest events at each target: numbers have no gaps.
 pub(super) const RECEIPTS: &str = concat!(
-    "SELECT d.target, e.seq, e.kind, d.state, d.attempts, d.problem, d.finished FROM events e JOIN targets t ON t.tenant = e.tenant",
+    "SELECT d.target, e.seq, e.kind, d.state, d.attempts, d.problem, d.finished FROM events e
+     JOIN targets t ON t.tenant = e.tenant AND t.removed IS NULL",
     joined!("deliveries", "d", "d.tenant = e.tenant AND d.target = t.target AND d.event = e.id"),
     " WHERE e.tenant = $1 AND e.seq > (SELECT COALESCE(max(l.seq), 0) FROM events l WHERE l.tenant = $1 AND l.seq IS NOT NULL) - $2
      ORDER BY d.target, e.seq DESC"
@@ -176,20 +229,21 @@ pub(super) async fn claim(
     let lanes: Vec<(String, String)> =
         sqlx::query_as(DUE_LANES).bind(scope.tenant.as_str()).bind(leavers).bind(now.0).bind(limit).fetch_all(&mut *conn).await?;
     let mut heads = Vec::new();
+    let targets: BTreeMap<String, Target> =
+        targets(conn, &scope.tenant).await?.into_iter().map(|target| (target.id.clone(), target)).collect();
     for (target, lane) in lanes {
         sqlx::query("UPDATE delivery_lanes SET next_at = $4 WHERE tenant = $1 AND target = $2 AND lane = $3")
             .bind(scope.tenant.as_str())
             .bind(&target)
             .bind(&lane)
-            .bind(lease_until.0)
+            // What came while its target was removed waits for nobody.
+            .bind(targets.contains_key(&target).then_some(lease_until.0))
             .execute(&mut *conn)
             .await?;
         let head: Option<(i64, i64, Option<Vec<u8>>)> =
             sqlx::query_as(HEAD).bind(scope.tenant.as_str()).bind(&target).bind(&lane).fetch_optional(&mut *conn).await?;
         heads.extend(head.map(|(position, attempts, sealed)| (target, position, attempts, sealed)));
     }
-    let targets: BTreeMap<String, Target> =
-        targets(conn, &scope.tenant).await?.into_iter().map(|target| (target.id.clone(), target)).collect();
     let positions: Vec<i64> = heads.iter().map(|(_, position, ..)| *position).collect();
     let events = history::at(conn, scope, &positions).await?;
     let sealed =

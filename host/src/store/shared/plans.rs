@@ -337,6 +337,7 @@ pub(in super::super) const CASES: &[Case] = &[
     (adoption::MARK, As::Tenant, &[Text("t3"), Text("t3c")], &[]),
     (rulings::OF_ACCOUNTS, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["rulings_account"]),
     (rulings::BY_ID, As::Tenant, &[Text("t3"), Text("lu7")], &["rulings"]),
+    (rulings::LEAVES, As::Tenant, &[Text("t3"), Text("au7")], &["rulings_account"]),
     (rulings::SAID_ALREADY, As::Tenant, &[Text("t3"), Text("au7"), Text("r1")], &["rulings_account"]),
     (rulings::PEOPLE_OF_ACCOUNTS, As::Tenant, &[Text("t3"), List(&["au7", "au8"])], &["links_account"]),
     (rulings::REMIND, As::Tenant, &[Text("t3"), Number(100), Number(10)], &["rulings_remind"]),
@@ -441,6 +442,8 @@ pub(in super::super) const CASES: &[Case] = &[
     (outbox::DUE_TENANTS, As::Platform, &[Number(100), Truth(true), Number(10)], &["delivery_lanes_due"]),
     (outbox::DUE_LANES, As::Tenant, &[Text("t3"), Truth(true), Number(100), Number(10)], &["delivery_lanes_due", "deliveries_waiting"]),
     (outbox::HEAD, As::Tenant, &[Text("t3"), Text("hook"), Text("u1900")], &["deliveries_waiting"]),
+    (outbox::FORGET_DELIVERIES, As::Tenant, &[Text("t3"), Text("hook"), Number(100)], &["deliveries_waiting"]),
+    (outbox::FORGET_LANES, As::Tenant, &[Text("t3"), Text("hook"), Number(100)], &[]),
     (outbox::RECEIPTS, As::Tenant, &[Text("t3"), Number(20)], &["events_seq"]),
 ];
 
@@ -477,7 +480,7 @@ async fn seeded() -> (Backend, Box<dyn std::any::Any + Send>) {
         let tenant = TenantId(format!("t{number}"));
         store.ensure_tenant(&tenant, "tenant", "api", Instant(0)).await.unwrap();
         let target = Target { id: "hook".into(), tenant, url: String::new(), sealed_secret: Vec::new(), enabled: true };
-        store.put_target(&target).await.unwrap();
+        store.put_target(&target, &crate::model::Actor { kind: "api_token".into(), id: "test".into() }, Instant(0)).await.unwrap();
     }
     for statement in SEED.iter().chain(SETTLE) {
         owner.execute(AssertSqlSafe(*statement)).await.unwrap();

@@ -18,7 +18,7 @@ use crate::crypto::random_id;
 use crate::model::{
     AccountId, Actor, Cause, ConnectionId, Instant, NewEvent, NewRuling, ResourceId, RoleId, Ruling, RulingKind, RulingState, TenantId,
 };
-use crate::store::{ANSWERED_AT_ONCE, Answer, Answered, Result, RulingQuery, StoreError};
+use crate::store::{ANSWERED_AT_ONCE, Answer, Answered, LEAVES_LIMIT, Result, RulingQuery, StoreError};
 
 /// The columns of [`ruling`].
 macro_rules! ruling_columns {
@@ -169,15 +169,17 @@ pub(super) fn select<'q>(tenant: &'q TenantId, query: &'q RulingQuery) -> QueryB
     sql
 }
 
-/// What is said already of a role, or of an account as a whole.
+/// What is said already of a role.
 pub(super) const SAID_ALREADY: &str = "SELECT ruling FROM rulings WHERE tenant = $1 AND account = $2 AND state <> 'ended' AND role = $3
-     AND kind IN ('grant', 'forbid', 'absence')";
+     AND kind IN ('grant', 'forbid')";
+/// An account's leaves, from when to when.
+pub(super) const LEAVES: &str =
+    "SELECT starts, ends FROM rulings WHERE tenant = $1 AND account = $2 AND state <> 'ended' AND kind = 'absence'";
 
 /// Makes an exception.
 pub(super) async fn make_exception(conn: &mut Conn, scope: &Scope, made: &Ruling) -> Result<()> {
     lock_revision(conn, &scope.tenant, false).await?;
     let tenant = &scope.tenant;
-    let role = made.role.as_ref().map_or("", RoleId::as_str);
     let account: Option<String> =
         sqlx::query_scalar(concat!("SELECT account FROM accounts WHERE tenant = $1 AND account = $2", for_update!()))
             .bind(tenant.as_str())
@@ -185,15 +187,36 @@ pub(super) async fn make_exception(conn: &mut Conn, scope: &Scope, made: &Ruling
             .fetch_optional(&mut *conn)
             .await?;
     account.ok_or(StoreError::Missing("account"))?;
-    let standing: Option<String> =
-        sqlx::query_scalar(SAID_ALREADY).bind(tenant.as_str()).bind(made.account.as_str()).bind(role).fetch_optional(&mut *conn).await?;
-    if standing.is_some() {
-        return Err(StoreError::Conflict { what: "ruling" });
+    match &made.role {
+        Some(role) => {
+            let said = sqlx::query(SAID_ALREADY).bind(tenant.as_str()).bind(made.account.as_str()).bind(role.as_str());
+            if said.fetch_optional(&mut *conn).await?.is_some() {
+                return Err(StoreError::Conflict { what: "ruling" });
+            }
+        }
+        None => check_leave(conn, tenant, made).await?,
     }
     insert_exceptions(conn, tenant, std::slice::from_ref(made)).await?;
     mark_accounts(conn, tenant, &[made.account.as_str()], made.created).await?;
     let stamp = Stamp { at: made.created, actor: &made.created_by, request_id: None };
     tell(conn, scope, stamp, "exception.made", std::slice::from_ref(made)).await
+}
+
+/// A leave may begin before another one ends: whoever is to be out of use now may have a leave ahead.
+async fn check_leave(conn: &mut Conn, tenant: &TenantId, made: &Ruling) -> Result<()> {
+    let leaves: Vec<(Option<i64>, Option<i64>)> =
+        sqlx::query_as(LEAVES).bind(tenant.as_str()).bind(made.account.as_str()).fetch_all(conn).await?;
+    let begins = made.starts.unwrap_or(made.created).0;
+    let covers = |&(starts, ends): &(Option<i64>, Option<i64>)| {
+        starts.is_none_or(|starts| starts <= begins) && ends.is_none_or(|ends| made.ends.is_some_and(|made| ends >= made.0))
+    };
+    if leaves.iter().any(covers) {
+        return Err(StoreError::Conflict { what: "leave" });
+    }
+    if leaves.len() >= LEAVES_LIMIT {
+        return Err(StoreError::Conflict { what: "leaves" });
+    }
+    Ok(())
 }
 
 async fn insert_exceptions(conn: &mut Conn, tenant: &TenantId, made: &[Ruling]) -> Result<()> {

@@ -512,7 +512,7 @@ pub(super) const ACKNOWLEDGEMENTS: &str = concat!(
 );
 /// The targets that have not acknowledged what took access away from accounts, with the last of it.
 pub(super) const UNACKNOWLEDGED: &str = concat!(
-    "SELECT e.account, d.target, max(e.at) AS last FROM events e JOIN targets t ON t.tenant = e.tenant
+    "SELECT e.account, d.target, max(e.at) AS last FROM events e JOIN targets t ON t.tenant = e.tenant AND t.removed IS NULL
      JOIN deliveries d ON d.tenant = t.tenant AND d.target = t.target AND d.event = e.id AND d.state <> 'acknowledged'
      WHERE e.tenant = $1 AND ",
     any_of!("e.account", "$2"),

@@ -153,7 +153,9 @@ async fn end_links(conn: &mut Conn, within: &Scope, connection: &ConnectionId, a
     Ok(ended)
 }
 
-async fn put_issuer(conn: &mut Conn, new: &SignInIssuer) -> Result<()> {
+/// Sets a provider, and tells the tenant whose it is.
+async fn put_issuer(conn: &mut Conn, within: Option<&Scope>, new: &SignInIssuer, actor: &Actor, at: Instant) -> Result<()> {
+    let before = sqlx::query(ISSUER).bind(&new.id).fetch_optional(&mut *conn).await?.as_ref().map(issuer).transpose()?;
     sqlx::query(
         "INSERT INTO web_issuers (id, tenant, settings, sealed_secret, created) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (id) DO UPDATE SET settings = excluded.settings, sealed_secret = excluded.sealed_secret",
@@ -163,19 +165,38 @@ async fn put_issuer(conn: &mut Conn, new: &SignInIssuer) -> Result<()> {
     .bind(&new.settings)
     .bind(new.sealed_secret.as_deref())
     .bind(new.created.0)
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(())
+    let Some(within) = within else { return Ok(()) };
+    let (kind, secret_changed) = match &before {
+        None => ("provider.created", new.sealed_secret.is_some()),
+        Some(before) if (&before.settings, &before.sealed_secret) == (&new.settings, &new.sealed_secret) => return Ok(()),
+        Some(before) => ("provider.changed", before.sealed_secret != new.sealed_secret),
+    };
+    let settings: Value = read_json(&new.settings, "the settings of a sign-in provider")?;
+    let data = json!({"provider": own_id(within, &new.id), "settings": settings, "secret_changed": secret_changed});
+    tenancy::record(conn, within, actor, at, kind, data).await
 }
 
-async fn remove_issuer(conn: &mut Conn, tenant: Option<TenantId>, id: &str) -> Result<()> {
-    let done = match tenant {
-        Some(tenant) => {
-            sqlx::query("DELETE FROM web_issuers WHERE id = $1 AND tenant = $2").bind(id).bind(tenant.as_str()).execute(conn).await?
+/// A provider's id in its tenant, as people chose it.
+fn own_id<'i>(within: &Scope, id: &'i str) -> &'i str {
+    id.strip_prefix(within.tenant.as_str()).and_then(|rest| rest.strip_prefix('.')).unwrap_or(id)
+}
+
+/// Removes a provider, and tells the tenant whose it is.
+async fn remove_issuer(conn: &mut Conn, within: Option<&Scope>, id: &str, actor: &Actor, at: Instant) -> Result<()> {
+    let done = match within {
+        Some(within) => {
+            let remove = "DELETE FROM web_issuers WHERE id = $1 AND tenant = $2";
+            sqlx::query(remove).bind(id).bind(within.tenant.as_str()).execute(&mut *conn).await?
         }
-        None => sqlx::query("DELETE FROM web_issuers WHERE id = $1 AND tenant IS NULL").bind(id).execute(conn).await?,
+        None => sqlx::query("DELETE FROM web_issuers WHERE id = $1 AND tenant IS NULL").bind(id).execute(&mut *conn).await?,
     };
-    if done.rows_affected() == 0 { Err(StoreError::Missing("provider")) } else { Ok(()) }
+    if done.rows_affected() == 0 {
+        return Err(StoreError::Missing("provider"));
+    }
+    let Some(within) = within else { return Ok(()) };
+    tenancy::record(conn, within, actor, at, "provider.removed", json!({"provider": own_id(within, id)})).await
 }
 
 #[async_trait]
@@ -274,9 +295,18 @@ impl Visitors for Backend {
         self.write(tenant, move |conn: &mut Conn| Box::pin(async move { end_links(conn, &within, &connection, &actor, at).await })).await
     }
 
-    async fn put_sign_in_issuer(&self, new: &SignInIssuer) -> Result<()> {
-        let new = new.clone();
-        self.write_platform(move |conn: &mut Conn| Box::pin(async move { put_issuer(conn, &new).await })).await
+    async fn put_sign_in_issuer(&self, new: &SignInIssuer, actor: &Actor, at: Instant) -> Result<()> {
+        let (new, actor) = (new.clone(), actor.clone());
+        match new.tenant.clone() {
+            None => {
+                self.write_platform(move |conn: &mut Conn| Box::pin(async move { put_issuer(conn, None, &new, &actor, at).await })).await
+            }
+            Some(tenant) => {
+                let within = self.scope(&tenant);
+                self.write(&tenant, move |conn: &mut Conn| Box::pin(async move { put_issuer(conn, Some(&within), &new, &actor, at).await }))
+                    .await
+            }
+        }
     }
 
     async fn sign_in_issuers(&self, tenant: Option<&TenantId>) -> Result<Vec<SignInIssuer>> {
@@ -301,9 +331,23 @@ impl Visitors for Backend {
         })
     }
 
-    async fn remove_sign_in_issuer(&self, tenant: Option<&TenantId>, id: &str) -> Result<()> {
-        let (tenant, id) = (tenant.cloned(), if has_nul(id) { return Err(StoreError::Missing("provider")) } else { id.to_owned() });
-        self.write_platform(move |conn: &mut Conn| Box::pin(async move { remove_issuer(conn, tenant, &id).await })).await
+    async fn remove_sign_in_issuer(&self, tenant: Option<&TenantId>, id: &str, actor: &Actor, at: Instant) -> Result<()> {
+        if has_nul(id) {
+            return Err(StoreError::Missing("provider"));
+        }
+        let (id, actor) = (id.to_owned(), actor.clone());
+        match tenant {
+            None => {
+                self.write_platform(move |conn: &mut Conn| Box::pin(async move { remove_issuer(conn, None, &id, &actor, at).await })).await
+            }
+            Some(tenant) => {
+                let within = self.scope(tenant);
+                self.write(tenant, move |conn: &mut Conn| {
+                    Box::pin(async move { remove_issuer(conn, Some(&within), &id, &actor, at).await })
+                })
+                .await
+            }
+        }
     }
 
     async fn begin_sign_in(&self, new: &SignIn, now: Instant) -> Result<()> {

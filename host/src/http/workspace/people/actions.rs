@@ -80,8 +80,9 @@ pub async fn end_leave(seat: Seat, State(app): State<Arc<App>>, At((_, account, 
     let view = view(&app, &seat, &account).await?;
     let work = async {
         seat.ask(&app, AdminAction::ManageLeaves).await?;
+        ruling_of(&app, &seat, &view, &leave).await?;
         processes::end_leave(&app, &seat.tenant.id, &seat.principal(), &leave).await?;
-        Ok(format!("The leave is ended: {} gets back what the policies give now.", words::name(&view)))
+        Ok(format!("The leave is ended. {} has what the policies give now, unless another leave goes on.", words::name(&view)))
     };
     answer(&back(&seat, &view), work.await)
 }
@@ -120,6 +121,12 @@ pub async fn make_exception(
     answer(&back(&seat, &view), work.await)
 }
 
+/// Whether what a path names is about the person whom it names.
+async fn ruling_of(app: &App, seat: &Seat, view: &AccountView, id: &str) -> Result<()> {
+    let ruling = app.store.ruling(&seat.tenant.id, id).await?.filter(|ruling| ruling.account == view.account.id);
+    ruling.map(|_| ()).ok_or_else(|| Error::not_found("such leave or exception of this person"))
+}
+
 /// Whoever may read alone decides nothing: about one role it is asked where that is decided.
 fn deciding(seat: &Seat) -> Result<()> {
     if seat.principal().may_decide() { Ok(()) } else { Err(Error::forbidden("you may read everything here and change nothing")) }
@@ -133,6 +140,7 @@ pub async fn end_exception(seat: Seat, State(app): State<Arc<App>>, At((_, accou
     let view = view(&app, &seat, &account).await?;
     let work = async {
         deciding(&seat)?;
+        ruling_of(&app, &seat, &view, &exception).await?;
         governance::end_exception(&app, &seat.tenant.id, &seat.principal(), &exception).await?;
         Ok("The exception is ended: the policies alone decide.".to_owned())
     };

@@ -9,7 +9,8 @@ use super::person::{Person, Seen};
 use super::words;
 use crate::lifecycle::receipt::StepState;
 use crate::model::{
-    AccountState, AdminAction, InvitationState, Process, ProcessState, ProcessStep, ProcessStepState, Ruling, RulingKind, RulingState,
+    AccountState, AdminAction, Instant, InvitationState, Process, ProcessState, ProcessStep, ProcessStepState, Ruling, RulingKind,
+    RulingState,
 };
 
 /// For how many days somebody is suspended, unless another day is named.
@@ -17,14 +18,21 @@ const SUSPENDED_DAYS: i64 = 30;
 /// For how many days an exception counts, unless another day is named.
 const EXCEPTION_DAYS: i64 = 30;
 
-fn is_on_leave(person: &Person) -> Option<&Ruling> {
-    person.rulings.iter().find(|ruling| ruling.kind == RulingKind::Absence && ruling.state != RulingState::Ended)
+/// The leaves that have begun or are to begin.
+fn leaves(person: &Person) -> impl Iterator<Item = &Ruling> {
+    person.rulings.iter().filter(|ruling| ruling.kind == RulingKind::Absence && ruling.state != RulingState::Ended)
+}
+
+/// Whether a leave is ahead.
+fn is_ahead(leave: &Ruling, now: Instant) -> bool {
+    leave.starts.is_some_and(|starts| starts > now)
 }
 
 /// Takes somebody out of use at once: a leave that begins now, so that one knows how it is undone.
 pub(super) fn suspension(seen: &Seen<'_>, person: &Person) -> Markup {
     let account = &person.view.account;
-    let possible = account.state == AccountState::Active && person.view.source.is_some() && is_on_leave(person).is_none();
+    let is_away = leaves(person).any(|leave| !is_ahead(leave, seen.now));
+    let possible = account.state == AccountState::Active && person.view.source.is_some() && !is_away;
     if !possible {
         return html! {};
     }
@@ -214,18 +222,17 @@ fn one_said(seen: &Seen<'_>, person: &Person, ruling: &Ruling) -> Markup {
     }
 }
 
-/// A leave of absence: there is one, or one can begin.
+/// Leaves of absence: those that there are, and one that can begin.
 pub(super) fn leave(seen: &Seen<'_>, person: &Person) -> Markup {
     let may = seen.rights.may(AdminAction::ManageLeaves);
-    let on_leave = is_on_leave(person);
     let possible = person.view.source.is_some() && may;
     html! {
-        @if let Some(leave) = on_leave {
+        @for leave in leaves(person) {
             section.card {
                 h2 { "Leave" }
                 p {
                     @match leave.starts {
-                        Some(starts) if starts > seen.now => { "Begins " (When { at: starts, now: seen.now }) },
+                        Some(starts) if is_ahead(leave, seen.now) => { "Begins " (When { at: starts, now: seen.now }) },
                         _ => "On leave: out of use whatever the identity provider says",
                     }
                     @if let Some(ends) = leave.ends { ", until " (When { at: ends, now: seen.now }) }
@@ -235,11 +242,13 @@ pub(super) fn leave(seen: &Seen<'_>, person: &Person) -> Markup {
                 }
                 @if may {
                     form method="post" action=(seen.at(person, &format!("/leave/{}/end", leave.id))) {
-                        (token(&seen.seat.guest)) button.main { "End the leave, and give everything back" }
+                        (token(&seen.seat.guest))
+                        button.main { @if is_ahead(leave, seen.now) { "Call the leave off" } @else { "End the leave, and give everything back" } }
                     }
                 }
             }
-        } @else if possible {
+        }
+        @if possible {
             details.card {
                 summary { strong { "Send on leave…" } }
                 p { "Out of use from a day on, and back by itself behind the last day." }
