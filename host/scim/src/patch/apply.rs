@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::values::{Context, next, no_match, says_nothing};
-use super::{Done, MemberChange, Operation, Patch, Patched, Refusal, Step, Target, Verb};
+use super::{Done, LOOKS_LIMIT, MemberChange, Operation, Patch, Patched, Refusal, Step, TESTS_IN_A_LOOK, Target, Verb};
+use crate::filter::Filter;
 use crate::path::AttrPath;
 use crate::resource::Document;
 use crate::resource::body::{check_required, holds_immutable, is_inactive, set_schemas};
@@ -21,6 +22,7 @@ pub(super) fn apply(patch: &Patch, schemas: &Schemas, document: &Document) -> Re
         document: document.0.clone(),
         bytes,
         bytes_limit: DOCUMENT_BYTES_LIMIT.max(bytes),
+        looks: 0,
         members: Vec::new(),
         member_operations: Vec::new(),
         changed: Vec::new(),
@@ -64,6 +66,8 @@ struct Work<'a> {
     /// How large the document is; it may not become larger than the limit, or than it was where it is larger already.
     bytes: usize,
     bytes_limit: usize,
+    /// How many values were looked at so far.
+    looks: usize,
     members: Vec<MemberChange>,
     member_operations: Vec<(usize, bool)>,
     /// Paths of what changed, each once.
@@ -126,7 +130,14 @@ impl Work<'_> {
             None => Some(&self.document),
             Some(urn) => self.document.get(urn).and_then(Value::as_object),
         };
-        let before = owner.and_then(|owner| owner.get(&target.attribute)).cloned();
+        let before = owner.and_then(|owner| owner.get(&target.attribute));
+        self.looks +=
+            before.and_then(Value::as_array).map_or(0, Vec::len) * (1 + target.filter.as_ref().map_or(0, tests) / TESTS_IN_A_LOOK);
+        if self.looks > LOOKS_LIMIT {
+            let detail = format!("its operations look at more than {LOOKS_LIMIT} values together: send them in several requests");
+            return Err(ScimError::status(413, detail));
+        }
+        let before = before.cloned();
         let mut context = Context {
             attribute: resolved.attribute,
             part: resolved.sub,
@@ -215,6 +226,15 @@ impl Work<'_> {
             set_schemas(self.schemas, self.kind, &mut self.document, listed);
         }
         grew
+    }
+}
+
+/// How many tests a filter is made of.
+fn tests(filter: &Filter) -> usize {
+    match filter {
+        Filter::And(left, right) | Filter::Or(left, right) => tests(left) + tests(right),
+        Filter::Not(inner) | Filter::Values { filter: inner, .. } => tests(inner),
+        Filter::Test(..) => 1,
     }
 }
 

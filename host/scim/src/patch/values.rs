@@ -108,7 +108,8 @@ fn whole_values(context: &Context<'_>, change: &Change, mut values: Vec<Value>) 
     match context.verb {
         Verb::Replace => Ok(given.clone()),
         Verb::Remove => {
-            values.retain(|value| !given.iter().any(|given| covers(value, given)));
+            let gone = Gone::new(given);
+            values.retain(|value| !gone.covers(value));
             Ok(values)
         }
         Verb::Add => {
@@ -156,6 +157,35 @@ fn add(context: &Context<'_>, values: &mut Vec<Value>, known: &mut Known, given:
         merge_given(context, old, given)?;
     }
     Ok(index)
+}
+
+/// The values that a removal names, by their `value`: each has what is given of one of them, or goes by what else is given.
+struct Gone<'a> {
+    by_value: HashMap<String, Vec<&'a Value>>,
+    others: Vec<&'a Value>,
+}
+
+impl<'a> Gone<'a> {
+    fn new(given: &'a [Value]) -> Self {
+        let mut gone = Self { by_value: HashMap::new(), others: Vec::new() };
+        for given in given {
+            match value_of(given) {
+                Some(value) => gone.by_value.entry(value.to_string()).or_default().push(given),
+                None => gone.others.push(given),
+            }
+        }
+        gone
+    }
+
+    fn covers(&self, value: &Value) -> bool {
+        let same = value_of(value).and_then(|part| self.by_value.get(&part.to_string()));
+        same.into_iter().flatten().chain(&self.others).any(|given| covers(value, given))
+    }
+}
+
+/// What a value is found by: its part `value`, or itself where it has no parts.
+fn value_of(value: &Value) -> Option<&Value> {
+    value.as_object().map_or(Some(value), |parts| parts.get("value"))
 }
 
 /// Whether a value has everything that is given.

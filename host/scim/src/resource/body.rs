@@ -1,6 +1,8 @@
 //! The body of a POST or a PUT, to a document. What PATCH shares with them about bodies stands here, too; what is
 //! stored already only counts as `previous`.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use super::value::{DOCUMENT_BYTES_LIMIT, Reader, one_of_each, parts_weight, twice};
@@ -367,12 +369,12 @@ fn keep_unseen(attributes: &[Attribute], said: &Map<String, Value>, previous: &M
             (Some(Value::Object(said)), Value::Object(before), Some(Value::Object(after))) => {
                 keep_unseen(&attribute.sub_attributes, said, before, after);
             }
-            (Some(Value::Array(said)), Value::Array(before), Some(Value::Array(after))) => {
-                for value in after {
-                    if let (Some(Value::Object(said)), Some(Value::Object(before)), Value::Object(after)) =
-                        (stayed(said, value), stayed(before, value), value)
-                    {
-                        keep_unseen(&attribute.sub_attributes, said, before, after);
+            (Some(Value::Array(said)), Value::Array(before), Some(Value::Array(after))) if attribute.sub_attributes.iter().any(hides) => {
+                let (said, before) = (by_value(said), by_value(before));
+                for value in after.iter_mut().filter_map(Value::as_object_mut) {
+                    let key = value.get("value").map(Value::to_string).unwrap_or_default();
+                    if let (Some(said), Some(before)) = (said.get(&key), before.get(&key)) {
+                        keep_unseen(&attribute.sub_attributes, said, before, value);
                     }
                 }
             }
@@ -383,9 +385,13 @@ fn keep_unseen(attributes: &[Attribute], said: &Map<String, Value>, previous: &M
 
 /// Whether a client that asks for nothing in particular is shown nothing of a value.
 fn is_unseen(attribute: &Attribute, value: &Value) -> bool {
-    let unseen = |attribute: &Attribute| matches!(attribute.returned, Returned::Request | Returned::Never);
     let parts = value.as_object().filter(|parts| !parts.is_empty());
-    unseen(attribute) || parts.is_some_and(|parts| parts.keys().all(|name| attribute.sub(name).is_some_and(unseen)))
+    hides(attribute) || parts.is_some_and(|parts| parts.keys().all(|name| attribute.sub(name).is_some_and(hides)))
+}
+
+/// Whether it is shown to nobody who does not ask for it.
+fn hides(attribute: &Attribute) -> bool {
+    matches!(attribute.returned, Returned::Request | Returned::Never)
 }
 
 /// RFC 7644 §3.5.1: where an immutable attribute has a value, the new one must match; left out, it stays.
@@ -446,9 +452,15 @@ pub(crate) fn holds_immutable(attribute: &Attribute, value: &Value) -> bool {
     immutable(attribute) || attribute.sub_attributes.iter().any(|part| immutable(part) && has(part))
 }
 
-/// Which of these values one is: by its `value`.
-fn stayed<'a>(values: &'a [Value], one: &Value) -> Option<&'a Value> {
-    values.iter().find(|other| other.get("value").is_some() && other.get("value") == one.get("value"))
+/// Complex values by what each is known by, its `value`; the first of those that share one.
+fn by_value(values: &[Value]) -> HashMap<String, &Map<String, Value>> {
+    let mut known = HashMap::with_capacity(values.len());
+    for parts in values.iter().filter_map(Value::as_object) {
+        if let Some(value) = member(parts, "value") {
+            known.entry(value.to_string()).or_insert(parts);
+        }
+    }
+    known
 }
 
 /// Values of a multi-valued attribute may come and go; one that stays (by its `value`) keeps its immutable parts.
@@ -456,9 +468,9 @@ pub(crate) fn keep_immutable_parts(attribute: &Attribute, place: &str, before: &
     if !attribute.sub_attributes.iter().any(|part| part.mutability == Mutability::Immutable) {
         return Ok(());
     }
-    for value in after {
-        let old = stayed(before.as_array().map_or(&[], Vec::as_slice), value);
-        if let (Some(Value::Object(old)), Value::Object(value)) = (old, value) {
+    let known = by_value(before.as_array().map_or(&[], Vec::as_slice));
+    for value in after.iter_mut().filter_map(Value::as_object_mut) {
+        if let Some(old) = value.get("value").and_then(|one| known.get(&one.to_string())) {
             keep_immutable(&attribute.sub_attributes, &format!("{place}{}.", attribute.name), old, value)?;
         }
     }

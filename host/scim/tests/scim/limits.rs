@@ -1,7 +1,7 @@
 //! Everything is bounded, and what is at the bound still works.
 
 use rolecall_scim::filter::{FILTER_BYTES_LIMIT, FILTER_DEPTH_LIMIT, Filter};
-use rolecall_scim::patch::{OPERATIONS_LIMIT, Patch, member_matches};
+use rolecall_scim::patch::{LOOKS_LIMIT, OPERATIONS_LIMIT, Patch, member_matches};
 use rolecall_scim::path::{PATH_BYTES_LIMIT, Path};
 use rolecall_scim::projection::{NAMES_LIMIT, Projection};
 use rolecall_scim::resource::{DEPTH_LIMIT, DOCUMENT_BYTES_LIMIT, Document, VALUES_LIMIT, read};
@@ -127,6 +127,33 @@ fn a_members_id_is_compared_as_it_is() {
     assert!(member_matches(&schemas, &filter, &json!({"value": "u2", "type": "Group"})));
 }
 
+/// What one PATCH makes the server look at is bounded, however its operations and filters multiply.
+#[test]
+fn a_patch_looks_at_so_many_values() {
+    let schemas = Schemas::default();
+    let emails: Vec<Value> = (0..1_000).map(|n| json!({"value": n.to_string(), "type": "work"})).collect();
+    let document =
+        read(&schemas, ResourceKind::User, &json!({"schemas": [USER], "userName": "ada", "emails": emails}), None).unwrap().document;
+    let patch = |count: usize, operation: Value| {
+        let message = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": vec![operation; count]});
+        let patched = Patch::parse(&schemas, ResourceKind::User, &message).unwrap().apply(&schemas, &document);
+        patched.map(|_| ()).map_err(|error| (error.status, error.detail))
+    };
+    let most = LOOKS_LIMIT / emails.len();
+    let plain = json!({"op": "remove", "path": "emails[value eq \"x\"]"});
+    assert_eq!(patch(most, plain.clone()), Ok(()));
+    let (status, detail) = patch(most + 1, plain).unwrap_err();
+    assert!(
+        status == 413 && detail.contains("more than 100000 values together") && detail.contains(&format!("operation {}", most + 1)),
+        "{detail}"
+    );
+    let tests = ["value eq \"x\""; 8].join(" or ");
+    let filtered = json!({"op": "remove", "path": format!("emails[{tests}]")});
+    assert_eq!(patch(most / 2, filtered.clone()), Ok(()));
+    assert_eq!(patch(most / 2 + 1, filtered).unwrap_err().0, 413);
+    assert_eq!(patch(OPERATIONS_LIMIT, json!({"op": "replace", "path": "title", "value": "x"})), Ok(()));
+}
+
 /// Neither one PATCH that says one text of thousands of values, nor many that each bring a little, make a document that no body could.
 #[test]
 fn a_document_does_not_grow_beyond_what_one_body_can_hold() {
@@ -164,4 +191,15 @@ fn a_document_does_not_grow_beyond_what_one_body_can_hold() {
     assert!(!read(&schemas, ResourceKind::User, &put, Some(&larger)).unwrap().document.is_active());
     put["displayName"] = "Ada".into();
     assert_eq!(read(&schemas, ResourceKind::User, &put, Some(&larger)).unwrap_err().scim_type, Some(ScimType::InvalidValue));
+}
+
+/// Whoever has the most values is put back in no more time than it takes to read them twice.
+#[test]
+fn the_most_values_are_put_back() {
+    let schemas = Schemas::default();
+    let many: Vec<Value> = (0..VALUES_LIMIT).map(|n| json!({"value": n.to_string()})).collect();
+    let body =
+        json!({"schemas": [USER], "userName": "ada", "emails": many, "roles": many, "entitlements": many, "photos": many, "ims": many});
+    let document = read(&schemas, ResourceKind::User, &body, None).unwrap().document;
+    assert_eq!(read(&schemas, ResourceKind::User, &body, Some(&document)).unwrap().document, document);
 }

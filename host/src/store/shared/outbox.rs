@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::history;
 use super::rows::Row;
 use super::work::shares;
-use super::{Conn, Db, Scope, tenancy};
+use super::{Conn, Db, Scope, tenancy, text_list};
 use crate::crypto::SecretKey;
 use crate::model::{Actor, Event, Instant, TenantId};
 use crate::store::keys::{delivery_purpose, unsealable};
@@ -136,22 +136,32 @@ pub(super) async fn remove_target(conn: &mut Conn, scope: &Scope, id: &str, acto
     tenancy::record(conn, scope, actor, at, "target.removed", json!({"target": id, "origin": before.origin()})).await
 }
 
-/// Events that wait for a removed target.
-pub(super) const FORGET_DELIVERIES: &str = "DELETE FROM deliveries WHERE tenant = $1 AND target = $2 AND event IN (
-         SELECT d.event FROM targets t JOIN deliveries d ON d.tenant = t.tenant AND d.target = t.target AND d.state = 'waiting'
-         WHERE t.tenant = $1 AND t.target = $2 AND t.removed IS NOT NULL LIMIT +$3)";
+/// What waits for a target, some of it.
+pub(super) const WAITING_EVENTS: &str =
+    "SELECT event FROM deliveries WHERE tenant = $1 AND target = $2 AND state = 'waiting' ORDER BY lane, position LIMIT +$3";
+/// The lanes that it waits in, some of them.
+pub(super) const LANES: &str = "SELECT lane FROM delivery_lanes WHERE tenant = $1 AND target = $2 ORDER BY lane LIMIT +$3";
+/// Takes deliveries away.
+pub(super) const FORGET_EVENTS: &str =
+    concat!("DELETE FROM deliveries WHERE tenant = $1 AND target = $2 AND state = 'waiting' AND ", any_of!("event", "$3"));
+/// Takes lanes away.
+pub(super) const FORGET_LANES: &str = concat!("DELETE FROM delivery_lanes WHERE tenant = $1 AND target = $2 AND ", any_of!("lane", "$3"));
 
-/// The lanes that they wait in.
-pub(super) const FORGET_LANES: &str = "DELETE FROM delivery_lanes WHERE tenant = $1 AND target = $2 AND lane IN (
-         SELECT l.lane FROM targets t JOIN delivery_lanes l ON l.tenant = t.tenant AND l.target = t.target
-         WHERE t.tenant = $1 AND t.target = $2 AND t.removed IS NOT NULL ORDER BY l.lane LIMIT +$3)";
-
-/// Takes away some of what waits for a target that was removed; whether that was all.
+/// Takes away some of what waits for a target, if it was removed; whether nothing is left.
 pub(super) async fn forget(conn: &mut Conn, tenant: &TenantId, target: &str) -> Result<bool> {
+    let removed = "SELECT 1 FROM targets WHERE tenant = $1 AND target = $2 AND removed IS NOT NULL";
+    if sqlx::query(removed).bind(tenant.as_str()).bind(target).fetch_optional(&mut *conn).await?.is_none() {
+        return Ok(true);
+    }
     let mut all = true;
-    for statement in [FORGET_DELIVERIES, FORGET_LANES] {
-        let gone = sqlx::query(statement).bind(tenant.as_str()).bind(target).bind(FORGOTTEN_AT_ONCE).execute(&mut *conn).await?;
-        all &= gone.rows_affected() == 0;
+    for (some, forget) in [(WAITING_EVENTS, FORGET_EVENTS), (LANES, FORGET_LANES)] {
+        let found: Vec<String> =
+            sqlx::query_scalar(some).bind(tenant.as_str()).bind(target).bind(FORGOTTEN_AT_ONCE).fetch_all(&mut *conn).await?;
+        if !found.is_empty() {
+            all = false;
+            let found = text_list(found.iter().map(String::as_str));
+            sqlx::query(forget).bind(tenant.as_str()).bind(target).bind(found).execute(&mut *conn).await?;
+        }
     }
     Ok(all)
 }

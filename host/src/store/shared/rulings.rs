@@ -172,9 +172,9 @@ pub(super) fn select<'q>(tenant: &'q TenantId, query: &'q RulingQuery) -> QueryB
 /// What is said already of a role.
 pub(super) const SAID_ALREADY: &str = "SELECT ruling FROM rulings WHERE tenant = $1 AND account = $2 AND state <> 'ended' AND role = $3
      AND kind IN ('grant', 'forbid')";
-/// An account's leaves, from when to when.
+/// What is said of an account as a whole, from when to when.
 pub(super) const LEAVES: &str =
-    "SELECT starts, ends FROM rulings WHERE tenant = $1 AND account = $2 AND state <> 'ended' AND kind = 'absence'";
+    "SELECT kind, starts, ends FROM rulings WHERE tenant = $1 AND account = $2 AND state <> 'ended' AND role = ''";
 
 /// Makes an exception.
 pub(super) async fn make_exception(conn: &mut Conn, scope: &Scope, made: &Ruling) -> Result<()> {
@@ -204,10 +204,11 @@ pub(super) async fn make_exception(conn: &mut Conn, scope: &Scope, made: &Ruling
 
 /// A leave may begin before another one ends: whoever is to be out of use now may have a leave ahead.
 async fn check_leave(conn: &mut Conn, tenant: &TenantId, made: &Ruling) -> Result<()> {
-    let leaves: Vec<(Option<i64>, Option<i64>)> =
+    let mut leaves: Vec<(String, Option<i64>, Option<i64>)> =
         sqlx::query_as(LEAVES).bind(tenant.as_str()).bind(made.account.as_str()).fetch_all(conn).await?;
+    leaves.retain(|(kind, ..)| *kind == made.kind.word());
     let begins = made.starts.unwrap_or(made.created).0;
-    let covers = |&(starts, ends): &(Option<i64>, Option<i64>)| {
+    let covers = |&(_, starts, ends): &(String, Option<i64>, Option<i64>)| {
         starts.is_none_or(|starts| starts <= begins) && ends.is_none_or(|ends| made.ends.is_some_and(|made| ends >= made.0))
     };
     if leaves.iter().any(covers) {

@@ -81,7 +81,7 @@ pub async fn show(
             },
             _ => p.note { "The active revision’s catalogue does not have this role: it goes from whoever has it still when they are decided again." },
         }
-        h2 { "Who has it " span.count { (count.min(COUNTED)) @if count > COUNTED { "+" } } }
+        h2 { "Who has it, or waits for it " span.count { (count.min(COUNTED)) @if count > COUNTED { "+" } } }
         @if holders.is_empty() { p { "Nobody" @if after.is_some() { " behind this place" } "." } }
         @else { (table(&seat, &holders, now)) (more(next.map(|next| path::with(&here, &[("after", next.as_str())])))) }
     };
