@@ -539,10 +539,17 @@ async fn deliver(app: &Arc<App>, due: &DueDelivery, now: Instant) -> Result<(), 
     let word = match &result {
         DeliveryResult::Acknowledged => "acknowledged",
         DeliveryResult::Retry(..) => "retry",
+        DeliveryResult::Unwanted(_) => "unwanted",
         DeliveryResult::Dead(_) => "dead",
     };
     app.metrics.delivery(word);
-    app.store.finish_delivery(&due.tenant, &due.target.id, &due.event.id, &result, app.clock.now()).await
+    let (tenant, target, now) = (&due.tenant, &due.target.id, app.clock.now());
+    app.store.finish_delivery(tenant, target, &due.event.id, &result, now).await?;
+    if let DeliveryResult::Unwanted(why) = &result {
+        let actor = Actor { kind: "worker".into(), id: "delivery".into() };
+        app.store.pause_target(tenant, target, why, &actor, now).await?;
+    }
+    Ok(())
 }
 
 /// How long nothing is due.

@@ -497,6 +497,8 @@ pub trait Store:
     /// Creates or replaces a target by id: `target.created`, `target.paused`, `target.resumed` or `target.changed`. What waits for a
     /// disabled target waits until it is enabled.
     async fn put_target(&self, target: &Target, actor: &Actor, at: Instant) -> Result<()>;
+    /// Pauses a target that is enabled, for a reason: `target.paused`.
+    async fn pause_target(&self, tenant: &TenantId, id: &str, why: &str, actor: &Actor, at: Instant) -> Result<()>;
     /// Removes a target: `target.removed`. Nothing waits for it any more; what it has acknowledged stays known. `Missing`.
     async fn remove_target(&self, tenant: &TenantId, id: &str, actor: &Actor, at: Instant) -> Result<()>;
     /// The tenant's targets.

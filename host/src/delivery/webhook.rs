@@ -61,7 +61,7 @@ pub async fn deliver(outgoing: &Client, due: &DueDelivery, secret: &str, root: &
     match outgoing.post(&due.target.url, &headers, body.to_string(), BOUNDS).await {
         Ok(Answer { status: 200..300, .. }) => DeliveryResult::Acknowledged,
         // Standard Webhooks: 410 says that the receiver wants no more.
-        Ok(Answer { status: 410, .. }) => DeliveryResult::Dead("the target answered 410".into()),
+        Ok(Answer { status: 410, .. }) => DeliveryResult::Unwanted("the target answered 410: it wants no more".into()),
         Ok(Answer { status, .. }) => again(due.attempts, now, format!("the target answered {status}")),
         Err(failed) => again(due.attempts, now, reason(&failed)),
     }

@@ -91,6 +91,8 @@ pub enum DeliveryResult {
     Acknowledged,
     /// To be tried again at the instant, for the reason.
     Retry(Instant, String),
+    /// The target wants no more, for the reason: it is to be paused ([`crate::store::Store::pause_target`]), and the event waits.
+    Unwanted(String),
     /// Given up for good, for the reason.
     Dead(String),
 }

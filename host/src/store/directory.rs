@@ -74,8 +74,8 @@ pub trait Directory: Send + Sync {
     /// Accounts whose login name begins with some characters, by name. Of a prefix without characters there are none.
     async fn accounts_named(&self, tenant: &TenantId, query: &NameQuery) -> Result<NamePage>;
     /// Accounts that somebody is known by otherwise: an e-mail address or display name that begins so, or the external id itself. At most
-    /// [`FOUND_OTHERWISE_LIMIT`] for each of these, by id.
-    async fn accounts_known_by(&self, tenant: &TenantId, text: &str) -> Result<Vec<AccountView>>;
+    /// [`FOUND_OTHERWISE_LIMIT`] for each of these, by id; where one state is asked for, at most so many of the first [`NAMES_LOOKED_AT`] of each.
+    async fn accounts_known_by(&self, tenant: &TenantId, text: &str, state: Option<AccountState>) -> Result<Vec<AccountView>>;
     /// Accounts that have a role, in whichever way, by id, behind one.
     async fn role_holders(&self, tenant: &TenantId, role: &RoleId, after: Option<&AccountId>, limit: i64) -> Result<Vec<Holder>>;
     /// How many accounts have a role, counted up to `most`.

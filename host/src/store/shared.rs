@@ -656,7 +656,15 @@ impl Store for Backend {
         self.forget_deliveries(&target.tenant, &target.id).await?;
         let (scope, target, actor) = (self.scope(&target.tenant), target.clone(), actor.clone());
         let tenant = target.tenant.clone();
-        self.write(&tenant, move |conn: &mut Conn| Box::pin(async move { outbox::put_target(conn, &scope, &target, &actor, at).await }))
+        self.write(&tenant, move |conn: &mut Conn| {
+            Box::pin(async move { outbox::put_target(conn, &scope, &target, None, &actor, at).await })
+        })
+        .await
+    }
+
+    async fn pause_target(&self, tenant: &TenantId, id: &str, why: &str, actor: &Actor, at: Instant) -> Result<()> {
+        let (scope, id, why, actor) = (self.scope(tenant), id.to_owned(), why.to_owned(), actor.clone());
+        self.write(tenant, move |conn: &mut Conn| Box::pin(async move { outbox::pause_target(conn, &scope, &id, &why, &actor, at).await }))
             .await
     }
 

@@ -65,9 +65,18 @@ async fn people_are_known_by_address_display_name_and_external_id(fixture: Fixtu
         ("", vec![]),
         ("b\0", vec![]),
     ] {
-        let views = fixture.store.accounts_known_by(&fixture.tenant, text).await.unwrap();
+        let views = fixture.store.accounts_known_by(&fixture.tenant, text, None).await.unwrap();
         assert_eq!(ids(&views), found, "{text:?}");
     }
+    // Those in one state are found behind more others than are shown.
+    let here = fixture.here();
+    here.create_users("zoe", 25).await;
+    let mut waiting = here.creation("zoe-waits");
+    waiting.persons[0].effect.account = Some(held("zoe-waits", "zoe0"));
+    here.commit(waiting).await.unwrap();
+    let views = fixture.store.accounts_known_by(&fixture.tenant, "zoe", Some(AccountState::Held)).await.unwrap();
+    assert_eq!(ids(&views), ["account-zoe-waits"]);
+    assert!(fixture.store.accounts_known_by(&fixture.tenant, "zoe", Some(AccountState::Removed)).await.unwrap().is_empty());
 }
 
 async fn holders_of_a_role_are_paged_and_counted(fixture: Fixture) {

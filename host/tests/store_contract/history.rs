@@ -19,6 +19,7 @@ store_contract_suite!(
     a_disabled_target_waits,
     what_becomes_of_targets_is_told,
     a_removed_target_hears_of_nothing_and_what_it_acknowledged_stays,
+    a_target_that_wants_no_more_is_paused_and_loses_nothing,
     what_failed_does_not_keep_a_leaver_or_a_mended_target_waiting,
     a_tenant_has_its_share_of_the_room,
 );
@@ -263,6 +264,26 @@ async fn a_removed_target_hears_of_nothing_and_what_it_acknowledged_stays(fixtur
     append(&fixture, vec![event("three", Some("bob"), false)]).await;
     assert_eq!(deliver(&fixture, START.plus_seconds(1_000), 10).await, ["three bob"]);
     assert!(deliver(&fixture, START.plus_seconds(1_000), 10).await.is_empty());
+}
+
+async fn a_target_that_wants_no_more_is_paused_and_loses_nothing(fixture: Fixture) {
+    let (store, tenant) = (&fixture.store, &fixture.tenant);
+    put_target(&fixture, true).await;
+    append(&fixture, vec![event("one", Some("ana"), true)]).await;
+    while store.number_events().await.unwrap() > 0 {}
+    let due = store.claim_deliveries(START, START.plus_seconds(60), &DeliveryRoom::of(1)).await.unwrap().remove(0);
+    finish(&fixture, &due.event.id, DeliveryResult::Unwanted("it answered 410".into()), START).await;
+    for _ in 0..2 {
+        store.pause_target(tenant, "hook", "it answered 410", &actor(), START).await.unwrap();
+    }
+    store.pause_target(tenant, "unknown", "it answered 410", &actor(), START).await.unwrap();
+    assert!(deliver(&fixture, START.plus_seconds(1_000), 10).await.is_empty());
+    assert!(!store.targets(tenant).await.unwrap()[0].enabled);
+    let told = store.events(tenant, 3, 10).await.unwrap();
+    let told: Vec<_> = told.iter().map(|event| (event.kind.as_str(), &event.data["why"])).collect();
+    assert_eq!(told, [("target.paused", &json!("it answered 410"))]);
+    put_target(&fixture, true).await;
+    assert_eq!(deliver(&fixture, START.plus_seconds(1_000), 10).await, ["one ana"]);
 }
 
 async fn what_failed_does_not_keep_a_leaver_or_a_mended_target_waiting(fixture: Fixture) {

@@ -49,6 +49,32 @@ on_both_databases! {
         server.stop().await;
     }
 
+    /// A target that answers 410 wants no more: it is paused, and what there is to tell waits until somebody goes on with it.
+    async fn a_target_that_wants_no_more_is_paused_and_loses_nothing(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let entra = acme.connection(&server, "Entra ID").await;
+        let receiver = Receiver::start([410]).await;
+        let secret = target(&acme, &receiver).await;
+        let ada = entra.create("ada@acme.example").await;
+        server.settle().await;
+        assert_eq!(acme.api.get("/targets").await.expect(200)["targets"][0]["enabled"], false);
+        entra.deactivate(&ada).await;
+        server.settle().await;
+        let events = acme.events(&server).await;
+        let paused = events.iter().find(|event| event["kind"] == "target.paused").expect("it is told");
+        assert!(text(&paused["data"]["why"]).contains("410") && paused["actor"]["id"] == "delivery", "{paused}");
+        acme.api.put("/targets/crm", json!({"url": receiver.url()})).await.expect(200);
+        server.settle().await;
+        let came = receiver.wait_until(|came| came.iter().any(|delivery| is_of(delivery, "account.suspended"))).await;
+        assert!(came.iter().all(|delivery| delivery.is_signed_with(&secret)));
+        let refused: Vec<&Delivery> = came.iter().filter(|delivery| delivery.answered == 410).collect();
+        let [refused] = refused.as_slice() else { panic!("{refused:?}") };
+        let id = refused.header("webhook-id");
+        assert_eq!(came.iter().filter(|delivery| delivery.header("webhook-id") == id).count(), 2, "what was refused came again, once");
+        server.stop().await;
+    }
+
     /// A target that never answers keeps its own tenant's deliveries waiting, and nobody else's: leavers of others are told at once.
     async fn a_target_that_does_not_answer_keeps_nobody_else_waiting(database: Database) {
         let server = Server::start_working(&database).await;

@@ -139,11 +139,11 @@ async fn find(app: &Arc<App>, seat: &Seat, words: &str, state: Option<AccountSta
     let asked = NameQuery { prefix: words.to_owned(), state, after: after.and_then(place), limit: PEOPLE_SHOWN };
     let named = app.store.accounts_named(tenant, &asked).await?;
     // Behind the first page is what belongs to the order of names alone.
-    let mut otherwise = if asked.after.is_none() { app.store.accounts_known_by(tenant, words).await? } else { Vec::new() };
+    let mut otherwise = if asked.after.is_none() { app.store.accounts_known_by(tenant, words, state).await? } else { Vec::new() };
     if asked.after.is_none() {
-        otherwise.extend(app.store.account(tenant, words).await?.filter(|view| view.account.id.as_str() == words));
+        let named = app.store.account(tenant, words).await?.filter(|view| view.account.id.as_str() == words);
+        otherwise.extend(named.filter(|view| state.is_none_or(|state| view.account.state == state)));
     }
-    otherwise.retain(|view| state.is_none_or(|state| view.account.state == state));
     otherwise.retain(|view| named.accounts.iter().all(|shown| shown.account.id != view.account.id));
     let next = named.next.map(|place| format!("{}{PLACE_SEPARATOR}{}", place.account, place.name));
     Ok(Found { people: named.accounts, next, otherwise })

@@ -45,6 +45,16 @@ pub(super) const KNOWN_BY: &str = concat!(
      ORDER BY account"
 );
 
+/// How many kinds of things [`KNOWN_BY`] looks for.
+const KNOWN_BY_KINDS: i64 = 5;
+
+/// Those of some accounts that are in a state.
+pub(super) const IN_STATE: &str = concat!(
+    "SELECT account FROM accounts WHERE tenant = $1 AND state || '' = $2 AND ",
+    any_of!("account", "$3"),
+    " ORDER BY account LIMIT +$4"
+);
+
 /// Who has a role.
 pub(super) const HOLDERS: &str = concat!(
     "SELECT g.account, a.user_name, a.state AS account_state, g.state, g.since FROM grants g",
@@ -66,12 +76,12 @@ impl Directory for Backend {
         named(&mut *self.read(tenant).await?, tenant, query, &prefix).await
     }
 
-    async fn accounts_known_by(&self, tenant: &TenantId, text: &str) -> Result<Vec<AccountView>> {
+    async fn accounts_known_by(&self, tenant: &TenantId, text: &str, state: Option<AccountState>) -> Result<Vec<AccountView>> {
         if text.is_empty() || has_nul(text) {
             return Ok(Vec::new());
         }
         let connections: Vec<ConnectionId> = self.connections(tenant).await?.into_iter().map(|connection| connection.id).collect();
-        known_by(&mut *self.read(tenant).await?, tenant, &connections, text).await
+        known_by(&mut *self.read(tenant).await?, tenant, &connections, (text, state)).await
     }
 
     async fn role_holders(&self, tenant: &TenantId, role: &RoleId, after: Option<&AccountId>, limit: i64) -> Result<Vec<Holder>> {
@@ -129,17 +139,31 @@ async fn named(conn: &mut Conn, tenant: &TenantId, query: &NameQuery, prefix: &s
     Ok(NamePage { accounts, next: last.filter(|_| stopped || is_more) })
 }
 
-async fn known_by(conn: &mut Conn, tenant: &TenantId, connections: &[ConnectionId], text: &str) -> Result<Vec<AccountView>> {
+async fn known_by(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    connections: &[ConnectionId],
+    (text, state): (&str, Option<AccountState>),
+) -> Result<Vec<AccountView>> {
     let folded = fold(text);
-    let found: Vec<String> = sqlx::query_scalar(KNOWN_BY)
+    let mut found: Vec<String> = sqlx::query_scalar(KNOWN_BY)
         .bind(tenant.as_str())
         .bind(text_list(connections.iter().map(ConnectionId::as_str)))
         .bind(&folded)
         .bind(format!("{folded}{LAST}"))
         .bind(text)
-        .bind(FOUND_OTHERWISE_LIMIT)
+        .bind(if state.is_some() { NAMES_LOOKED_AT } else { FOUND_OTHERWISE_LIMIT })
         .fetch_all(&mut *conn)
         .await?;
+    if let Some(state) = state {
+        found = sqlx::query_scalar(IN_STATE)
+            .bind(tenant.as_str())
+            .bind(state.word())
+            .bind(text_list(found.iter().map(String::as_str)))
+            .bind(FOUND_OTHERWISE_LIMIT * KNOWN_BY_KINDS)
+            .fetch_all(&mut *conn)
+            .await?;
+    }
     Ok(by_id(conn, tenant, &found).await?.into_values().collect())
 }
 

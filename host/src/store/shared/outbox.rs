@@ -84,9 +84,22 @@ pub(super) async fn enqueue(conn: &mut Conn, scope: &Scope, at: Instant, events:
 }
 
 /// Creates or replaces a target, and tells the tenant. A new one is not told of itself.
-pub(super) async fn put_target(conn: &mut Conn, scope: &Scope, target: &Target, actor: &Actor, at: Instant) -> Result<()> {
+pub(super) async fn put_target(
+    conn: &mut Conn,
+    scope: &Scope,
+    target: &Target,
+    why: Option<&str>,
+    actor: &Actor,
+    at: Instant,
+) -> Result<()> {
     let before = targets(conn, &scope.tenant).await?.into_iter().find(|known| known.id == target.id);
-    let data = |changed: &[&str]| json!({"target": target.id, "origin": target.origin(), "enabled": target.enabled, "changed": changed});
+    let data = |changed: &[&str]| {
+        let mut data = json!({"target": target.id, "origin": target.origin(), "enabled": target.enabled, "changed": changed});
+        if let Some(why) = why {
+            data["why"] = why.into();
+        }
+        data
+    };
     if before.is_none() {
         tenancy::record(conn, scope, actor, at, "target.created", data(&[])).await?;
     }
@@ -121,6 +134,13 @@ pub(super) async fn put_target(conn: &mut Conn, scope: &Scope, target: &Target, 
         _ => "target.changed",
     };
     tenancy::record(conn, scope, actor, at, kind, data(&changed)).await
+}
+
+/// Pauses a target that is enabled, and tells the tenant why.
+pub(super) async fn pause_target(conn: &mut Conn, scope: &Scope, id: &str, why: &str, actor: &Actor, at: Instant) -> Result<()> {
+    let enabled = targets(conn, &scope.tenant).await?.into_iter().find(|known| known.id == id && known.enabled);
+    let Some(target) = enabled else { return Ok(()) };
+    put_target(conn, scope, &Target { enabled: false, ..target }, Some(why), actor, at).await
 }
 
 /// Removes a target, and tells the tenant.
@@ -316,6 +336,7 @@ pub(super) async fn finish(
     let (state, problem, next_at) = match result {
         DeliveryResult::Acknowledged => ("acknowledged", None, at),
         DeliveryResult::Retry(next, problem) => ("waiting", Some(problem), *next),
+        DeliveryResult::Unwanted(problem) => ("waiting", Some(problem), at),
         DeliveryResult::Dead(problem) => ("dead", Some(problem), at),
     };
     let finished = (state != "waiting").then_some(at.0);

@@ -266,6 +266,7 @@ pub(in super::super) const CASES: &[Case] = &[
         &[Text("t3"), List(&["t3c"]), Text("show7"), Text("show7~"), Text("x7"), Number(20)],
         &["emails", "resources_display_name", "resources_external_id", "import_emails", "imports_external_id"],
     ),
+    (directory::IN_STATE, As::Tenant, &[Text("t3"), Text("held"), List(&["au7", "au8"]), Number(20)], &[]),
     (directory::HOLDERS, As::Tenant, &[Text("t3"), Text("r7"), Text("au7"), Number(26)], &["grants_role"]),
     (directory::FAULTY, As::Tenant, &[Text("t3"), Number(6)], &["accounts_faulty"]),
     (people::REVIVABLE, As::Tenant, &[Text("t3"), Text("t3c"), Text("x7")], &[]),

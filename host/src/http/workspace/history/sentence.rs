@@ -99,7 +99,7 @@ fn of_nobody(event: &Event) -> String {
         "token.revoked" => "a token was ended".to_owned(),
         "target.created" => with("a target was made".to_owned(), "target"),
         "target.changed" => with("a target was changed".to_owned(), "target"),
-        "target.paused" => with("a target was paused".to_owned(), "target"),
+        "target.paused" => with(with("a target was paused".to_owned(), "target"), "why"),
         "target.resumed" => with("a target goes on".to_owned(), "target"),
         "target.removed" => with("a target was removed".to_owned(), "target"),
         "provider.created" => with("a sign-in provider was set".to_owned(), "provider"),

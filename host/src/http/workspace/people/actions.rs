@@ -156,7 +156,13 @@ pub async fn invite(seat: Seat, State(app): State<Arc<App>>, At((_, account)): A
     let work = async {
         seat.ask(&app, AdminAction::ManageTenant).await?;
         steps::invite(&app, &seat.tenant.id, &seat.principal(), view.account.id.as_str()).await?;
-        Ok(format!("{} is invited: targets are told the link.", words::name(&view)))
+        let heard = app.store.targets(&seat.tenant.id).await?.iter().any(|target| target.enabled);
+        let how = if heard {
+            "targets are told the link"
+        } else {
+            "but no target is told the link: make one in the settings, or go on with one, and send it again"
+        };
+        Ok(format!("{} is invited: {how}.", words::name(&view)))
     };
     answer(&back(&seat, &view), work.await)
 }
