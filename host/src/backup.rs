@@ -140,6 +140,7 @@ fn database_failed(what: &'static str) -> impl FnOnce(StoreError) -> BackupError
 /// # Errors
 /// [`BackupError`]; then there is no file, or the one that stood.
 pub async fn back_up(place: &Place, to: &Path, now: Instant) -> Result<Manifest> {
+    refuse_own_file(place, to)?;
     let scratch = Scratch::beside(to).map_err(file_failed("making a folder beside", to))?;
     let mut out = private(&scratch.file("backup")).map_err(file_failed("making", to))?;
     out.write_all(&[0; HEAD_BYTES]).map_err(file_failed("writing", to))?;
@@ -284,6 +285,24 @@ async fn restore_file(place: &Place, from: &Path, manifest: &Manifest, wish: Wis
     }
     remove_log(&target)?;
     scratch.place("rolecall.db", &target).map_err(file_failed("putting in place", &target))
+}
+
+/// A backup never takes the place of what it is made of.
+fn refuse_own_file(place: &Place, to: &Path) -> Result<()> {
+    if DatabaseKind::of(&place.url) != DatabaseKind::Sqlite {
+        return Ok(());
+    }
+    let database = copy::sqlite_file(&place.url).map_err(database_failed("the database's URL can't be read"))?;
+    let same = |path: &Path| path == to || path.canonicalize().is_ok_and(|path| to.canonicalize().is_ok_and(|to| path == to));
+    for end in ["", "-wal", "-shm", "-served"] {
+        let mut name = database.as_os_str().to_owned();
+        name.push(end);
+        if same(Path::new(&name)) {
+            let source = io::Error::other("it is the database's own file: name another one");
+            return Err(BackupError::File { what: "writing the backup to", path: to.display().to_string(), source });
+        }
+    }
+    Ok(())
 }
 
 /// Removes what belongs to the file that stands and would be taken for the new one's: its write-ahead log, which is empty.

@@ -306,6 +306,7 @@ impl Layer {
         for relative in [&mut layer.data_dir, &mut layer.tenants].into_iter().flatten() {
             *relative = folder.join(&*relative);
         }
+        layer.database_url = layer.database_url.map(|url| beside(folder, url));
         Ok(layer)
     }
 
@@ -356,10 +357,23 @@ fn master_key_file(data_dir: &Path) -> PathBuf {
     data_dir.join("master.key")
 }
 
-/// The SQLite file in a data directory, as a URL: `%` and `?` mean something in one.
+/// The SQLite file in a data directory, as a URL.
 fn sqlite_url(data_dir: &Path) -> String {
-    let path = data_dir.join("rolecall.db").display().to_string().replace('%', "%25").replace('?', "%3F");
-    format!("sqlite:{path}")
+    format!("sqlite:{}", in_url(&data_dir.join("rolecall.db")))
+}
+
+/// A path as it stands in a URL, where `%` and `?` mean something.
+fn in_url(path: &Path) -> String {
+    path.display().to_string().replace('%', "%25").replace('?', "%3F")
+}
+
+/// A URL from a file in a folder: a SQLite file without a whole path is beside the file that names it.
+fn beside(folder: &Path, url: String) -> String {
+    let Some(path) = url.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path)) else { return url };
+    if folder.as_os_str().is_empty() || path.is_empty() || path.starts_with(['/', ':']) {
+        return url;
+    }
+    format!("sqlite:{}/{path}", in_url(folder))
 }
 
 #[cfg(test)]
@@ -392,6 +406,25 @@ mod tests {
         assert_eq!(config.connection_rate, Rate { per_second: 100, burst: 1_000 });
         assert_eq!(config.shutdown_grace_seconds, DEFAULT_SHUTDOWN_GRACE_SECONDS);
         assert!(matches!(config.master_key, MasterKey::File(path) if path == Path::new("rolecall-data/master.key")));
+    }
+
+    #[test]
+    fn a_database_in_a_file_is_named_from_the_file() {
+        let folder = Path::new("/etc/role?call");
+        for (written, means) in [
+            ("sqlite:my.db", "sqlite:/etc/role%3Fcall/my.db"),
+            ("sqlite://data/my.db?mode=rwc", "sqlite:/etc/role%3Fcall/data/my.db?mode=rwc"),
+            ("sqlite:/srv/my.db", "sqlite:/srv/my.db"),
+            ("sqlite:///srv/my.db", "sqlite:///srv/my.db"),
+            ("sqlite::memory:", "sqlite::memory:"),
+            ("postgres://db.example/rolecall", "postgres://db.example/rolecall"),
+        ] {
+            assert_eq!(beside(folder, written.to_owned()), means);
+        }
+        assert_eq!(beside(Path::new(""), "sqlite:my.db".to_owned()), "sqlite:my.db");
+        let (dir, path) = file("database_url = \"sqlite:my.db\"\n");
+        let config = Config::resolve(Layer::default(), Some(&path), None).unwrap();
+        assert_eq!(config.database_url, format!("sqlite:{}/my.db", dir.path().display()));
     }
 
     #[test]

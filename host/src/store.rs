@@ -138,8 +138,8 @@ pub enum StoreError {
     /// The resource, tenant, connection … does not exist.
     #[error("there is no such {0}")]
     Missing(&'static str),
-    /// A filter without an index would have to look at too many resources.
-    #[error("the filter looks at more than {SCAN_LIMIT} resources")]
+    /// A filter without an index would have to look at too many resources, or at too many of their values; or users have too many groups.
+    #[error("the filter looks at more than {SCAN_LIMIT} resources, or at too many of their values")]
     TooMany,
     /// What a page by number would hold has more bytes than a page may have.
     #[error("the page has more than {} MiB", PAGE_BYTES_LIMIT >> 20)]
@@ -412,12 +412,14 @@ pub trait Store:
     ) -> Result<Vec<StoredMember>>;
     /// What resources are as members of a group, whether or not they are in one. Who does not exist is left out.
     async fn as_members(&self, tenant: &TenantId, connection: &ConnectionId, ids: &[ResourceId]) -> Result<Vec<StoredMember>>;
-    /// The groups of users, for rendering. One trip, unless groups are themselves in groups.
+    /// The groups of users, for rendering. One trip, unless groups are themselves in groups. `TooMany` where they have more than `limit`
+    /// together.
     async fn groups_of(
         &self,
         tenant: &TenantId,
         connection: &ConnectionId,
         users: &[ResourceId],
+        limit: usize,
     ) -> Result<BTreeMap<ResourceId, Vec<UserGroup>>>;
     /// The distinct users below a group (itself included, nested groups followed): `None` when more than `limit`.
     async fn users_below(

@@ -97,6 +97,23 @@ pub enum Literal {
 }
 
 impl Filter {
+    /// How many tests it is made of: what it takes to ask it about one value.
+    #[must_use]
+    pub fn tests(&self) -> usize {
+        match self {
+            Self::And(left, right) | Self::Or(left, right) => left.tests() + right.tests(),
+            Self::Not(inner) | Self::Values { filter: inner, .. } => inner.tests(),
+            Self::Test(..) => 1,
+        }
+    }
+
+    /// The same in looks at a value with all that is done with it, which takes as long as some tests do.
+    #[must_use]
+    pub fn looks(&self) -> usize {
+        const TESTS_IN_A_LOOK: usize = 8;
+        1 + self.tests() / TESTS_IN_A_LOOK
+    }
+
     /// Parses a filter for a kind of resource and checks it against the schemas.
     ///
     /// # Errors

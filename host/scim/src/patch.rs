@@ -19,11 +19,8 @@ pub const PATCH_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 pub const OPERATIONS_LIMIT: usize = 1_000;
 
 /// The most values that the operations of one PATCH look at together, an attribute's values once for each operation on it, and again for
-/// every [`TESTS_IN_A_LOOK`] tests of its filter: some tenth of a second.
+/// every few tests of its filter ([`Filter::looks`]): some tenth of a second.
 pub const LOOKS_LIMIT: usize = 100_000;
-
-/// How many tests of a filter take as long as everything else that is done with a value.
-const TESTS_IN_A_LOOK: usize = 8;
 
 /// A parsed PATCH request; opaque outside this module but for its quirks.
 #[derive(Clone, Debug)]

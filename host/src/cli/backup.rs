@@ -179,6 +179,12 @@ impl Backup {
             let problem = format!("is `{}`, which is there already: name another file, or give `--force`", self.file.display());
             return Err(ConfigError::Argument { name: "FILE", problem }.into());
         }
+        if let MasterKey::File(key) = &config.master_key
+            && key.canonicalize().is_ok_and(|key| self.file.canonicalize().is_ok_and(|file| file == key))
+        {
+            let problem = format!("is `{}`, the master key: name another file", self.file.display());
+            return Err(ConfigError::Argument { name: "FILE", problem }.into());
+        }
         let place = self.source.place(&config, say)?;
         let manifest = until_told(backup::back_up(&place, &self.file, SystemClock.now())).await?;
         output.show(&answer(&self.file, &manifest), |paint| {

@@ -161,13 +161,19 @@ impl Comparison {
     fn memberships(&mut self, listed: &Listed, stored: &[DriftGroup]) -> (Vec<DriftGroup>, Vec<DriftGroup>) {
         let Some(names) = &listed.groups else { return (Vec::new(), Vec::new()) };
         let (mut joins, mut kept) = (BTreeSet::new(), BTreeSet::new());
+        let mut present: BTreeMap<String, Vec<&DriftGroup>> = BTreeMap::new();
+        for group in stored {
+            present.entry(fold(&group.name)).or_default().push(group);
+        }
+        // A row may repeat a name, and many groups may have one.
+        let mut seen = BTreeSet::new();
         for name in names {
-            let known = self.groups.0.get(&fold(name));
-            let is_in: Vec<&DriftGroup> = known.into_iter().flatten().filter(|group| stored.contains(group)).collect();
-            match known.map(|known| known.iter().collect::<Vec<_>>()).as_deref() {
-                _ if !is_in.is_empty() => kept.extend(is_in.into_iter().cloned()),
-                Some([one]) => {
-                    joins.insert((*one).clone());
+            let folded = fold(name);
+            match (present.get(&folded), self.groups.0.get(&folded).map(Vec::as_slice)) {
+                _ if !seen.insert(folded) => {}
+                (Some(is_in), Some(_)) => kept.extend(is_in.iter().map(|group| (*group).clone())),
+                (_, Some([one])) => {
+                    joins.insert(one.clone());
                 }
                 // Whoever is in a group that is not stored can't join it, and which of several is meant nobody knows.
                 _ if self.counts.unknown_groups.len() < UNKNOWN_GROUPS_LIMIT && !self.counts.unknown_groups.contains(name) => {
@@ -324,6 +330,18 @@ mod tests {
         });
         let missing = comparison.missing().into_iter().map(|detail| detail.user_name).collect();
         (line, missing)
+    }
+
+    #[test]
+    fn a_row_that_repeats_a_name_names_it_once() {
+        let ada = json!({"userName": "ada"});
+        let listed = |groups: &[&str]| Listed {
+            groups: Some(groups.iter().map(|name| (*name).to_owned()).collect()),
+            ..listed(&[("userName", "ada")])
+        };
+        let once = found(vec![listed(&["STAFF", "admins"])], true, &ada);
+        assert_eq!(found(vec![listed(&["staff", "Admins", "STAFF", "admins"])], true, &ada), once);
+        assert_eq!(once.0.as_deref(), Some("differing +admins"));
     }
 
     #[test]

@@ -16,6 +16,9 @@ use reading::Branch;
 /// How many comparisons of one policy with another are made: beyond it the rest is not compared, which is said.
 const COMPARISONS_LIMIT: usize = 200_000;
 
+/// How many of their alternatives are held against one another in that: of policies with many, fewer are compared.
+const WORK_LIMIT: usize = 2_000_000;
+
 /// A kind of finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Lint {
@@ -196,6 +199,12 @@ impl<'a> Read<'a> {
         holds.iter().all(|branch| fails.iter().flatten().all(|fails| impossible(branch, fails)))
     }
 
+    /// What [`Self::implies`] takes: each alternative of this one beside each way in which the other fails.
+    fn work(&self, other: &Self) -> usize {
+        let fails: usize = other.fails.iter().flatten().map(Vec::len).sum();
+        1 + self.holds.as_ref().map_or(0, Vec::len) * fails
+    }
+
     /// Whether the other's scope leaves that open: cheap, and asked first.
     fn may_imply(&self, other: &Self) -> bool {
         let named = match &other.rule.who {
@@ -318,7 +327,7 @@ impl Linting<'_> {
 
     /// Each policy beside each that may say as much.
     fn pairs(&mut self) {
-        let mut compared = 0;
+        let (mut compared, mut worked) = (0, 0);
         for (number, read) in self.read.iter().enumerate().filter(|(_, read)| !read.is_dead()) {
             let (mut shadow, mut forbid) = (None, None);
             for (at, other) in self.read.iter().enumerate().filter(|(at, other)| *at != number && !other.is_dead()) {
@@ -333,8 +342,13 @@ impl Linting<'_> {
                     continue;
                 }
                 compared += 1;
-                if compared > COMPARISONS_LIMIT {
-                    let message = format!("more than {COMPARISONS_LIMIT} pairs of policies may say the same: the rest was not compared");
+                worked += read.work(other);
+                if compared > COMPARISONS_LIMIT || worked > WORK_LIMIT {
+                    let message = if worked > WORK_LIMIT {
+                        format!("policies may say the same in more than {WORK_LIMIT} ways: the rest was not compared")
+                    } else {
+                        format!("more than {COMPARISONS_LIMIT} pairs of policies may say the same: the rest was not compared")
+                    };
                     self.found.push(finding(Diagnostic::of_file("policies", message), "partly_compared"));
                     return;
                 }

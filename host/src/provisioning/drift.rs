@@ -164,7 +164,7 @@ async fn compared_page(
     last: &mut i64,
 ) -> Result<Vec<NewDriftLine>, StoreError> {
     let ids: Vec<ResourceId> = found.iter().map(|user| user.id.clone()).collect();
-    let mut groups = app.store.groups_of(tenant, connection, &ids).await?;
+    let mut groups = app.store.groups_of(tenant, connection, &ids, usize::MAX).await?;
     let mut differing = Vec::new();
     for user in found {
         let direct = groups.remove(&user.id).unwrap_or_default().into_iter().filter(|group| group.direct);

@@ -287,7 +287,10 @@ async fn difference(app: &App, caller: &Caller, schemas: &Schemas, id: &Resource
                 };
                 difference.compared = true;
                 let present = difference.present(directory);
-                looks += present.len();
+                looks += match change {
+                    MemberChange::RemoveMatching(filter) | MemberChange::ReplaceMatching(filter, _) => present.len() * filter.looks(),
+                    _ => present.len(),
+                };
                 if looks > LOOKS_LIMIT {
                     let detail = format!(
                         "its operations look at more than {LOOKS_LIMIT} members together: send them in several requests, or name members by id"

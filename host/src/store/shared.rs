@@ -464,7 +464,7 @@ impl Store for Backend {
         if let Some(groups) = groups {
             return Ok(Some((user, groups)));
         }
-        let groups = self.groups_of(tenant, connection, std::slice::from_ref(id)).await?.remove(id).unwrap_or_default();
+        let groups = self.groups_of(tenant, connection, std::slice::from_ref(id), usize::MAX).await?.remove(id).unwrap_or_default();
         Ok(Some((user, groups)))
     }
 
@@ -512,11 +512,13 @@ impl Store for Backend {
         tenant: &TenantId,
         connection: &ConnectionId,
         users: &[ResourceId],
+        limit: usize,
     ) -> Result<BTreeMap<ResourceId, Vec<UserGroup>>> {
         let users = askable(users);
         match read_once!(self.read_one(tenant), conn => groups::direct_groups_of(conn, tenant, connection, &users))? {
+            Some(groups) if groups.values().map(Vec::len).sum::<usize>() > limit => Err(StoreError::TooMany),
             Some(groups) => Ok(groups),
-            None => groups::groups_of(&mut *self.read(tenant).await?, tenant, connection, &users).await,
+            None => groups::groups_of(&mut *self.read(tenant).await?, tenant, connection, &users, limit).await,
         }
     }
 

@@ -72,7 +72,7 @@ async fn people_are_known_by_address_display_name_and_external_id(fixture: Fixtu
     let here = fixture.here();
     here.create_users("zoe", 25).await;
     let mut waiting = here.creation("zoe-waits");
-    waiting.persons[0].effect.account = Some(held("zoe-waits", "zoe0"));
+    waiting.persons[0].effect.account = Some(held("zoe-waits", "zoe00000"));
     here.commit(waiting).await.unwrap();
     let views = fixture.store.accounts_known_by(&fixture.tenant, "zoe", Some(AccountState::Held)).await.unwrap();
     assert_eq!(ids(&views), ["account-zoe-waits"]);

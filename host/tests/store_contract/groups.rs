@@ -92,7 +92,7 @@ async fn a_document_needs_the_version_that_was_read(fixture: Fixture) {
     assert!(matches!(lost, Err(StoreError::Conflict { what: "resource" })), "{lost:?}");
     assert!(here.members(&group).await.is_empty());
     assert_eq!(here.commit(rename(Some(1))).await.unwrap().version, Some(2));
-    let groups = fixture.store.groups_of(&fixture.tenant, &here.connection, std::slice::from_ref(&ana)).await.unwrap();
+    let groups = fixture.store.groups_of(&fixture.tenant, &here.connection, std::slice::from_ref(&ana), usize::MAX).await.unwrap();
     assert_eq!(groups[&ana][0].display, "Engineering");
 }
 
@@ -162,10 +162,13 @@ async fn memberships_follow_nesting_and_handles(fixture: Fixture) {
     assert_eq!(what_if(&[], &[], Some(&unit)).await, [vec!["team: team"], vec!["firm: firm"], vec![]]);
     assert_eq!(what_if(&[], &[], Some(&firm)).await, [vec!["team: team"], vec![], vec![]]);
 
-    let groups = store.groups_of(tenant, connection, &asked).await.unwrap();
+    let groups = store.groups_of(tenant, connection, &asked, usize::MAX).await.unwrap();
     let of_ana: Vec<_> = groups[&ana].iter().map(|group| (group.id.as_str(), group.display.as_str(), group.direct)).collect();
     assert_eq!(of_ana, [("group-firm", "firm", false), ("group-team", "team", true), ("group-unit", "unit", false)]);
     assert_eq!(groups[&"user-x".into()], []);
+    let all: usize = groups.values().map(Vec::len).sum();
+    assert_eq!(store.groups_of(tenant, connection, &asked, all).await.unwrap(), groups);
+    assert!(matches!(store.groups_of(tenant, connection, &asked, all - 1).await, Err(StoreError::TooMany)));
     for user in [&ana, &bob] {
         let (found, its) = store.user(tenant, connection, user).await.unwrap().unwrap();
         assert_eq!((&found.id, &its), (user, &groups[user]), "as with its groups asked for by themselves");
@@ -326,7 +329,7 @@ async fn a_deleted_group_ends_everywhere(fixture: Fixture) {
     assert_eq!(here.version(ResourceKind::Group, &inner).await, None);
     assert_eq!((here.version(ResourceKind::Group, &outer).await, here.members(&outer).await.len()), (Some(2), 0));
     assert_eq!(fixture.store.handle(&fixture.tenant, &"inner".into()).await.unwrap(), None);
-    assert_eq!(fixture.store.groups_of(&fixture.tenant, &here.connection, std::slice::from_ref(&ana)).await.unwrap()[&ana], []);
+    assert_eq!(fixture.store.groups_of(&fixture.tenant, &here.connection, std::slice::from_ref(&ana), usize::MAX).await.unwrap()[&ana], []);
     let again = here.commit(Change { write, ..here.change() }).await;
     assert!(matches!(again, Err(StoreError::Missing("group"))), "{again:?}");
     // The id of a deleted group is known, like a user's.
@@ -347,7 +350,7 @@ async fn a_large_group_is_deleted_at_once_and_cleared_in_the_background(fixture:
     let write = Some(ResourceWrite::DeleteGroup { id: group.clone() });
     here.commit(Change { write, ..here.change() }).await.unwrap();
     let first = std::slice::from_ref(&users[0]);
-    assert_eq!(fixture.store.groups_of(&fixture.tenant, &here.connection, first).await.unwrap()[&users[0]], []);
+    assert_eq!(fixture.store.groups_of(&fixture.tenant, &here.connection, first, usize::MAX).await.unwrap()[&users[0]], []);
     assert_eq!(fixture.store.user(&fixture.tenant, &here.connection, &users[0]).await.unwrap().unwrap().1, []);
     // Not marked yet, and counted all the same.
     assert_eq!(here.person(&users[0]).await.evaluation.cause, None);

@@ -285,7 +285,7 @@ async fn everything(here: &Through<'_>, kind: ResourceKind) -> BTreeMap<String, 
     let all: Vec<StoredResource> = here.store.list(&here.tenant, &here.connection, &query).await.unwrap().items;
     let ids: Vec<ResourceId> = all.iter().map(|resource| resource.id.clone()).collect();
     let members = here.store.members(&here.tenant, &here.connection, &ids, 1_000).await.unwrap();
-    let groups = here.store.groups_of(&here.tenant, &here.connection, &ids).await.unwrap();
+    let groups = here.store.groups_of(&here.tenant, &here.connection, &ids, usize::MAX).await.unwrap();
     if kind == ResourceKind::User {
         for resource in &all {
             let (user, its) = here.store.user(&here.tenant, &here.connection, &resource.id).await.unwrap().unwrap();

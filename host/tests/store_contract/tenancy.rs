@@ -284,7 +284,7 @@ async fn tenants_are_apart(fixture: Fixture) {
     assert!(store.members(other, connection, std::slice::from_ref(&group), 10).await.unwrap()[&group].is_empty());
     assert!(store.as_members(other, connection, std::slice::from_ref(&ana)).await.unwrap().is_empty());
     assert!(store.which_members(other, connection, &group, std::slice::from_ref(&ana)).await.unwrap().is_empty());
-    assert!(store.groups_of(other, connection, std::slice::from_ref(&ana)).await.unwrap()[&ana].is_empty());
+    assert!(store.groups_of(other, connection, std::slice::from_ref(&ana), usize::MAX).await.unwrap()[&ana].is_empty());
     assert_eq!(store.users_below(other, connection, std::slice::from_ref(&group), 10).await.unwrap(), Some(Vec::new()));
     assert_eq!(store.handle(other, &Handle::from("eng")).await.unwrap(), None);
     assert!(store.handles(other).await.unwrap().is_empty());

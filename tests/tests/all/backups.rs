@@ -142,6 +142,30 @@ async fn no_new_key_is_made_beside_a_sqlite_database() {
     .await;
 }
 
+/// Whatever is forced: a slip of the hand costs neither the database nor its key.
+#[tokio::test]
+async fn a_backup_never_takes_the_place_of_what_it_is_made_of() {
+    database::with(Kind::Sqlite, async |database: Database| {
+        Process::serve(&database).await.kill().await;
+        let key = std::fs::read(database.folder().join("master.key")).expect("the master key");
+        let linked = database.folder().join("linked.backup");
+        std::os::unix::fs::symlink(database.file(), &linked).expect("a link");
+        for (name, why) in [
+            ("rolecall.db", "the database's own file"),
+            ("rolecall.db-wal", "the database's own file"),
+            ("linked.backup", "the database's own file"),
+            ("master.key", "the master key"),
+        ] {
+            refused(&database, &["backup", "--force", &database.folder().join(name).display().to_string()], why).await;
+        }
+        assert_eq!(std::fs::read(database.folder().join("master.key")).expect("the master key"), key);
+        let made = database.folder().join("made.backup").display().to_string();
+        done(&database, &["backup", &made]).await;
+        done(&database, &["backup", "--force", &made]).await;
+    })
+    .await;
+}
+
 on_both_databases! {
     /// A server is backed up while it writes; the backup goes into an empty database; whoever left since is looked at before anybody gains.
     async fn a_busy_server_is_backed_up_and_what_is_restored_waits(database: Database) {

@@ -54,7 +54,7 @@ on_both_databases! {
         assert!(store.members(other, &connection, std::slice::from_ref(&group), 10).await.expect("answers").values().all(Vec::is_empty));
         assert!(store.as_members(other, &connection, ids).await.expect("answers").is_empty());
         assert!(store.which_members(other, &connection, &group, ids).await.expect("answers").is_empty());
-        assert!(store.groups_of(other, &connection, ids).await.expect("answers").values().all(Vec::is_empty));
+        assert!(store.groups_of(other, &connection, ids, usize::MAX).await.expect("answers").values().all(Vec::is_empty));
         assert_eq!(store.account(other, account.as_str()).await.expect("answers"), None);
         assert_eq!(store.account(other, "ada@acme.example").await.expect("answers"), None);
         assert_eq!(store.handle(other, &Handle::from("operations")).await.expect("answers"), None);

@@ -49,7 +49,11 @@ fn quoted(text: &str) -> Vec<Spot<'_>> {
     while let Some(start) = text[at..].find(PREFIX).map(|start| at + start) {
         let rest = &text[start + PREFIX.len()..];
         at = start + PREFIX.len();
-        let Some(length) = rest.find('"').filter(|&length| length > 0 && text[..start].ends_with('"')) else { continue };
+        // The quote in front first: a text may repeat the prefix without one.
+        if !text[..start].ends_with('"') {
+            continue;
+        }
+        let Some(length) = rest.find('"').filter(|&length| length > 0) else { continue };
         found.push((start..at + length, &rest[..length]));
         at += length;
     }

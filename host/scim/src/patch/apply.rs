@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::values::{Context, next, no_match, says_nothing};
-use super::{Done, LOOKS_LIMIT, MemberChange, Operation, Patch, Patched, Refusal, Step, TESTS_IN_A_LOOK, Target, Verb};
+use super::{Done, LOOKS_LIMIT, MemberChange, Operation, Patch, Patched, Refusal, Step, Target, Verb};
 use crate::filter::Filter;
 use crate::path::AttrPath;
 use crate::resource::Document;
@@ -131,8 +131,7 @@ impl Work<'_> {
             Some(urn) => self.document.get(urn).and_then(Value::as_object),
         };
         let before = owner.and_then(|owner| owner.get(&target.attribute));
-        self.looks +=
-            before.and_then(Value::as_array).map_or(0, Vec::len) * (1 + target.filter.as_ref().map_or(0, tests) / TESTS_IN_A_LOOK);
+        self.looks += before.and_then(Value::as_array).map_or(0, Vec::len) * target.filter.as_ref().map_or(1, Filter::looks);
         if self.looks > LOOKS_LIMIT {
             let detail = format!("its operations look at more than {LOOKS_LIMIT} values together: send them in several requests");
             return Err(ScimError::status(413, detail));
@@ -226,15 +225,6 @@ impl Work<'_> {
             set_schemas(self.schemas, self.kind, &mut self.document, listed);
         }
         grew
-    }
-}
-
-/// How many tests a filter is made of.
-fn tests(filter: &Filter) -> usize {
-    match filter {
-        Filter::And(left, right) | Filter::Or(left, right) => tests(left) + tests(right),
-        Filter::Not(inner) | Filter::Values { filter: inner, .. } => tests(inner),
-        Filter::Test(..) => 1,
     }
 }
 

@@ -24,7 +24,7 @@ use crate::model::ResourceId;
 use crate::provisioning::Caller;
 use crate::store::{StoreError, StoredMember, StoredResource, UserGroup};
 
-/// The most members in the answer to a listing, all its groups together: about 8 MB of JSON. Members are never silently cut
+/// The most members in the answer to a listing, all its groups together, and the most groups of its users: about 8 MB of JSON. Members are never silently cut
 /// short, because a client would take the rest for removed.
 pub const MEMBERS_LIMIT: usize = 50_000;
 /// Members that are read at once for the answer about one group: all of one that is larger are sent as they are read.
@@ -113,7 +113,18 @@ impl View<'_> {
     async fn rows(&self, kind: ResourceKind, ids: &[ResourceId]) -> Result<Option<Rows>> {
         match kind {
             ResourceKind::User if self.projection.wants("groups") => {
-                let groups = self.app.store.groups_of(&self.who.caller.tenant, &self.who.caller.connection, ids).await?;
+                // One user is shown whatever there is: it is read by itself.
+                let limit = if ids.len() == 1 { usize::MAX } else { MEMBERS_LIMIT };
+                let groups = self.app.store.groups_of(&self.who.caller.tenant, &self.who.caller.connection, ids, limit).await;
+                let groups = match groups {
+                    Err(StoreError::TooMany) => {
+                        let what = format!(
+                            "there are more than {MEMBERS_LIMIT} groups: ask with `excludedAttributes=groups` or for fewer users at once"
+                        );
+                        return Err(ScimError::too_many(what).into());
+                    }
+                    groups => groups?,
+                };
                 Ok(Some(groups.into_iter().map(|(user, groups)| (user, self.group_rows(&groups))).collect()))
             }
             ResourceKind::Group if self.projection.wants("members") => {

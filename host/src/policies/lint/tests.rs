@@ -102,6 +102,18 @@ fn too_much_to_compare_is_said() {
         .map(|n| format!("@id(\"p{n}\") @reason(\"r\") permit(principal, action, resource) when {{ principal.userName == \"u{n}\" }};\n"))
         .collect();
     assert!(found_of_file(&many).iter().any(|code| code == "partly_compared"));
+    // Fewer of those that have many alternatives: a read token is enough to ask.
+    let shared: String = (0..60).map(|n| format!("principal.userName == \"u{n}\" || ")).collect();
+    let wide: String = (0..40)
+        .map(|n| {
+            format!(
+                "@id(\"p{n}\") @reason(\"r\") permit(principal, action, resource) when {{ {shared}principal.userName == \"own{n}\" }};\n"
+            )
+        })
+        .collect();
+    assert!(found_of_file(&wide).iter().any(|code| code == "partly_compared"));
+    let few: String = wide.lines().take(4).map(|line| format!("{line}\n")).collect();
+    assert!(!found_of_file(&few).iter().any(|code| code == "partly_compared"));
 }
 
 fn found_of_file(text: &str) -> Vec<String> {

@@ -282,19 +282,26 @@ fn user_and_groups(row: &Row) -> Result<UserAndGroups> {
     Ok((user, Some(groups)))
 }
 
-/// The living groups of users, by id.
+/// The living groups of users, by id; `TooMany` where they have more than `limit` together.
 pub(super) async fn groups_of(
     conn: &mut Conn,
     tenant: &TenantId,
     connection: &ConnectionId,
     users: &[ResourceId],
+    limit: usize,
 ) -> Result<BTreeMap<ResourceId, Vec<UserGroup>>> {
     let direct = parents(conn, tenant, connection, users).await?;
     if direct.is_empty() {
         return Ok(users.iter().map(|user| (user.clone(), Vec::new())).collect());
     }
     let above = above(conn, tenant, connection, direct.values().flatten().cloned().collect()).await?;
-    let all: BTreeMap<&ResourceId, BTreeSet<ResourceId>> = direct.iter().map(|(user, groups)| (user, above.groups(groups))).collect();
+    let mut left = limit;
+    let mut all: BTreeMap<&ResourceId, BTreeSet<ResourceId>> = BTreeMap::new();
+    for (user, groups) in &direct {
+        let groups = above.groups(groups);
+        left = left.checked_sub(groups.len()).ok_or(StoreError::TooMany)?;
+        all.insert(user, groups);
+    }
     let ids: BTreeSet<&str> = all.values().flatten().map(ResourceId::as_str).collect();
     let labels: Vec<(String, Option<String>)> = sqlx::query_as(concat!(
         "SELECT id, label FROM resources WHERE tenant = $1 AND connection = $2 AND kind = 'group' AND ",

@@ -24,6 +24,26 @@ use crate::store::{ListQuery, Listing, PAGE_BYTES_LIMIT, Result, SCAN_LIMIT, Sto
 /// Resources that a scan reads at once: bounds what is in memory.
 const SCAN_BATCH: i64 = 500;
 
+/// The most tests of a filter's that one listing makes, each of one value: some seconds at worst, and far beyond what directories ask.
+const TESTS_LIMIT: usize = 50_000_000;
+/// How many bytes of a document count as a value: a short one among many.
+const BYTES_OF_A_VALUE: usize = 16;
+/// More tests of one resource than these keep others waiting noticeably.
+const TESTS_AT_ONCE: usize = 10_000;
+
+/// The tests that a listing has made.
+#[derive(Default)]
+struct Tested(usize);
+
+impl Tested {
+    /// Counts those of one resource, as if each of its values were looked at by each test; whether others are to go on before it.
+    fn take(&mut self, bytes: usize, tests: usize) -> Result<bool> {
+        let more = (bytes / BYTES_OF_A_VALUE + 1).saturating_mul(tests);
+        self.0 = self.0.saturating_add(more);
+        if self.0 > TESTS_LIMIT { Err(StoreError::TooMany) } else { Ok(more > TESTS_AT_ONCE) }
+    }
+}
+
 /// A resource as it was read.
 struct Found {
     resource: StoredResource,
@@ -493,6 +513,7 @@ impl Lister<'_> {
     ) -> Result<()> {
         let with_rows = self.query.filter.is_some_and(reads_rows);
         let mut position = position.cloned();
+        let mut tested = Tested::default();
         loop {
             let (batch, _) = self.behind(conn, order, position.as_ref(), SCAN_BATCH).await?;
             let Some(last) = batch.last() else { return Ok(()) };
@@ -501,6 +522,11 @@ impl Lister<'_> {
             let mut beside = if with_rows { self.rows_beside(conn, &batch, budget).await? } else { BTreeMap::new() };
             for found in batch {
                 let rows = beside.remove(&found.resource.id);
+                if let Some(filter) = self.query.filter
+                    && tested.take(found.bytes, filter.tests())?
+                {
+                    tokio::task::yield_now().await;
+                }
                 let matches = |resource: &StoredResource| {
                     let filter = self.query.filter?;
                     Some(filter.matches(self.query.schemas, resource.kind, &seen(resource, rows)))
@@ -529,7 +555,7 @@ impl Lister<'_> {
         }
         let users: Vec<ResourceId> = of(ResourceKind::User).collect();
         if !users.is_empty() {
-            for (user, groups) in groups::groups_of(conn, tenant, connection, &users).await? {
+            for (user, groups) in groups::groups_of(conn, tenant, connection, &users, *budget).await? {
                 *budget = budget.checked_sub(groups.len()).ok_or(StoreError::TooMany)?;
                 beside.insert(user, groups.iter().map(group_value).collect());
             }
@@ -580,4 +606,20 @@ fn member_value(member: &StoredMember) -> Value {
 
 fn group_value(group: &UserGroup) -> Value {
     json!({"value": group.id, "display": group.display, "type": if group.direct { "direct" } else { "indirect" }})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_filter_looks_at_is_bounded_by_its_tests_and_by_what_is_stored() {
+        let mut tested = Tested::default();
+        assert!(!tested.take(2_000, 10).unwrap(), "an ordinary user");
+        assert!(tested.take(65_000, 500).unwrap(), "others go on first");
+        let ordinary = || (0..SCAN_LIMIT).try_fold(Tested::default(), |mut tested, _| tested.take(2_000, 15).map(|_| tested));
+        assert!(ordinary().is_ok(), "as many as are looked at, by a long filter");
+        let large = (0..1_000).try_fold(Tested::default(), |mut tested, _| tested.take(65_000, 500).map(|_| tested));
+        assert!(matches!(large, Err(StoreError::TooMany)));
+    }
 }

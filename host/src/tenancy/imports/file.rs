@@ -314,8 +314,15 @@ fn csv_rows(reading: &mut Reading<'_>) -> Vec<Raw> {
     rows
 }
 
+/// The most columns of a file: there are a dozen that are known, and an export has some hundred.
+const COLUMNS_LIMIT: usize = 300;
+
 fn columns_of(reading: &mut Reading<'_>, record: &csv::StringRecord, at: &dyn Fn(usize) -> Range<usize>) -> Vec<Option<&'static str>> {
     let mut columns = Vec::with_capacity(record.len());
+    if record.len() > COLUMNS_LIMIT {
+        reading.problem(at(0), format!("the header has {} columns: at most {COLUMNS_LIMIT} are read", record.len()));
+        return columns;
+    }
     for (number, name) in record.iter().enumerate() {
         let known = column(reading.shape, name);
         if name == PROBLEM_COLUMN {
@@ -498,6 +505,15 @@ mod tests {
         assert_eq!(read[0].profile, json!({"user_name": "Ada@Acme.example", "display_name": "Ada, L.", "email": "Ada@acme.example"}));
         assert_eq!((read[0].protected, read[1].protected), (None, Some(true)));
         assert_eq!(rows(Format::Csv, "user_name\n"), []);
+    }
+
+    #[test]
+    fn a_header_has_so_many_columns() {
+        let columns = vec!["emails"; COLUMNS_LIMIT + 1].join(",");
+        assert_eq!(
+            said(Format::Csv, &format!("{columns}\n")),
+            [format!("1:1 the header has 301 columns: at most {COLUMNS_LIMIT} are read")]
+        );
     }
 
     #[test]
