@@ -359,9 +359,9 @@ impl<'a> Check<'a> {
     }
 
     fn tables(&mut self) -> Tables {
-        let mut tables = Tables::new();
+        let (mut tables, mut room) = (Tables::new(), tables::Room::default());
         for (file, text) in self.texts(Kind::Table) {
-            if let Some(rows) = self.keep(tables::read(&file, text)) {
+            if let Some(rows) = self.keep(tables::read(&file, text, &mut room)) {
                 tables.insert(folder::stem(&file).to_owned(), rows);
             }
         }

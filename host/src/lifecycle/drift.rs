@@ -161,20 +161,18 @@ impl Comparison {
     fn memberships(&mut self, listed: &Listed, stored: &[DriftGroup]) -> (Vec<DriftGroup>, Vec<DriftGroup>) {
         let Some(names) = &listed.groups else { return (Vec::new(), Vec::new()) };
         let (mut joins, mut kept) = (BTreeSet::new(), BTreeSet::new());
-        let mut present: BTreeMap<String, Vec<&DriftGroup>> = BTreeMap::new();
-        for group in stored {
-            present.entry(fold(&group.name)).or_default().push(group);
-        }
         // A row may repeat a name, and many groups may have one.
         let mut seen = BTreeSet::new();
         for name in names {
             let folded = fold(name);
-            match (present.get(&folded), self.groups.0.get(&folded).map(Vec::as_slice)) {
-                _ if !seen.insert(folded) => {}
-                (Some(is_in), Some(_)) => kept.extend(is_in.iter().map(|group| (*group).clone())),
-                (_, Some([one])) => {
-                    joins.insert(one.clone());
-                }
+            let known = self.groups.0.get(&folded);
+            if !seen.insert(folded) {
+                continue;
+            }
+            let is_in: Vec<&DriftGroup> = stored.iter().filter(|group| known.is_some_and(|known| known.contains(*group))).collect();
+            match known {
+                _ if !is_in.is_empty() => kept.extend(is_in.into_iter().cloned()),
+                Some(known) if known.len() == 1 => joins.extend(known.iter().cloned()),
                 // Whoever is in a group that is not stored can't join it, and which of several is meant nobody knows.
                 _ if self.counts.unknown_groups.len() < UNKNOWN_GROUPS_LIMIT && !self.counts.unknown_groups.contains(name) => {
                     self.counts.unknown_groups.push(name.clone());
