@@ -30,7 +30,10 @@ impl Room {
     fn take(&mut self, cells: usize, bytes: usize) -> Result<(), String> {
         let left = (self.cells.checked_sub(cells), self.bytes.checked_sub(bytes));
         match left {
-            (Some(cells), Some(bytes)) => Ok(*self = Self { cells, bytes }),
+            (Some(cells), Some(bytes)) => {
+                *self = Self { cells, bytes };
+                Ok(())
+            }
             (None, _) => Err(format!("the tables have more than {CELLS_LIMIT} values together: leave out columns that no plugin looks at")),
             (_, None) => Err(format!(
                 "the tables have more than {EXPANDED_BYTES_LIMIT} bytes together, as each row has its columns' names with it: shorten those, or leave out columns"
