@@ -16,8 +16,8 @@ use reading::Branch;
 /// How many comparisons of one policy with another are made: beyond it the rest is not compared, which is said.
 const COMPARISONS_LIMIT: usize = 200_000;
 
-/// How many of their alternatives are held against one another in that: of policies with many, fewer are compared.
-const WORK_LIMIT: usize = 2_000_000;
+/// How many facts of their alternatives are held against one another in that: of policies with many, fewer are compared.
+const WORK_LIMIT: usize = 5_000_000;
 
 /// A kind of finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
@@ -201,7 +201,7 @@ impl<'a> Read<'a> {
 
     /// What [`Self::implies`] takes: each alternative of this one beside each way in which the other fails.
     fn work(&self, other: &Self) -> usize {
-        let fails: usize = other.fails.iter().flatten().map(Vec::len).sum();
+        let fails: usize = other.fails.iter().flatten().flatten().map(|branch| 1 + branch.len()).sum();
         1 + self.holds.as_ref().map_or(0, Vec::len) * fails
     }
 
