@@ -199,6 +199,9 @@ impl SandboxGauges {
     }
 }
 
+/// How an attempt to deliver ends.
+const DELIVERY_WORDS: [&str; 4] = ["acknowledged", "retry", "unwanted", "dead"];
+
 impl Default for Metrics {
     fn default() -> Self {
         let new_histogram: fn() -> Histogram = || Histogram::new(DURATION_BUCKETS);
@@ -206,6 +209,10 @@ impl Default for Metrics {
         let requests = Family::default();
         let durations = Durations::new_with_constructor(new_histogram);
         let deliveries = Family::default();
+        // From the beginning, so that the first one of a process is an increase.
+        for word in DELIVERY_WORDS {
+            drop(Family::<Word, Counter>::get_or_create(&deliveries, &Word { word }));
+        }
         let quirks = Family::default();
         let evaluations = Family::default();
         let (plugin_calls, plugin_fuel, plugin_seconds, plugin_memory) =
@@ -349,7 +356,7 @@ impl Metrics {
         self.revisions_returned.get_or_create(&TenantCode { tenant: self.label(tenant), code: "turned_away" }).inc();
     }
 
-    /// Counts an attempt to deliver: `acknowledged`, `retry`, `dead`.
+    /// Counts an attempt to deliver, by one of [`DELIVERY_WORDS`].
     pub fn delivery(&self, result: &'static str) {
         self.deliveries.get_or_create(&Word { word: result }).inc();
     }

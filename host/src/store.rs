@@ -528,6 +528,15 @@ pub fn hold(url: &str) -> Result<Option<std::fs::File>> {
     if url.starts_with("sqlite:") { sqlite::hold(url).map(Some) } else { Ok(None) }
 }
 
+/// Brings everything of a SQLite database into its one file, as the last thing that is done with it: whoever copies the file alone has all. Nothing
+/// is to be done for PostgreSQL.
+///
+/// # Errors
+/// `Unavailable` when somebody uses the file still.
+pub async fn settle(url: &str) -> Result<()> {
+    if url.starts_with("sqlite:") { copy::settle_file(url).await } else { Ok(()) }
+}
+
 /// Opens the store that the URL's scheme names (`sqlite:` or `postgres:`), with its migrations applied and what a restore left to do done.
 ///
 /// # Errors

@@ -58,8 +58,12 @@ pub struct Running {
     stop_jobs: watch::Sender<bool>,
     server: JoinHandle<()>,
     worker: JoinHandle<()>,
+    database_url: String,
     _held: Option<std::fs::File>,
 }
+
+/// Nothing is lost by it, but a copy of the file alone would lack what stands in the log.
+const NOT_SETTLED: &str = "the write-ahead log could not be brought into the database's file: whoever copies it needs `-wal` as well";
 
 /// What had finished when a server stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +96,14 @@ impl Running {
         };
         let stopped = Stopped { requests: served.is_some(), jobs: worked.is_some() };
         match (&served, &worked) {
-            (Some(Ok(())), Some(Ok(()))) => tracing::info!("stopped: every request and job has finished"),
+            (Some(Ok(())), Some(Ok(()))) => {
+                match tokio::time::timeout_at(ends, store::settle(&self.database_url)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(%error, "{NOT_SETTLED}"),
+                    Err(_) => tracing::warn!("{NOT_SETTLED}, as the grace is over"),
+                }
+                tracing::info!("stopped: every request and job has finished");
+            }
             (Some(Err(_)), _) | (_, Some(Err(_))) => {
                 tracing::error!(server = ?served, worker = ?worked, "a part of the server failed while it stopped");
             }
@@ -175,7 +186,8 @@ async fn assemble(config: &Config, clock: Arc<dyn Clock>, work: bool) -> anyhow:
     });
     tracing::info!(%addr, "listening");
     let grace = Duration::from_secs(config.shutdown_grace_seconds);
-    Ok(Running { addr, app, grace, stop_serving, stop_jobs, server, worker, _held: held })
+    let database_url = config.database_url.clone();
+    Ok(Running { addr, app, grace, stop_serving, stop_jobs, server, worker, database_url, _held: held })
 }
 
 /// The TLS library of outgoing requests and of PostgreSQL, chosen once for the process.

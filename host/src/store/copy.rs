@@ -270,20 +270,24 @@ pub const LEFT_LIMIT: i64 = 1_000;
 pub struct Left {
     /// The tenant.
     pub tenant: String,
-    /// The connection.
+    /// The connection; empty where it was deleted with its people.
     pub connection: String,
-    /// The SCIM id.
+    /// The SCIM id; the account's where the connection was deleted.
     pub id: String,
-    /// The user name, where it is known still.
+    /// The login name, folded, where it is known still.
     pub user_name: Option<String>,
 }
 
-const LEFT: &str = "SELECT r.tenant, r.connection, r.id, r.label FROM resources r
+const LEFT: &str = "SELECT r.tenant, r.connection, r.id, r.user_name FROM resources r
      WHERE r.kind = 'user' AND NOT r.active AND r.modified > $1
      UNION ALL
      SELECT d.tenant, d.connection, d.id, a.user_name FROM deleted_resources d
      LEFT JOIN accounts a ON a.tenant = d.tenant AND a.account = d.account
      WHERE d.kind = 'user' AND d.deleted > $1
+     UNION ALL
+     SELECT a.tenant, '', a.account, a.user_name FROM accounts a
+     WHERE a.state = 'removed' AND a.erased IS NULL AND a.modified > $1
+     AND NOT EXISTS (SELECT 1 FROM deleted_resources d WHERE d.tenant = a.tenant AND d.account = a.account)
      ORDER BY 1, 2, 3 LIMIT +$2";
 
 /// Who was deactivated or deleted after an instant, at most [`LEFT_LIMIT`].

@@ -142,6 +142,18 @@ async fn no_new_key_is_made_beside_a_sqlite_database() {
     .await;
 }
 
+/// Whoever copies the file of a server that was stopped has everything.
+#[tokio::test]
+async fn a_clean_stop_leaves_everything_in_the_one_file() {
+    database::with(Kind::Sqlite, async |database: Database| {
+        let (server, ..) = with_two_developers(&database).await;
+        server.stop().await;
+        let log = database.file().with_extension("db-wal");
+        assert!(log.metadata().map_or(true, |log| log.len() == 0), "{log:?} holds something");
+    })
+    .await;
+}
+
 /// Whatever is forced: a slip of the hand costs neither the database nor its key.
 #[tokio::test]
 async fn a_backup_never_takes_the_place_of_what_it_is_made_of() {
@@ -229,6 +241,26 @@ on_both_databases! {
             server.stop().await;
         })
         .await;
+    }
+
+    /// People who went with their connection have left as well, and everybody is named by the login name.
+    async fn whoever_went_with_a_connection_has_left(database: Database) {
+        let server = Server::start(&database).await;
+        let acme = server.tenant("acme").create().await;
+        let (entra, okta) = (acme.connection(&server, "Entra ID").await, acme.connection(&server, "Okta").await);
+        let ada = entra.create_with("ada@acme.example", json!({"displayName": "Lovelace, A."})).await;
+        okta.create_with("kim@acme.example", json!({"displayName": "K. K."})).await;
+        server.settle().await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("acme.backup").display().to_string();
+        done(&database, &["backup", &file]).await;
+        entra.deactivate(&ada).await;
+        acme.api.delete(&format!("/connections/{}", okta.id)).await.expect(204);
+        server.settle().await;
+        server.stop().await;
+        let said = restore_after_a_stop(&database, &["restore", &file, "--replace", "--yes"]).await;
+        assert!(said.0 && said.1.contains("2 people who have left since the backup"), "{said:?}");
+        assert!(["ada@acme.example", "kim@acme.example"].iter().all(|name| said.1.contains(name)), "{said:?}");
     }
 
     /// What stands is replaced when that is said, all of it or nothing; what was on its way to a target waits, but for departures.
