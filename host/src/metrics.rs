@@ -356,7 +356,7 @@ impl Metrics {
         self.revisions_returned.get_or_create(&TenantCode { tenant: self.label(tenant), code: "turned_away" }).inc();
     }
 
-    /// Counts an attempt to deliver, by one of [`DELIVERY_WORDS`].
+    /// Counts an attempt to deliver, by how it ended: `acknowledged`, `retry`, `unwanted`, `dead`.
     pub fn delivery(&self, result: &'static str) {
         self.deliveries.get_or_create(&Word { word: result }).inc();
     }
