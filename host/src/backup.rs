@@ -287,17 +287,26 @@ async fn restore_file(place: &Place, from: &Path, manifest: &Manifest, wish: Wis
     scratch.place("rolecall.db", &target).map_err(file_failed("putting in place", &target))
 }
 
+/// The file that SQLite, or the lock of whoever serves it, has beside a database's: its name with that end.
+fn beside(database: &Path, end: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+/// Whether two paths name one file, through links as well; also one that is not there yet.
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
+    one == other || one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+}
+
 /// A backup never takes the place of what it is made of.
 fn refuse_own_file(place: &Place, to: &Path) -> Result<()> {
     if DatabaseKind::of(&place.url) != DatabaseKind::Sqlite {
         return Ok(());
     }
     let database = copy::sqlite_file(&place.url).map_err(database_failed("the database's URL can't be read"))?;
-    let same = |path: &Path| path == to || path.canonicalize().is_ok_and(|path| to.canonicalize().is_ok_and(|to| path == to));
     for end in ["", "-wal", "-shm", "-served"] {
-        let mut name = database.as_os_str().to_owned();
-        name.push(end);
-        if same(Path::new(&name)) {
+        if is_same_file(&beside(&database, end), to) {
             let source = io::Error::other("it is the database's own file: name another one");
             return Err(BackupError::File { what: "writing the backup to", path: to.display().to_string(), source });
         }
@@ -308,9 +317,7 @@ fn refuse_own_file(place: &Place, to: &Path) -> Result<()> {
 /// Removes what belongs to the file that stands and would be taken for the new one's: its write-ahead log, which is empty.
 fn remove_log(target: &Path) -> Result<()> {
     for end in ["-wal", "-shm"] {
-        let mut name = target.as_os_str().to_owned();
-        name.push(end);
-        let path = PathBuf::from(name);
+        let path = beside(target, end);
         match std::fs::metadata(&path) {
             Ok(found) if end == "-wal" && found.len() > 0 => {
                 let source = io::Error::other("it holds changes that are not in the database's file: end whoever uses it");

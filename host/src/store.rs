@@ -82,6 +82,7 @@ pub use step::{
 };
 pub use token::{API_TOKENS_AT_ONCE, ApiTokenInfo, Tokens};
 pub use trial::{Advance, DIFFERENCES_LIMIT, DespiteChanges, NewActivation, NewDifference, Place, Progress, RunningShadow, Trials};
+pub(crate) use visitor::own_id;
 pub use visitor::{Link, Session, SessionQuery, SignIn, SignInIssuer, Visitors};
 
 use crate::model::{

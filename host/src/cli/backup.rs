@@ -180,7 +180,7 @@ impl Backup {
             return Err(ConfigError::Argument { name: "FILE", problem }.into());
         }
         if let MasterKey::File(key) = &config.master_key
-            && key.canonicalize().is_ok_and(|key| self.file.canonicalize().is_ok_and(|file| file == key))
+            && backup::is_same_file(key, &self.file)
         {
             let problem = format!("is `{}`, the master key: name another file", self.file.display());
             return Err(ConfigError::Argument { name: "FILE", problem }.into());

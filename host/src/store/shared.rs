@@ -161,6 +161,7 @@ use crate::model::{
     AccountId, AccountState, Actor, ConnectionId, ConnectionState, Event, GroupMembership, Handle, Instant, ListedRevision, ResourceId,
     RevisionHash, RoleId, TenantId, Urgency,
 };
+use crate::store::Work;
 use crate::store::failure::LOST_TO_OTHERS;
 use crate::store::keys::{Keys, secret_purpose, unsealable};
 use crate::store::{
@@ -180,6 +181,19 @@ struct Scope {
 impl Backend {
     fn scope(&self, tenant: &TenantId) -> Scope {
         Scope { tenant: tenant.clone(), keys: self.keys() }
+    }
+
+    /// Where a tenant's rows are, if it is about a tenant.
+    fn scope_of(&self, tenant: Option<&TenantId>) -> Option<Scope> {
+        tenant.map(|tenant| self.scope(tenant))
+    }
+
+    /// One whole transaction of a tenant, or else of the platform.
+    async fn write_of<T: Send + 'static>(&self, tenant: Option<&TenantId>, work: impl Work<Conn, T>) -> Result<T> {
+        match tenant {
+            Some(tenant) => self.write(tenant, work).await,
+            None => self.write_platform(work).await,
+        }
     }
 
     /// Takes away what waits for a target that was removed, some of it at a time.

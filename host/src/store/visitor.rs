@@ -63,6 +63,11 @@ pub struct SignInIssuer {
     pub created: Instant,
 }
 
+/// A provider's id as people chose it: what stands behind the tenant in the one that it has among those of all tenants. Ids have no dot.
+pub(crate) fn own_id(id: &str) -> &str {
+    id.rsplit_once('.').map_or(id, |(_, own)| own)
+}
+
 /// A sign-in that has gone to a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignIn {

@@ -23,7 +23,7 @@ use crate::crypto::jwt::{Algorithm, Refused, Token};
 use crate::issuer::provider::ProviderError;
 use crate::model::{Actor, Instant, Issuer, TenantId};
 use crate::rate::TooMany;
-use crate::store::{ApiScope, SignIn, SignInIssuer, StoreError};
+use crate::store::{ApiScope, SignIn, SignInIssuer, StoreError, own_id};
 
 /// How long somebody may take at the provider, in seconds.
 pub const SIGN_IN_SECONDS: i64 = 10 * 60;
@@ -154,7 +154,7 @@ fn known(stored: SignInIssuer) -> Result<Known, StoreError> {
     let settings = serde_json::from_str(&stored.settings)
         .map_err(|_| StoreError::Corrupt("the settings of a sign-in provider are not the JSON that was written".to_owned()))?;
     let SignInIssuer { id, tenant, sealed_secret, .. } = stored;
-    let own_id = id.rsplit('.').next().unwrap_or_default().to_owned();
+    let own_id = own_id(&id).to_owned();
     Ok(Known { id, own_id, tenant, settings, has_secret: sealed_secret.is_some(), sealed_secret })
 }
 

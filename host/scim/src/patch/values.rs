@@ -49,9 +49,7 @@ pub(super) fn next(context: &mut Context<'_>, change: &Change, before: Option<Va
             keep_immutable_parts(context.attribute, "", &kept, &mut values)?;
         }
         one_of_each(&mut values);
-        if values.len() > VALUES_LIMIT {
-            return Err(ScimError::invalid_value(format!("`{}` would have more than {VALUES_LIMIT} values", context.place)));
-        }
+        check_count(context, &values)?;
         return Ok((!values.is_empty()).then_some(Value::Array(values)));
     }
     // A filter on a complex attribute with one value: it matches or it does not.
@@ -61,6 +59,13 @@ pub(super) fn next(context: &mut Context<'_>, change: &Change, before: Option<Va
         return if context.verb == Verb::Remove { Ok(before) } else { Err(no_match(context.place)) };
     }
     single_value(context, change, before)
+}
+
+fn check_count(context: &Context<'_>, values: &[Value]) -> Result<(), ScimError> {
+    if values.len() > VALUES_LIMIT {
+        return Err(ScimError::invalid_value(format!("`{}` would have more than {VALUES_LIMIT} values", context.place)));
+    }
+    Ok(())
 }
 
 fn single_value(context: &Context<'_>, change: &Change, before: Option<Value>) -> Result<Option<Value>, ScimError> {
@@ -371,9 +376,7 @@ fn part_values(context: &Context<'_>, parts: &mut Map<String, Value>, part: &Att
             values.extend(given.iter().filter(|given| known.insert(given.to_string())).cloned());
         }
     }
-    if values.len() > VALUES_LIMIT {
-        return Err(ScimError::invalid_value(format!("`{}` would have more than {VALUES_LIMIT} values", context.place)));
-    }
+    check_count(context, &values)?;
     let value = if part.multi_valued { (!values.is_empty()).then_some(Value::Array(values)) } else { values.pop() };
     set_part(context, parts, part, value)
 }

@@ -93,24 +93,17 @@ fn one(ended: u64) -> Result<()> {
 impl Tokens for Backend {
     async fn create_api_token(&self, token: &NewToken, scope: &ApiScope, name: Option<&str>, actor: &Actor) -> Result<()> {
         let (token, scope, name, actor) = (token.clone(), scope.clone(), name.map(str::to_owned), actor.clone());
-        match scope.tenant.clone() {
-            None => {
-                self.write_platform(move |conn: &mut Conn| {
-                    Box::pin(async move { create(conn, &token, &scope, name.as_deref(), &actor).await })
-                })
-                .await
-            }
-            Some(tenant) => {
-                let within = self.scope(&tenant);
-                self.write(&tenant, move |conn: &mut Conn| {
-                    Box::pin(async move {
-                        create(conn, &token, &scope, name.as_deref(), &actor).await?;
-                        tell(conn, &within, (&token, &scope), &actor).await
-                    })
-                })
-                .await
-            }
-        }
+        let (tenant, within) = (scope.tenant.clone(), self.scope_of(scope.tenant.as_ref()));
+        self.write_of(tenant.as_ref(), move |conn: &mut Conn| {
+            Box::pin(async move {
+                create(conn, &token, &scope, name.as_deref(), &actor).await?;
+                match &within {
+                    Some(within) => tell(conn, within, (&token, &scope), &actor).await,
+                    None => Ok(()),
+                }
+            })
+        })
+        .await
     }
 
     async fn api_tokens(&self, tenant: Option<&TenantId>, after: Option<&str>, limit: i64) -> Result<Vec<ApiTokenInfo>> {
@@ -131,17 +124,12 @@ impl Tokens for Backend {
         if has_nul(id) {
             return Err(StoreError::Missing("API token"));
         }
-        let (id, actor) = (id.to_owned(), actor.clone());
-        let Some(tenant) = tenant else {
-            return self
-                .write_platform(move |conn: &mut Conn| {
-                    Box::pin(async move { one(sqlx::query(END_OF_PLATFORM).bind(&id).execute(conn).await?.rows_affected()) })
-                })
-                .await;
-        };
-        let within = self.scope(tenant);
-        self.write(tenant, move |conn: &mut Conn| {
+        let (within, id, actor) = (self.scope_of(tenant), id.to_owned(), actor.clone());
+        self.write_of(tenant, move |conn: &mut Conn| {
             Box::pin(async move {
+                let Some(within) = within else {
+                    return one(sqlx::query(END_OF_PLATFORM).bind(&id).execute(conn).await?.rows_affected());
+                };
                 one(sqlx::query(END).bind(&id).bind(within.tenant.as_str()).execute(&mut *conn).await?.rows_affected())?;
                 tenancy::record(conn, &within, &actor, at, "token.revoked", json!({"token": id})).await
             })

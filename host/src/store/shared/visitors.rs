@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use super::rows::{Row, json as read_json, json_text, word};
 use super::{Backend, Conn, Scope, give_up, has_nul, is_lost, tenancy};
 use crate::model::{Actor, ConnectionId, Instant, LinkPurpose, TenantId};
-use crate::store::{ApiPrincipal, ApiScope, Link, Result, Session, SessionQuery, SignIn, SignInIssuer, StoreError, Visitors};
+use crate::store::{ApiPrincipal, ApiScope, Link, Result, Session, SessionQuery, SignIn, SignInIssuer, StoreError, Visitors, own_id};
 
 /// How many rows that have ended are taken out with one that begins.
 const ENDED_AT_ONCE: i64 = 100;
@@ -134,12 +134,19 @@ async fn put_link(conn: &mut Conn, within: Option<&Scope>, new: &Link, actor: &A
     tenancy::record(conn, within, actor, new.created, "link.made", told(data, &new.scope)).await
 }
 
-/// Ends a session of a tenant, and tells it.
-async fn end_of_tenant(conn: &mut Conn, within: &Scope, id: &str, actor: &Actor, at: Instant) -> Result<()> {
-    let end = "DELETE FROM web_sessions WHERE id = $1 AND tenant = $2";
-    if sqlx::query(end).bind(id).bind(within.tenant.as_str()).execute(&mut *conn).await?.rows_affected() == 0 {
+/// Ends a session, and tells the tenant whose it is.
+async fn end(conn: &mut Conn, within: Option<&Scope>, id: &str, actor: &Actor, at: Instant) -> Result<()> {
+    let done = match within {
+        Some(within) => {
+            let end = "DELETE FROM web_sessions WHERE id = $1 AND tenant = $2";
+            sqlx::query(end).bind(id).bind(within.tenant.as_str()).execute(&mut *conn).await?
+        }
+        None => sqlx::query("DELETE FROM web_sessions WHERE id = $1 AND tenant IS NULL").bind(id).execute(&mut *conn).await?,
+    };
+    if done.rows_affected() == 0 {
         return Err(StoreError::Missing("session"));
     }
+    let Some(within) = within else { return Ok(()) };
     tenancy::record(conn, within, actor, at, "session.ended", json!({"session": id})).await
 }
 
@@ -174,13 +181,8 @@ async fn put_issuer(conn: &mut Conn, within: Option<&Scope>, new: &SignInIssuer,
         Some(before) => ("provider.changed", before.sealed_secret != new.sealed_secret),
     };
     let settings: Value = read_json(&new.settings, "the settings of a sign-in provider")?;
-    let data = json!({"provider": own_id(within, &new.id), "settings": settings, "secret_changed": secret_changed});
+    let data = json!({"provider": own_id(&new.id), "settings": settings, "secret_changed": secret_changed});
     tenancy::record(conn, within, actor, at, kind, data).await
-}
-
-/// A provider's id in its tenant, as people chose it.
-fn own_id<'i>(within: &Scope, id: &'i str) -> &'i str {
-    id.strip_prefix(within.tenant.as_str()).and_then(|rest| rest.strip_prefix('.')).unwrap_or(id)
 }
 
 /// Removes a provider, and tells the tenant whose it is.
@@ -196,21 +198,18 @@ async fn remove_issuer(conn: &mut Conn, within: Option<&Scope>, id: &str, actor:
         return Err(StoreError::Missing("provider"));
     }
     let Some(within) = within else { return Ok(()) };
-    tenancy::record(conn, within, actor, at, "provider.removed", json!({"provider": own_id(within, id)})).await
+    tenancy::record(conn, within, actor, at, "provider.removed", json!({"provider": own_id(id)})).await
 }
 
 #[async_trait]
 impl Visitors for Backend {
     async fn begin_session(&self, new: &Session, link: Option<&str>) -> Result<()> {
         let (new, link) = (new.clone(), link.map(str::to_owned));
-        match new.scope.tenant.clone() {
-            None => self.write_platform(move |conn: &mut Conn| Box::pin(async move { begin(conn, None, &new, None).await })).await,
-            Some(tenant) => {
-                let within = self.scope(&tenant);
-                self.write(&tenant, move |conn: &mut Conn| Box::pin(async move { begin(conn, Some(&within), &new, link.as_deref()).await }))
-                    .await
-            }
-        }
+        let (tenant, within) = (new.scope.tenant.clone(), self.scope_of(new.scope.tenant.as_ref()));
+        self.write_of(tenant.as_ref(), move |conn: &mut Conn| {
+            Box::pin(async move { begin(conn, within.as_ref(), &new, link.as_deref()).await })
+        })
+        .await
     }
 
     async fn find_session(&self, hash: &str) -> Result<Option<Session>> {
@@ -235,24 +234,8 @@ impl Visitors for Backend {
         if has_nul(id) {
             return Err(StoreError::Missing("session"));
         }
-        let (id, actor) = (id.to_owned(), actor.clone());
-        match tenant {
-            None => {
-                self.write_platform(move |conn: &mut Conn| {
-                    Box::pin(async move {
-                        let end = "DELETE FROM web_sessions WHERE id = $1 AND tenant IS NULL";
-                        let ended = sqlx::query(end).bind(&id).execute(conn).await?.rows_affected();
-                        if ended == 0 { Err(StoreError::Missing("session")) } else { Ok(()) }
-                    })
-                })
-                .await
-            }
-            Some(tenant) => {
-                let within = self.scope(tenant);
-                self.write(tenant, move |conn: &mut Conn| Box::pin(async move { end_of_tenant(conn, &within, &id, &actor, at).await }))
-                    .await
-            }
-        }
+        let (within, id, actor) = (self.scope_of(tenant), id.to_owned(), actor.clone());
+        self.write_of(tenant, move |conn: &mut Conn| Box::pin(async move { end(conn, within.as_ref(), &id, &actor, at).await })).await
     }
 
     async fn sessions(&self, query: SessionQuery<'_>, now: Instant) -> Result<Vec<Session>> {
@@ -267,13 +250,9 @@ impl Visitors for Backend {
 
     async fn put_link(&self, new: &Link, actor: &Actor) -> Result<()> {
         let (new, actor) = (new.clone(), actor.clone());
-        match new.scope.tenant.clone() {
-            None => self.write_platform(move |conn: &mut Conn| Box::pin(async move { put_link(conn, None, &new, &actor).await })).await,
-            Some(tenant) => {
-                let within = self.scope(&tenant);
-                self.write(&tenant, move |conn: &mut Conn| Box::pin(async move { put_link(conn, Some(&within), &new, &actor).await })).await
-            }
-        }
+        let (tenant, within) = (new.scope.tenant.clone(), self.scope_of(new.scope.tenant.as_ref()));
+        self.write_of(tenant.as_ref(), move |conn: &mut Conn| Box::pin(async move { put_link(conn, within.as_ref(), &new, &actor).await }))
+            .await
     }
 
     async fn find_link(&self, hash: &str) -> Result<Option<Link>> {
@@ -297,16 +276,11 @@ impl Visitors for Backend {
 
     async fn put_sign_in_issuer(&self, new: &SignInIssuer, actor: &Actor, at: Instant) -> Result<()> {
         let (new, actor) = (new.clone(), actor.clone());
-        match new.tenant.clone() {
-            None => {
-                self.write_platform(move |conn: &mut Conn| Box::pin(async move { put_issuer(conn, None, &new, &actor, at).await })).await
-            }
-            Some(tenant) => {
-                let within = self.scope(&tenant);
-                self.write(&tenant, move |conn: &mut Conn| Box::pin(async move { put_issuer(conn, Some(&within), &new, &actor, at).await }))
-                    .await
-            }
-        }
+        let (tenant, within) = (new.tenant.clone(), self.scope_of(new.tenant.as_ref()));
+        self.write_of(tenant.as_ref(), move |conn: &mut Conn| {
+            Box::pin(async move { put_issuer(conn, within.as_ref(), &new, &actor, at).await })
+        })
+        .await
     }
 
     async fn sign_in_issuers(&self, tenant: Option<&TenantId>) -> Result<Vec<SignInIssuer>> {
@@ -335,19 +309,9 @@ impl Visitors for Backend {
         if has_nul(id) {
             return Err(StoreError::Missing("provider"));
         }
-        let (id, actor) = (id.to_owned(), actor.clone());
-        match tenant {
-            None => {
-                self.write_platform(move |conn: &mut Conn| Box::pin(async move { remove_issuer(conn, None, &id, &actor, at).await })).await
-            }
-            Some(tenant) => {
-                let within = self.scope(tenant);
-                self.write(tenant, move |conn: &mut Conn| {
-                    Box::pin(async move { remove_issuer(conn, Some(&within), &id, &actor, at).await })
-                })
-                .await
-            }
-        }
+        let (within, id, actor) = (self.scope_of(tenant), id.to_owned(), actor.clone());
+        self.write_of(tenant, move |conn: &mut Conn| Box::pin(async move { remove_issuer(conn, within.as_ref(), &id, &actor, at).await }))
+            .await
     }
 
     async fn begin_sign_in(&self, new: &SignIn, now: Instant) -> Result<()> {
